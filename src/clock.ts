@@ -1,0 +1,62 @@
+/** Time as a parameter, so that tests decide what it is. All times are UTC epoch milliseconds. */
+export type Clock = {
+  /** Wall clock, epoch ms. */
+  now(): number;
+  /** Resolves after `ms`; rejects with `signal.reason` when aborted. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+};
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', onAbort);
+        resolve();
+      }, ms);
+      const onAbort = () => {
+        clearTimeout(timer);
+        reject(signal?.reason);
+      };
+      signal?.addEventListener('abort', onAbort, {once: true});
+    }),
+};
+
+/** A clock that moves only when told: `advance(ms)` wakes the sleepers whose time has come, in order. */
+export type TestClock = Clock & {advance(ms: number): Promise<void>};
+
+export function testClock(startMs = 0): TestClock {
+  let nowMs = startMs;
+  const sleepers: {atMs: number; wake: () => void}[] = [];
+  return {
+    now: () => nowMs,
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal?.aborted) return reject(signal.reason);
+        const sleeper = {atMs: nowMs + ms, wake: () => resolve()};
+        sleepers.push(sleeper);
+        signal?.addEventListener(
+          'abort',
+          () => {
+            sleepers.splice(sleepers.indexOf(sleeper), 1);
+            reject(signal.reason);
+          },
+          {once: true},
+        );
+      }),
+    async advance(ms) {
+      const untilMs = nowMs + ms;
+      for (;;) {
+        sleepers.sort((a, b) => a.atMs - b.atMs);
+        const next = sleepers[0];
+        if (!next || next.atMs > untilMs) break;
+        sleepers.shift();
+        nowMs = Math.max(nowMs, next.atMs);
+        next.wake();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      nowMs = untilMs;
+    },
+  };
+}

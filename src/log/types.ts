@@ -1,0 +1,93 @@
+/**
+ * The log interface: topics, partitions, offsets, batches. The embedded log (SQLite) implements it; Kafka will.
+ *
+ * A record batch's `bytes`: records one after another, each
+ *   record := length:u32 little-endian, frame:length bytes
+ *   frame  := 0x00, schema id:u32 big-endian, Avro body          (Confluent wire format)
+ * Records of dlq.* and late.* topics are frames of their own schemas. A batch belongs to one (topic, partition).
+ */
+export type RecordBatch = {
+  topic: string;
+  partition: number;
+  /** Offset of the first record; the others follow without a gap. */
+  baseOffset: number;
+  count: number;
+  /** Epoch ms; never goes back within a partition. */
+  appendTimeMs: number;
+  /** `mark`: no event, one offset; its time moves the partition's running maximum (end of input). */
+  kind: 'data' | 'mark';
+  /** For a mark: the event time it moves the running maximum to, epoch ms; else undefined. */
+  markTimeMs?: number;
+  bytes: Uint8Array;
+};
+
+export type Append = {
+  topic: string;
+  partition: number;
+  count: number;
+  bytes: Uint8Array;
+  /**
+   * One id a record, in order. Given only where ids must be remembered (ids that senders chose, identities of dead letters
+   * and late events): a record whose id the topic already has is dropped, in this transaction, and reported as duplicate.
+   */
+  ids?: string[];
+};
+
+/** All of it becomes durable together, or none of it. */
+export type AppendTransaction = {
+  appends: Append[];
+  marks?: {topic: string; partition: number; timeMs: number}[];
+  /** Where a source stands after this transaction: source id -> JSON text. */
+  progress?: {source: string; position: string}[];
+  /** Additions to the ingest ledger. `duplicate` of records dropped by `ids` is added by the log itself. */
+  ledger?: IngestCounts[];
+};
+
+export type IngestCounts = {
+  domain: string;
+  eventType: string;
+  source: string;
+  received: number;
+  appended: number;
+  duplicate: number;
+  rejected: number;
+};
+
+export type AppendResult = {
+  /** For each append: its first offset, and how many records were dropped as duplicates. */
+  appends: {baseOffset: number; appended: number; duplicate: number}[];
+  appendTimeMs: number;
+};
+
+/** The single writer of a log directory. Transactions that are pending together commit together (group commit). */
+export type LogWriter = {
+  /** Creates a topic if it is new; an existing one keeps its number of partitions, which is returned. */
+  ensureTopic(topic: string, partitions: number): number;
+  /** Resolves when durable (fsync). Rejects with LOG_FULL, LOG_DISK_FULL, LOG_IO: then nothing of it was appended. */
+  append(transaction: AppendTransaction): Promise<AppendResult>;
+  progress(source: string): string | undefined;
+  ledger(): IngestCounts[];
+  /** Deletes whole batches that are older than `beforeMs` and below `offset`. @returns batches deleted. */
+  trim(topic: string, partition: number, options: {beforeMs: number; belowOffset: number}): number;
+  close(): Promise<void>;
+};
+
+/** Opened in any thread or process, any number of them; read-only. */
+export type LogReader = {
+  topics(): string[];
+  /** 0 when the topic does not exist. */
+  partitions(topic: string): number;
+  startOffset(topic: string, partition: number): number;
+  /** Offset that the next record will get. */
+  endOffset(topic: string, partition: number): number;
+  /**
+   * Whole batches from the one that holds `offset`, up to about `bytesMax` (at least one); empty at the end. The caller skips
+   * records below `offset`. Throws LOG_CORRUPT naming the place when a checksum differs, LOG_TRIMMED when `offset` is gone.
+   */
+  read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]>;
+  /** Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. */
+  waitForAppend(timeoutMs: number): Promise<boolean>;
+  ledger(): IngestCounts[];
+  progress(source: string): string | undefined;
+  close(): void;
+};

@@ -1,0 +1,72 @@
+import type {TypedExpr, ValueType} from '../../expr/types.ts';
+import type {Late, Table, WindowSpec} from '../../model/types.ts';
+
+/**
+ * The plan of one query, engine-neutral and JSON-serialisable:
+ * read -> decode -> derive/enrich/filter -> watermark -> window -> aggregate -> emit.
+ */
+export type QueryPlan = {
+  domain: string;
+  query: string;
+  /** `<domain>.<query>`. */
+  id: string;
+  revision: number;
+  /** Hash of everything that changes what the rows say; not of sinks, limits or emit pacing. */
+  fingerprint: string;
+  sources: SourcePlan[];
+  /** Over the columns of every source; a name that a source lacks is NULL there. `event_type` is the source's name. */
+  where: TypedExpr | null;
+  watermarkMs: number;
+  late: Late;
+  correctForMs: number;
+  idleMs: number;
+  window: WindowSpec;
+  /** ICU tz database version, for calendar windows. */
+  tzdata: string | null;
+  groupBy: {name: string; column: string; type: ValueType}[];
+  accumulators: AccumulatorPlan[];
+  measures: MeasurePlan[];
+  emit: 'change' | 'close';
+  table: Table;
+  sinks: string[];
+  limits: {groups: number; memoryBytes: number; stateDiskBytes: number};
+};
+
+export type SourcePlan = {
+  topic: string;
+  eventType: string;
+  /** Logged fields the query needs (itself, or for derive/enrich), in Avro order; `timestamp` always, `event_id` only for first/last. */
+  fields: {
+    name: string;
+    column: string;
+    type: ValueType;
+    nullable: boolean;
+    aliases: string[];
+    symbols?: string[];
+  }[];
+  /** Needed ones, in order. */
+  derive: {name: string; type: ValueType; expr: TypedExpr}[];
+  enrich: {
+    lookup: string;
+    on: string;
+    onType: ValueType;
+    take: {name: string; from: string; type: ValueType}[];
+  }[];
+};
+
+/** State per group and window. Measures share accumulators: `avg(x)` is `sum(x)` and `count(x)`. Index 0 is always count(*). */
+export type AccumulatorPlan =
+  | {op: 'count'; filter: TypedExpr | null /** Count of non-null values of this. */; arg: TypedExpr | null}
+  | {op: 'sum' | 'min' | 'max'; arg: TypedExpr; type: ValueType}
+  | {op: 'distinct'; arg: TypedExpr; type: ValueType}
+  | {op: 'quantile'; arg: TypedExpr; type: ValueType}
+  | {op: 'first' | 'last'; arg: TypedExpr; type: ValueType};
+
+/** How a column of the row comes from the accumulators, by index. `ratio` is evaluated over the other measures, by name. */
+export type MeasurePlan = {name: string; column: string; type: ValueType} & (
+  | {fn: 'value'; accumulator: number}
+  | {fn: 'avg'; sum: number; count: number; argType: ValueType}
+  | {fn: 'sum'; sum: number; count: number; argType: ValueType}
+  | {fn: 'quantile'; accumulator: number; q: number; argType: ValueType}
+  | {fn: 'ratio'; expr: TypedExpr}
+);

@@ -1,0 +1,58 @@
+import type {Value} from '../expr/types.ts';
+import type {QueryPlan} from './plan/nodes.ts';
+
+/** Counts of the query ledger for one (query, topic, partition) at a cut; exact integers, cumulative since the revision began. */
+export type QueryCounts = {
+  topic: string;
+  partition: number;
+  read: number;
+  aggregated: number;
+  corrected: number;
+  lateInPart: number;
+  filtered: number;
+  duplicate: number;
+  late: number;
+  dead: number;
+};
+
+/** An immutable lookup snapshot: key -> values of its columns, in the lookup's column order. */
+export type LookupSnapshot = {
+  name: string;
+  /** Content hash: identifies the snapshot in the journal. */
+  id: string;
+  columns: string[];
+  rows: Map<Value, Value[]>;
+};
+
+/** Rows that leave the engine for one query; `columns` as in `plan.table.columns`. */
+export type EmittedRows = {query: string; sequence: number; count: number; columns: Value[][]};
+
+/** What the engine says of a query, about once a second and after every checkpoint. */
+export type QueryStatus = {
+  query: string;
+  state: 'running' | 'paused' | 'stopped' | 'failed';
+  reason?: {code: string; message: string; hint?: string};
+  counts: QueryCounts[];
+  /** Epoch ms; null before the first event. */
+  watermarkMs: number | null;
+  /** Records not yet read, and age of the oldest of them in ms. */
+  lagEvents: number;
+  lagMs: number;
+  groups: number;
+  openWindows: number;
+  memoryBytes: number;
+  checkpointEpoch: number;
+};
+
+/** An engine takes plans and runs them until it is told to drain. */
+export type Engine = {
+  start(plans: QueryPlan[]): Promise<void>;
+  /** The sinks have made everything up to `sequence` durable. */
+  acknowledge(query: string, sequence: number): void;
+  pause(query: string): void;
+  resume(query: string): void;
+  status(): QueryStatus[];
+  /** Stops reading, emits, checkpoints. */
+  drain(): Promise<void>;
+  stop(): Promise<void>;
+};

@@ -1,0 +1,33 @@
+/**
+ * What happened, as named events; only `observe/` turns them into metrics and log lines. One event for a batch, never
+ * one for a record. Names are past tense.
+ */
+export type TelemetryEvents = {
+  /** A batch of records was made durable in the log. */
+  EventsAppended: {
+    domain: string;
+    eventType: string;
+    source: string;
+    appended: number;
+    duplicate: number;
+    rejected: number;
+    seconds: number;
+  };
+  /** A sink acknowledged a batch. */
+  RowsWritten: {sink: string; table: string; rows: number; seconds: number};
+  SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
+  SinkPaused: {sink: string; table: string; seconds: number};
+  SinkResumed: {sink: string; table: string};
+  /** A query stopped for good until someone acts. */
+  QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
+  CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
+  InputFinished: {domain: string; input: string; rows: number; rejected: number};
+  InputStopped: {domain: string; input: string; code: string; message: string};
+  Log: {level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, string | number>};
+};
+
+export type Telemetry = {
+  emit<K extends keyof TelemetryEvents>(name: K, event: TelemetryEvents[K]): void;
+};
+
+export const noTelemetry: Telemetry = {emit: () => {}};
