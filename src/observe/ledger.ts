@@ -1,0 +1,90 @@
+import type {IngestCounts} from '../log/types.ts';
+import type {QueryCounts} from '../process/types.ts';
+
+/** One line a (domain, event type, source): received = appended + duplicate + rejected. */
+export type IngestLine = {
+  domain: string;
+  event_type: string;
+  source: string;
+  received: number;
+  appended: number;
+  duplicate: number;
+  rejected: number;
+  difference: number;
+};
+
+/** One line a (query, topic, partition): read = aggregated + filtered + duplicate + late + dead. */
+export type QueryLine = {
+  domain: string;
+  query: string;
+  topic: string;
+  partition: number;
+  read: number;
+  aggregated: number;
+  corrected: number;
+  late_in_part: number;
+  filtered: number;
+  duplicate: number;
+  late: number;
+  dead: number;
+  difference: number;
+};
+
+/** One line a sink: emitted = written + pending, in rows since the process started. */
+export type DeliveryLine = {sink: string; emitted: number; written: number; pending: number; difference: number};
+
+/** Every event in exactly one class, read at the last checkpoint's cut; `balanced` when every difference is 0. */
+export type Ledger = {ingest: IngestLine[]; query: QueryLine[]; delivery: DeliveryLine[]; balanced: boolean};
+
+export type LedgerSources = {
+  ingest: IngestCounts[];
+  queries: {domain: string; query: string; counts: QueryCounts[]}[];
+  delivery: {sink: string; emitted: number; written: number; pending: number}[];
+};
+
+/** The three parts of the ledger with the difference of each line, sorted by their keys. */
+export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger {
+  const ingestLines = ingest.map(({domain, eventType, source, received, appended, duplicate, rejected}) => ({
+    domain,
+    event_type: eventType,
+    source,
+    received,
+    appended,
+    duplicate,
+    rejected,
+    difference: received - appended - duplicate - rejected,
+  }));
+  const queryLines = queries.flatMap(({domain, query, counts}) =>
+    counts.map(({topic, partition, read, aggregated, corrected, lateInPart, filtered, duplicate, late, dead}) => ({
+      domain,
+      query,
+      topic,
+      partition,
+      read,
+      aggregated,
+      corrected,
+      late_in_part: lateInPart,
+      filtered,
+      duplicate,
+      late,
+      dead,
+      difference: read - aggregated - filtered - duplicate - late - dead,
+    })),
+  );
+  const deliveryLines = delivery.map(({sink, emitted, written, pending}) => ({
+    sink,
+    emitted,
+    written,
+    pending,
+    difference: emitted - written - pending,
+  }));
+  const key = (line: object) => Object.values(line).slice(0, 4).join('\0');
+  const byKey = (a: object, b: object) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);
+  const lines = [...ingestLines, ...queryLines, ...deliveryLines];
+  return {
+    ingest: ingestLines.sort(byKey),
+    query: queryLines.sort(byKey),
+    delivery: deliveryLines.sort(byKey),
+    balanced: lines.every(({difference}) => difference === 0),
+  };
+}

@@ -1,0 +1,324 @@
+import {evaluate} from '../expr/evaluate.ts';
+import type {Value} from '../expr/types.ts';
+import type {WindowSpec} from '../model/types.ts';
+import type {AccumulatorPlan, MeasurePlan, QueryPlan, SourcePlan} from './plan/nodes.ts';
+import type {LookupSnapshot, QueryCounts} from './types.ts';
+
+/**
+ * The obvious evaluator: keeps every event of every group of every window and computes rows at the end. Slow, short and
+ * independent of the engine, which is tested against it.
+ */
+export type NaiveEvent = {
+  topic: string;
+  partition: number;
+  offset: number;
+  /** Logged fields by name; `timestamp` is a number. A mark has only a timestamp. */
+  values: Record<string, Value>;
+  mark?: boolean;
+};
+
+/** One row by column name; `distinct` is the exact count, `quantile` the exact value. `version` is that of an open window. */
+export type NaiveRow = Record<string, Value>;
+
+export type NaiveResult = {
+  rows: NaiveRow[];
+  counts: QueryCounts[];
+  late: {topic: string; partition: number; offset: number; missed: number[]}[];
+  dead: {topic: string; partition: number; offset: number}[];
+};
+
+type Kept = {timeMs: number; row: Record<string, Value>; args: Value[]};
+type Group = {startMs: number; endMs: number; dimensions: Value[]; events: Kept[]};
+const int64Max = 2n ** 63n - 1n;
+
+/** @param events in log order within each partition; the order among partitions does not matter. */
+export function naive(
+  plan: QueryPlan,
+  events: Iterable<NaiveEvent>,
+  lookups: Map<string, LookupSnapshot> = new Map(),
+): NaiveResult {
+  const maxima = new Map<string, number>();
+  const groups = new Map<string, Group>();
+  const sessions = new Map<string, {dimensions: Value[]; events: Kept[]}>();
+  const result: NaiveResult = {rows: [], counts: [], late: [], dead: []};
+  const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
+
+  for (const {topic, partition, offset, values, mark} of events) {
+    const source = plan.sources.find((candidate) => candidate.topic === topic);
+    if (!source) continue;
+    const place = `${topic}/${partition}`;
+    const timeMs = Number(values['timestamp']);
+    maxima.set(place, Math.max(maxima.get(place) ?? -Infinity, timeMs));
+    const counts = countsOf(result.counts, topic, partition);
+    if (mark) continue;
+    counts.read++;
+    const watermarkMs = maxima.get(place)! - plan.watermarkMs;
+    let kept: Kept;
+    try {
+      const row = columnsOfEvent(source, values, lookups);
+      const get = (name: string) => row[name] ?? null;
+      if (plan.where && evaluate(plan.where, get) !== true) {
+        counts.filtered++;
+        continue;
+      }
+      kept = {timeMs, row, args: plan.accumulators.map((accumulator) => argument(accumulator, get))};
+    } catch {
+      counts.dead++;
+      result.dead.push({topic, partition, offset});
+      continue;
+    }
+    const dimensions = plan.groupBy.map(({name}) => kept.row[name] ?? null);
+    const groupKey = keyOf(dimensions);
+    if (plan.window.type === 'session') {
+      if (timeMs < watermarkMs - horizonMs) {
+        counts.late++;
+        result.late.push({topic, partition, offset, missed: [timeMs]});
+        continue;
+      }
+      counts.aggregated++;
+      if (timeMs < watermarkMs) counts.corrected++;
+      const group = sessions.get(groupKey) ?? {dimensions, events: []};
+      sessions.set(groupKey, group);
+      group.events.push(kept);
+      continue;
+    }
+    const windows = windowsOf(plan.window, timeMs);
+    const taken = windows.filter(({endMs}) => endMs + horizonMs > watermarkMs);
+    if (taken.length === 0) {
+      counts.late++;
+      result.late.push({topic, partition, offset, missed: windows.map(({startMs}) => startMs)});
+      continue;
+    }
+    counts.aggregated++;
+    if (taken.length < windows.length) counts.lateInPart++;
+    if (taken.some(({endMs}) => endMs <= watermarkMs)) counts.corrected++;
+    for (const window of taken) {
+      const key = `${window.startMs} ${groupKey}`;
+      const group = groups.get(key) ?? {...window, dimensions, events: []};
+      groups.set(key, group);
+      group.events.push(kept);
+    }
+  }
+
+  for (const {dimensions, events: all} of sessions.values())
+    for (const chain of chains(all, plan.window.type === 'session' ? plan.window.gapMs : 0))
+      result.rows.push(rowOf(plan, {...chain, dimensions}));
+  for (const group of groups.values()) result.rows.push(rowOf(plan, group));
+  return result;
+}
+
+function countsOf(all: QueryCounts[], topic: string, partition: number): QueryCounts {
+  const known = all.find((counts) => counts.topic === topic && counts.partition === partition);
+  if (known) return known;
+  const zero = {
+    read: 0,
+    aggregated: 0,
+    corrected: 0,
+    lateInPart: 0,
+    filtered: 0,
+    duplicate: 0,
+    late: 0,
+    dead: 0,
+  };
+  return all[all.push({topic, partition, ...zero}) - 1]!;
+}
+
+function columnsOfEvent(
+  source: SourcePlan,
+  values: Record<string, Value>,
+  lookups: Map<string, LookupSnapshot>,
+): Record<string, Value> {
+  const row: Record<string, Value> = {event_type: source.eventType};
+  for (const {name} of source.fields) row[name] = values[name] ?? null;
+  const get = (name: string) => row[name] ?? null;
+  for (const {name, expr} of source.derive) row[name] = evaluate(expr, get);
+  for (const {lookup, on, take} of source.enrich) {
+    const snapshot = lookups.get(lookup);
+    const key = get(on);
+    const found = key === null ? undefined : snapshot?.rows.get(key);
+    for (const {name, from} of take) row[name] = found?.[snapshot!.columns.indexOf(from)] ?? null;
+  }
+  return row;
+}
+
+function argument(accumulator: AccumulatorPlan, get: (name: string) => Value): Value {
+  if (accumulator.op !== 'count') return evaluate(accumulator.arg, get);
+  if (accumulator.filter) return evaluate(accumulator.filter, get) === true ? 1 : null;
+  return accumulator.arg ? evaluate(accumulator.arg, get) : 1;
+}
+
+/** Dimension values as text that tells types and NULL apart. */
+const keyOf = (values: Value[]): string =>
+  values
+    .map((value) => (value === null ? 'n' : `${typeof value} ${String(value).length} ${value}`))
+    .join('|');
+
+function windowsOf(window: WindowSpec, timeMs: number): {startMs: number; endMs: number}[] {
+  switch (window.type) {
+    case 'tumbling': {
+      const startMs = Math.floor(timeMs / window.sizeMs) * window.sizeMs;
+      return [{startMs, endMs: startMs + window.sizeMs}];
+    }
+    case 'sliding': {
+      const windows = [];
+      for (
+        let startMs = Math.floor(timeMs / window.slideMs) * window.slideMs;
+        startMs > timeMs - window.sizeMs;
+        startMs -= window.slideMs
+      )
+        windows.push({startMs, endMs: startMs + window.sizeMs});
+      return windows.reverse();
+    }
+    case 'calendar':
+      return [calendarWindow(window.unit, window.timezone, timeMs)];
+    case 'session':
+      throw new Error('sessions are not assigned event by event');
+  }
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+const calendarCache = new Map<string, {startMs: number; endMs: number}>();
+
+/** Local date "YYYY-MM-DD" of an instant. */
+function localDate(timezone: string, timeMs: number): string {
+  let format = formats.get(timezone);
+  if (!format) {
+    format = new Intl.DateTimeFormat('en-CA', {
+      timeZone: timezone,
+      year: 'numeric',
+      month: '2-digit',
+      day: '2-digit',
+    });
+    formats.set(timezone, format);
+  }
+  return format.format(timeMs);
+}
+
+/** First instant whose local date is `date` or later, by bisection. */
+function firstInstant(timezone: string, date: string): number {
+  let low = Date.parse(`${date}T00:00:00Z`) - 50 * 3_600_000;
+  let high = low + 100 * 3_600_000;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (localDate(timezone, middle) >= date) high = middle;
+    else low = middle;
+  }
+  return high;
+}
+
+function calendarWindow(unit: 'day' | 'week' | 'month', timezone: string, timeMs: number) {
+  const date = localDate(timezone, timeMs);
+  const key = `${unit} ${timezone} ${date}`;
+  const known = calendarCache.get(key);
+  if (known) return known;
+  const day = new Date(`${date}T00:00:00Z`);
+  if (unit === 'week') day.setUTCDate(day.getUTCDate() - ((day.getUTCDay() + 6) % 7));
+  if (unit === 'month') day.setUTCDate(1);
+  const next = new Date(day);
+  if (unit === 'month') next.setUTCMonth(next.getUTCMonth() + 1);
+  else next.setUTCDate(next.getUTCDate() + (unit === 'week' ? 7 : 1));
+  const text = (date: Date) => date.toISOString().slice(0, 10);
+  const window = {startMs: firstInstant(timezone, text(day)), endMs: firstInstant(timezone, text(next))};
+  calendarCache.set(key, window);
+  return window;
+}
+
+function chains(events: Kept[], gapMs: number): {startMs: number; endMs: number; events: Kept[]}[] {
+  const found: {startMs: number; endMs: number; events: Kept[]}[] = [];
+  for (const event of [...events].sort((a, b) => a.timeMs - b.timeMs)) {
+    const last = found.at(-1);
+    if (last && event.timeMs <= last.endMs) {
+      last.events.push(event);
+      last.endMs = event.timeMs + gapMs;
+    } else found.push({startMs: event.timeMs, endMs: event.timeMs + gapMs, events: [event]});
+  }
+  return found;
+}
+
+function rowOf(plan: QueryPlan, {startMs, endMs, dimensions, events}: Group): NaiveRow {
+  const row: NaiveRow = {window_start: startMs, window_end: endMs};
+  for (const [index, {column}] of plan.groupBy.entries()) row[column] = dimensions[index]!;
+  const byName: Record<string, Value> = {};
+  for (const measure of plan.measures) {
+    const value = measureOf(plan, measure, events, byName);
+    row[measure.column] = value;
+    byName[measure.name] = value;
+  }
+  return {...row, events: events.length, version: 2 * events.length};
+}
+
+function measureOf(
+  plan: QueryPlan,
+  measure: MeasurePlan,
+  events: Kept[],
+  byName: Record<string, Value>,
+): Value {
+  const values = (accumulator: number) =>
+    events.map(({args}) => args[accumulator]!).filter((value) => value !== null);
+  switch (measure.fn) {
+    case 'ratio':
+      return evaluate(measure.expr, (name) => byName[name] ?? null);
+    case 'sum':
+      return int64(total(values(measure.sum), measure.argType === 'double'));
+    case 'avg': {
+      const sum = total(values(measure.sum), measure.argType === 'double');
+      const average = sum === null ? null : Number(sum) / values(measure.sum).length;
+      return average !== null && measure.argType === 'money' ? average / 100 : average;
+    }
+    case 'quantile': {
+      const sorted = values(measure.accumulator)
+        .map(Number)
+        .sort((a, b) => a - b);
+      const value = sorted[Math.floor(measure.q * (sorted.length - 1))];
+      if (value === undefined) return null;
+      return measure.argType === 'money' ? value / 100 : value;
+    }
+    case 'value':
+      return valueOf(
+        plan.accumulators[measure.accumulator]!,
+        measure.accumulator,
+        events,
+        values(measure.accumulator),
+      );
+  }
+}
+
+function valueOf(accumulator: AccumulatorPlan, index: number, events: Kept[], values: Value[]): Value {
+  switch (accumulator.op) {
+    case 'count':
+      return values.length;
+    case 'distinct':
+      return new Set(values).size;
+    case 'min':
+      return values.reduce<Value>((least, value) => (least === null || value! < least ? value : least), null);
+    case 'max':
+      return values.reduce<Value>((most, value) => (most === null || value! > most ? value : most), null);
+    case 'first':
+    case 'last': {
+      const ordered = events
+        .filter(({args}) => args[index] !== null)
+        .sort(
+          (a, b) => a.timeMs - b.timeMs || compareText(String(a.row['event_id']), String(b.row['event_id'])),
+        );
+      return (accumulator.op === 'first' ? ordered[0] : ordered.at(-1))?.args[index] ?? null;
+    }
+    default:
+      throw new Error(`${accumulator.op} is not a value by itself`);
+  }
+}
+
+const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+function total(values: Value[], isDouble: boolean): bigint | number | null {
+  if (values.length === 0) return null;
+  return isDouble
+    ? values.reduce<number>((sum, value) => sum + Number(value), 0)
+    : values.reduce<bigint>((sum, value) => sum + BigInt(value as number | bigint), 0n);
+}
+
+/** An exact total as a Value; NULL when it leaves int64. */
+function int64(sum: bigint | number | null): Value {
+  if (typeof sum !== 'bigint') return sum;
+  if (sum > int64Max || sum < -int64Max - 1n) return null;
+  return sum >= BigInt(Number.MIN_SAFE_INTEGER) && sum <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(sum) : sum;
+}
