@@ -31,7 +31,13 @@ export type QueryLine = {
 };
 
 /** One line a sink: emitted = written + pending, in rows since the process started. */
-export type DeliveryLine = {sink: string; emitted: number; written: number; pending: number; difference: number};
+export type DeliveryLine = {
+  sink: string;
+  emitted: number;
+  written: number;
+  pending: number;
+  difference: number;
+};
 
 /** Every event in exactly one class, read at the last checkpoint's cut; `balanced` when every difference is 0. */
 export type Ledger = {ingest: IngestLine[]; query: QueryLine[]; delivery: DeliveryLine[]; balanced: boolean};
@@ -55,21 +61,23 @@ export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger 
     difference: received - appended - duplicate - rejected,
   }));
   const queryLines = queries.flatMap(({domain, query, counts}) =>
-    counts.map(({topic, partition, read, aggregated, corrected, lateInPart, filtered, duplicate, late, dead}) => ({
-      domain,
-      query,
-      topic,
-      partition,
-      read,
-      aggregated,
-      corrected,
-      late_in_part: lateInPart,
-      filtered,
-      duplicate,
-      late,
-      dead,
-      difference: read - aggregated - filtered - duplicate - late - dead,
-    })),
+    counts.map(
+      ({topic, partition, read, aggregated, corrected, lateInPart, filtered, duplicate, late, dead}) => ({
+        domain,
+        query,
+        topic,
+        partition,
+        read,
+        aggregated,
+        corrected,
+        late_in_part: lateInPart,
+        filtered,
+        duplicate,
+        late,
+        dead,
+        difference: read - aggregated - filtered - duplicate - late - dead,
+      }),
+    ),
   );
   const deliveryLines = delivery.map(({sink, emitted, written, pending}) => ({
     sink,

@@ -1,0 +1,89 @@
+import {Command, CommanderError} from 'commander';
+import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
+import {commands} from './commands.ts';
+import {reportFailure} from './output.ts';
+
+const overview: [string, string][] = [
+  ['millrace init', 'make a platform in this directory'],
+  ['millrace validate', 'check every file, report every mistake'],
+  ['millrace run', 'run it: ingest, aggregate, write'],
+  ['millrace query "select * from shop.revenue limit 10"', 'look at the rows'],
+  ['millrace ledger', 'prove that every event is accounted for'],
+];
+
+/** Runs one command line. @returns the exit code. */
+export async function main(argv: string[], io: CommandIo): Promise<number> {
+  let exitCode = 0;
+  const program = new Command('millrace')
+    .description('Config-driven streaming: YAML in, exactly-once rows out.')
+    .addHelpText('beforeAll', '')
+    .helpCommand('help [command]', 'help for a command')
+    .showSuggestionAfterError(true);
+  prepare(program, io);
+  program.addHelpText('before', examplesText(overview));
+  for (const spec of commands) program.addCommand(build(spec, io, (code) => (exitCode = code)));
+  try {
+    if (argv.length === 0) {
+      program.outputHelp();
+      return 0;
+    }
+    await program.parseAsync(argv, {from: 'user'});
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    return reportFailure(error, io, argv.includes('--json'));
+  }
+}
+
+function prepare(command: Command, io: CommandIo): void {
+  command
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      getOutHelpWidth: () => Math.min(io.stdout.columns ?? 100, 110),
+    })
+    .showHelpAfterError('hint: run it with --help to see what it takes');
+}
+
+function build(spec: CommandSpec, io: CommandIo, done: (code: number) => void): Command {
+  const command = new Command(spec.name).description(spec.summary);
+  prepare(command, io);
+  command.addHelpText('before', examplesText(spec.examples));
+  for (const child of spec.subcommands ?? []) command.addCommand(build(child, io, done));
+  const {load} = spec;
+  if (!load) return command;
+  if (spec.arguments) command.arguments(spec.arguments);
+  for (const {flags, doc, default: value} of spec.options ?? []) command.option(flags, doc, value);
+  command
+    .option('--json', 'print data as JSON')
+    .option('--config <dir>', 'the directory that holds config/ (default: searched upward from here)')
+    .option('--env <name>', 'environment: config/environments/<name>.yaml (default: $MILLRACE_ENV or dev)')
+    .action(async (...received: unknown[]) => {
+      const options = command.opts() as CommandCall['options'];
+      const args = received
+        .slice(0, -2)
+        .flat()
+        .filter((arg): arg is string => arg !== undefined) as string[];
+      const {run} = await load();
+      done(await run({args, options, io}));
+    });
+  return command;
+}
+
+const examplesText = (examples: [string, string][]): string => {
+  const width = Math.max(...examples.map(([line]) => line.length));
+  return `Examples:\n${examples.map(([line, effect]) => `  ${line.padEnd(width)}   ${effect}`).join('\n')}\n\n`;
+};
+
+if (import.meta.main) {
+  const {stdout, stderr} = process;
+  // A reader that went away (`| head`) ends the command, it is no failure of ours.
+  stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  process.exitCode = await main(process.argv.slice(2), {
+    stdout,
+    stderr,
+    env: process.env,
+    cwd: process.cwd(),
+  });
+}

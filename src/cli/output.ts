@@ -1,0 +1,89 @@
+import {PlatformError} from '../errors.ts';
+import type {CommandIo} from './command.ts';
+
+/** Colours only on a terminal and without NO_COLOR. */
+export function palette(stream: {isTTY?: boolean}, env: NodeJS.ProcessEnv) {
+  const on = stream.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb';
+  const paint = (open: number, close: number) => (text: string) =>
+    on ? `\x1b[${open}m${text}\x1b[${close}m` : text;
+  return {
+    bold: paint(1, 22),
+    dim: paint(2, 22),
+    red: paint(31, 39),
+    green: paint(32, 39),
+    yellow: paint(33, 39),
+    cyan: paint(36, 39),
+  };
+}
+
+/** One JSON document on stdout; int64 beyond 2^53 as strings. */
+export function printJson(io: CommandIo, value: unknown): void {
+  const text = JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item), 2);
+  io.stdout.write(`${text}\n`);
+}
+
+export type Cell = string | number | bigint | boolean | null | undefined;
+
+/** Rows as an aligned table: numbers to the right, NULL shown as such, control characters escaped. */
+export function formatTable(columns: string[], rows: Cell[][], widthMax = 48): string {
+  const texts = rows.map((row) => row.map((cell) => cellText(cell, widthMax)));
+  const widths = columns.map((name, index) =>
+    Math.max(width(name), ...texts.map((row) => width(row[index] ?? ''))),
+  );
+  const numeric = columns.map(
+    (_, index) =>
+      rows.length > 0 &&
+      rows.every(
+        (row) => row[index] == null || typeof row[index] === 'number' || typeof row[index] === 'bigint',
+      ),
+  );
+  const line = (cells: string[]) =>
+    cells
+      .map((cell, index) => {
+        const space = ' '.repeat(Math.max(0, widths[index]! - width(cell)));
+        return numeric[index] ? space + cell : cell + space;
+      })
+      .join('  ')
+      .trimEnd();
+  return `${[line(columns), line(widths.map((size) => '─'.repeat(size))), ...texts.map(line)].join('\n')}\n`;
+}
+
+function cellText(cell: Cell, widthMax: number): string {
+  if (cell === null || cell === undefined) return 'NULL';
+  const text =
+    typeof cell === 'number' && !Number.isInteger(cell)
+      ? String(Number(cell.toPrecision(12)))
+      : escapeControls(String(cell));
+  return text.length > widthMax ? `${text.slice(0, widthMax - 1)}…` : text;
+}
+
+/** What a terminal would act on becomes visible instead. */
+export const escapeControls = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
+/** Columns that a text takes on a terminal; wide East Asian characters take two. */
+const width = (text: string): number => [...text].length + (text.match(wide)?.length ?? 0);
+const wide =
+  /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uff01-\uff60]/gu;
+
+/** Prints what went wrong, and the way out. @returns the exit code. */
+export function reportFailure(error: unknown, io: CommandIo, json: boolean): number {
+  if (error instanceof PlatformError) {
+    const {code, message, hint, place, exitCode} = error;
+    if (json) printJson(io, {error: {code, message, hint, place}});
+    const color = palette(io.stderr, io.env);
+    io.stderr.write(`${color.red('error')} ${code} ${escapeControls(message)}\n`);
+    if (place) io.stderr.write(`  at ${place}\n`);
+    if (hint) io.stderr.write(`  hint: ${hint}\n`);
+    return exitCode;
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.stderr.write(`millrace has a bug; please report it with this text:\n${text}\n`);
+  return 1;
+}
+
+/** 1234567 -> "1,234,567". */
+export const formatCount = (count: number): string => Math.round(count).toLocaleString('en-US');

@@ -1,0 +1,101 @@
+import {existsSync} from 'node:fs';
+import {request} from 'node:http';
+import {createInterface} from 'node:readline';
+import {type ErrorCode, errors, PlatformError} from '../errors.ts';
+import {placesOf} from './places.ts';
+
+/** A running platform, as seen from another process. Failures arrive as the PlatformError that the platform threw. */
+export type Control = {
+  get<T>(path: string, params?: Record<string, string | number | undefined>): Promise<T>;
+  post<T>(path: string, body: Record<string, unknown>): Promise<T>;
+  /** Lines as they come, until the platform ends them or the signal aborts. */
+  lines<T>(
+    path: string,
+    params: Record<string, string | number | undefined>,
+    signal?: AbortSignal,
+    body?: Record<string, unknown>,
+  ): AsyncGenerator<T>;
+};
+
+/** @returns undefined when no platform runs in `root`. */
+export async function connectControl(root: string): Promise<Control | undefined> {
+  const socketPath = placesOf(root).controlSocket;
+  if (!existsSync(socketPath)) return undefined;
+  const control = controlOver(socketPath);
+  try {
+    await control.get('/v1/ping');
+    return control;
+  } catch (error) {
+    // A platform that was killed leaves its socket behind.
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ECONNREFUSED' || code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function controlOver(socketPath: string): Control {
+  const open = (
+    method: 'GET' | 'POST',
+    path: string,
+    params: Record<string, string | number | undefined>,
+    body?: Record<string, unknown>,
+    signal?: AbortSignal,
+  ) =>
+    new Promise<import('node:http').IncomingMessage>((resolve, reject) => {
+      const search = new URLSearchParams();
+      for (const [name, value] of Object.entries(params))
+        if (value !== undefined) search.set(name, String(value));
+      const call = request(
+        {
+          socketPath,
+          method,
+          path: search.size > 0 ? `${path}?${search}` : path,
+          headers: {host: 'localhost', 'content-type': 'application/json'},
+          ...(signal ? {signal} : {}),
+        },
+        resolve,
+      );
+      call.on('error', reject);
+      call.end(body ? JSON.stringify(body) : undefined);
+    });
+  const whole = async <T>(response: import('node:http').IncomingMessage): Promise<T> => {
+    let text = '';
+    response.setEncoding('utf8');
+    for await (const chunk of response) text += chunk;
+    const value = JSON.parse(text) as T & {
+      error?: {code: string; message: string; hint?: string; place?: string};
+    };
+    if ((response.statusCode ?? 500) >= 400 && value.error) throw failureOf(value.error);
+    return value;
+  };
+  return {
+    get: async (path, params = {}) => whole(await open('GET', path, params)),
+    post: async (path, body) => whole(await open('POST', path, {}, body)),
+    async *lines<T>(
+      path: string,
+      params: Record<string, string | number | undefined>,
+      signal?: AbortSignal,
+      body?: Record<string, unknown>,
+    ) {
+      const response = await open(body ? 'POST' : 'GET', path, params, body, signal);
+      if ((response.statusCode ?? 500) >= 400) await whole(response);
+      try {
+        for await (const line of createInterface({input: response})) {
+          const value = JSON.parse(line) as T & {error?: {code: string; message: string}};
+          if (value && typeof value === 'object' && value.error) throw failureOf(value.error);
+          yield value;
+        }
+      } finally {
+        response.destroy();
+      }
+    },
+  };
+}
+
+function failureOf(error: {code: string; message: string; hint?: string; place?: string}): Error {
+  if (!Object.hasOwn(errors, error.code)) return new Error(`${error.code}: ${error.message}`);
+  return new PlatformError(error.code as ErrorCode, error.message, {
+    ...(error.hint === undefined ? {} : {hint: error.hint}),
+    ...(error.place === undefined ? {} : {place: error.place}),
+  });
+}

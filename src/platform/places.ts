@@ -1,0 +1,43 @@
+import {createHash, randomBytes} from 'node:crypto';
+import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+
+/** Where a platform keeps what, all below `<root>/.millrace` unless the configuration says otherwise. */
+export type Places = {home: string; lock: string; token: string; controlSocket: string; revisions: string};
+
+export function placesOf(root: string): Places {
+  const home = join(root, '.millrace');
+  const socket = join(home, 'control.sock');
+  return {
+    home,
+    lock: join(home, 'lock'),
+    token: join(home, 'token'),
+    // A socket's path may have 107 bytes at most; a deep root gets a short name that both sides can work out.
+    controlSocket:
+      Buffer.byteLength(socket) <= 100
+        ? socket
+        : join(tmpdir(), `millrace-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.sock`),
+    revisions: join(home, 'state', 'revisions.json'),
+  };
+}
+
+/** Makes a new access token for this run, readable by its owner alone. */
+export function createToken(path: string): string {
+  const token = randomBytes(24).toString('base64url');
+  writeFileSync(path, `${token}\n`, {mode: 0o600});
+  chmodSync(path, 0o600);
+  return token;
+}
+
+export function readToken(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+export function ensureHome(places: Places): void {
+  mkdirSync(places.home, {recursive: true, mode: 0o700});
+}

@@ -1,0 +1,195 @@
+import {timingSafeEqual} from 'node:crypto';
+import {chmodSync, rmSync} from 'node:fs';
+import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
+import {PlatformError} from '../errors.ts';
+
+/** What a route gets and gives: JSON in, JSON out; an async iterable is sent as one JSON document a line. */
+export type Route = (call: {
+  params: URLSearchParams;
+  body: Record<string, unknown>;
+  signal: AbortSignal;
+}) => Promise<unknown>;
+
+export type Text = {contentType: string; text: string; status?: number};
+
+export type ServerOptions = {
+  /** Key: "GET /v1/status". Answered over TCP with the token, over the control socket to whoever may open it. */
+  routes: Record<string, Route>;
+  /** Open on loopback: health and metrics. */
+  open: Record<string, () => Promise<Text>>;
+  token: string;
+};
+
+const bodyBytesMax = 1 << 20;
+
+/**
+ * Listens on `host:port`. @throws PlatformError PORT_BUSY when somebody else has it.
+ */
+export async function listenTcp(options: ServerOptions, host: string, port: number): Promise<Server> {
+  const server = createServer((request, response) => {
+    void answer(options, request, response, (path) => refusal(options, request, path));
+  });
+  server.requestTimeout = 30_000;
+  server.headersTimeout = 10_000;
+  server.maxConnections = 1_000;
+  await listen(server, {host, port}, (error) =>
+    error.code === 'EADDRINUSE'
+      ? new PlatformError('PORT_BUSY', `port ${port} on ${host} is taken by another process`, {
+          hint: 'end it, or choose another: --port 4001, or server.port in platform.yaml',
+          cause: error,
+        })
+      : new PlatformError('PORT_BUSY', `cannot listen on ${host}:${port}: ${error.message}`, {cause: error}),
+  );
+  return server;
+}
+
+/** Listens on the control socket, which only its owner may open. A stale one is replaced: the caller holds the lock. */
+export async function listenControl(options: ServerOptions, path: string): Promise<Server> {
+  rmSync(path, {force: true});
+  const server = createServer((request, response) => {
+    void answer(options, request, response, () => undefined);
+  });
+  server.requestTimeout = 0;
+  await listen(
+    server,
+    {path},
+    (error) =>
+      new PlatformError('PORT_BUSY', `cannot open the control socket: ${error.message}`, {
+        place: path,
+        cause: error,
+      }),
+  );
+  chmodSync(path, 0o600);
+  return server;
+}
+
+function listen(
+  server: Server,
+  where: {host?: string; port?: number; path?: string},
+  explain: (error: NodeJS.ErrnoException) => Error,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error)));
+    server.listen(where, () => resolve());
+  });
+}
+
+/** Why a request over TCP is refused, or undefined. Host and Origin are checked against rebinding and foreign pages. */
+function refusal(
+  options: ServerOptions,
+  request: IncomingMessage,
+  path: string,
+): {status: number; message: string} | undefined {
+  const host = hostOf(request.headers.host);
+  if (!host || !loopbackNames.has(host)) return {status: 403, message: 'this Host is not served'};
+  const {origin} = request.headers;
+  if (origin !== undefined && !loopbackNames.has(hostOf(origin.replace(/^https?:\/\//, '')) ?? ''))
+    return {status: 403, message: 'requests from this Origin are not served'};
+  if (Object.hasOwn(options.open, `${request.method} ${path}`)) return undefined;
+  if (!sameToken(tokenOf(request), options.token))
+    return {status: 401, message: 'a token is needed: Authorization: Bearer <the text of .millrace/token>'};
+  return undefined;
+}
+
+const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** "localhost:4000" -> "localhost". */
+const hostOf = (text: string | undefined): string | undefined =>
+  text?.toLowerCase().match(/^(\[[0-9a-f:]+\]|[^:]+)(?::\d+)?$/)?.[1];
+
+function tokenOf({headers}: IncomingMessage): string {
+  const [scheme, value = ''] = (headers.authorization ?? '').split(' ', 2);
+  if (scheme?.toLowerCase() === 'bearer') return value;
+  if (scheme?.toLowerCase() === 'basic')
+    return Buffer.from(value, 'base64').toString().split(':').slice(1).join(':');
+  return '';
+}
+
+function sameToken(given: string, expected: string): boolean {
+  const a = Buffer.from(given);
+  const b = Buffer.from(expected);
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+async function answer(
+  options: ServerOptions,
+  request: IncomingMessage,
+  response: ServerResponse,
+  refuse: (path: string) => {status: number; message: string} | undefined,
+): Promise<void> {
+  const aborted = new AbortController();
+  response.on('close', () => aborted.abort());
+  try {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const key = `${request.method} ${url.pathname}`;
+    const refused = refuse(url.pathname);
+    if (refused)
+      return sendJson(response, refused.status, {error: {code: 'ACCESS', message: refused.message}});
+    const open = Object.hasOwn(options.open, key) ? options.open[key] : undefined;
+    if (open) {
+      const {status = 200, contentType, text} = await open();
+      response.writeHead(status, {'content-type': contentType, ...securityHeaders}).end(text);
+      return;
+    }
+    const route = Object.hasOwn(options.routes, key) ? options.routes[key] : undefined;
+    if (!route)
+      return sendJson(response, 404, {error: {code: 'NOT_FOUND', message: `nothing is served at ${key}`}});
+    const body = request.method === 'POST' ? await readBody(request) : {};
+    const result = await route({params: url.searchParams, body, signal: aborted.signal});
+    if (isAsyncIterable(result)) await sendLines(response, result);
+    else sendJson(response, 200, result ?? {});
+  } catch (error) {
+    if (response.headersSent) return void response.destroy();
+    if (error instanceof PlatformError) {
+      const {code, message, hint, place, retry, exitCode} = error;
+      return sendJson(response, retry ? 503 : 422, {error: {code, message, hint, place, exitCode}});
+    }
+    sendJson(response, 500, {
+      error: {code: 'INTERNAL', message: 'a bug in millrace; see the log of the platform'},
+    });
+    process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  }
+}
+
+const securityHeaders = {'x-content-type-options': 'nosniff', 'cache-control': 'no-store'};
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const text = toJson(value);
+  response.writeHead(status, {'content-type': 'application/json', ...securityHeaders}).end(`${text}\n`);
+}
+
+/** int64 beyond 2^53 as strings. */
+const toJson = (value: unknown): string =>
+  JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item));
+
+async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
+  response.writeHead(200, {'content-type': 'application/x-ndjson', ...securityHeaders});
+  response.flushHeaders();
+  for await (const line of lines) {
+    if (response.destroyed) break;
+    if (!response.write(`${toJson(line)}\n`))
+      await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+  }
+  response.end();
+}
+
+const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
+  typeof value === 'object' && value !== null && Symbol.asyncIterator in value;
+
+async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax)
+      throw new PlatformError('REQUEST_INVALID', `the body has more than ${bodyBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  if (bytes === 0) return {};
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString());
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return value as Record<string, unknown>;
+  } catch {}
+  throw new PlatformError('REQUEST_INVALID', 'the body is not a JSON object');
+}
