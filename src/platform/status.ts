@@ -1,0 +1,58 @@
+import type {QueryStatus} from '../process/types.ts';
+
+/** What runs, as `status` and the live view show it; JSON-serialisable. */
+export type PlatformStatus = {
+  name: string;
+  env: string;
+  pid: number;
+  startedMs: number;
+  url: string;
+  /** `starting`, then `running`, then `draining`. */
+  phase: 'starting' | 'running' | 'draining';
+  inputs: InputStatus[];
+  queries: QueryStatus[];
+  deliveries: DeliveryStatus[];
+  raw: RawStatus[];
+  totals: {
+    /** Since the log began. */
+    received: number;
+    appended: number;
+    duplicate: number;
+    rejected: number;
+    /** Since this process started. */
+    rowsWritten: number;
+    late: number;
+    dead: number;
+    ledgerBalanced: boolean;
+  };
+};
+
+export type InputStatus = {
+  domain: string;
+  name: string;
+  state: 'waiting' | 'sorting' | 'running' | 'done' | 'stopped';
+  /** Share of the file that is in the log, 0..1; null when unknown. */
+  share: number | null;
+  rows: number;
+  rejected: number;
+  message?: string;
+};
+
+export type DeliveryStatus = {
+  sink: string;
+  table: string;
+  state: 'running' | 'paused' | 'stopped';
+  emitted: number;
+  written: number;
+  pending: number;
+  message?: string;
+};
+
+export type RawStatus = {
+  sink: string;
+  table: string;
+  state: 'running' | 'paused' | 'stopped';
+  written: number;
+  lagEvents: number;
+  message?: string;
+};
