@@ -27,7 +27,12 @@ export const errors = {
     retry: true,
     exit: 4,
   },
-  REQUEST_INVALID: {summary: 'A request to the platform is not understood.', actor: 'sender', retry: false, exit: 2},
+  REQUEST_INVALID: {
+    summary: 'A request to the platform is not understood.',
+    actor: 'sender',
+    retry: false,
+    exit: 2,
+  },
   NOT_RUNNING: {
     summary: 'The command needs a running platform and none runs in this directory.',
     actor: 'user',
@@ -124,6 +129,44 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  LOG_MISSING: {summary: 'There is no log in this directory yet.', actor: 'operator', retry: true, exit: 4},
+  LOG_FULL: {
+    summary: 'The log has reached its size limit; nothing was appended.',
+    actor: 'operator',
+    retry: true,
+    exit: 1,
+  },
+  LOG_DISK_FULL: {
+    summary: 'The disk of the log is full; nothing was appended.',
+    actor: 'operator',
+    retry: true,
+    exit: 1,
+  },
+  LOG_IO: {
+    summary: 'The log cannot be read or written; after a failed write it must be opened again.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  LOG_CORRUPT: {
+    summary: 'The log is damaged: a checksum differs, or something that was acknowledged is missing.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  LOG_FORMAT: {
+    summary: 'The log was written by a release of another format.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  LOG_TRIMMED: {
+    summary: 'Retention has deleted the records at this offset.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  LOCKED: {summary: 'Another process owns this directory.', actor: 'operator', retry: true, exit: 4},
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorCode = keyof typeof errors;

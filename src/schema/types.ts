@@ -1,3 +1,5 @@
+import type {Value} from '../expr/types.ts';
+
 /** Avro schemas as JSON, as far as Millrace generates and reads them (specification 1.12). */
 export type AvroPrimitive = 'null' | 'boolean' | 'int' | 'long' | 'float' | 'double' | 'bytes' | 'string';
 export type AvroSchema =
@@ -37,3 +39,6 @@ export type AvroRecord = Extract<AvroSchema, {type: 'record'}>;
 
 /** A registered schema. Ids are unique in the registry, stable for ever; the same text under two subjects has one id. */
 export type RegisteredSchema = {id: number; subject: string; version: number; schema: AvroSchema};
+
+/** A value that a codec reads or writes: a column's value, bytes as they are, or an array of numbers or texts. */
+export type AvroValue = Value | Uint8Array | AvroValue[];
