@@ -39,7 +39,11 @@ export type AppendTransaction = {
   marks?: {topic: string; partition: number; timeMs: number}[];
   /** Where a source stands after this transaction: source id -> JSON text. */
   progress?: {source: string; position: string}[];
-  /** Additions to the ingest ledger. `duplicate` of records dropped by `ids` is added by the log itself. */
+  /**
+   * Additions to the ingest ledger; `appended` counts what is given to the log. Records that `ids` drops are moved from
+   * `appended` to `duplicate` by the log itself, in the row whose `<domain>.<eventType>` is their topic: a transaction that
+   * gives ids has at most one row for that topic.
+   */
   ledger?: IngestCounts[];
 };
 
@@ -63,11 +67,18 @@ export type AppendResult = {
 export type LogWriter = {
   /** Creates a topic if it is new; an existing one keeps its number of partitions, which is returned. */
   ensureTopic(topic: string, partitions: number): number;
-  /** Resolves when durable (fsync). Rejects with LOG_FULL, LOG_DISK_FULL, LOG_IO: then nothing of it was appended. */
+  /**
+   * Resolves when durable (fsync). Rejects with LOG_FULL, LOG_DISK_FULL: nothing of it was appended, later attempts may
+   * succeed. Rejects with LOG_IO: the disk failed, this writer refuses everything from now on, and only `progress` of a
+   * freshly opened one knows whether the transaction is there.
+   */
   append(transaction: AppendTransaction): Promise<AppendResult>;
   progress(source: string): string | undefined;
   ledger(): IngestCounts[];
-  /** Deletes whole batches that are older than `beforeMs` and below `offset`. @returns batches deleted. */
+  /**
+   * Deletes whole batches that are older than `beforeMs` and below `belowOffset`, from the start of the partition on, a limited
+   * number in one call. @returns batches deleted; while it is not 0, there may be more.
+   */
   trim(topic: string, partition: number, options: {beforeMs: number; belowOffset: number}): number;
   close(): Promise<void>;
 };
@@ -82,7 +93,8 @@ export type LogReader = {
   endOffset(topic: string, partition: number): number;
   /**
    * Whole batches from the one that holds `offset`, up to about `bytesMax` (at least one); empty at the end. The caller skips
-   * records below `offset`. Throws LOG_CORRUPT naming the place when a checksum differs, LOG_TRIMMED when `offset` is gone.
+   * records below `offset`. Throws LOG_CORRUPT naming the place when a checksum differs or `offset` is beyond the end,
+   * LOG_TRIMMED when `offset` is gone.
    */
   read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]>;
   /** Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. */

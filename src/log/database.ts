@@ -1,0 +1,136 @@
+/**
+ * The embedded log's file: `log.db`, SQLite in WAL mode.
+ *
+ *   streams  one row a (topic, partition): where it starts and ends, and the checksums at both ends of its chain of batches
+ *   batches  one row a batch; `prev_crc` and `crc` chain a stream's batches (chain.ts)
+ *   ids      the ids that a topic remembers; an id goes when its batch is trimmed
+ *   progress where each source stands
+ *   ledger   the ingest ledger
+ *   meta     one row: the number of commits so far, compared with the witness (witness.ts)
+ */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {DatabaseSync} from 'node:sqlite';
+import {type ErrorCode, PlatformError} from '../errors.ts';
+
+/** Version of the file format, in SQLite's user_version. */
+const formatVersion = 1;
+/** "MRLG": tells the file apart from any other SQLite database. */
+const applicationId = 0x4d524c47;
+/** See `bench/log.bench.ts` for what other sizes cost. */
+const pageBytes = 8192;
+
+const schema = `
+  CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL) STRICT;
+  INSERT INTO meta VALUES (1, 0);
+  CREATE TABLE streams (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
+    partitions INTEGER NOT NULL, start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, append_ms INTEGER NOT NULL,
+    start_crc INTEGER NOT NULL, end_crc INTEGER NOT NULL, crc INTEGER NOT NULL, UNIQUE (topic, partition)) STRICT;
+  CREATE TABLE batches (id INTEGER PRIMARY KEY, stream INTEGER NOT NULL, base_offset INTEGER NOT NULL,
+    count INTEGER NOT NULL, kind INTEGER NOT NULL, append_ms INTEGER NOT NULL, mark_ms INTEGER NOT NULL,
+    prev_crc INTEGER NOT NULL, crc INTEGER NOT NULL, ids BLOB, bytes BLOB NOT NULL) STRICT;
+  CREATE UNIQUE INDEX batches_by_offset ON batches (stream, base_offset);
+  CREATE TABLE ids (topic TEXT NOT NULL, id ANY NOT NULL, PRIMARY KEY (topic, id)) STRICT, WITHOUT ROWID;
+  CREATE TABLE progress (source TEXT PRIMARY KEY, position TEXT NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE ledger (domain TEXT NOT NULL, event_type TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL,
+    appended INTEGER NOT NULL, duplicate INTEGER NOT NULL, rejected INTEGER NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (domain, event_type, source)) STRICT, WITHOUT ROWID;
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${formatVersion};
+`;
+
+/** Path of the log's database in its directory. */
+export const logFile = (dir: string) => join(dir, 'log.db');
+
+const resultFull = 13;
+const resultIo = 10;
+const corruptResults = new Set([11, 26]);
+
+/** What a failure of SQLite means for the log; anything that is not SQLite's comes back as it is. */
+export function logError(error: unknown, place: string): unknown {
+  const {errcode, errstr} = error as {errcode?: number; errstr?: string};
+  if (error instanceof PlatformError || errcode === undefined) return error;
+  const fail = (code: ErrorCode, message: string, hint: string) =>
+    new PlatformError(code, `${message} (SQLite: ${errstr})`, {hint, place, cause: error});
+  const result = errcode & 0xff;
+  if (result === resultFull)
+    return fail(
+      'LOG_DISK_FULL',
+      'no space left for the log',
+      'free disk space; nothing of this was appended',
+    );
+  if (corruptResults.has(result))
+    return fail(
+      'LOG_CORRUPT',
+      'the log is damaged',
+      'restore the directory from a backup, or start a new log',
+    );
+  if (result === resultIo || result === 14 || result === 8)
+    return fail('LOG_IO', 'the log cannot be read or written', 'check the disk and restart');
+  return error;
+}
+
+function integerPragma(database: DatabaseSync, name: string): number {
+  return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
+}
+
+function checkFormat(database: DatabaseSync, path: string): void {
+  if (integerPragma(database, 'application_id') !== applicationId)
+    throw new PlatformError('LOG_CORRUPT', `${path} is not a Millrace log`, {
+      hint: 'restore the directory from a backup, or choose another log.embedded.dir',
+      place: path,
+    });
+  const version = integerPragma(database, 'user_version');
+  if (version !== formatVersion)
+    throw new PlatformError(
+      'LOG_FORMAT',
+      `${path} has format ${version}, this release reads ${formatVersion}`,
+      {
+        hint: 'run the release of Millrace that wrote it',
+        place: path,
+      },
+    );
+}
+
+/** Opens for the writer; creates the file when there is none. Throws LOG_CORRUPT, LOG_FORMAT, LOG_IO, LOG_DISK_FULL. */
+export function openForWriting(dir: string): DatabaseSync {
+  const path = logFile(dir);
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, {timeout: 5_000});
+    if (integerPragma(database, 'page_count') === 0) {
+      database.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA journal_mode = WAL`);
+      database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
+    }
+    checkFormat(database, path);
+    // Checkpoints are the writer's own decision: see `writer.ts`.
+    database.exec(`
+      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+      PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY`);
+    return database;
+  } catch (error) {
+    database?.close();
+    throw logError(error, path);
+  }
+}
+
+/** Opens for a reader, in any thread or process. Throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO. */
+export function openForReading(dir: string): DatabaseSync {
+  const path = logFile(dir);
+  if (!existsSync(path))
+    throw new PlatformError('LOG_MISSING', `there is no log in ${dir}`, {
+      hint: 'run the platform once, or check log.embedded.dir',
+      place: path,
+    });
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
+    checkFormat(database, path);
+    // Batches are read once: a large page cache would only copy them.
+    database.exec('PRAGMA cache_size = -2048; PRAGMA query_only = ON');
+    return database;
+  } catch (error) {
+    database?.close();
+    throw logError(error, path);
+  }
+}

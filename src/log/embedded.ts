@@ -1,0 +1,3 @@
+/** The embedded log: SQLite in one directory, one writer, any number of readers. See `types.ts` for what they promise. */
+export {type LogReaderOptions, openLogReader} from './reader.ts';
+export {type LogWriterOptions, openLogWriter} from './writer.ts';

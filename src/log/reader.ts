@@ -1,0 +1,229 @@
+/** The reading side of the embedded log: a read-only connection of its own, in any thread or process. */
+import type {DatabaseSync} from 'node:sqlite';
+import {PlatformError} from '../errors.ts';
+import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
+import {logError, openForReading} from './database.ts';
+import {bookQueries, streamQueries} from './streams.ts';
+import type {IngestCounts, LogReader, RecordBatch} from './types.ts';
+import {acknowledgedCommits, checkCommits} from './witness.ts';
+
+export type LogReaderOptions = {
+  /** The writer's counter (`LogWriterOptions.counter`); without it the file is polled. */
+  counter?: SharedArrayBuffer;
+};
+
+type BatchRow = BatchHeader & {prevCrc: number; crc: number; ids: Uint8Array | null; bytes: Uint8Array};
+
+/** Pauses between looks at the file when no counter is given: short while there is news, longer in silence. */
+const pollMs = {first: 25, last: 200};
+
+const columns =
+  'base_offset AS baseOffset, count, kind, append_ms AS appendMs, mark_ms AS markMs, prev_crc AS prevCrc, crc, ids, bytes';
+
+/** Opens the log in `dir` for reading. Throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO. */
+export function openLogReader(dir: string, options: LogReaderOptions = {}): LogReader {
+  // Before the first look at the database, which may only be ahead of it.
+  const acknowledged = acknowledgedCommits(dir);
+  const database = openForReading(dir);
+  try {
+    const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
+    checkCommits(dir, acknowledged, sequence);
+    return new EmbeddedReader(dir, database, options);
+  } catch (error) {
+    database.close();
+    throw logError(error, dir);
+  }
+}
+
+class EmbeddedReader implements LogReader {
+  readonly #dir: string;
+  readonly #database: DatabaseSync;
+  readonly #statements;
+  readonly #counter: Int32Array | undefined;
+  #seen: number;
+  /** Stream id -> where the last read ended and the checksum there: the next batch must continue from it. */
+  readonly #ends = new Map<number, {offset: number; crc: number}>();
+  #closed = false;
+  #wake: (() => void) | undefined;
+
+  constructor(dir: string, database: DatabaseSync, options: LogReaderOptions) {
+    this.#dir = dir;
+    this.#database = database;
+    this.#counter = options.counter && new Int32Array(options.counter);
+    this.#statements = {
+      streams: streamQueries(database),
+      books: bookQueries(database),
+      batches: database.prepare(
+        `SELECT ${columns} FROM batches WHERE stream = ?1 AND base_offset >=
+           (SELECT max(base_offset) FROM batches WHERE stream = ?1 AND base_offset <= ?2) ORDER BY base_offset`,
+      ),
+      before: database.prepare(
+        `SELECT base_offset AS baseOffset, count, crc FROM batches WHERE stream = ? AND base_offset < ?
+         ORDER BY base_offset DESC LIMIT 1`,
+      ),
+      version: database.prepare('PRAGMA data_version'),
+      begin: database.prepare('BEGIN'),
+      commit: database.prepare('COMMIT'),
+    };
+    this.#seen = this.#version();
+  }
+
+  topics(): string[] {
+    return this.#guard(this.#dir, () => [...new Set(this.#statements.streams.all().map(({topic}) => topic))]);
+  }
+
+  partitions(topic: string): number {
+    return this.#stream(topic, 0)?.partitions ?? 0;
+  }
+
+  startOffset(topic: string, partition: number): number {
+    return this.#stream(topic, partition)?.startOffset ?? 0;
+  }
+
+  endOffset(topic: string, partition: number): number {
+    return this.#stream(topic, partition)?.endOffset ?? 0;
+  }
+
+  #stream(topic: string, partition: number): Stream | undefined {
+    return this.#guard(`${topic}/${partition}`, () => this.#statements.streams.one(topic, partition));
+  }
+
+  async read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]> {
+    return this.#guard(`${topic}/${partition}@${offset}`, () => {
+      // One snapshot for the partition's row and its batches; it ends here, so that it never holds the WAL back.
+      this.#statements.begin.run();
+      try {
+        const stream = this.#statements.streams.one(topic, partition);
+        return stream ? this.#readStream(stream, offset, bytesMax) : [];
+      } finally {
+        this.#statements.commit.run();
+      }
+    });
+  }
+
+  #readStream(stream: Stream, offset: number, bytesMax: number): RecordBatch[] {
+    const {topic, partition, id} = stream;
+    if (offset < stream.startOffset)
+      throw new PlatformError(
+        'LOG_TRIMMED',
+        `${topic} partition ${partition}: offsets ${offset} to ${stream.startOffset - 1} were deleted by retention`,
+        {hint: 'start again from the log as it is now', place: `${topic}/${partition}@${offset}`},
+      );
+    if (offset === stream.endOffset) return [];
+    if (offset > stream.endOffset)
+      throw corrupt(topic, partition, offset, `the log ends at ${stream.endOffset}`);
+    const batches: RecordBatch[] = [];
+    let bytes = 0;
+    let end: {offset: number; crc: number} | undefined;
+    for (const row of this.#statements.batches.iterate(
+      id,
+      offset,
+    ) as Iterable<unknown> as Iterable<BatchRow>) {
+      if (batches.length > 0 && bytes + row.bytes.length > bytesMax) break;
+      end ??= this.#endBefore(stream, row.baseOffset, offset);
+      this.#check(stream, row, end);
+      end = {offset: row.baseOffset + row.count, crc: row.crc};
+      bytes += row.bytes.length;
+      batches.push({
+        topic,
+        partition,
+        baseOffset: row.baseOffset,
+        count: row.count,
+        appendTimeMs: row.appendMs,
+        kind: row.kind === 0 ? 'data' : 'mark',
+        ...(row.kind === 0 ? {} : {markTimeMs: row.markMs}),
+        bytes: row.bytes,
+      });
+    }
+    const last = batches.at(-1);
+    if (!last || !end || batches[0]!.baseOffset + batches[0]!.count <= offset)
+      throw corrupt(topic, partition, offset, 'the batch is missing');
+    if (end.offset >= stream.endOffset && (end.offset !== stream.endOffset || end.crc !== stream.endCrc))
+      throw corrupt(topic, partition, last.baseOffset, 'the end of the partition differs');
+    this.#ends.set(id, end);
+    return batches;
+  }
+
+  /** Where the batch before the one at `baseOffset` ended, and its checksum. */
+  #endBefore(stream: Stream, baseOffset: number, wanted: number): {offset: number; crc: number} {
+    const known = this.#ends.get(stream.id);
+    if (known?.offset === baseOffset) return known;
+    if (baseOffset === stream.startOffset) return {offset: baseOffset, crc: stream.startCrc};
+    const before = this.#statements.before.get(stream.id, baseOffset) as
+      | {baseOffset: number; count: number; crc: number}
+      | undefined;
+    if (!before) throw corrupt(stream.topic, stream.partition, wanted, 'the batch before it is missing');
+    return {offset: before.baseOffset + before.count, crc: before.crc};
+  }
+
+  #check({topic, partition}: Stream, row: BatchRow, end: {offset: number; crc: number}): void {
+    if (row.baseOffset !== end.offset) throw corrupt(topic, partition, end.offset, 'a batch is missing');
+    if (row.prevCrc !== end.crc)
+      throw corrupt(topic, partition, row.baseOffset, 'the batch does not follow the one before it');
+    if (batchCrc(row.prevCrc, row, row.ids, row.bytes) !== row.crc)
+      throw corrupt(topic, partition, row.baseOffset, 'the checksum of the batch differs');
+  }
+
+  #version(): number {
+    if (this.#counter) return Atomics.load(this.#counter, 0);
+    return this.#guard(
+      this.#dir,
+      () => (this.#statements.version.get() as {data_version: number}).data_version,
+    );
+  }
+
+  async waitForAppend(timeoutMs: number): Promise<boolean> {
+    const untilMs = performance.now() + timeoutMs;
+    for (let pauseMs = pollMs.first; !this.#closed; pauseMs = Math.min(pauseMs * 1.5, pollMs.last)) {
+      const version = this.#version();
+      if (version !== this.#seen) {
+        this.#seen = version;
+        return true;
+      }
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0) return false;
+      await (this.#counter ? this.#announced(this.#counter, leftMs) : this.#pause(Math.min(leftMs, pauseMs)));
+    }
+    return false;
+  }
+
+  async #announced(counter: Int32Array, timeoutMs: number): Promise<void> {
+    const waiting = Atomics.waitAsync(counter, 0, this.#seen, timeoutMs);
+    // The timer keeps the process alive, which waitAsync alone does not, and lets close() end the wait.
+    if (waiting.async) await Promise.race([waiting.value, this.#pause(timeoutMs)]).then(() => this.#wake?.());
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  ledger(): IngestCounts[] {
+    return this.#guard(this.#dir, () => this.#statements.books.ledger());
+  }
+
+  progress(source: string): string | undefined {
+    return this.#guard(this.#dir, () => this.#statements.books.progress(source));
+  }
+
+  /** Runs `work` and turns SQLite's failures into the log's. */
+  #guard<T>(place: string, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw logError(error, place);
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake?.();
+    this.#database.close();
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * `log.head`: how many commits were acknowledged, outside the database. SQLite ends its recovery at the first damaged frame
+ * of the write-ahead log and says nothing; with this number a log that lost acknowledged commits (a flipped bit or a missing
+ * tail in the WAL, a WAL that was deleted, an older log.db put back) is noticed when it is opened.
+ *
+ * Written after each commit's fsync and without one of its own: after a kill it is exact, after a power failure it may be
+ * old, and it is never ahead of the log.
+ *
+ *   head := slot slot        slot := sequence:f64 little-endian, crc32 of sequence:u32, 0:u32
+ *
+ * Commits go to the slots in turn, so that one survives a torn write. Both unreadable: nothing is known, as without a file.
+ */
+import {closeSync, fsyncSync, openSync, readFileSync, writeSync} from 'node:fs';
+import {join} from 'node:path';
+import {crc32} from 'node:zlib';
+import {PlatformError} from '../errors.ts';
+
+const slotBytes = 16;
+
+/** Acknowledged commits as far as `log.head` in `dir` knows; 0 when it knows nothing. */
+export function acknowledgedCommits(dir: string): number {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(join(dir, 'log.head'));
+  } catch {
+    return 0;
+  }
+  let sequence = 0;
+  for (let at = 0; at + slotBytes <= bytes.length; at += slotBytes)
+    if (bytes.readUInt32LE(at + 8) === crc32(bytes.subarray(at, at + 8)))
+      sequence = Math.max(sequence, bytes.readDoubleLE(at));
+  return sequence;
+}
+
+/** Throws LOG_CORRUPT when the database has fewer commits than were acknowledged. */
+export function checkCommits(dir: string, acknowledged: number, found: number): void {
+  if (found >= acknowledged) return;
+  throw new PlatformError(
+    'LOG_CORRUPT',
+    `the log in ${dir} ends ${acknowledged - found} commits before the last that was acknowledged`,
+    {
+      hint: 'restore log.db and log.db-wal from a backup; to accept the loss, delete log.head',
+      place: join(dir, 'log.db-wal'),
+    },
+  );
+}
+
+/** The writer's side. */
+export type Witness = {acknowledged(sequence: number): void; close(): void};
+
+/** Opens `log.head` for the log's one writer, which stands at `sequence`. */
+export function openWitness(dir: string, sequence: number): Witness {
+  const path = join(dir, 'log.head');
+  const slot = Buffer.alloc(slotBytes);
+  const fill = (value: number) => {
+    slot.writeDoubleLE(value, 0);
+    slot.writeUInt32LE(crc32(slot.subarray(0, 8)), 8);
+    return slot;
+  };
+  const file = openSync(path, 'a+');
+  closeSync(file);
+  const head = openSync(path, 'r+');
+  for (const at of [0, slotBytes]) writeSync(head, fill(sequence), 0, slotBytes, at);
+  fsyncSync(head);
+  return {
+    acknowledged(value) {
+      // The file has its full length: this cannot run out of space. A failing disk shows at the next commit.
+      writeSync(head, fill(value), 0, slotBytes, (value % 2) * slotBytes);
+    },
+    close: () => closeSync(head),
+  };
+}
