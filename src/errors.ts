@@ -69,6 +69,12 @@ export const errors = {
     retry: true,
     exit: 4,
   },
+  REGISTRY_UNAVAILABLE: {
+    summary: 'The schema registry cannot be read or written just now.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   REGISTRY_CORRUPT: {
     summary: 'A registered schema differs from its checksum, or the registry file is damaged.',
     actor: 'operator',
