@@ -143,7 +143,7 @@ function valueCode(plan: Plan, index: number, rest: number): string {
     case 'boolean':
       return `if (v===true) u8[pos++]=1; else if (v===false) u8[pos++]=0; else ${bad}`;
     case 'int':
-      return `if ((v|0)!==v) ${bad} if (v<0x10000000&&v>=-0x10000000) ${small} else pos=writeLong(v,u8,pos);`;
+      return `if (typeof v!=='number'||(v|0)!==v) ${bad} if (v<0x10000000&&v>=-0x10000000) ${small} else pos=writeLong(v,u8,pos);`;
     case 'long':
       return `if (typeof v==='number'&&v<0x10000000&&v>=-0x10000000&&(v|0)===v) ${small} else { ${long} if (n<0) ${bad} pos=n; }`;
     case 'double':

@@ -4,6 +4,8 @@ import type {Value} from '../expr/types.ts';
 export type AvroPrimitive = 'null' | 'boolean' | 'int' | 'long' | 'float' | 'double' | 'bytes' | 'string';
 export type AvroSchema =
   | AvroPrimitive
+  /** Name of a type that the schema defines. */
+  | (string & {})
   | AvroSchema[]
   | {type: AvroPrimitive; logicalType?: string; [key: string]: unknown}
   | {
