@@ -68,3 +68,9 @@ export type TypedExpr =
     }
   | {kind: 'case'; type: ValueType; whens: {when: TypedExpr; then: TypedExpr}[]; otherwise: TypedExpr}
   | {kind: 'cast'; type: ValueType; from: ValueType | 'null'; arg: TypedExpr};
+
+/** The columns an expression may name. `nullable` (default true): whether a value can be missing. */
+export type ExprScope = ReadonlyMap<
+  string,
+  {type: ValueType; symbols?: readonly string[]; nullable?: boolean}
+>;
