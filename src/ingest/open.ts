@@ -1,0 +1,201 @@
+/**
+ * Input files as streams of bytes: plain, gzip (`.gz`) or zip (`.zip`, one entry or the one named after the file). Memory is
+ * bounded: chunks are pulled, never pushed.
+ */
+import {createHash} from 'node:crypto';
+import {createReadStream, type Stats, statSync} from 'node:fs';
+import {basename} from 'node:path';
+import type {Readable} from 'node:stream';
+import {createGunzip} from 'node:zlib';
+import {type Entry, openPromise, type ZipFile} from 'yauzl';
+import {PlatformError} from '../errors.ts';
+
+/** A packed file may grow by this factor; text packs to a tenth, a bomb to a thousandth. */
+export const inflationRatioMax = 200;
+/** The ratio counts from here on, bytes: small files of one repeated line pack better than any limit. */
+export const inflationFreeBytes = 64 * 1024 * 1024;
+
+const chunkBytes = 256 * 1024;
+
+export type OpenFile = {
+  /** Size on disk, bytes. */
+  bytesTotal: number;
+  /** How much of it was read. */
+  bytesRead(): number;
+  chunks: AsyncIterable<Uint8Array>;
+};
+
+type Packing = 'plain' | 'gzip' | 'zip';
+
+const packingOf = (path: string): Packing =>
+  /\.gz$/i.test(path) ? 'gzip' : /\.zip$/i.test(path) ? 'zip' : 'plain';
+
+/** Name of a file without path and packing: what its rows are known by. `data/flights.csv.zip` -> `flights.csv`. */
+export const contentName = (path: string): string => basename(path).replace(/\.(gz|zip)$/i, '');
+
+/** @throws PlatformError INPUT_MISSING when the path is no readable file. */
+function sizeOf(path: string): number {
+  let stats: Stats;
+  try {
+    stats = statSync(path);
+  } catch (cause) {
+    throw missing(path, cause);
+  }
+  if (!stats.isFile()) throw new PlatformError('INPUT_MISSING', `${path} is not a file`, {place: path});
+  return stats.size;
+}
+
+const missing = (path: string, cause: unknown) =>
+  new PlatformError('INPUT_MISSING', `cannot read ${path}: ${(cause as Error).message}`, {
+    place: path,
+    cause,
+  });
+
+/**
+ * Opens a file for one reading.
+ * @throws PlatformError INPUT_MISSING or INPUT_FORMAT, here or while chunks are read.
+ */
+export async function openFile(path: string): Promise<OpenFile> {
+  const bytesTotal = sizeOf(path);
+  const packing = packingOf(path);
+  if (packing === 'zip') return openZip(path, bytesTotal);
+  const file = createReadStream(path, {highWaterMark: chunkBytes});
+  const stream = packing === 'gzip' ? file.pipe(createGunzip({chunkSize: chunkBytes})) : file;
+  // `pipe` does not carry errors over, and an unheard one would end the process.
+  if (stream !== file) file.on('error', (error) => stream.destroy(error));
+  const guard = packing === 'gzip' ? bytesTotal : undefined;
+  return {
+    bytesTotal,
+    bytesRead: () => file.bytesRead,
+    chunks: readAll(stream, path, guard, () => file.destroy()),
+  };
+}
+
+async function* readAll(
+  stream: Readable,
+  path: string,
+  packedBytes: number | undefined,
+  close: () => void,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  try {
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      bytes += chunk.length;
+      if (packedBytes !== undefined && bytes > inflationFreeBytes && bytes > packedBytes * inflationRatioMax)
+        throw new PlatformError(
+          'INPUT_FORMAT',
+          `${path} inflates to more than ${inflationRatioMax} times its size`,
+          {
+            place: path,
+            hint: 'unpack it, if you trust it, and ingest the unpacked file',
+          },
+        );
+      yield chunk;
+    }
+  } catch (cause) {
+    if (cause instanceof PlatformError) throw cause;
+    const {code} = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR' || code === 'EIO')
+      throw missing(path, cause);
+    throw new PlatformError('INPUT_FORMAT', `${path} cannot be unpacked: ${(cause as Error).message}`, {
+      place: path,
+      cause,
+    });
+  } finally {
+    stream.destroy();
+    close();
+  }
+}
+
+async function openZip(path: string, bytesTotal: number): Promise<OpenFile> {
+  let zip: ZipFile | undefined;
+  try {
+    zip = await openPromise(path, {autoClose: false});
+    const entry = await pickEntry(zip, path);
+    const stream = await zip.openReadStreamPromise(entry);
+    let inflated = 0;
+    const opened = zip;
+    const chunks = readAll(stream, path, entry.compressedSize, () => opened.close());
+    return {
+      bytesTotal,
+      // The stream does not tell how much of the packed entry it has used; the share that was inflated is as good.
+      bytesRead: () =>
+        Math.round((Math.min(inflated, entry.uncompressedSize) / (entry.uncompressedSize || 1)) * bytesTotal),
+      chunks: observed(chunks, (chunk) => (inflated += chunk.length)),
+    };
+  } catch (cause) {
+    zip?.close();
+    if (cause instanceof PlatformError) throw cause;
+    throw new PlatformError(
+      'INPUT_FORMAT',
+      `${path} is not a zip file that can be read: ${(cause as Error).message}`,
+      {
+        place: path,
+        cause,
+      },
+    );
+  }
+}
+
+async function* observed(
+  chunks: AsyncIterable<Uint8Array>,
+  observe: (chunk: Uint8Array) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    observe(chunk);
+    yield chunk;
+  }
+}
+
+const entriesMax = 1000;
+
+async function pickEntry(zip: ZipFile, path: string): Promise<Entry> {
+  const fail = (message: string) =>
+    new PlatformError('INPUT_FORMAT', message, {
+      place: path,
+      hint: `pack one file, or name the one to read ${contentName(path)}`,
+    });
+  if (zip.entryCount > entriesMax) throw fail(`${path} holds more than ${entriesMax} files`);
+  const files: Entry[] = [];
+  // What macOS adds beside each file is none of the user's.
+  for await (const entry of zip.eachEntry())
+    if (!entry.fileName.endsWith('/') && !entry.fileName.startsWith('__MACOSX/')) files.push(entry);
+  if (files.length === 0) throw fail(`${path} holds no file`);
+  const named = files.filter(({fileName}) => basename(fileName) === contentName(path));
+  const entry = files.length === 1 ? files[0] : named.length === 1 ? named[0] : undefined;
+  if (entry === undefined)
+    throw fail(`${path} holds ${files.length} files and not one named ${contentName(path)}`);
+  if (entry.isEncrypted()) throw fail(`${path} is encrypted`);
+  return entry;
+}
+
+/** SHA-256 of a stream's bytes as they pass. */
+export function hashing(chunks: AsyncIterable<Uint8Array>): {
+  chunks: AsyncIterable<Uint8Array>;
+  digest(): string;
+} {
+  const hash = createHash('sha256');
+  return {chunks: observed(chunks, (chunk) => hash.update(chunk)), digest: () => hash.copy().digest('hex')};
+}
+
+/** SHA-256 of the file as it lies on disk, hex. @throws PlatformError INPUT_MISSING */
+export async function fileHash(path: string): Promise<string> {
+  sizeOf(path);
+  const hash = createHash('sha256');
+  for await (const chunk of readAll(
+    createReadStream(path, {highWaterMark: 1 << 20}),
+    path,
+    undefined,
+    () => {},
+  ))
+    hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** SHA-256 of what is in the file, unpacked, hex. @throws PlatformError INPUT_MISSING, INPUT_FORMAT */
+export async function contentHash(path: string): Promise<string> {
+  const {chunks} = await openFile(path);
+  const hash = createHash('sha256');
+  for await (const chunk of chunks) hash.update(chunk);
+  return hash.digest('hex');
+}
