@@ -179,11 +179,12 @@ function valueCode(writer: Flat, reader: Flat, to: string, context: Context, nam
       return `${to}=readFloat(u8,p,end); p+=4;`;
     case 'double':
       return `${to}=readDouble(u8,p,end); p+=8;`;
+    // A copy of the bytes: Buffer's own slice would be a window on the batch.
     case 'string':
     case 'bytes':
-      return `${length} ${to}=${reader.kind === 'string' ? 'readText(u8,p,q)' : 'u8.slice(p,q)'}; p=q;`;
+      return `${length} ${to}=${reader.kind === 'string' ? 'readText(u8,p,q)' : 'new Uint8Array(u8.subarray(p,q))'}; p=q;`;
     case 'fixed':
-      return `q=p+${writer.size}; if (q>end) short(); ${to}=u8.slice(p,q); p=q;`;
+      return `q=p+${writer.size}; if (q>end) short(); ${to}=new Uint8Array(u8.subarray(p,q)); p=q;`;
     case 'enum': {
       const table = context.place(enumTable(writer, reader));
       return `n=readIndex(u8,p,end,${writer.symbols.length}); p=cursor.pos; ${to}=T[${table}][n]; if (${to}===undefined) broken('a symbol that the reader does not have');`;
@@ -245,7 +246,9 @@ function defaultValue(field: AvroField, branches: Flat[]): AvroValue {
     const binary = branches.find(
       ({kind}) => kind === 'string' || kind === 'enum' || kind === 'bytes' || kind === 'fixed',
     );
-    return binary?.kind === 'bytes' || binary?.kind === 'fixed' ? Buffer.from(json, 'latin1') : json;
+    return binary?.kind === 'bytes' || binary?.kind === 'fixed'
+      ? Uint8Array.from(Buffer.from(json, 'latin1'))
+      : json;
   }
   if (Array.isArray(json) && json.every((item) => ['string', 'number'].includes(typeof item)))
     return json as AvroValue[];
