@@ -73,7 +73,9 @@ function avroEnum(eventType: EventType, field: Field): AvroSchema {
       },
     );
   // Names of the configuration never contain "__", so this one cannot meet an event type's.
-  return {type: 'enum', name: `${eventType.name}__${field.column}`, symbols};
+  const name = (column: string) => `${eventType.name}__${column}`;
+  const aliases = field.aliases.length > 0 ? {aliases: field.aliases.map(name)} : {};
+  return {type: 'enum', name: name(field.column), ...aliases, symbols};
 }
 
 const primitives = new Set(['null', 'boolean', 'int', 'long', 'float', 'double', 'bytes', 'string']);

@@ -78,7 +78,10 @@ export function readIndex(u8: Uint8Array, pos: number, end: number, count: numbe
 }
 
 const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
-const latin1 = Buffer.prototype.latin1Slice;
+const {latin1Slice: latin1, utf8Slice} = Buffer.prototype as unknown as Record<
+  'latin1Slice' | 'utf8Slice',
+  (this: Uint8Array, start: number, end: number) => string
+>;
 
 /**
  * Short texts read before, by a hash of their bytes: most of a column's values repeat, and finding one is cheaper than making
@@ -107,20 +110,80 @@ export function readText(u8: Uint8Array, pos: number, end: number): string {
     while (i < length && before.charCodeAt(i) === u8[pos + i]) i++;
     if (i === length) return before;
   }
-  return (recent[slot] = latin1.call(u8, pos, end) as string);
+  return (recent[slot] = shortAscii(u8, pos, length));
+}
+
+const chars = String.fromCharCode;
+
+/** ASCII of up to `recentLengthMax` bytes: up to 10 characters this is faster than a call out of JavaScript. */
+function shortAscii(u8: Uint8Array, p: number, length: number): string {
+  switch (length) {
+    case 0:
+      return '';
+    case 1:
+      return chars(u8[p]!);
+    case 2:
+      return chars(u8[p]!, u8[p + 1]!);
+    case 3:
+      return chars(u8[p]!, u8[p + 1]!, u8[p + 2]!);
+    case 4:
+      return chars(u8[p]!, u8[p + 1]!, u8[p + 2]!, u8[p + 3]!);
+    case 5:
+      return chars(u8[p]!, u8[p + 1]!, u8[p + 2]!, u8[p + 3]!, u8[p + 4]!);
+    case 6:
+      return chars(u8[p]!, u8[p + 1]!, u8[p + 2]!, u8[p + 3]!, u8[p + 4]!, u8[p + 5]!);
+    case 7:
+      return chars(u8[p]!, u8[p + 1]!, u8[p + 2]!, u8[p + 3]!, u8[p + 4]!, u8[p + 5]!, u8[p + 6]!);
+    case 8:
+      return chars(
+        u8[p]!,
+        u8[p + 1]!,
+        u8[p + 2]!,
+        u8[p + 3]!,
+        u8[p + 4]!,
+        u8[p + 5]!,
+        u8[p + 6]!,
+        u8[p + 7]!,
+      );
+    case 9:
+      return chars(
+        u8[p]!,
+        u8[p + 1]!,
+        u8[p + 2]!,
+        u8[p + 3]!,
+        u8[p + 4]!,
+        u8[p + 5]!,
+        u8[p + 6]!,
+        u8[p + 7]!,
+        u8[p + 8]!,
+      );
+    case 10:
+      return chars(
+        u8[p]!,
+        u8[p + 1]!,
+        u8[p + 2]!,
+        u8[p + 3]!,
+        u8[p + 4]!,
+        u8[p + 5]!,
+        u8[p + 6]!,
+        u8[p + 7]!,
+        u8[p + 8]!,
+        u8[p + 9]!,
+      );
+    default:
+      return latin1.call(u8, p, p + length);
+  }
 }
 
 function makeText(u8: Uint8Array, pos: number, end: number): string {
-  for (let i = pos; i < end; i++) {
-    if (u8[i]! > 127) {
-      try {
-        return utf8.decode(u8.subarray(pos, end));
-      } catch {
-        return broken('text that is not UTF-8');
-      }
-    }
+  const text = utf8Slice.call(u8, pos, end);
+  // Bytes that are not UTF-8 became U+FFFD: only a text that has one must be looked at again.
+  if (!text.includes('\ufffd')) return text;
+  try {
+    return utf8.decode(u8.subarray(pos, end));
+  } catch {
+    return broken('text that is not UTF-8');
   }
-  return latin1.call(u8, pos, end);
 }
 
 /** As `readText`, without making the string. */

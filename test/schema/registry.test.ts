@@ -9,9 +9,12 @@ import {fileURLToPath} from 'node:url';
 import {Worker} from 'node:worker_threads';
 import {PlatformError} from '../../src/errors.ts';
 import type {Domain, Platform} from '../../src/model/types.ts';
+import {avroSchema} from '../../src/schema/avro.ts';
+import {compileResolvingDecoder} from '../../src/schema/decode.ts';
+import {compileEncoder} from '../../src/schema/encode.ts';
 import {ensureSubjects, openEmbeddedRegistry} from '../../src/schema/registry.ts';
 import type {AvroRecord} from '../../src/schema/types.ts';
-import {eventType, field} from './random.ts';
+import {eventType, field, random, randomValue, valueTypes} from './random.ts';
 
 const source = fileURLToPath(new URL('../../src/schema/registry.ts', import.meta.url));
 
@@ -198,4 +201,24 @@ test('every topic of a platform gets its subject, and a platform that starts aga
   );
   domain.eventTypes[0] = eventType('purchase', [field('amount', 'string', {required: true})]);
   await assert.rejects(ensureSubjects(registry, platform), {code: 'SCHEMA_INCOMPATIBLE'});
+});
+
+test('a field of any type is renamed with an alias, and its old data is read under the new name', async (t) => {
+  const registry = openEmbeddedRegistry(directory(t));
+  t.after(() => registry.close());
+  for (const type of valueTypes)
+    for (const required of [true, false]) {
+      const subject = `${type}-${required}-value`;
+      const old = avroSchema(eventType('e', [field('old', type, {required})]));
+      const renamed = avroSchema(eventType('e', [field('new', type, {required, aliases: ['old']})]));
+      await registry.register(subject, old);
+      assert.equal((await registry.register(subject, renamed)).version, 2);
+      const chance = random(1);
+      const value = randomValue(field('old', type, {required: true}), chance);
+      const encoder = compileEncoder(old, 1);
+      const values = ['id', 1, value];
+      const buffer = new Uint8Array(encoder.sizeMax(values));
+      const end = encoder.encode(values, buffer, 0);
+      assert.deepEqual(compileResolvingDecoder(old, renamed)(buffer, 5, end), values, subject);
+    }
 });
