@@ -288,6 +288,36 @@ export const errors = {
     retry: false,
     exit: 2,
   },
+  QUERY_CHANGED: {
+    summary: 'The definition of a query means something else than the one its state and rows were made with.',
+    actor: 'user',
+    retry: false,
+    exit: 2,
+  },
+  QUERY_LIMIT: {
+    summary: 'A query reached its limit of groups, memory or state on disk; it stops, the others run on.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  QUERY_FAILED: {
+    summary: 'A query failed for a reason that is our mistake; it stops, the others run on.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  QUERY_STATE_LOST: {
+    summary: 'A sink lost rows that it had acknowledged, and the log no longer holds the events to make them again.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  QUERY_LOOKUP_MISSING: {
+    summary: 'A query needs a lookup snapshot that is not there.',
+    actor: 'operator',
+    retry: true,
+    exit: 1,
+  },
 } as const satisfies Record<string, ErrorSpec>;
 
 export type ErrorCode = keyof typeof errors;

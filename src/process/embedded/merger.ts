@@ -1,0 +1,308 @@
+import {PlatformError} from '../../errors.ts';
+import {formatBytes} from '../../quantity.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {EmittedRows} from '../types.ts';
+import {
+  type CheckpointCopy,
+  type CheckpointHeader,
+  checkFingerprint,
+  type LookupSwitch,
+  pendingKey,
+  type SavedState,
+  tombstonesKey,
+} from './checkpoint.ts';
+import {type EmitFailure, RowBuilder} from './emit.ts';
+import {EventTime, type PartitionPlace} from './merger-time.ts';
+import {SessionState} from './sessions.ts';
+import type {QueryState, StateCopy} from './state.ts';
+import {layoutOf} from './state-cells.ts';
+import {encodePending} from './state-codec.ts';
+import {Groups} from './state-groups.ts';
+import {WindowState} from './state-windows.ts';
+import type {Delta} from './types.ts';
+
+/** Rows per emission: bounds what is in flight. */
+const rowsMax = 50_000;
+
+export type MergerOptions = {
+  plan: QueryPlan;
+  places: PartitionPlace[];
+  nowMs: number;
+  saved?: SavedState | undefined;
+  /** Epoch of the last checkpoint when there is no `saved` but numbers were given before. */
+  epoch?: number;
+  /** Lookup -> snapshot id, for a query that begins. */
+  lookups?: Record<string, string>;
+  /** Reads committed pieces of this query back. */
+  read(key: string): Uint8Array | undefined;
+};
+
+/**
+ * Holds the full state of one query: adds deltas, closes windows, hands out changed rows, copies itself for checkpoints.
+ * No I/O and no clock of its own; the worker drives it.
+ *
+ * Life of a row: changed -> in flight (`takeRows`) -> acknowledged -> marked. It is in every checkpoint's list of pending
+ * rows until it is marked, so that a restart hands out again all that a sink may lack.
+ */
+export class Merger {
+  readonly plan: QueryPlan;
+  readonly time: EventTime;
+  readonly groups: Groups;
+  readonly lookups: Record<string, string>;
+  /** Switches that the next checkpoint writes to the journal. */
+  #switches: LookupSwitch[] = [];
+  #starts: CheckpointHeader['starts'];
+  #state: QueryState;
+  #builder: RowBuilder;
+  /** Worker -> its kernel's generation of group ids and what they are here. */
+  #kernels = new Map<number, {generation: number; gidOf: Int32Array; count: number}>();
+  /** Sessions: rows leave only after the checkpoint that knows them. */
+  #isOrdered: boolean;
+  #held: {rows: EmittedRows; epoch: number} | undefined;
+  #sequence = 0;
+  #inFlight: {sequence: number; coversEpoch: number} | undefined;
+  #failures: EmitFailure[] = [];
+  #epoch: number;
+  #copying = false;
+  #committedEpoch: number;
+  #deliveredEpoch = 0;
+  #markingEpoch = 0;
+  #markedEpoch: number;
+  #unmarkedRows: boolean;
+  #changed = true;
+
+  /** @throws PlatformError QUERY_CHANGED, STATE_CORRUPT */
+  constructor(options: MergerOptions) {
+    const {plan, saved} = options;
+    if (saved) checkFingerprint(plan, saved.header);
+    this.plan = plan;
+    this.groups = new Groups(plan.groupBy.map(({type}) => type));
+    const layout = layoutOf(plan);
+    this.#isOrdered = plan.window.type === 'session';
+    this.#state = this.#isOrdered
+      ? new SessionState(plan, layout, this.groups)
+      : new WindowState(plan, layout, this.groups, options.read);
+    this.#builder = new RowBuilder(plan, layout, this.groups);
+    this.time = new EventTime(plan, options.places, options.nowMs);
+    this.#starts =
+      saved?.header.starts ??
+      options.places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
+    this.#epoch = this.#committedEpoch = saved?.header.epoch ?? options.epoch ?? 0;
+    this.#markedEpoch = saved?.header.markedEpoch ?? 0;
+    this.lookups = {...(saved?.header.lookups ?? options.lookups)};
+    this.#unmarkedRows = false;
+    if (!saved) return;
+    this.time.restore(saved.header.cuts, saved.header.closedThroughMs);
+    this.#state.restore({...saved, closedThroughMs: saved.header.closedThroughMs});
+    this.#changed = false;
+  }
+
+  /** @throws PlatformError QUERY_LIMIT */
+  apply(delta: Delta, nowMs: number): void {
+    const gidOf = this.#mapGroups(delta);
+    this.time.advance(delta.cuts, nowMs);
+    this.#state.apply(delta, gidOf);
+    this.#changed = true;
+    this.#checkLimits();
+  }
+
+  /** Closes what is over at `nowMs`. */
+  tick(nowMs: number): void {
+    this.#state.closeThrough(this.time.closedThrough(nowMs));
+  }
+
+  /** Changed rows, when none are in flight; undefined when there is nothing to say. */
+  takeRows(): EmittedRows | undefined {
+    if (this.#isOrdered) {
+      const held = this.#held;
+      if (!held || held.epoch > this.#committedEpoch) return undefined;
+      this.#held = undefined;
+      return held.rows;
+    }
+    return this.#inFlight ? undefined : this.#take();
+  }
+
+  /** Rows that were computed with a value that could not be; each is told once. */
+  takeFailures(): EmitFailure[] {
+    const failures = this.#failures;
+    this.#failures = [];
+    return failures;
+  }
+
+  /** @returns an epoch to be marked in the sinks, once `marked` answered the one before; else undefined */
+  acknowledge(sequence: number): number | undefined {
+    if (this.#inFlight?.sequence !== sequence) return undefined;
+    this.#state.acknowledged();
+    this.#unmarkedRows = true;
+    this.#deliveredEpoch = Math.max(this.#deliveredEpoch, this.#inFlight.coversEpoch);
+    this.#inFlight = undefined;
+    return this.#nextMark();
+  }
+
+  /** Every sink of the query has marked `epoch`. @returns the next epoch to mark, if there is one */
+  marked(epoch: number): number | undefined {
+    if (epoch !== this.#markingEpoch) return undefined;
+    this.#state.marked();
+    this.#markedEpoch = epoch;
+    this.#markingEpoch = 0;
+    this.#changed = true;
+    return this.#nextMark();
+  }
+
+  /** Whether a checkpoint would say something new. */
+  wantsCheckpoint(): boolean {
+    return (
+      !this.#copying && (this.#changed || (this.#isOrdered && !this.#inFlight && this.#state.hasDirty()))
+    );
+  }
+
+  /** A switch of a lookup that the next checkpoint names; takes effect after its commit, at the offsets merged by then. */
+  switchLookup(lookup: string, snapshot: string): void {
+    this.lookups[lookup] = snapshot;
+    const places = this.time.partitions.map(({topic, partition, offset}) => ({topic, partition, offset}));
+    this.#switches.push({lookup, snapshot, places});
+    this.#changed = true;
+  }
+
+  /** A copy of all that changed since the last one, on the hot thread. One at a time. */
+  checkpoint(): CheckpointCopy {
+    if (this.#copying) throw new Error('the last checkpoint is still on its way');
+    this.#copying = true;
+    this.#changed = false;
+    const epoch = ++this.#epoch;
+    if (this.#isOrdered && !this.#inFlight && !this.#held) {
+      const rows = this.#take();
+      if (rows) this.#held = {rows, epoch};
+    }
+    const {correctForMs, late} = this.plan;
+    const floorMs = this.time.leastWatermark() - (late === 'correct' ? correctForMs : 0);
+    const state: StateCopy = {puts: [], deletes: [], pending: [], tombstones: []};
+    this.#state.copy(state, floorMs);
+    const {puts, deletes} = state;
+    puts.push({key: pendingKey, bytes: encodePending(state.pending, this.groups)});
+    puts.push({key: tombstonesKey, bytes: encodePending(state.tombstones, this.groups)});
+    const header: CheckpointHeader = {
+      format: 1,
+      fingerprint: this.plan.fingerprint,
+      epoch,
+      starts: this.#starts,
+      cuts: this.time.cuts(),
+      closedThroughMs: this.time.closedThroughMs,
+      markedEpoch: this.#markedEpoch,
+      lookups: {...this.lookups},
+    };
+    return {header, puts, deletes, journal: this.#switches.splice(0)};
+  }
+
+  /**
+   * The copy is durable. @param storedBytes what the query takes in the store
+   * @returns an epoch to be marked, see `acknowledge`
+   * @throws PlatformError QUERY_LIMIT when the store holds more than the query may
+   */
+  committed(epoch: number, storedBytes: number): number | undefined {
+    this.#checkDisk(storedBytes);
+    this.#copying = false;
+    this.#committedEpoch = epoch;
+    this.#state.committed();
+    if (this.#state.isClean() && !this.#inFlight) this.#deliveredEpoch = epoch;
+    return this.#nextMark();
+  }
+
+  get committedEpoch(): number {
+    return this.#committedEpoch;
+  }
+
+  get sequenceInFlight(): number | undefined {
+    return this.#inFlight?.sequence;
+  }
+
+  /** Nothing waits to leave and nothing is in flight. */
+  isClean(): boolean {
+    return this.#state.isClean() && !this.#inFlight;
+  }
+
+  openWindows(): number {
+    return this.#state.openWindows();
+  }
+
+  bytes(): number {
+    let bytes = this.groups.bytes + this.#state.bytes();
+    for (const {gidOf} of this.#kernels.values()) bytes += gidOf.byteLength;
+    return bytes;
+  }
+
+  #take(): EmittedRows | undefined {
+    if (!this.#state.hasDirty()) return undefined;
+    this.#state.take(this.#builder, rowsMax);
+    const {count, columns, failures} = this.#builder.reset();
+    if (count === 0) {
+      this.#state.acknowledged();
+      return undefined;
+    }
+    this.#failures.push(...failures);
+    const sequence = ++this.#sequence;
+    // Everything that was pending at the last copy has left with these rows or before them, unless some is still waiting.
+    this.#inFlight = {sequence, coversEpoch: this.#state.hasDirty() ? 0 : this.#epoch};
+    if (!this.#isOrdered) this.#changed = true;
+    return {query: this.plan.id, sequence, count, columns};
+  }
+
+  #nextMark(): number | undefined {
+    const epoch = Math.min(this.#deliveredEpoch, this.#committedEpoch);
+    if (this.#markingEpoch !== 0 || !this.#unmarkedRows || epoch <= this.#markedEpoch) return undefined;
+    this.#state.beginMark();
+    this.#unmarkedRows = false;
+    this.#markingEpoch = epoch;
+    return epoch;
+  }
+
+  #mapGroups({worker, generation, firstGroup, newGroups}: Delta): Int32Array {
+    let kernel = this.#kernels.get(worker);
+    if (!kernel || kernel.generation !== generation) {
+      if (kernel)
+        for (let group = 0; group < kernel.count; group++) this.groups.release(kernel.gidOf[group]!);
+      this.#kernels.set(worker, (kernel = {generation, gidOf: new Int32Array(64), count: 0}));
+    }
+    const added = newGroups[0]?.length ?? (this.plan.groupBy.length === 0 && kernel.count === 0 ? 1 : 0);
+    const count = firstGroup + added;
+    if (count > kernel.gidOf.length) {
+      const larger = new Int32Array(Math.max(count, kernel.gidOf.length * 2));
+      larger.set(kernel.gidOf);
+      kernel.gidOf = larger;
+    }
+    for (let group = 0; group < added; group++)
+      kernel.gidOf[firstGroup + group] = this.groups.intern((dimension) => newGroups[dimension]![group]!);
+    kernel.count = Math.max(kernel.count, count);
+    return kernel.gidOf;
+  }
+
+  #checkDisk(storedBytes: number): void {
+    const {limits, id} = this.plan;
+    if (storedBytes <= limits.stateDiskBytes) return;
+    const {topic, partition, maxTimeMs} = this.time.slowest();
+    const standing =
+      maxTimeMs === -Infinity ? 'has no event yet' : `stands at ${new Date(maxTimeMs).toISOString()}`;
+    throw new PlatformError(
+      'QUERY_LIMIT',
+      `${id} keeps ${formatBytes(storedBytes)} of state on disk, its limit is ${formatBytes(limits.stateDiskBytes)}: ` +
+        `${topic}/${partition} ${standing} and holds what is newer`,
+      {hint: 'end that input (ingest --final), shorten correct_for, or raise limits.state_disk', place: id},
+    );
+  }
+
+  #checkLimits(): void {
+    const {limits, id} = this.plan;
+    if (this.groups.count > limits.groups)
+      throw new PlatformError('QUERY_LIMIT', `${id} has more than ${limits.groups} groups`, {
+        hint: 'group by fewer or coarser dimensions, or raise limits.groups',
+        place: id,
+      });
+    const bytes = this.bytes();
+    if (bytes > limits.memoryBytes)
+      throw new PlatformError(
+        'QUERY_LIMIT',
+        `${id} needs ${formatBytes(bytes)} of memory for its state, its limit is ${formatBytes(limits.memoryBytes)}`,
+        {hint: 'use smaller windows, fewer groups or no distinct, or raise limits.memory', place: id},
+      );
+  }
+}
