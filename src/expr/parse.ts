@@ -270,13 +270,7 @@ class Parser {
       case 'integer':
         return this.#integer(token, token.text, token);
       case 'decimal':
-        return this.#node({
-          kind: 'literal',
-          type: 'double',
-          value: Number(token.text),
-          text: token.text,
-          span: spanOf(token),
-        });
+        return this.#decimal(token, token.text, token);
       case 'string':
         return this.#node({kind: 'literal', type: 'string', value: token.text, span: spanOf(token)});
       case 'quoted':
@@ -306,9 +300,7 @@ class Parser {
       }
       if (digits.kind === 'decimal') {
         this.#next();
-        const text = `-${digits.text}`;
-        const span = this.#span(token);
-        return this.#node({kind: 'literal', type: 'double', value: Number(text), text, span});
+        return this.#decimal(digits, `-${digits.text}`, this.#span(token));
       }
       return this.#op('-', [this.#expression(unaryStrength)], token);
     }
@@ -322,6 +314,12 @@ class Parser {
       this.#fail(token, 'the number does not fit into 64 bits', 'write it with a decimal point');
     const value = exact >= -(2n ** 53n) && exact <= 2n ** 53n ? Number(exact) : exact;
     return this.#node({kind: 'literal', type: 'long', value, span: spanOf(span)});
+  }
+
+  #decimal(token: Token, text: string, span: Span): Expr {
+    const value = Number(text);
+    if (!Number.isFinite(value)) this.#fail(token, 'the number is too large for a double');
+    return this.#node({kind: 'literal', type: 'double', value, text, span: spanOf(span)});
   }
 
   #word(token: Token): Expr {

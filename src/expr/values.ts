@@ -65,11 +65,24 @@ export function formatCents(cents: number | bigint): string {
  * 1.005 is 1.01 with 2 digits, as a person expects and as Spark does it.
  */
 export function roundDouble(value: number, digits: number): number {
-  if (!Number.isFinite(value) || (digits <= 0 && Number.isInteger(value) && digits === 0)) return value;
+  if (digits < 0) return roundDoubleExactly(value, digits);
+  const power = 10 ** digits;
+  const scaled = Math.abs(value) * power;
+  const whole = Math.floor(scaled);
+  const rest = scaled - whole;
+  // Below 2^40 the product is off by less than 2^-12: only near a tie can the digits decide otherwise.
+  if (!(scaled < 2 ** 40) || Math.abs(rest - 0.5) < 1e-3) return roundDoubleExactly(value, digits);
+  const rounded = (rest > 0.5 ? whole + 1 : whole) / power;
+  return value < 0 ? 0 - rounded : rounded;
+}
+
+/** The same through the decimal digits alone, slowly. */
+export function roundDoubleExactly(value: number, digits: number): number {
+  if (!Number.isFinite(value)) return value;
   const decimal = parseDecimal(String(value))!;
   if (decimal.scale <= digits) return value;
   const units = divideRounded(decimal.units, 10n ** BigInt(decimal.scale - digits));
-  return Number(`${units}e${-digits}`) + 0;
+  return Number(`${units}e${-digits}`);
 }
 
 /** An integer rounded to a power of ten, half away from zero; `digits` <= 0. */
