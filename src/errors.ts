@@ -1,3 +1,4 @@
+/** Long because it is the one list of everything that can go wrong. */
 /**
  * The catalogue of everything that can go wrong outside our own code: a stable code, who acts on it and whether trying
  * again can help. `docs/reference/errors.md` is generated from it.
@@ -26,6 +27,12 @@ export const errors = {
     actor: 'operator',
     retry: true,
     exit: 4,
+  },
+  INGEST_LOST: {
+    summary: 'The thread that writes the log ended; start the platform again, nothing acknowledged is lost.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
   },
   REQUEST_INVALID: {
     summary: 'A request to the platform is not understood.',

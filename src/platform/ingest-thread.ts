@@ -1,0 +1,82 @@
+import {Worker} from 'node:worker_threads';
+import {PlatformError} from '../errors.ts';
+import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import type {AppendResult, AppendTransaction, IngestCounts} from '../log/types.ts';
+import {unpackError} from '../sinks/remote.ts';
+import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
+import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
+
+/** The ingest thread, as the platform sees it. Failures are those of `ingestFile` and of the log's writer. */
+export type IngestThread = {
+  ingest(job: IngestJob, onProgress: (progress: IngestProgress) => void): Promise<IngestReport>;
+  append(transaction: AppendTransaction): Promise<AppendResult>;
+  ledger(): Promise<IngestCounts[]>;
+  trim(topic: string, partition: number, limits: {beforeMs: number; belowOffset: number}): Promise<number>;
+  /** Ends what is being ingested after the transaction under way; each `ingest` then reports `stopped`. */
+  stop(): Promise<void>;
+  /** Closes the log and ends the thread. */
+  close(): Promise<void>;
+};
+
+type Call = IngestRequest extends infer R ? (R extends {id: number} ? Omit<R, 'id'> : never) : never;
+
+/** Starts the thread and waits until it holds the log. @throws LOCKED, LOG_CORRUPT and the other errors of opening a log. */
+export async function startIngestThread(start: IngestStart, telemetry: Telemetry): Promise<IngestThread> {
+  const worker = new Worker(new URL('./ingest-worker.ts', import.meta.url), {workerData: start});
+  const waiting = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
+  const listeners = new Map<number, (progress: IngestProgress) => void>();
+  let nextId = 1;
+  let ended: Error | undefined;
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+
+  const opened = new Promise<void>((resolve, reject) => {
+    worker.on('message', (reply: IngestReply) => {
+      if ('ready' in reply) return resolve();
+      if ('failed' in reply) return reject(unpackError(reply.failed));
+      if ('progress' in reply) return listeners.get(reply.job)?.(reply.progress);
+      if ('event' in reply)
+        return telemetry.emit(reply.event, reply.payload as TelemetryEvents[typeof reply.event]);
+      const call = waiting.get(reply.id);
+      waiting.delete(reply.id);
+      if ('error' in reply) call?.reject(unpackError(reply.error));
+      else call?.resolve(reply.value);
+    });
+    worker.on('error', (error) => {
+      ended = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
+        cause: error,
+      });
+      reject(ended);
+      for (const call of waiting.values()) call.reject(ended);
+      waiting.clear();
+    });
+  });
+  await opened;
+
+  const send = <T>(call: Call, onId?: (id: number) => void): Promise<T> => {
+    if (ended) return Promise.reject(ended);
+    const id = nextId++;
+    onId?.(id);
+    return new Promise<T>((resolve, reject) => {
+      waiting.set(id, {resolve: resolve as (value: unknown) => void, reject});
+      worker.postMessage({...call, id});
+    });
+  };
+  return {
+    async ingest(job, onProgress) {
+      let own = 0;
+      try {
+        return await send<IngestReport>({kind: 'ingest', job}, (id) => listeners.set((own = id), onProgress));
+      } finally {
+        listeners.delete(own);
+      }
+    },
+    append: (transaction) => send({kind: 'append', transaction}),
+    ledger: () => send({kind: 'ledger'}),
+    trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
+    stop: () => send({kind: 'stop'}),
+    async close() {
+      await send({kind: 'close'});
+      await exited;
+    },
+  };
+}

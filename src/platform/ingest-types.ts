@@ -1,0 +1,53 @@
+import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import type {AppendResult, AppendTransaction, IngestCounts} from '../log/types.ts';
+import type {Domain} from '../model/types.ts';
+import type {PortableError} from '../sinks/remote.ts';
+import type {TelemetryEvents} from '../telemetry.ts';
+
+/** What the ingest thread is started with. */
+export type IngestStart = {
+  domains: Domain[];
+  logDir: string;
+  sizeMaxBytes: number | null;
+  /** Wakes the readers of the log in other threads. */
+  counter: SharedArrayBuffer;
+  partitions: number;
+  /** Topic -> id of its newest schema. */
+  schemaIds: Record<string, number>;
+  tempDir: string;
+  /** What a refused second process is told. */
+  command: string;
+};
+
+/** A file to ingest. */
+export type IngestJob = {
+  domain: string;
+  input: string;
+  /** Absolute path. */
+  path: string;
+  as: string | null;
+  /** Ignore the input's rate. */
+  fast: boolean;
+  late: boolean;
+  final: boolean;
+  /** Running maxima of event time by partition of the input's topic, epoch ms. */
+  maxima: (number | null)[];
+};
+
+/** Messages between the platform and the ingest thread: one reply to each request, events in between. */
+export type IngestRequest = {id: number} & (
+  | {kind: 'ingest'; job: IngestJob}
+  | {kind: 'append'; transaction: AppendTransaction}
+  | {kind: 'ledger'}
+  | {kind: 'trim'; topic: string; partition: number; beforeMs: number; belowOffset: number}
+  /** Ends what is being ingested; positions are kept. */
+  | {kind: 'stop'}
+  | {kind: 'close'}
+);
+export type IngestReply =
+  | {id: number; value: IngestReport | AppendResult | IngestCounts[] | number | null}
+  | {id: number; error: PortableError}
+  | {progress: IngestProgress; job: number}
+  | {event: keyof TelemetryEvents; payload: TelemetryEvents[keyof TelemetryEvents]}
+  | {ready: true}
+  | {failed: PortableError};

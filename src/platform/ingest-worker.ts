@@ -1,0 +1,101 @@
+/** The thread that holds the log's only writer and runs the inputs. */
+import assert from 'node:assert/strict';
+import {parentPort, workerData} from 'node:worker_threads';
+import {systemClock} from '../clock.ts';
+import {ingestFile} from '../ingest/file.ts';
+import {openLogWriter} from '../log/embedded.ts';
+import type {LogWriter} from '../log/types.ts';
+import {packError} from '../sinks/remote.ts';
+import type {Telemetry} from '../telemetry.ts';
+import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
+
+assert(parentPort, 'this module runs in a worker thread');
+const port = parentPort;
+const start = workerData as IngestStart;
+const send = (reply: IngestReply) => port.postMessage(reply);
+const telemetry: Telemetry = {emit: (event, payload) => send({event, payload})};
+const stopping = new AbortController();
+/** A progress message more often than this would only be drawn over. */
+const progressMs = 100;
+
+function open(): LogWriter | undefined {
+  try {
+    const log = openLogWriter(start.logDir, {
+      counter: start.counter,
+      command: start.command,
+      ...(start.sizeMaxBytes === null ? {} : {sizeMaxBytes: start.sizeMaxBytes}),
+    });
+    for (const topic of Object.keys(start.schemaIds))
+      log.ensureTopic(topic, /^(dlq|late)\./.test(topic) ? 1 : start.partitions);
+    return log;
+  } catch (error) {
+    send({failed: packError(error)});
+    port.close();
+    return undefined;
+  }
+}
+
+function ingest(log: LogWriter, id: number, job: IngestJob) {
+  const domain = start.domains.find(({name}) => name === job.domain);
+  const input = domain?.inputs.find(({name}) => name === job.input);
+  const eventType = domain?.eventTypes.find(({name}) => name === input?.eventType);
+  assert(domain && input && eventType, `unknown input ${job.domain}.${job.input}`);
+  let toldMs = 0;
+  return ingestFile({
+    domain,
+    eventType,
+    input,
+    path: job.path,
+    ...(job.as === null ? {} : {as: job.as}),
+    log,
+    partitions: start.partitions,
+    schemaId: start.schemaIds[eventType.topic]!,
+    deadLetterSchemaId: start.schemaIds[`dlq.${domain.name}`]!,
+    clock: systemClock,
+    telemetry,
+    signal: stopping.signal,
+    rate: job.fast ? null : input.ratePerSecond,
+    tempDir: start.tempDir,
+    maxima: () => job.maxima,
+    late: job.late,
+    final: job.final,
+    onProgress(progress) {
+      const nowMs = performance.now();
+      if (nowMs - toldMs < progressMs) return;
+      toldMs = nowMs;
+      send({progress, job: id});
+    },
+  });
+}
+
+async function handle(log: LogWriter, request: IngestRequest) {
+  switch (request.kind) {
+    case 'ingest':
+      return ingest(log, request.id, request.job);
+    case 'append':
+      return log.append(request.transaction);
+    case 'ledger':
+      return log.ledger();
+    case 'trim':
+      return log.trim(request.topic, request.partition, request);
+    case 'stop':
+      stopping.abort(new Error('the platform is draining'));
+      return null;
+    case 'close':
+      await log.close();
+      return null;
+  }
+}
+
+const log = open();
+if (log) {
+  port.on('message', (request: IngestRequest) => {
+    handle(log, request)
+      .then((value) => send({id: request.id, value}))
+      .catch((error) => send({id: request.id, error: packError(error)}))
+      .finally(() => {
+        if (request.kind === 'close') port.close();
+      });
+  });
+  send({ready: true});
+}
