@@ -42,6 +42,24 @@ const schema = `
 /** Path of the log's database in its directory. */
 export const logFile = (dir: string) => join(dir, 'log.db');
 
+/** Path of the log's witness in its directory; see witness.ts. */
+export const witnessFile = (dir: string) => join(dir, 'log.head');
+
+/** Commits in the database. Throws LOG_CORRUPT when they are fewer than were acknowledged. */
+export function commitsIn(database: DatabaseSync, dir: string, acknowledged: number): number {
+  const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
+  if (sequence < acknowledged)
+    throw new PlatformError(
+      'LOG_CORRUPT',
+      `the log in ${dir} ends ${acknowledged - sequence} commits before the last that was acknowledged`,
+      {
+        hint: 'restore log.db and log.db-wal from a backup; to accept the loss, delete log.head',
+        place: join(dir, 'log.db-wal'),
+      },
+    );
+  return sequence;
+}
+
 const resultFull = 13;
 const resultIo = 10;
 const corruptResults = new Set([11, 26]);

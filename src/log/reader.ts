@@ -2,10 +2,10 @@
 import type {DatabaseSync} from 'node:sqlite';
 import {PlatformError} from '../errors.ts';
 import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
-import {logError, openForReading} from './database.ts';
+import {commitsIn, logError, openForReading, witnessFile} from './database.ts';
 import {bookQueries, streamQueries} from './streams.ts';
 import type {IngestCounts, LogReader, RecordBatch} from './types.ts';
-import {acknowledgedCommits, checkCommits} from './witness.ts';
+import {acknowledgedCommits} from './witness.ts';
 
 export type LogReaderOptions = {
   /** The writer's counter (`LogWriterOptions.counter`); without it the file is polled. */
@@ -23,11 +23,10 @@ const columns =
 /** Opens the log in `dir` for reading. Throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO. */
 export function openLogReader(dir: string, options: LogReaderOptions = {}): LogReader {
   // Before the first look at the database, which may only be ahead of it.
-  const acknowledged = acknowledgedCommits(dir);
+  const acknowledged = acknowledgedCommits(witnessFile(dir));
   const database = openForReading(dir);
   try {
-    const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
-    checkCommits(dir, acknowledged, sequence);
+    commitsIn(database, dir, acknowledged);
     return new EmbeddedReader(dir, database, options);
   } catch (error) {
     database.close();

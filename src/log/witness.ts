@@ -1,27 +1,25 @@
 /**
- * `log.head`: how many commits were acknowledged, outside the database. SQLite ends its recovery at the first damaged frame
- * of the write-ahead log and says nothing; with this number a log that lost acknowledged commits (a flipped bit or a missing
- * tail in the WAL, a WAL that was deleted, an older log.db put back) is noticed when it is opened.
+ * A witness file beside a database in WAL mode: how many commits were acknowledged. SQLite ends its recovery at the first
+ * damaged frame of the write-ahead log and says nothing; with this number a database that lost acknowledged commits (a flipped
+ * bit or a missing tail in the WAL, a WAL that was deleted, an older file put back) is noticed when it is opened.
  *
  * Written after each commit's fsync and without one of its own: after a kill it is exact, after a power failure it may be
- * old, and it is never ahead of the log.
+ * old, and it is never ahead of the database.
  *
- *   head := slot slot        slot := sequence:f64 little-endian, crc32 of sequence:u32, 0:u32
+ *   file := slot slot        slot := sequence:f64 little-endian, crc32 of sequence:u32, 0:u32
  *
  * Commits go to the slots in turn, so that one survives a torn write. Both unreadable: nothing is known, as without a file.
  */
 import {closeSync, fsyncSync, openSync, readFileSync, writeSync} from 'node:fs';
-import {join} from 'node:path';
 import {crc32} from 'node:zlib';
-import {PlatformError} from '../errors.ts';
 
 const slotBytes = 16;
 
-/** Acknowledged commits as far as `log.head` in `dir` knows; 0 when it knows nothing. */
-export function acknowledgedCommits(dir: string): number {
+/** Acknowledged commits as far as the witness at `path` knows; 0 when it knows nothing. */
+export function acknowledgedCommits(path: string): number {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(join(dir, 'log.head'));
+    bytes = readFileSync(path);
   } catch {
     return 0;
   }
@@ -32,25 +30,11 @@ export function acknowledgedCommits(dir: string): number {
   return sequence;
 }
 
-/** Throws LOG_CORRUPT when the database has fewer commits than were acknowledged. */
-export function checkCommits(dir: string, acknowledged: number, found: number): void {
-  if (found >= acknowledged) return;
-  throw new PlatformError(
-    'LOG_CORRUPT',
-    `the log in ${dir} ends ${acknowledged - found} commits before the last that was acknowledged`,
-    {
-      hint: 'restore log.db and log.db-wal from a backup; to accept the loss, delete log.head',
-      place: join(dir, 'log.db-wal'),
-    },
-  );
-}
-
 /** The writer's side. */
 export type Witness = {acknowledged(sequence: number): void; close(): void};
 
-/** Opens `log.head` for the log's one writer, which stands at `sequence`. */
-export function openWitness(dir: string, sequence: number): Witness {
-  const path = join(dir, 'log.head');
+/** Opens the witness at `path` for the database's one writer, which stands at `sequence`. */
+export function openWitness(path: string, sequence: number): Witness {
   const slot = Buffer.alloc(slotBytes);
   const fill = (value: number) => {
     slot.writeDoubleLE(value, 0);

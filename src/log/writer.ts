@@ -5,14 +5,15 @@ import type {DatabaseSync} from 'node:sqlite';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {formatBytes} from '../quantity.ts';
-import {batchCrc, corrupt, type Stream} from './chain.ts';
-import {logError, openForWriting} from './database.ts';
+import type {Stream} from './chain.ts';
+import {commitsIn, logError, openForWriting, witnessFile} from './database.ts';
+import {checkEnds} from './ends.ts';
 import {acquireLock, type Lock} from './lock.ts';
 import {bookQueries, streamChanges, streamQueries} from './streams.ts';
 import {appendStatements, checkTransaction} from './transaction.ts';
 import {trimStatements} from './trim.ts';
 import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from './types.ts';
-import {acknowledgedCommits, checkCommits, openWitness, type Witness} from './witness.ts';
+import {acknowledgedCommits, openWitness, type Witness} from './witness.ts';
 
 export type LogWriterOptions = {
   /** Where append times come from; default: the system's. */
@@ -56,42 +57,18 @@ export function openLogWriter(dir: string, options: LogWriterOptions = {}): LogW
   const lock = acquireLock(join(dir, 'lock'), {command: options.command ?? process.argv.slice(1).join(' ')});
   let database: DatabaseSync | undefined;
   try {
-    const acknowledged = acknowledgedCommits(dir);
+    const acknowledged = acknowledgedCommits(witnessFile(dir));
     database = openForWriting(dir);
-    const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
-    checkCommits(dir, acknowledged, sequence);
+    const sequence = commitsIn(database, dir, acknowledged);
     const streams = streamQueries(database).all();
     checkEnds(database, streams);
-    const witness = openWitness(dir, sequence);
+    const witness = openWitness(witnessFile(dir), sequence);
     for (const each of [dir, dirname(resolve(dir))]) syncDirectory(each);
     return new EmbeddedWriter(dir, database, streams, {lock, witness, sequence}, options);
   } catch (error) {
     database?.close();
     lock.release();
     throw logError(error, dir);
-  }
-}
-
-/** The last batch of every partition is what its row in `streams` says. Throws LOG_CORRUPT. */
-function checkEnds(database: DatabaseSync, streams: Stream[]): void {
-  const last = database.prepare(
-    `SELECT base_offset AS baseOffset, count, kind, append_ms AS appendMs, mark_ms AS markMs, prev_crc AS prevCrc, ids, bytes
-     FROM batches WHERE stream = ? ORDER BY base_offset DESC LIMIT 1`,
-  );
-  for (const {id, topic, partition, startOffset, endOffset, endCrc} of streams) {
-    if (startOffset === endOffset) continue;
-    const batch = last.get(id) as
-      | {baseOffset: number; count: number; kind: number; appendMs: number; markMs: number}
-      | undefined;
-    const {prevCrc, ids, bytes} = (batch ?? {}) as {
-      prevCrc: number;
-      ids: Uint8Array | null;
-      bytes: Uint8Array;
-    };
-    if (!batch || batch.baseOffset + batch.count !== endOffset)
-      throw corrupt(topic, partition, endOffset, 'the last batch is missing');
-    if (batchCrc(prevCrc, batch, ids, bytes) !== endCrc)
-      throw corrupt(topic, partition, batch.baseOffset, 'the checksum of the batch differs');
   }
 }
 

@@ -1,0 +1,156 @@
+/**
+ * The file of the checkpoint store: `state.db`, SQLite in WAL mode.
+ *
+ *   checkpoints  one row a query: epoch, meta, and number, size and combined checksum of its state rows
+ *   state        the state rows of a query, by key
+ *   journal      entries that outlive the state (switches of lookups), in order
+ *   meta         one row: the number of commits so far, compared with the witness (src/log/witness.ts)
+ *
+ * Every row carries a CRC. The combined checksum (XOR of the rows' CRCs) is the checkpoint's own word for which rows belong to
+ * it, so that a row that is lost, left over or of another epoch is noticed as well as one that was altered.
+ */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {DatabaseSync} from 'node:sqlite';
+import {crc32} from 'node:zlib';
+import {type ErrorCode, PlatformError} from '../../errors.ts';
+
+/** Version of the file format, in SQLite's user_version. There is no older one. */
+const formatVersion = 1;
+/** "MRST": tells the file apart from any other SQLite database. */
+const applicationId = 0x4d525354;
+
+const schema = `
+  CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL) STRICT;
+  INSERT INTO meta VALUES (1, 0);
+  CREATE TABLE checkpoints (id INTEGER PRIMARY KEY, query TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, meta TEXT NOT NULL,
+    rows INTEGER NOT NULL, bytes INTEGER NOT NULL, rows_crc INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
+  CREATE TABLE state (id INTEGER PRIMARY KEY, query INTEGER NOT NULL, key TEXT NOT NULL, crc INTEGER NOT NULL,
+    bytes BLOB NOT NULL, UNIQUE (query, key)) STRICT;
+  CREATE TABLE journal (query TEXT NOT NULL, number INTEGER NOT NULL, entry TEXT NOT NULL, crc INTEGER NOT NULL,
+    PRIMARY KEY (query, number)) STRICT, WITHOUT ROWID;
+  PRAGMA application_id = ${applicationId};
+  PRAGMA user_version = ${formatVersion};
+`;
+
+/** Path of the store's database in its directory. */
+export const stateFile = (dir: string) => join(dir, 'state.db');
+
+/** Path of the store's witness in its directory. */
+export const stateWitness = (dir: string) => join(dir, 'state.head');
+
+/** A row of `checkpoints`. */
+export type CheckpointRow = {
+  id: number;
+  query: string;
+  epoch: number;
+  meta: string;
+  rows: number;
+  bytes: number;
+  rowsCrc: number;
+};
+
+/** CRC of a row of `checkpoints`. */
+export const checkpointCrc = ({query, epoch, meta, rows, bytes, rowsCrc}: Omit<CheckpointRow, 'id'>) =>
+  crc32(JSON.stringify([query, epoch, meta, rows, bytes, rowsCrc]));
+
+/** CRC of a row of `state`. */
+export const stateCrc = (query: string, key: string, bytes: Uint8Array) =>
+  crc32(bytes, crc32(JSON.stringify([query, key])));
+
+/** CRC of a row of `journal`. */
+export const journalCrc = (query: string, number: number, entry: string) =>
+  crc32(JSON.stringify([query, number, entry]));
+
+/** CHECKPOINT_CORRUPT of one query: its state can be dropped and read again from the log. */
+export const corruptCheckpoint = (query: string, what: string) =>
+  new PlatformError('CHECKPOINT_CORRUPT', `the checkpoint of ${query} is damaged: ${what}`, {
+    hint: 'the state can be read again from the log',
+    place: query,
+  });
+
+/** What a failure of SQLite means for the store; anything that is not SQLite's comes back as it is. */
+export function stateError(error: unknown, place: string): unknown {
+  const {errcode, errstr} = error as {errcode?: number; errstr?: string};
+  if (error instanceof PlatformError || errcode === undefined) return error;
+  const fail = (code: ErrorCode, message: string, hint: string) =>
+    new PlatformError(code, `${message} (SQLite: ${errstr})`, {hint, place, cause: error});
+  const result = errcode & 0xff;
+  if (result === 13) return fail('CHECKPOINT_DISK_FULL', 'no space left for checkpoints', 'free disk space');
+  if (result === 11 || result === 26)
+    return fail(
+      'CHECKPOINT_CORRUPT',
+      'the checkpoint store is damaged',
+      'move the directory away: state is read again from the log',
+    );
+  return fail('CHECKPOINT_IO', 'the checkpoint store cannot be used', 'check the disk and restart');
+}
+
+function integerPragma(database: DatabaseSync, name: string): number {
+  return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
+}
+
+function checkFormat(database: DatabaseSync, path: string): void {
+  const version = integerPragma(database, 'user_version');
+  if (integerPragma(database, 'application_id') !== applicationId || version < 1)
+    throw new PlatformError('CHECKPOINT_CORRUPT', `${path} is not a Millrace checkpoint store`, {
+      hint: 'move the file away: state is read again from the log',
+      place: path,
+    });
+  if (version > formatVersion)
+    throw new PlatformError(
+      'CHECKPOINT_NEWER',
+      `${path} has format ${version}, this release reads up to ${formatVersion}`,
+      {hint: 'run the release of Millrace that wrote it', place: path},
+    );
+}
+
+/**
+ * Opens for the writer; creates the file when there is none. Throws CHECKPOINT_CORRUPT, also when commits that were
+ * acknowledged are missing, CHECKPOINT_NEWER, CHECKPOINT_IO, CHECKPOINT_DISK_FULL.
+ */
+export function openStateForWriting(
+  dir: string,
+  acknowledged: number,
+): {database: DatabaseSync; sequence: number} {
+  const path = stateFile(dir);
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, {timeout: 5_000});
+    if (integerPragma(database, 'page_count') === 0) {
+      database.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL');
+      database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
+    }
+    checkFormat(database, path);
+    database.exec(`
+      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
+      PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY`);
+    const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
+    if (sequence < acknowledged)
+      throw new PlatformError(
+        'CHECKPOINT_CORRUPT',
+        `${path} lost ${acknowledged - sequence} commits that were acknowledged`,
+        {hint: 'move the directory away: state is read again from the log', place: `${path}-wal`},
+      );
+    return {database, sequence};
+  } catch (error) {
+    database?.close();
+    throw stateError(error, path);
+  }
+}
+
+/** Opens for a reader; undefined when there is no store yet. Throws CHECKPOINT_CORRUPT, CHECKPOINT_NEWER, CHECKPOINT_IO. */
+export function openStateForReading(dir: string): DatabaseSync | undefined {
+  const path = stateFile(dir);
+  if (!existsSync(path)) return undefined;
+  let database: DatabaseSync | undefined;
+  try {
+    database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
+    checkFormat(database, path);
+    database.exec('PRAGMA cache_size = -4096; PRAGMA query_only = ON');
+    return database;
+  } catch (error) {
+    database?.close();
+    throw stateError(error, path);
+  }
+}
