@@ -116,7 +116,7 @@ export class CsvScanner implements RecordScanner {
       this.#high = high;
       this.fields = field;
       this.recordEnd = at - 1 > from && bytes[at - 2] === cr ? at - 2 : at - 1;
-      return at > stop ? stop : at;
+      return Math.min(at, stop);
     }
   }
 

@@ -68,7 +68,7 @@ test('what is not JSON, not an object, or too deep has its code', async () => {
   for (const other of ['1', '"text"', 'null', '[1,{"a":2}]', 'true'])
     assert.equal(await one(other), 'JSON_OBJECT', other);
   assert.equal(await one(`{"x":${'['.repeat(1000)}${']'.repeat(1000)},"a":1}`), 'JSON_DEPTH');
-  assert.equal(await one(`{"a":`.repeat(1000) + '1' + '}'.repeat(1000)), 'JSON_DEPTH');
+  assert.equal(await one(`${'{"a":'.repeat(1000)}1${'}'.repeat(1000)}`), 'JSON_DEPTH');
   assert.deepEqual(await one(`{"x":${'['.repeat(62)}${']'.repeat(62)},"a":1}`), ['1', null]);
   assert.equal(await one('{"a":"\\ud800"}'), 'UTF8');
   assert.equal(await one('{"a":"\\udc00\\ud800"}'), 'UTF8');

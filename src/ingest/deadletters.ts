@@ -1,0 +1,89 @@
+/** Dead letters in the log: topic `dlq.<domain>`, one partition, frames of `deadLetterSchema`. */
+import type {LogReader} from '../log/types.ts';
+import {compileDecoder} from '../schema/decode.ts';
+import {compileEncoder} from '../schema/encode.ts';
+import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
+import {type DeadLetter, deadLetterOf, deadLetterSchema, deadLetterValues} from '../schema/side.ts';
+
+/** Topic of a domain's dead letters. */
+export const deadLetterTopic = (domain: string): string => `dlq.${domain}`;
+
+export type DeadLetterEncoder = (letters: readonly DeadLetter[]) => Uint8Array;
+
+/** Encodes dead letters as the bytes of a batch. @param schemaId id of `deadLetterSchema` in the registry. */
+export function deadLetterEncoder(schemaId: number): DeadLetterEncoder {
+  const encoder = compileEncoder(deadLetterSchema, schemaId);
+  return (letters) => {
+    const values = letters.map(deadLetterValues);
+    const bytes = new Uint8Array(values.reduce((size, row) => size + 4 + encoder.sizeMax(row), 0));
+    let end = 0;
+    for (const row of values) end = encoder.encodeRecord(row, bytes, end);
+    return bytes.subarray(0, end);
+  };
+}
+
+/** A dead letter and where it lies in `dlq.<domain>`. */
+export type StoredDeadLetter = DeadLetter & {partition: number; offset: number};
+
+export type DeadLetterFilter = {
+  eventType?: string;
+  /** A whole code, or what comes before the colon: `CHECK` finds every failed check. */
+  code?: string;
+  stage?: string;
+  query?: string;
+  source?: string;
+  /** Newer than this, epoch ms. */
+  sinceMs?: number;
+};
+
+/** Whether a dead letter is one of those that are asked for. */
+export function matches(letter: DeadLetter, filter: DeadLetterFilter): boolean {
+  const {eventType, code, stage, query, source, sinceMs} = filter;
+  return (
+    (eventType === undefined || letter.eventType === eventType) &&
+    (code === undefined || letter.code === code || letter.code.startsWith(`${code}:`)) &&
+    (stage === undefined || letter.stage === stage) &&
+    (query === undefined || letter.query === query) &&
+    (source === undefined || letter.source === source) &&
+    (sinceMs === undefined || letter.timeMs >= sinceMs)
+  );
+}
+
+const readBytesMax = 1024 * 1024;
+const decode = compileDecoder(deadLetterSchema);
+
+/** The dead letters of a domain that the log has, oldest first. Throws LOG_CORRUPT when a batch is damaged. */
+export async function* readDeadLetters(
+  reader: LogReader,
+  domain: string,
+  filter: DeadLetterFilter = {},
+): AsyncGenerator<StoredDeadLetter> {
+  const topic = deadLetterTopic(domain);
+  for (let partition = 0; partition < reader.partitions(topic); partition++) {
+    let offset = reader.startOffset(topic, partition);
+    for (;;) {
+      const batches = await reader.read(topic, partition, offset, readBytesMax);
+      if (batches.length === 0) break;
+      for (const batch of batches) {
+        const found: StoredDeadLetter[] = [];
+        if (batch.kind === 'data')
+          walkRecords(batch, (index, position, end) => {
+            const letter = deadLetterOf(decode(batch.bytes, position + frameHeaderBytes, end));
+            if (matches(letter, filter)) found.push({...letter, partition, offset: batch.baseOffset + index});
+          });
+        yield* found;
+        offset = batch.baseOffset + batch.count;
+      }
+    }
+  }
+}
+
+/** The dead letter of an id (or of its unique beginning); undefined when there is none. */
+export async function findDeadLetter(
+  reader: LogReader,
+  domain: string,
+  id: string,
+): Promise<StoredDeadLetter | undefined> {
+  for await (const letter of readDeadLetters(reader, domain)) if (letter.id.startsWith(id)) return letter;
+  return undefined;
+}

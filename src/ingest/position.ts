@@ -1,0 +1,63 @@
+/** Where the ingestion of a file stands: stored in the log with every transaction, so that no row is lost or taken twice. */
+
+import {PlatformError} from '../errors.ts';
+import type {Input} from '../model/types.ts';
+import {contentHash, fileHash} from './open.ts';
+
+export type FilePosition = {
+  version: 1;
+  /** SHA-256 of the file on disk and of what is in it unpacked, hex. */
+  file: string;
+  content: string;
+  /** The order that `rows` counts in. */
+  orderBy: Input['orderBy'];
+  /** Records that are done, good and bad. */
+  rows: number;
+  /** Latest event time among the appended ones, epoch ms. */
+  lastMs: number | null;
+  done: boolean;
+  /** Whether the end mark was written. */
+  final: boolean;
+};
+
+/** What a file is called in ledger, dead letters and progress: `<input>/<file>`. */
+export const sourceName = (input: Input, file: string): string => `${input.name}/${file}`;
+
+/** Key of a source's progress in the log. */
+export const progressKey = (input: Input, file: string): string =>
+  `file:${input.domain}/${sourceName(input, file)}`;
+
+/**
+ * Compares a file with what is known under its name.
+ * @param content of a new or changed file: computes its hash; only called when the file on disk is not the known one.
+ * @throws PlatformError INPUT_CHANGED when the name is known with other content or another order.
+ */
+export async function identify(
+  path: string,
+  input: Input,
+  name: string,
+  prior: FilePosition | undefined,
+  content: () => Promise<string> = () => contentHash(path),
+): Promise<FilePosition> {
+  const file = await fileHash(path);
+  const same = prior !== undefined && (prior.file === file || prior.content === (await content()));
+  if (prior !== undefined && !same)
+    throw new PlatformError('INPUT_CHANGED', `${name} was ingested before with other content`, {
+      place: path,
+      hint: `if these are other events, give them a name of their own: --as ${suggestion(name)}`,
+    });
+  if (prior !== undefined && !prior.done && prior.orderBy !== input.orderBy)
+    throw new PlatformError(
+      'INPUT_CHANGED',
+      `${name} was begun with order_by: ${prior.orderBy} and is not finished`,
+      {
+        place: path,
+        hint: `set order_by: ${prior.orderBy} until it is`,
+      },
+    );
+  if (prior !== undefined) return {...prior, file};
+  const position = {version: 1, file, content: await content(), orderBy: input.orderBy} as const;
+  return {...position, rows: 0, lastMs: null, done: false, final: false};
+}
+
+const suggestion = (name: string): string => name.replace(/(\.[^.]*)?$/, (extension) => `-2${extension}`);
