@@ -10,6 +10,8 @@ export type FieldSpec = {
   default?: unknown;
   /** Never printed. */
   secret?: boolean;
+  /** Part of the language, but not of this version: using it is a mistake that says so. */
+  unavailable?: boolean;
 } & (
   | {type: 'string'; pattern?: RegExp; examples?: string[]}
   | {type: 'identifier'}
@@ -31,7 +33,8 @@ export type FieldSpec = {
   | {type: 'path'}
   /** A directory relative to the platform's root; becomes absolute. */
   | {type: 'dir'}
-  | {type: 'enum'; values: readonly string[]}
+  /** `later`: further values of the language that this version does not have. */
+  | {type: 'enum'; values: readonly string[]; later?: readonly string[]}
   | {type: 'list'; of: FieldSpec /** A single value stands for a list of one. */; orOne?: boolean}
   /** Keys chosen by the user. */
   | {type: 'map'; of: FieldSpec; keys?: 'identifier' | 'any'}

@@ -1,3 +1,4 @@
+import type {Secret} from '../config/secrets/secret.ts';
 import type {TypedExpr, ValueType} from '../expr/types.ts';
 
 /** The model: what the configuration means, checked, with every default filled in. Immutable, no I/O, JSON-serialisable. */
@@ -11,11 +12,12 @@ export type Platform = {
   registry: BackendChoice;
   engine: {workers: number | 'auto'; flushMs: number; checkpointIntervalMs: number; checkpointsDir: string};
   sinks: Record<string, BackendChoice>;
-  server: {host: string; port: number};
+  /** `token`: only when the configuration gives one. */
+  server: {host: string; port: number; token?: Secret};
   plugins: string[];
 };
 
-/** A section that names its backend; `options` were validated against that backend's field specs. */
+/** A section that names its backend; `options` were validated against that backend's field specs. Secrets in them are `Secret`s. */
 export type BackendChoice = {backend: string; options: Record<string, unknown>};
 
 export type Defaults = {

@@ -1,0 +1,69 @@
+/**
+ * Every mistake that a configuration can have: stable code -> what it means. `docs/reference/errors.md` is generated from it.
+ * Mistakes inside expressions have the codes of `src/expr/` (`EXPR_*`, `MEASURE_*`).
+ */
+export const diagnosticCodes = {
+  CONFIG_NOT_FOUND: 'There is no `config/` directory here or above.',
+  ENVIRONMENT_NOT_FOUND: 'The chosen environment has no file in `config/environments/`.',
+  FILE_UNREADABLE: 'A file of the configuration, or one that it names, cannot be read.',
+  FILE_NOT_FOUND: 'A file that the configuration names does not exist.',
+  DOMAINS_EMPTY: 'There is no domain, so nothing would run.',
+
+  YAML_ENCODING: 'The file is not UTF-8.',
+  YAML_SYNTAX: 'The text is not YAML.',
+  YAML_TOO_LARGE: 'The file is larger than a configuration file may be.',
+  YAML_TOO_DEEP: 'Maps and lists are nested too deep.',
+  YAML_ALIASES: 'Aliases are too many, or repeat too much, or refer to themselves or to nothing.',
+  YAML_TAG: 'Tags such as `!!binary` or `!custom` are not part of the language.',
+  YAML_DIRECTIVE: 'Directives such as `%YAML` are not part of the language.',
+  YAML_MERGE_KEY: 'Merge keys (`<<`) are not part of the language.',
+  YAML_DUPLICATE_KEY: 'A key stands twice in one map; one of the two would be lost.',
+  YAML_KEY: 'A key is not plain text, or is a word that is never allowed as a key.',
+  YAML_DOCUMENTS: 'A file holds more than one YAML document.',
+
+  KEY_UNKNOWN: 'A key that does not exist here.',
+  KEY_MISSING: 'A key that is required is missing.',
+  TYPE_WRONG: 'A value has another type than the key wants: a list for text, text for a number.',
+  VALUE_INVALID: 'A value has the right type but cannot be read: a duration without a unit, for example.',
+  VALUE_UNKNOWN: 'A value is not one of those that exist.',
+  VALUE_RANGE: 'A number, duration or size is outside what is allowed.',
+  NOT_AVAILABLE: 'The language has this, but this version of Millrace does not yet.',
+
+  NAME_INVALID: 'A name is no identifier: a letter, then up to 47 letters, digits and `_`, without `__`.',
+  NAME_RESERVED: 'A name that Millrace uses itself.',
+  NAME_DUPLICATE: 'Two things of one kind have one name.',
+  NAME_COLLISION: 'Two names would give one column or one table.',
+
+  SECRET_SYNTAX: 'A reference to a secret is not written as `${secret:name}`.',
+  SECRET_NOT_HERE: 'A secret is referred to where none may stand.',
+  SECRET_UNKNOWN: 'The secret backend has no secret of this name.',
+  SECRET_UNREADABLE: 'The secret backend failed to read a secret, or refuses to.',
+  SECRET_LITERAL: 'A password is written in the file; refer to a secret instead.',
+  PLUGIN_INVALID: 'A plugin cannot be loaded, or exports what is no specification.',
+
+  EVENT_TYPE_UNKNOWN: 'An event type that the domain does not have.',
+  FIELD_UNKNOWN: 'A field or column that the event type does not have.',
+  LOOKUP_UNKNOWN: 'A lookup that the domain does not have.',
+  LOOKUP_COLUMN_UNKNOWN: 'A column that the lookup does not have.',
+  LOOKUP_KEY_TYPE: 'A lookup is joined on a column of another type than its key.',
+  SINK_UNKNOWN: 'A sink that is not in `sinks:`.',
+  SINK_CAPABILITY: 'A sink is used for what its backend cannot do.',
+
+  FIELD_TYPE: 'A field has a type that is not allowed in its place.',
+  ENUM_SYMBOLS:
+    'An enum without symbols, with a symbol that Avro does not allow, or symbols on another type.',
+  EXPRESSION_NULL: 'A derived column that is always NULL has no type.',
+  COLUMN_TYPES_DIFFER: 'A column that a query uses has different types in the event types it reads.',
+  GROUP_BY_NOT_IN_ALL: 'A `group_by` column is missing in one of the event types that the query reads.',
+  WINDOW_OPTION_MISSING: 'A window lacks an option that its type needs.',
+  WINDOW_OPTION_EXTRA: 'A window has an option that its type does not take.',
+  WINDOW_SIZE: 'A window has no length, or an event would be in too many windows.',
+  WINDOW_SLIDE_NOT_DIVISOR: 'The slide of a sliding window does not divide its size.',
+  TIMEZONE_UNKNOWN: 'A time zone that the tz database does not have.',
+  OPTION_WITHOUT_EFFECT: 'An option that changes nothing here.',
+  INPUT_FORMAT: 'The format of an input is not given and its file name does not tell.',
+  INPUT_MAP: 'A field of an input is mapped twice.',
+} as const satisfies Record<string, string>;
+
+/** A code of this catalogue, or one of `src/expr/`. */
+export type DiagnosticCode = keyof typeof diagnosticCodes | `EXPR_${string}` | `MEASURE_${string}`;

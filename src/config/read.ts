@@ -1,0 +1,342 @@
+import type {DiagnosticCode} from './codes.ts';
+import type {Diagnostics, Path} from './diagnostics.ts';
+import type {FieldSpec} from './fields.ts';
+import {nameHint, nameProblem} from './names.ts';
+import {nearest, suggest} from './nearest.ts';
+import {
+  type ConfigNode,
+  child,
+  describeNode,
+  type MapNode,
+  placeInside,
+  quote,
+  type ScalarNode,
+} from './nodes.ts';
+import {describeSpec, readScalar} from './scalars.ts';
+import {fillSecrets, type SecretAnswer, secretReferences} from './secrets/resolve.ts';
+import {Secret} from './secrets/secret.ts';
+import type {Place} from './source.ts';
+
+export type ReadContext = {
+  diagnostics: Diagnostics;
+  /** Directory that holds `config/`. */
+  root: string;
+  /** Answers of the secret backend; `none` where no secret may stand, `unused` in options of a backend that is not chosen. */
+  secrets: Map<string, SecretAnswer> | 'none' | 'unused';
+};
+
+type ObjectSpec = FieldSpec & {type: 'object'};
+
+/**
+ * A tree by its specification -> plain values in the units of `FieldSpec`, defaults filled in; maps with keys of the user have
+ * no prototype. Every mistake is reported with its place; its value is undefined.
+ */
+export function read(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): unknown {
+  switch (spec.type) {
+    case 'object':
+      return readObject(node, spec, path, context);
+    case 'map':
+      return readMap(node, spec, path, context);
+    case 'list':
+      return readList(node, spec, path, context);
+    case 'oneOf':
+      return readOneOf(node, spec, path, context);
+    case 'any':
+      return readAny(node, path, context);
+    default:
+      return readLeaf(node, spec, path, context);
+  }
+}
+
+function report(
+  context: ReadContext,
+  place: Place,
+  code: DiagnosticCode,
+  message: string,
+  path: Path,
+  hint?: string,
+): undefined {
+  context.diagnostics.error(place, code, message, {path, ...(hint === undefined ? {} : {hint})});
+  return undefined;
+}
+
+function mismatch(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): undefined {
+  // A list or map spans lines; its first character is mark enough.
+  const {file, start, end} = node.place;
+  const place = node.kind === 'scalar' ? {file, start, end} : {file, start, end: start + 1};
+  return report(
+    context,
+    place,
+    'TYPE_WRONG',
+    `expected ${describeSpec(spec)}, not ${describeNode(node)}`,
+    path,
+  );
+}
+
+const isNull = (node: ConfigNode): boolean => node.kind === 'scalar' && node.value === null;
+
+function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): unknown {
+  if (node.kind !== 'scalar') return mismatch(node, spec, path, context);
+  if (typeof node.value === 'string' && node.value.includes('${')) {
+    const allowed = spec.type === 'string' && context.secrets !== 'none';
+    if (allowed) return readSecret(node, path, context);
+    if (node.value.includes('${secret:'))
+      return report(
+        context,
+        node.place,
+        'SECRET_NOT_HERE',
+        'a secret cannot stand here',
+        path,
+        'secrets stand in text options of sinks and of the server',
+      );
+  }
+  const result = readScalar(node, spec, context.root);
+  if (result.ok) {
+    if (!spec.secret || typeof result.value !== 'string') return result.value;
+    if (context.secrets !== 'unused')
+      context.diagnostics.warn(node.place, 'SECRET_LITERAL', 'a secret is written in the file', {
+        path,
+        hint: 'write ${secret:name} and put it where `secrets:` says',
+      });
+    return new Secret(result.value);
+  }
+  return report(context, node.place, result.code, result.message, path, result.hint);
+}
+
+function readSecret(node: ScalarNode, path: Path, context: ReadContext): unknown {
+  const text = node.value as string;
+  let ok = true;
+  for (const {name, offset, length, written} of secretReferences(text)) {
+    const place = placeInside(node, offset, length);
+    if (name === undefined) {
+      const hint = 'write ${secret:name}; a name has letters, digits, _ . and -';
+      report(context, place, 'SECRET_SYNTAX', `${quote(written)} is no reference to a secret`, path, hint);
+      ok = false;
+    } else if (context.secrets instanceof Map) {
+      const answer = context.secrets.get(name);
+      if (answer?.kind === 'found') continue;
+      ok = false;
+      if (answer?.kind === 'failed')
+        report(
+          context,
+          place,
+          'SECRET_UNREADABLE',
+          `the secret ${quote(name)} cannot be read: ${answer.message}`,
+          path,
+        );
+      else
+        report(
+          context,
+          place,
+          'SECRET_UNKNOWN',
+          `there is no secret ${quote(name)}`,
+          path,
+          'put it where `secrets:` says (default: the .env file or the environment)',
+        );
+    }
+  }
+  return ok && context.secrets instanceof Map ? fillSecrets(text, context.secrets) : undefined;
+}
+
+/** Keys whose sections are options of a backend: read only as far as they can be checked unless the backend is chosen. */
+function backendOf(
+  map: MapNode | undefined,
+  spec: ObjectSpec,
+): {names: readonly string[]; chosen: string | undefined} | undefined {
+  const backend = spec.fields.backend;
+  if (backend?.type !== 'enum') return undefined;
+  const node = child(map, 'backend');
+  const written = node?.kind === 'scalar' ? String(node.value) : undefined;
+  return {
+    names: [...backend.values, ...(backend.later ?? [])],
+    chosen: written ?? (backend.default as string | undefined),
+  };
+}
+
+function readObject(node: ConfigNode, spec: ObjectSpec, path: Path, context: ReadContext): unknown {
+  const isShort = node.kind === 'scalar' && spec.short !== undefined && node.value !== null;
+  if (node.kind !== 'map' && !isShort) return mismatch(node, spec, path, context);
+  const map = node.kind === 'map' ? node : undefined;
+  const backend = backendOf(map, spec);
+  if (map) for (const [key, entry] of map.entries) checkKey(key, entry, spec, backend?.chosen, path, context);
+  const out: Record<string, unknown> = {};
+  for (const [key, field] of Object.entries(spec.fields)) {
+    let value = isShort ? (key === spec.short ? node : undefined) : child(map, key);
+    // The chosen backend's options are read even when none is written: some may be required.
+    if (!value && key === backend?.chosen && field.type === 'object')
+      value = {kind: 'map', entries: new Map(), place: node.place};
+    const isUnused = backend?.names.includes(key) === true && key !== backend.chosen;
+    if (value && field.unavailable) {
+      refuseUnavailable(map?.entries.get(key)?.key ?? value.place, key, isUnused, [...path, key], context);
+      continue;
+    }
+    const inner: ReadContext =
+      isUnused && context.secrets !== 'none' ? {...context, secrets: 'unused'} : context;
+    const result = value
+      ? read(value, field, [...path, key], inner)
+      : isUnused
+        ? undefined
+        : fill(node, key, field, path, context);
+    if (result !== undefined) out[key] = result;
+  }
+  return out;
+}
+
+function checkKey(
+  key: string,
+  entry: {key: Place; value: ConfigNode},
+  spec: ObjectSpec,
+  chosen: string | undefined,
+  path: Path,
+  context: ReadContext,
+): void {
+  if (Object.hasOwn(spec.fields, key)) return;
+  const options =
+    chosen !== undefined && Object.hasOwn(spec.fields, chosen) ? spec.fields[chosen] : undefined;
+  const below = options?.type === 'object' && Object.hasOwn(options.fields, key);
+  const known = Object.keys(spec.fields).filter((name) => !spec.fields[name]!.unavailable);
+  const hint = below ? `write it under ${chosen}: ${chosen}: {${key}: ...}` : suggest(key, known);
+  report(context, entry.key, 'KEY_UNKNOWN', `unknown key ${quote(key)}`, [...path, key], hint);
+}
+
+function refuseUnavailable(
+  place: Place,
+  key: string,
+  isUnused: boolean,
+  path: Path,
+  context: ReadContext,
+): void {
+  const message = `${quote(key)} is not part of this version of Millrace yet`;
+  // Options of a backend that is not chosen change nothing, so that they may stay for the day it is.
+  if (isUnused)
+    context.diagnostics.warn(place, 'NOT_AVAILABLE', `${message}; it is not chosen and changes nothing`, {
+      path,
+    });
+  else report(context, place, 'NOT_AVAILABLE', message, path, 'remove it');
+}
+
+/** The value of a key that is absent: its default, or what the defaults inside it make. */
+function fill(node: ConfigNode, key: string, field: FieldSpec, path: Path, context: ReadContext): unknown {
+  const {file, start, end} = node.place;
+  if (field.required && context.secrets !== 'unused') {
+    const place = node.kind === 'scalar' ? node.place : {file, start, end: Math.min(end, start + 1)};
+    return report(
+      context,
+      place,
+      'KEY_MISSING',
+      `the key ${quote(key)} is missing`,
+      path,
+      `add ${key}: it is ${describeSpec(field)}`,
+    );
+  }
+  return defaultOf(field, context);
+}
+
+/** Defaults are written as in YAML and read in the same way. */
+export function defaultOf(field: FieldSpec, context: ReadContext): unknown {
+  const {default: value} = field;
+  if (value === undefined || value === null) {
+    if (field.type !== 'object' || field.unavailable) return undefined;
+    if (Object.values(field.fields).some(({required}) => required)) return undefined;
+    const inner = Object.entries(field.fields).map(([key, spec]) => [key, defaultOf(spec, context)] as const);
+    return Object.fromEntries(inner.filter(([, item]) => item !== undefined));
+  }
+  if (typeof value !== 'string' || field.type === 'string' || field.type === 'path') return value;
+  const place = {file: {path: context.root} as Place['file'], start: 0, end: 0};
+  const specs = field.type === 'oneOf' ? field.options : [field];
+  for (const spec of specs) {
+    const result = readScalar(
+      {kind: 'scalar', value, text: value, style: 'plain', place},
+      spec,
+      context.root,
+    );
+    if (result.ok) return result.value;
+  }
+  return value;
+}
+
+function readMap(
+  node: ConfigNode,
+  spec: FieldSpec & {type: 'map'},
+  path: Path,
+  context: ReadContext,
+): unknown {
+  if (node.kind !== 'map') return mismatch(node, spec, path, context);
+  const out: Record<string, unknown> = Object.create(null);
+  for (const [key, entry] of node.entries) {
+    const problem = spec.keys === 'identifier' ? nameProblem(key) : undefined;
+    if (problem)
+      report(
+        context,
+        entry.key,
+        'NAME_INVALID',
+        `the name ${quote(key)} ${problem}`,
+        [...path, key],
+        nameHint(key),
+      );
+    if (isNull(entry.value)) {
+      // A null that replaced something removes it; one that did not is a value that someone forgot.
+      if (!entry.value.replaced)
+        report(
+          context,
+          entry.key,
+          'TYPE_WRONG',
+          `${quote(key)} has no value`,
+          [...path, key],
+          `expected ${describeSpec(spec.of)}`,
+        );
+      continue;
+    }
+    const value = read(entry.value, spec.of, [...path, key], context);
+    if (value !== undefined && !problem) out[key] = value;
+  }
+  return out;
+}
+
+function readList(
+  node: ConfigNode,
+  spec: FieldSpec & {type: 'list'},
+  path: Path,
+  context: ReadContext,
+): unknown {
+  if (node.kind === 'list')
+    return node.items.map((item, index) => read(item, spec.of, [...path, index], context));
+  if (!spec.orOne) return mismatch(node, spec, path, context);
+  return [read(node, spec.of, path, context)];
+}
+
+function readOneOf(
+  node: ConfigNode,
+  spec: FieldSpec & {type: 'oneOf'},
+  path: Path,
+  context: ReadContext,
+): unknown {
+  for (const option of spec.options) {
+    if (node.kind !== 'scalar') continue;
+    const result = readScalar(node, option, context.root);
+    if (result.ok) return result.value;
+  }
+  const words = spec.options.flatMap((option) => (option.type === 'enum' ? option.values : []));
+  const close =
+    node.kind === 'scalar' && typeof node.value === 'string' ? nearest(node.value, words) : undefined;
+  const message = `expected ${spec.describe}, not ${describeNode(node)}`;
+  return report(
+    context,
+    node.place,
+    'VALUE_INVALID',
+    message,
+    path,
+    close ? `did you mean ${close}?` : undefined,
+  );
+}
+
+/** Whatever a plugin's own option holds; secrets are filled in at every depth. */
+function readAny(node: ConfigNode, path: Path, context: ReadContext): unknown {
+  if (node.kind === 'list') return node.items.map((item, index) => readAny(item, [...path, index], context));
+  if (node.kind === 'map')
+    return Object.fromEntries(
+      [...node.entries].map(([key, {value}]) => [key, readAny(value, [...path, key], context)]),
+    );
+  const isReference = typeof node.value === 'string' && node.value.includes('${secret:');
+  return isReference ? readLeaf(node, {type: 'string', doc: ''}, path, context) : node.value;
+}

@@ -1,0 +1,36 @@
+import {readFile} from 'node:fs/promises';
+import {parseEnv} from 'node:util';
+import {defineSecretBackend} from './types.ts';
+
+/** Secrets from a `.env` file, then from the environment's variables; each by its name, then by its name in capitals. */
+export const env = defineSecretBackend({
+  name: 'env',
+  summary: 'Reads the .env file, then the environment: the name itself, then in capitals.',
+  fields: {
+    file: {
+      type: 'dir',
+      doc: 'File with lines NAME=value, relative to the root; it may be absent.',
+      default: '.env',
+    },
+  },
+  async open(options, context) {
+    const fromFile = await readEnvFile(options.file as string);
+    const sources = [fromFile, context.env];
+    return {
+      async read(name) {
+        for (const source of sources)
+          for (const key of [name, name.toUpperCase()]) if (Object.hasOwn(source, key)) return source[key];
+        return undefined;
+      },
+    };
+  },
+});
+
+async function readEnvFile(path: string): Promise<Record<string, string | undefined>> {
+  try {
+    return parseEnv(await readFile(path, 'utf8')) as Record<string, string | undefined>;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
+    throw error;
+  }
+}

@@ -1,0 +1,240 @@
+import type {FieldSpec} from '../fields.ts';
+
+/** What of a sink or secret backend the configuration needs to know: its options. */
+export type BackendSpecs = Record<string, {summary?: string; fields: Record<string, FieldSpec>}>;
+
+const unavailable = (doc: string): FieldSpec => ({type: 'any', doc, unavailable: true});
+
+/** Sink backends of the language that this version does not have. */
+export const laterSinks: readonly string[] = ['clickhouse', 'postgres'];
+
+/** `backend:` and under each backend's own name its options. */
+function backendFields(
+  doc: string,
+  backends: BackendSpecs,
+  later: readonly string[],
+  initial?: string,
+): Record<string, FieldSpec> {
+  const missing = later.filter((name) => !Object.hasOwn(backends, name));
+  const fields: Record<string, FieldSpec> = {
+    backend: {
+      type: 'enum',
+      values: Object.keys(backends),
+      later: missing,
+      doc,
+      ...(initial === undefined ? {required: true} : {default: initial}),
+    },
+  };
+  for (const [name, {summary, fields: options}] of Object.entries(backends))
+    fields[name] = {type: 'object', doc: summary ?? `Options of ${name}.`, fields: options};
+  for (const name of missing) fields[name] = unavailable(`Options of ${name}, for a later version.`);
+  return fields;
+}
+
+const late: FieldSpec = {
+  type: 'enum',
+  values: ['correct', 'topic', 'drop'],
+  doc: 'What happens to an event that comes after its window closed: the row is corrected, the event is kept aside, or it is counted and dropped.',
+  default: 'correct',
+};
+const emit: FieldSpec = {
+  type: 'enum',
+  values: ['change', 'close'],
+  doc: 'Whether rows are written while their window is open or once it has closed.',
+  default: 'change',
+};
+
+/** Options that stand in `defaults` and in an aggregation alike. */
+export const lateness: Record<string, FieldSpec> = {
+  watermark: {
+    type: 'duration',
+    doc: 'How far events may be out of order before a window closes.',
+    default: '10m',
+  },
+  late,
+  correct_for: {
+    type: 'duration',
+    doc: 'How long after its end a window can still be corrected.',
+    default: '1d',
+  },
+  idle: {
+    type: 'duration',
+    doc: 'A partition that is silent for so long no longer holds windows open.',
+    default: '30s',
+  },
+  emit,
+};
+
+export const limits: FieldSpec = {
+  type: 'object',
+  doc: 'A query that passes one of these stops with an error; the others run on.',
+  fields: {
+    groups: {type: 'count', doc: 'Groups in memory.', default: '5M'},
+    memory: {type: 'bytes', doc: 'Memory of a query.', default: '512MiB'},
+    state_disk: {type: 'bytes', doc: 'State of a query on disk.', default: '10GiB'},
+  },
+};
+
+/** `defaults:` of the platform, which a domain may override for itself. */
+export const defaultsSpec: FieldSpec & {type: 'object'} = {
+  type: 'object',
+  doc: 'What holds where a domain or an aggregation says nothing.',
+  fields: {
+    ...lateness,
+    future_max: {
+      type: 'duration',
+      doc: 'An event further ahead of the clock becomes a dead letter.',
+      default: '1h',
+    },
+    compatibility: {
+      type: 'enum',
+      values: [
+        'none',
+        'backward',
+        'backward_transitive',
+        'forward',
+        'forward_transitive',
+        'full',
+        'full_transitive',
+      ],
+      doc: 'How a schema may change, by the Avro specification.',
+      default: 'backward',
+    },
+    aggregates: {type: 'identifier', doc: 'The sink for rows of queries.', default: 'analytics'},
+    raw: {type: 'identifier', doc: 'The sink for raw events; `none` for nowhere.', default: 'records'},
+    dead_letters: {
+      type: 'object',
+      doc: 'When bad events stop their source, and how long they are kept.',
+      fields: {
+        budget: {
+          type: 'share',
+          doc: 'A source stops when more than this share of its events is bad.',
+          default: '5%',
+        },
+        after: {type: 'count', doc: 'The share counts from this many events on.', default: 1000},
+        retention: {type: 'duration', doc: 'How long dead letters are kept.', default: '30d'},
+      },
+    },
+    limits,
+  },
+};
+
+const logBackends: BackendSpecs = {
+  embedded: {
+    summary: 'The durable log in this directory.',
+    fields: {
+      dir: {type: 'dir', doc: 'Directory of the log.', default: '.millrace/log'},
+      retention: {
+        type: 'oneOf',
+        describe: 'a duration or `keep`',
+        options: [
+          {type: 'enum', values: ['keep'], doc: 'For ever.'},
+          {type: 'duration', doc: 'By time of append.'},
+        ],
+        doc: 'How long events are kept.',
+        default: 'keep',
+      },
+      size_max: {type: 'bytes', doc: 'At this size nothing more is accepted.', default: '20GiB'},
+      partitions: {type: 'integer', min: 1, max: 1024, doc: 'Partitions of a new topic.', default: 4},
+    },
+  },
+};
+
+const engineBackends: BackendSpecs = {
+  embedded: {
+    summary: 'The engine in this process.',
+    fields: {
+      workers: {
+        type: 'oneOf',
+        describe: 'a whole number from 1 to 64 or `auto`',
+        options: [
+          {type: 'enum', values: ['auto'], doc: 'As many as there are cores to spare.'},
+          {type: 'integer', min: 1, max: 64, doc: 'Threads.'},
+        ],
+        doc: 'Threads that aggregate.',
+        default: 'auto',
+      },
+      checkpoint_interval: {type: 'duration', doc: 'Time between two checkpoints.', default: '1s'},
+      checkpoints: {type: 'dir', doc: 'Directory of the checkpoints.', default: '.millrace/state'},
+      flush: {type: 'duration', doc: 'Rows that changed leave at most this often.', default: '25ms'},
+    },
+  },
+};
+
+/** Keys of `platform.yaml` and of `environments/*.yaml`; `sinks` and `secrets` are the backends that exist. */
+export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldSpec & {type: 'object'} {
+  return {
+    type: 'object',
+    doc: 'The platform: what its domains run on.',
+    fields: {
+      platform: {
+        type: 'string',
+        pattern: /^[A-Za-z0-9][A-Za-z0-9_. -]{0,62}$/,
+        doc: 'Name of the platform; default: the directory.',
+        examples: ['acme'],
+      },
+      secrets: {
+        type: 'object',
+        doc: 'Where ${secret:name} comes from.',
+        fields: backendFields('Where secrets are kept.', secrets, ['vault'], 'env'),
+      },
+      log: {
+        type: 'object',
+        doc: 'Where events are kept.',
+        fields: backendFields('Which log.', logBackends, ['kafka'], 'embedded'),
+      },
+      registry: {
+        type: 'object',
+        doc: 'Where schemas are kept.',
+        fields: backendFields(
+          'Which schema registry.',
+          {embedded: {summary: 'The registry in this directory.', fields: {}}},
+          ['confluent'],
+          'embedded',
+        ),
+      },
+      engine: {
+        type: 'object',
+        doc: 'What aggregates.',
+        fields: backendFields('Which engine.', engineBackends, ['spark'], 'embedded'),
+      },
+      sinks: {
+        type: 'map',
+        keys: 'identifier',
+        doc: 'Where rows and raw events go, by name. analytics (chdb) and records (pglite) exist without being named.',
+        of: {type: 'object', doc: 'A sink.', fields: backendFields('Which kind of sink.', sinks, laterSinks)},
+      },
+      defaults: defaultsSpec,
+      server: {
+        type: 'object',
+        doc: 'The HTTP server.',
+        fields: {
+          host: {
+            type: 'string',
+            pattern: /^[A-Za-z0-9.:_-]+$/,
+            doc: 'Address to listen on.',
+            default: '127.0.0.1',
+          },
+          port: {
+            type: 'integer',
+            min: 0,
+            max: 65535,
+            doc: 'Port to listen on; 0: any that is free.',
+            default: 4000,
+          },
+          token: {
+            type: 'string',
+            secret: true,
+            doc: 'Token that requests must show; default: a new one for every run.',
+          },
+        },
+      },
+      plugins: {
+        type: 'list',
+        of: {type: 'path', doc: 'A module.'},
+        doc: 'Modules of yours that add sinks or secret backends.',
+        default: [],
+      },
+    },
+  };
+}

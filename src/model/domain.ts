@@ -1,0 +1,228 @@
+import type {Diagnostics, Path} from '../config/diagnostics.ts';
+import type {LoadedDomain} from '../config/load.ts';
+import {isReservedDomain} from '../config/names.ts';
+import {nodeAt, quote} from '../config/nodes.ts';
+import {
+  buildGroupBy,
+  buildMeasures,
+  buildWhere,
+  findSources,
+  fixedColumns,
+  scopeOf,
+  withDefaults,
+} from './aggregations.ts';
+import type {AggregationConfig, DefaultsConfig, DomainConfig} from './config.ts';
+import {buildEventType, type EventTypeInfo} from './event-types.ts';
+import {isFree} from './fields.ts';
+import {buildInput} from './inputs.ts';
+import {buildLookup} from './lookups.ts';
+import {Reporter} from './reporter.ts';
+import type {SinkNames} from './sinks.ts';
+import type {Aggregation, Defaults, Domain, Lookup} from './types.ts';
+import {buildWindow} from './windows.ts';
+
+/** Builds one domain as far as it is right; mistakes go to `diagnostics`. */
+export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics: Diagnostics): Domain {
+  const config = loaded.values as DomainConfig;
+  const reporter = new Reporter(loaded.node, diagnostics);
+  const name = config.domain ?? '';
+  if (config.domain !== undefined && isReservedDomain(name))
+    reporter.error(['domain'], 'NAME_RESERVED', `${quote(name)} cannot be the name of a domain`, {
+      hint: `for example ${name}_events`,
+    });
+  const defaults = buildDefaults(loaded.defaults.values as DefaultsConfig, loaded, sinks, diagnostics);
+  const lookups = buildLookups(config, name, reporter);
+  const tables = new Map<string, string>();
+  const eventTypes = buildEventTypes(config, name, lookups, tables, reporter);
+  const aggregations = buildAggregations(config, {
+    name,
+    defaults,
+    eventTypes,
+    tables,
+    sinks,
+    reporter,
+    loaded,
+  });
+  const inputs = buildInputs(config, name, eventTypes, reporter);
+  return {
+    name,
+    defaults,
+    eventTypes: [...eventTypes.values()].map(({eventType}) => eventType),
+    lookups: [...lookups.values()].filter((lookup) => lookup !== undefined),
+    aggregations,
+    inputs,
+  };
+}
+
+function buildDefaults(
+  config: DefaultsConfig,
+  loaded: LoadedDomain,
+  sinks: SinkNames,
+  diagnostics: Diagnostics,
+): Defaults {
+  const {node} = loaded.defaults;
+  // Paths in messages are those of the file, where the section is below `defaults`.
+  const root = {
+    kind: 'map',
+    entries: new Map([['defaults', {key: node.place, value: node}]]),
+    place: node.place,
+  } as const;
+  const reporter = new Reporter(root, diagnostics);
+  const rawNode = nodeAt(node, ['raw']);
+  const isOff =
+    config.raw === 'none' || (rawNode.found && rawNode.node.kind === 'scalar' && rawNode.node.value === null);
+  const {dead_letters: deadLetters = {}, limits = {}} = config;
+  const [aggregates, raw] = [config.aggregates ?? 'analytics', config.raw ?? 'records'];
+  sinks.use(aggregates, ['defaults', 'aggregates'], reporter);
+  if (!isOff) sinks.use(raw, ['defaults', 'raw'], reporter, 'raw');
+  return {
+    watermarkMs: config.watermark!,
+    late: config.late!,
+    correctForMs: config.correct_for!,
+    futureMaxMs: config.future_max!,
+    idleMs: config.idle!,
+    emit: config.emit!,
+    compatibility: config.compatibility!,
+    aggregates,
+    raw: isOff ? null : raw,
+    deadLetters: {
+      budgetShare: deadLetters.budget!,
+      budgetAfter: deadLetters.after!,
+      retentionMs: deadLetters.retention!,
+    },
+    limits: {
+      groups: limits.groups!,
+      memoryBytes: limits.memory!,
+      stateDiskBytes: limits.state_disk!,
+    },
+  };
+}
+
+/** By name; undefined for one that has mistakes. */
+function buildLookups(
+  config: DomainConfig,
+  domain: string,
+  reporter: Reporter,
+): Map<string, Lookup | undefined> {
+  const lookups = new Map<string, Lookup | undefined>();
+  const taken = new Map<string, string>();
+  for (const [index, lookup] of (config.lookups ?? []).entries()) {
+    if (!lookup) continue;
+    const path: Path = ['lookups', index];
+    const built = buildLookup(lookup, domain, path, reporter);
+    if (
+      lookup.name !== undefined &&
+      reporter.claim(taken, lookup.name, 'a lookup of this domain', [...path, 'name'])
+    )
+      lookups.set(lookup.name, built);
+  }
+  return lookups;
+}
+
+function buildEventTypes(
+  config: DomainConfig,
+  domain: string,
+  lookups: ReadonlyMap<string, Lookup | undefined>,
+  tables: Map<string, string>,
+  reporter: Reporter,
+): Map<string, EventTypeInfo> {
+  const eventTypes = new Map<string, EventTypeInfo>();
+  for (const [index, eventType] of (config.event_types ?? []).entries()) {
+    if (!eventType) continue;
+    const path: Path = ['event_types', index];
+    const info = buildEventType(eventType, domain, lookups, path, reporter);
+    const {name} = eventType;
+    if (name === undefined || !isFree(name, [...path, 'name'], reporter)) continue;
+    if (reporter.claim(tables, name, 'an event type of this domain', [...path, 'name']))
+      eventTypes.set(name, info);
+  }
+  return eventTypes;
+}
+
+type Surroundings = {
+  name: string;
+  defaults: Defaults;
+  eventTypes: ReadonlyMap<string, EventTypeInfo>;
+  /** Names of event types: raw tables. */
+  tables: ReadonlyMap<string, string>;
+  sinks: SinkNames;
+  reporter: Reporter;
+  loaded: LoadedDomain;
+};
+
+function buildAggregations(config: DomainConfig, around: Surroundings): Aggregation[] {
+  const taken = new Map<string, string>();
+  return (config.aggregations ?? []).flatMap((aggregation, index) => {
+    const built = aggregation && buildAggregation(aggregation, ['aggregations', index], taken, around);
+    return built ? [built] : [];
+  });
+}
+
+function buildAggregation(
+  config: AggregationConfig,
+  path: Path,
+  taken: Map<string, string>,
+  around: Surroundings,
+): Aggregation | undefined {
+  const {reporter, defaults, sinks, eventTypes, loaded} = around;
+  const {name} = config;
+  const namePath = [...path, 'name'];
+  const isNamed =
+    name !== undefined &&
+    isFree(name, namePath, reporter) &&
+    reporter.claim(taken, name, 'a query of this domain', namePath);
+  const written = config.sinks?.map((sink, index) => {
+    if (sink !== undefined) sinks.use(sink, [...path, 'sinks', index], reporter);
+    return sink;
+  });
+  const used = [...new Set((written ?? [defaults.aggregates]).filter((sink) => sink !== undefined))];
+  if (isNamed && around.tables.has(name) && defaults.raw !== null && used.includes(defaults.raw))
+    reporter.error(
+      namePath,
+      'NAME_COLLISION',
+      `${quote(name)} is an event type, too: both would be the table ${around.name}.${name} in the sink ${defaults.raw}`,
+      {
+        hint: 'give the query another name',
+      },
+    );
+  const isWritten = (key: string) => nodeAt(loaded.node, [...path, 'window', key]).found;
+  const window = config.window && buildWindow(config.window, isWritten, [...path, 'window'], reporter);
+  const found = config.from && findSources(config.from, eventTypes, [...path, 'from'], reporter);
+  if (!found) return undefined;
+  const scope = scopeOf(found);
+  const columns = new Map<string, string>(
+    fixedColumns.map((column) => [column, 'a column that every row has']),
+  );
+  const where = buildWhere(config.where, [...path, 'where'], scope, reporter);
+  const groupBy = buildGroupBy(config.group_by ?? [], [...path, 'group_by'], scope, columns, reporter);
+  const measures = buildMeasures(config.measures ?? {}, [...path, 'measures'], scope, columns, reporter);
+  if (!isNamed || !window) return undefined;
+  return withDefaults(config, defaults, {
+    domain: around.name,
+    name,
+    from: scope.sources,
+    where,
+    window,
+    groupBy,
+    measures,
+    sinks: used,
+  });
+}
+
+function buildInputs(
+  config: DomainConfig,
+  domain: string,
+  eventTypes: ReadonlyMap<string, EventTypeInfo>,
+  reporter: Reporter,
+): Domain['inputs'] {
+  const taken = new Map<string, string>();
+  return (config.inputs ?? []).flatMap((input, index) => {
+    if (!input) return [];
+    const path: Path = ['inputs', index];
+    const built = buildInput(input, domain, eventTypes, path, reporter);
+    const isNamed =
+      input.name !== undefined &&
+      reporter.claim(taken, input.name, 'an input of this domain', [...path, 'name']);
+    return built && isNamed ? [built] : [];
+  });
+}

@@ -1,0 +1,89 @@
+import type {Diagnostics, Path} from '../config/diagnostics.ts';
+import {suggest} from '../config/nearest.ts';
+import {type ConfigNode, quote} from '../config/nodes.ts';
+import type {BackendSpecs} from '../config/specs/platform.ts';
+import {Reporter} from './reporter.ts';
+import type {BackendChoice} from './types.ts';
+
+/** What the model needs to know of a sink backend beside its options. */
+export type SinkSpecs = Record<string, BackendSpecs[string] & {capabilities?: {raw?: boolean}}>;
+
+/** Sinks that exist without being written, when something refers to them. */
+const implicitSinks: Record<string, string> = {analytics: 'chdb', records: 'pglite'};
+
+type SinkConfig = {backend?: string} & Record<string, unknown>;
+
+/** The sinks of a platform by name, and which of them are used. */
+export class SinkNames {
+  readonly #written: Record<string, SinkConfig>;
+  /** Names that stand in the file, also of sinks with mistakes. */
+  readonly #known: Set<string>;
+  readonly #specs: SinkSpecs;
+  readonly #implicit = new Set<string>();
+  readonly #isKnown: boolean;
+
+  /** @param isKnown false when the file that names the sinks could not be read: then every name may exist. */
+  constructor(
+    written: Record<string, SinkConfig>,
+    node: ConfigNode,
+    specs: SinkSpecs,
+    isKnown: boolean,
+    diagnostics: Diagnostics,
+  ) {
+    this.#written = written;
+    this.#specs = specs;
+    this.#isKnown = isKnown;
+    const section = node.kind === 'map' ? node.entries.get('sinks')?.value : undefined;
+    this.#known = new Set(
+      section?.kind === 'map'
+        ? [...section.entries].filter(([, {value}]) => value.kind === 'map').map(([name]) => name)
+        : [],
+    );
+    if (this.#known.has('none'))
+      new Reporter(node, diagnostics).error(['sinks', 'none'], 'NAME_RESERVED', '"none" means no sink', {
+        onKey: true,
+        hint: 'give it another name',
+      });
+  }
+
+  /** Marks a sink as used; reports one that does not exist or cannot do what is wanted. */
+  use(name: string, path: Path, reporter: Reporter, purpose: 'rows' | 'raw' = 'rows'): void {
+    if (!this.#isKnown) return;
+    if (!this.#known.has(name)) {
+      const backend = Object.hasOwn(implicitSinks, name) ? implicitSinks[name]! : undefined;
+      if (backend === undefined || !Object.hasOwn(this.#specs, backend)) {
+        const candidates = new Set([...this.#known, ...Object.keys(implicitSinks)]);
+        reporter.error(path, 'SINK_UNKNOWN', `there is no sink ${quote(name)}`, {
+          hint: suggest(name, candidates) ?? 'add it to `sinks:` in platform.yaml',
+        });
+        return;
+      }
+      this.#implicit.add(name);
+    }
+    const backend = this.#backendOf(name);
+    const spec =
+      backend !== undefined && Object.hasOwn(this.#specs, backend) ? this.#specs[backend] : undefined;
+    if (purpose === 'raw' && spec?.capabilities?.raw === false)
+      reporter.error(path, 'SINK_CAPABILITY', `the sink ${quote(name)} (${backend}) cannot hold raw events`, {
+        hint: 'choose another sink, or none',
+      });
+  }
+
+  /** Sinks that were written, and those others that are used. Options are those of the chosen backend. */
+  choices(optionsOf: (backend: string) => Record<string, unknown>): Record<string, BackendChoice> {
+    const choices: [string, BackendChoice][] = [];
+    for (const [name, config] of Object.entries(this.#written))
+      if (config.backend !== undefined)
+        choices.push([
+          name,
+          {backend: config.backend, options: (config[config.backend] ?? {}) as Record<string, unknown>},
+        ]);
+    for (const name of this.#implicit)
+      choices.push([name, {backend: implicitSinks[name]!, options: optionsOf(implicitSinks[name]!)}]);
+    return Object.fromEntries(choices);
+  }
+
+  #backendOf(name: string): string | undefined {
+    return Object.hasOwn(this.#written, name) ? this.#written[name]!.backend : implicitSinks[name];
+  }
+}
