@@ -333,7 +333,8 @@ class Parser {
     if (word === 'case') return this.#case(token);
     if (word === 'cast') return this.#cast(token);
     if (next.kind === 'string' && (word === 'timestamp' || word === 'date')) return this.#moment(token, word);
-    if (reserved.has(word))
+    // `distinct(x)` is a measure, `is distinct from` an operator.
+    if (reserved.has(word) && !(word === 'distinct' && this.#is('(')))
       this.#fail(
         token,
         `expected a value, found the keyword "${token.text}"`,
