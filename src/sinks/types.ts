@@ -65,6 +65,8 @@ export type SinkSpec = {
     raw: boolean;
     query: boolean;
     views: boolean;
+    /** Keeps rows, marks and offsets over a restart; otherwise they are not compared with the checkpoint at start. */
+    durable: boolean;
   };
   /** Loads its libraries only here. */
   open(options: Record<string, unknown>, context: SinkContext): Promise<Sink>;

@@ -1,0 +1,183 @@
+import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import type {Table} from '../model/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {concat, reduceToHighest, slice, tableId} from './tables.ts';
+import type {RowBatch, Sink} from './types.ts';
+
+export type DeliveryState = 'running' | 'paused' | 'stopped' | 'closed';
+
+/** Rows since the delivery was made. emitted = written + pending + rows that a higher version of the same batch replaced. */
+export type DeliveryCounts = {
+  /** Rows handed to `push`. */
+  emitted: number;
+  /** Rows that the sink has, superseded ones included: after a drain it equals `emitted`. */
+  written: number;
+  /** Rows handed over and not yet acknowledged. */
+  pending: number;
+};
+
+export type DeliveryCallbacks = {
+  /** The sink fails for a while: stop reading; it is tried again by itself. */
+  onPaused?(error: PlatformError): void;
+  onResumed?(): void;
+  /** The sink refused for good: nothing more happens until `resume`. */
+  onStopped?(error: PlatformError): void;
+};
+
+/** The way of one query's rows into one table of one sink. */
+export type Delivery = {
+  /**
+   * Resolves when the rows are durable in the sink, however long that takes; rejects only with SINK_CLOSED. Batches that wait
+   * for the one in flight go out together, the highest version of a key alone.
+   */
+  push(batch: RowBatch): Promise<void>;
+  /** Tries again at once what was stopped for good. */
+  resume(): void;
+  state(): DeliveryState;
+  /** The failure that paused or stopped it. */
+  reason(): PlatformError | undefined;
+  counts(): DeliveryCounts;
+  /** How long a write of this table takes, ms, moving average: a flush more often than this only queues. */
+  writeMs(): number;
+  /** Resolves when nothing is pending. */
+  drained(): Promise<void>;
+  /** Gives up what is pending; its promises reject with SINK_CLOSED. */
+  close(): void;
+};
+
+export type DeliveryOptions = {
+  sink: Sink;
+  /** Name of the sink in the configuration. */
+  sinkName: string;
+  table: Table;
+  clock: Clock;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  telemetry: Telemetry;
+  callbacks?: DeliveryCallbacks;
+  retry?: RetryPolicy;
+  /** Rows of one write; a larger batch goes in several. */
+  rowsMax?: number;
+};
+
+type Waiting = {batch: RowBatch; resolve: () => void; reject: (error: unknown) => void};
+
+export function createDelivery(options: DeliveryOptions): Delivery {
+  const {sink, sinkName, table, clock, random, telemetry, callbacks = {}, retry = defaultRetry} = options;
+  const rowsMax = options.rowsMax ?? 50_000;
+  const id = tableId(table);
+  const abort = new AbortController();
+  const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0};
+  let state: DeliveryState = 'running';
+  let reason: PlatformError | undefined;
+  let waiting: Waiting[] = [];
+  let working = false;
+  const idle: (() => void)[] = [];
+  let writeMs = 0;
+  let resumeNow: (() => void) | undefined;
+
+  const hooks = {
+    onFailed(error: PlatformError) {
+      telemetry.emit('SinkFailed', {
+        sink: sinkName,
+        table: id,
+        code: error.code,
+        message: error.message,
+        retry: error.retry,
+      });
+    },
+    onPaused(error: PlatformError) {
+      state = 'paused';
+      reason = error;
+      telemetry.emit('SinkPaused', {sink: sinkName, table: id, seconds: 0});
+      callbacks.onPaused?.(error);
+    },
+    onResumed() {
+      state = 'running';
+      reason = undefined;
+      telemetry.emit('SinkResumed', {sink: sinkName, table: id});
+      callbacks.onResumed?.();
+    },
+    onStopped(error: PlatformError): Promise<void> {
+      state = 'stopped';
+      reason = error;
+      const resumed = new Promise<void>((resolve, reject) => {
+        resumeNow = resolve;
+        abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
+      });
+      callbacks.onStopped?.(error);
+      return resumed.then(() => {
+        state = 'running';
+        reason = undefined;
+      });
+    },
+  };
+  const write = async (batch: RowBatch) => {
+    const startMs = performance.now();
+    await retryUntilDone(() => sink.write(table, batch), {
+      policy: retry,
+      clock,
+      random,
+      signal: abort.signal,
+      hooks,
+    });
+    const tookMs = performance.now() - startMs;
+    writeMs = writeMs === 0 ? tookMs : writeMs * 0.8 + tookMs * 0.2;
+    telemetry.emit('RowsWritten', {sink: sinkName, table: id, rows: batch.count, seconds: tookMs / 1000});
+  };
+  const work = async () => {
+    working = true;
+    while (waiting.length > 0) await writeWaiting();
+    // In the same turn as the check above: a push that comes now starts the work again.
+    working = false;
+    for (const wake of idle.splice(0)) wake();
+  };
+  const writeWaiting = async () => {
+    const taken = waiting;
+    waiting = [];
+    try {
+      const batch = reduceToHighest(table, concat(taken.map((each) => each.batch)));
+      for (let from = 0; from < batch.count; from += rowsMax)
+        await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax));
+    } catch (error) {
+      for (const each of taken) each.reject(error);
+      return;
+    }
+    for (const each of taken) {
+      counts.written += each.batch.count;
+      counts.pending -= each.batch.count;
+      each.resolve();
+    }
+  };
+  const closed = () =>
+    new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while ${id} was written`);
+  return {
+    push(batch) {
+      if (state === 'closed') return Promise.reject(closed());
+      counts.emitted += batch.count;
+      counts.pending += batch.count;
+      return new Promise((resolve, reject) => {
+        waiting.push({batch, resolve, reject});
+        if (!working) void work();
+      });
+    },
+    resume() {
+      resumeNow?.();
+      resumeNow = undefined;
+    },
+    state: () => state,
+    reason: () => reason,
+    counts: () => ({...counts}),
+    writeMs: () => writeMs,
+    drained: () => (working ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve()),
+    close() {
+      if (state === 'closed') return;
+      state = 'closed';
+      const error = closed();
+      abort.abort(error);
+      for (const each of waiting.splice(0)) each.reject(error);
+    },
+  };
+}

@@ -1,0 +1,54 @@
+import {readdir} from 'node:fs/promises';
+import {join} from 'node:path';
+import type {Value} from '../../expr/types.ts';
+import type {Table} from '../../model/types.ts';
+import {batchOf, reduceToHighest} from '../tables.ts';
+import type {RowBatch} from '../types.ts';
+import {readJson, readLines} from './disk.ts';
+import {decodeLine} from './lines.ts';
+import {readParquet} from './parquet.ts';
+
+/** Every row that the files hold, repeated and superseded ones included, in the order of the table's columns. */
+export async function readAll(
+  dir: string,
+  namespace: string,
+  name: string,
+): Promise<{table: Table; batch: RowBatch} | undefined> {
+  const base = join(dir, namespace, name);
+  const table = await readJson<Table>(`${base}.table.json`);
+  if (!table) return undefined;
+  const rows: Value[][] = [];
+  const segments = (await readdir(base).catch(() => [])).sort();
+  const finished = new Set(
+    segments.filter((file) => file.endsWith('.parquet')).map((file) => file.slice(0, 6)),
+  );
+  for (const file of segments) {
+    if (file.endsWith('.parquet'))
+      for (const row of await readParquet(table, join(base, file))) rows.push(row);
+    else if (file.endsWith('.jsonl') && !finished.has(file.slice(0, 6)))
+      for await (const line of readLines(join(base, file))) rows.push(decodeLine(table, line));
+  }
+  for await (const line of readLines(`${base}.jsonl`)) rows.push(decodeLine(table, line));
+  return {table, batch: batchOf(table, rows)};
+}
+
+/**
+ * The truth in a `file` sink: of every key the row with the highest version, without tombstones.
+ * @param table `<namespace>.<physical table>`. @returns undefined when there is no such table.
+ */
+export async function readLatest(
+  dir: string,
+  table: string,
+): Promise<{table: Table; rows: Record<string, Value>[]} | undefined> {
+  const [namespace, name] = table.split('.') as [string, string];
+  const all = await readAll(dir, namespace, name);
+  if (!all) return undefined;
+  const latest = reduceToHighest(all.table, all.batch);
+  const rows: Record<string, Value>[] = [];
+  for (let row = 0; row < latest.count; row++) {
+    const entries = all.table.columns.map(({name: column}, index) => [column, latest.columns[index]![row]!]);
+    const object = Object.fromEntries(entries) as Record<string, Value>;
+    if (object.deleted !== true) rows.push(object);
+  }
+  return {table: all.table, rows};
+}

@@ -1,0 +1,174 @@
+import {resolve} from 'node:path';
+import {type Clock, systemClock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import type {BackendChoice, Table} from '../model/types.ts';
+import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
+import {methodsOf, openLocal, type SinkInit} from './local.ts';
+import type {RawControl, RawJob, RawStats} from './raw.ts';
+import {findSink} from './registry.ts';
+import {type Channel, startProcess, startWorker} from './remote.ts';
+import {defaultRetry, retryUntilDone} from './retry.ts';
+import {tableId} from './tables.ts';
+import type {Sink, SinkSpec} from './types.ts';
+
+/** A sink that runs where its specification says, behind the one interface. */
+export type HostedSink = Sink & {
+  spec: SinkSpec;
+  /** Raw deliveries beside the sink; undefined when it takes none. */
+  raw: RawControl | undefined;
+  /** Process id of its child process, when it has one and it runs. */
+  pid(): number | undefined;
+};
+
+export type HostOptions = {
+  /** Name of the sink in the configuration. */
+  name: string;
+  choice: BackendChoice;
+  /** Directory of the platform. */
+  root: string;
+  plugins?: string[];
+  readOnly?: boolean;
+  telemetry?: Telemetry;
+  clock?: Clock;
+};
+
+/**
+ * Opens a sink: inline, in a worker thread or in a child process. When its thread or process ends by itself, calls in flight
+ * reject with SINK_LOST and the next call opens it again, with its tables and raw deliveries.
+ * @throws SINK_UNKNOWN, PLUGIN_INVALID, SINK_DAMAGED and other errors of the sink's `open`.
+ */
+export async function openSink(options: HostOptions): Promise<HostedSink> {
+  const {name, choice, root, readOnly = false, telemetry = noTelemetry} = options;
+  const plugins = (options.plugins ?? []).map((path) => resolve(root, path));
+  const {spec} = await findSink(choice.backend, plugins);
+  const init: SinkInit = {name, backend: choice.backend, options: choice.options, root, plugins, readOnly};
+  if (spec.capabilities.isolation === 'inline') {
+    const local = await openLocal(init, telemetry);
+    // A plugin's sink may be an instance of a class: its methods are bound, not copied.
+    const bound = Object.fromEntries(
+      methodsOf(local.sink).map((method) => [method, local.sink[method]!.bind(local.sink)]),
+    ) as unknown as Sink;
+    return {...bound, close: local.close, spec, raw: local.raw, pid: () => undefined};
+  }
+  return openRemote(init, spec, telemetry, options.clock ?? systemClock);
+}
+
+type Remote = {channel: Channel; methods: string[]};
+
+async function openRemote(
+  init: SinkInit,
+  spec: SinkSpec,
+  telemetry: Telemetry,
+  clock: Clock,
+): Promise<HostedSink> {
+  const tables = new Map<string, Table>();
+  const jobs = new Map<string, RawJob>();
+  const closing = new AbortController();
+  let current: Promise<Remote> | undefined;
+  let pid: number | undefined;
+
+  const launch = async (): Promise<Remote> => {
+    const start = spec.capabilities.isolation === 'worker' ? startWorker : startProcess;
+    const channel = start({
+      sinkName: init.name,
+      onEvent: (event, payload) => telemetry.emit(event, payload as TelemetryEvents[typeof event]),
+      onLost(error) {
+        current = undefined;
+        pid = undefined;
+        telemetry.emit('Log', {level: 'warn', message: error.message, fields: {sink: init.name}});
+        if (jobs.size > 0) void reopen();
+      },
+    });
+    pid = channel.pid;
+    try {
+      const methods = (await channel.call('open', [init])) as string[];
+      for (const table of tables.values()) await channel.call('ensure', [table]);
+      for (const job of jobs.values()) await channel.call('raw.start', [job]);
+      return {channel, methods};
+    } catch (error) {
+      await channel.end();
+      throw error;
+    }
+  };
+  const remote = (): Promise<Remote> => {
+    if (closing.signal.aborted) return Promise.reject(closing.signal.reason);
+    if (!current) {
+      const launched = launch();
+      current = launched;
+      launched.catch(() => {
+        if (current === launched) current = undefined;
+      });
+    }
+    return current;
+  };
+  /** Raw deliveries live in the host: nobody calls for them, so they bring it back themselves. */
+  const reopen = () =>
+    retryUntilDone(remote, {
+      policy: defaultRetry,
+      clock,
+      random: Math.random,
+      signal: closing.signal,
+      hooks: {onFailed() {}, onPaused() {}, onResumed() {}, onStopped: () => new Promise(() => {})},
+    }).catch(() => {});
+  const call = async <T>(method: string, ...args: unknown[]): Promise<T> =>
+    (await (await remote()).channel.call(method, args)) as T;
+
+  const {methods} = await remote();
+  const has = (method: keyof Sink) => methods.includes(method);
+  return {
+    spec,
+    async ensure(table) {
+      await call('ensure', table);
+      tables.set(tableId(table), table);
+    },
+    write: (table, batch) => call('write', table, batch),
+    mark: (marks) => call('mark', marks),
+    marked: (table) => call('marked', table),
+    ...(has('writeRaw') ? {writeRaw: (table, batch) => call('writeRaw', table, batch)} : {}),
+    ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
+    ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
+    ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),
+    ...(has('drop')
+      ? {
+          async drop(table) {
+            tables.delete(table);
+            await call('drop', table);
+          },
+        }
+      : {}),
+    ...(has('query') ? {query: (sql) => call('query', sql)} : {}),
+    raw: has('writeRaw') && has('rawOffsets') ? rawControl(call, jobs) : undefined,
+    pid: () => pid,
+    async close() {
+      if (closing.signal.aborted) return;
+      const open = current;
+      closing.abort(new PlatformError('SINK_CLOSED', `sink ${init.name} is closed`));
+      const {channel} = (await open?.catch(() => undefined)) ?? {};
+      if (!channel) return;
+      try {
+        await channel.call('close', []);
+      } finally {
+        await channel.end();
+      }
+    },
+  };
+}
+
+function rawControl(
+  call: <T>(method: string, ...args: unknown[]) => Promise<T>,
+  jobs: Map<string, RawJob>,
+): RawControl {
+  return {
+    async start(job) {
+      await call('raw.start', job);
+      jobs.set(tableId(job.table), job);
+    },
+    pause: (table) => call('raw.pause', table),
+    resume: (table) => call('raw.resume', table),
+    async stop(table) {
+      jobs.delete(table);
+      await call('raw.stop', table);
+    },
+    stats: () => call<RawStats[]>('raw.stats'),
+  };
+}

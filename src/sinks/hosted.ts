@@ -1,0 +1,41 @@
+/** Entry of the worker thread or child process that holds one sink; see `remote.ts` for the messages. */
+import {parentPort} from 'node:worker_threads';
+import type {Telemetry} from '../telemetry.ts';
+import {type LocalSink, methodsOf, openLocal, type SinkInit} from './local.ts';
+import {packError, type Reply, type Request} from './remote.ts';
+
+const post: (reply: Reply) => void = parentPort
+  ? (reply) => parentPort!.postMessage(reply)
+  : (reply) => void process.send!(reply, undefined, undefined, () => {});
+const telemetry: Telemetry = {emit: (event, payload) => post({event, payload})};
+let opened: Promise<LocalSink> | undefined;
+
+/** Methods of `Sink` by name, `open`, `close`, and those of RawControl as `raw.<name>`. */
+async function answer(method: string, args: unknown[]): Promise<unknown> {
+  if (method === 'open') {
+    opened = openLocal(args[0] as SinkInit, telemetry);
+    return methodsOf((await opened).sink);
+  }
+  const local = await opened!;
+  if (method === 'close') return local.close();
+  const [target, name] = method.startsWith('raw.') ? [local.raw, method.slice(4)] : [local.sink, method];
+  return (target as unknown as Record<string, (...args: unknown[]) => unknown>)[name]!(...args);
+}
+
+async function handle({id, method, args}: Request): Promise<void> {
+  try {
+    post({id, value: await answer(method, args)});
+  } catch (error) {
+    post({id, error: packError(error)});
+  }
+}
+
+if (parentPort) parentPort.on('message', (request: Request) => void handle(request));
+else {
+  process.on('message', (request: Request) => void handle(request));
+  // The parent is gone, or is done with us: nothing may outlive it.
+  process.on('disconnect', () => process.exit(0));
+  // Ctrl-C reaches the whole process group; the parent drains first and then closes us.
+  process.on('SIGINT', () => {});
+  process.on('SIGTERM', () => {});
+}

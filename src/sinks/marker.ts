@@ -1,0 +1,92 @@
+import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import type {Sink} from './types.ts';
+
+/** Tells a sink which checkpoint epochs it has wholly, for all its tables together. */
+export type Marker = {
+  /** `table`: `<namespace>.<table>`. Resolves when a mark of this epoch or a later one is durable in the sink. */
+  mark(table: string, epoch: number): Promise<void>;
+  /** Tries again at once after a failure that stopped it for good. */
+  resume(): void;
+  close(): void;
+};
+
+/**
+ * Marks that come while one statement is in flight go out with the next one, the highest epoch of a table alone. Failures
+ * are tried again as in a delivery; a sink that refuses marks for good waits for `resume`.
+ */
+export function createMarker(options: {
+  sink: Sink;
+  sinkName: string;
+  clock: Clock;
+  random: () => number;
+  telemetry: Telemetry;
+  retry?: RetryPolicy;
+}): Marker {
+  const {sink, sinkName, clock, random, telemetry, retry = defaultRetry} = options;
+  const abort = new AbortController();
+  let waiting = new Map<string, {epoch: number; done: {resolve(): void; reject(error: unknown): void}[]}>();
+  let working = false;
+  let resumeNow: (() => void) | undefined;
+  const hooks = {
+    onFailed(error: PlatformError) {
+      const {code, message, retry: again} = error;
+      telemetry.emit('SinkFailed', {
+        sink: sinkName,
+        table: 'millrace.delivered',
+        code,
+        message,
+        retry: again,
+      });
+    },
+    onPaused() {},
+    onResumed() {},
+    onStopped: () =>
+      new Promise<void>((resolve, reject) => {
+        resumeNow = resolve;
+        abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
+      }),
+  };
+  const work = async () => {
+    working = true;
+    while (waiting.size > 0) {
+      const taken = waiting;
+      waiting = new Map();
+      const marks = [...taken].map(([table, {epoch}]) => ({table, epoch}));
+      try {
+        await retryUntilDone(() => sink.mark(marks), {
+          policy: retry,
+          clock,
+          random,
+          signal: abort.signal,
+          hooks,
+        });
+        for (const {done} of taken.values()) for (const each of done) each.resolve();
+      } catch (error) {
+        for (const {done} of taken.values()) for (const each of done) each.reject(error);
+      }
+    }
+    working = false;
+  };
+  return {
+    mark(table, epoch) {
+      return new Promise((resolve, reject) => {
+        if (abort.signal.aborted) return reject(abort.signal.reason);
+        const entry = waiting.get(table) ?? {epoch, done: []};
+        entry.epoch = Math.max(entry.epoch, epoch);
+        entry.done.push({resolve, reject});
+        waiting.set(table, entry);
+        if (!working) void work();
+      });
+    },
+    resume() {
+      resumeNow?.();
+      resumeNow = undefined;
+    },
+    close() {
+      abort.abort(new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while marks were written`));
+    },
+  };
+}

@@ -1,0 +1,314 @@
+import {randomInt} from 'node:crypto';
+import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import type {Value} from '../expr/types.ts';
+import {openLogReader} from '../log/embedded.ts';
+import type {LogReader, RecordBatch} from '../log/types.ts';
+import type {Table} from '../model/types.ts';
+import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
+import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {DecodeFailure} from '../schema/read.ts';
+import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import type {AvroRecord} from '../schema/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {tableId} from './tables.ts';
+import type {RawBatch, Sink} from './types.ts';
+
+/** Raw delivery of one event type: from a topic of the log into a raw table. Crosses to the sink's thread or process. */
+export type RawJob = {
+  table: Table;
+  topic: string;
+  /** What the table's columns come from; older events are read as this schema sees them. */
+  schema: AvroRecord;
+  logDir: string;
+  registryDir: string;
+};
+
+export type RawStats = {
+  /** `<namespace>.<table>`. */
+  table: string;
+  state: 'running' | 'paused' | 'held' | 'stopped';
+  /** Why it is paused or stopped. */
+  reason?: {code: string; message: string; hint?: string};
+  /** Events written since the start of this host. */
+  written: number;
+  /** Records that do not decode; the engine makes dead letters of them. */
+  skipped: number;
+  /** Records of the log that are not yet written. */
+  lagEvents: number;
+  /** Partition -> next offset wanted: the log may be trimmed below it. */
+  offsets: Record<number, number>;
+};
+
+/** Starts, holds and ends raw deliveries where the sink runs. Tables by `<namespace>.<table>`. */
+export type RawControl = {
+  start(job: RawJob): Promise<void>;
+  /** Holds it until `resume`. */
+  pause(table: string): Promise<void>;
+  /** Goes on after `pause`, and tries again what was stopped by an error. */
+  resume(table: string): Promise<void>;
+  /** Resolves when nothing of it is in flight. */
+  stop(table: string): Promise<void>;
+  stats(): Promise<RawStats[]>;
+};
+
+type Environment = {sink: Sink; sinkName: string; clock: Clock; telemetry: Telemetry; retry?: RetryPolicy};
+
+const readBytesMax = 1024 * 1024;
+const rowsMax = 20_000;
+const waitMs = 500;
+
+type Running = {stop(): Promise<void>; hold(): void; resume(): void; stats(): RawStats};
+
+export function createRawControl(environment: Environment): RawControl {
+  const jobs = new Map<string, Running>();
+  return {
+    async start(job) {
+      const id = tableId(job.table);
+      if (!jobs.has(id)) jobs.set(id, runJob(job, environment));
+    },
+    pause: async (table) => jobs.get(table)?.hold(),
+    resume: async (table) => jobs.get(table)?.resume(),
+    async stop(table) {
+      const job = jobs.get(table);
+      jobs.delete(table);
+      await job?.stop();
+    },
+    stats: async () => [...jobs.values()].map((job) => job.stats()),
+  };
+}
+
+function runJob(job: RawJob, {sink, sinkName, clock, telemetry, retry = defaultRetry}: Environment): Running {
+  const id = tableId(job.table);
+  const abort = new AbortController();
+  const stats: RawStats = {table: id, state: 'running', written: 0, skipped: 0, lagEvents: 0, offsets: {}};
+  let wake: (() => void) | undefined;
+  const standStill = () =>
+    new Promise<void>((resolve, reject) => {
+      wake = resolve;
+      abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
+    });
+  const because = ({code, message, hint}: PlatformError): void => {
+    stats.reason = {code, message, ...(hint === undefined ? {} : {hint})};
+  };
+  const hooks = {
+    onFailed: ({code, message, retry: again}: PlatformError) =>
+      telemetry.emit('SinkFailed', {sink: sinkName, table: id, code, message, retry: again}),
+    onPaused(error: PlatformError) {
+      stats.state = 'paused';
+      because(error);
+      telemetry.emit('SinkPaused', {sink: sinkName, table: id, seconds: 0});
+    },
+    onResumed() {
+      stats.state = 'running';
+      delete stats.reason;
+      telemetry.emit('SinkResumed', {sink: sinkName, table: id});
+    },
+    async onStopped(error: PlatformError) {
+      stats.state = 'stopped';
+      because(error);
+      await standStill();
+      stats.state = 'running';
+      delete stats.reason;
+    },
+  };
+  const random = () => randomInt(1_000_000) / 1_000_000;
+  const surely = <T>(work: () => Promise<T>) =>
+    retryUntilDone(work, {policy: retry, clock, random, signal: abort.signal, hooks});
+  const work = async () => {
+    let source: RawSource | undefined;
+    try {
+      source = await surely(async () => openSource(job));
+      const offsets = await surely(() => sink.rawOffsets!(job.table));
+      while (!abort.signal.aborted) {
+        if (stats.state === 'held') await standStill().then(() => (stats.state = 'running'));
+        const opened = source;
+        const moved = await surely(() => step(job, opened, sink, offsets, stats, sinkName, telemetry));
+        if (!moved) await source.reader.waitForAppend(waitMs);
+      }
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+    } finally {
+      source?.close();
+    }
+  };
+  const done = work();
+  return {
+    async stop() {
+      abort.abort(new PlatformError('SINK_CLOSED', `raw delivery of ${id} was stopped`));
+      await done;
+    },
+    hold() {
+      if (stats.state === 'running') stats.state = 'held';
+    },
+    resume() {
+      wake?.();
+      if (stats.state === 'held') stats.state = 'running';
+    },
+    stats: () => ({...stats, offsets: {...stats.offsets}}),
+  };
+}
+
+/** One batch of every partition that has one. @returns whether anything was written. */
+async function step(
+  job: RawJob,
+  source: RawSource,
+  sink: Sink,
+  offsets: Map<number, number>,
+  stats: RawStats,
+  sinkName: string,
+  telemetry: Telemetry,
+): Promise<boolean> {
+  const {reader} = source;
+  let moved = false;
+  let lagEvents = 0;
+  for (let partition = 0; partition < reader.partitions(job.topic); partition++) {
+    const start = offsets.get(partition) ?? reader.startOffset(job.topic, partition);
+    const batches = await reader.read(job.topic, partition, start, readBytesMax);
+    if (batches.length > 0) {
+      const {batch, skipped} = await source.rowsOf(partition, start, batches);
+      const startMs = performance.now();
+      await sink.writeRaw!(job.table, batch);
+      const seconds = (performance.now() - startMs) / 1000;
+      telemetry.emit('RowsWritten', {sink: sinkName, table: tableId(job.table), rows: batch.count, seconds});
+      offsets.set(partition, batch.toOffset);
+      stats.written += batch.count;
+      stats.skipped += skipped;
+      moved = true;
+    }
+    const next = offsets.get(partition) ?? start;
+    stats.offsets[partition] = next;
+    lagEvents += reader.endOffset(job.topic, partition) - next;
+  }
+  stats.lagEvents = lagEvents;
+  return moved;
+}
+
+/** An open log with the decoders of the schemas that it holds. */
+export type RawSource = {
+  reader: LogReader;
+  /** Rows of the records at or above `fromOffset`, at most `rowsMax` of them. */
+  rowsOf(
+    partition: number,
+    fromOffset: number,
+    batches: RecordBatch[],
+  ): Promise<{batch: RawBatch; skipped: number}>;
+  close(): void;
+};
+
+/** @throws the log's and the registry's errors. */
+export function openSource(job: RawJob): RawSource {
+  const reader = openLogReader(job.logDir);
+  let registry: SchemaRegistry;
+  try {
+    registry = openEmbeddedRegistry(job.registryDir, {readOnly: true});
+  } catch (error) {
+    reader.close();
+    throw error;
+  }
+  const decoders = new Map<number, Decoder | null>();
+  const fields = job.table.columns.map(({name}) => name).filter((name) => !name.startsWith('_'));
+  const decoderOf = async (schemaId: number): Promise<Decoder | null> => {
+    const known = decoders.get(schemaId);
+    if (known !== undefined) return known;
+    const registered = await registry.byId(schemaId);
+    const decoder = registered
+      ? compileResolvingDecoder(registered.schema as AvroRecord, job.schema, fields)
+      : null;
+    decoders.set(schemaId, decoder);
+    return decoder;
+  };
+  return {
+    reader,
+    async rowsOf(partition, fromOffset, batches) {
+      const ids = new Set<number>();
+      for (const batch of batches)
+        eachFrame(batch, fromOffset, (_, pos) => ids.add(readId(batch.bytes, pos)));
+      const byId = new Map<number, Decoder | null>();
+      for (const id of ids) byId.set(id, id < 0 ? null : await decoderOf(id));
+      return decodeRows({job, partition, fromOffset, batches, byId, fields: fields.length});
+    },
+    close() {
+      reader.close();
+      registry.close();
+    },
+  };
+}
+
+function decodeRows(options: {
+  job: RawJob;
+  partition: number;
+  fromOffset: number;
+  batches: RecordBatch[];
+  byId: Map<number, Decoder | null>;
+  fields: number;
+}): {batch: RawBatch; skipped: number} {
+  const {job, partition, fromOffset, batches, byId, fields} = options;
+  const columns: Value[][] = job.table.columns.map(() => []);
+  let skipped = 0;
+  let count = 0;
+  let toOffset = fromOffset;
+  for (const batch of batches) {
+    if (count >= rowsMax) break;
+    eachFrame(batch, fromOffset, (offset, pos, end) => {
+      const row = decodeRow(byId.get(readId(batch.bytes, pos)) ?? null, batch.bytes, pos, end);
+      if (!row) {
+        skipped += 1;
+        return;
+      }
+      for (let index = 0; index < fields; index++) columns[index]!.push(row[index]!);
+      columns[fields]!.push(partition);
+      columns[fields + 1]!.push(offset);
+      columns[fields + 2]!.push(batch.appendTimeMs);
+      count += 1;
+    });
+    toOffset = batch.baseOffset + batch.count;
+  }
+  const batch = {
+    table: tableId(job.table),
+    count,
+    columns,
+    topic: job.topic,
+    partition,
+    fromOffset,
+    toOffset,
+  };
+  return {batch, skipped};
+}
+
+function eachFrame(
+  batch: RecordBatch,
+  from: number,
+  visit: (offset: number, pos: number, end: number) => void,
+) {
+  if (batch.kind === 'mark') return;
+  walkRecords(batch, (index, pos, end) => {
+    if (batch.baseOffset + index >= from) visit(batch.baseOffset + index, pos, end);
+  });
+}
+
+/** Schema id of a frame; -1 when it is none. */
+function readId(bytes: Uint8Array, pos: number): number {
+  try {
+    return schemaIdOf(bytes, pos, pos + frameHeaderBytes);
+  } catch (error) {
+    if (error instanceof DecodeFailure) return -1;
+    throw error;
+  }
+}
+
+function decodeRow(
+  decoder: Decoder | null,
+  bytes: Uint8Array,
+  pos: number,
+  end: number,
+): Value[] | undefined {
+  if (!decoder) return undefined;
+  try {
+    return decoder(bytes, pos + frameHeaderBytes, end) as Value[];
+  } catch (error) {
+    if (error instanceof DecodeFailure) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+import type {Value} from '../expr/types.ts';
+import type {Column, Table} from '../model/types.ts';
+import type {RawBatch, RowBatch} from './types.ts';
+
+/** Version of a tombstone: int64's maximum, above every version that counts events. */
+export const tombstoneVersion = 9_223_372_036_854_775_807n;
+
+/** `<namespace>.<name>`, the name of a table in batches, marks and errors. */
+export const tableId = (table: Table): string => `${table.namespace}.${table.name}`;
+
+/** Position of a column in the table; -1 when there is none. */
+export const columnIndex = (table: Table, name: string): number =>
+  table.columns.findIndex((column) => column.name === name);
+
+/** `revenue__r3` -> {query: 'revenue', revision: 3}; undefined for a name without a revision. */
+export function revisionOf(name: string): {query: string; revision: number} | undefined {
+  const match = /^(.+)__r(\d+)$/.exec(name);
+  return match ? {query: match[1]!, revision: Number(match[2])} : undefined;
+}
+
+/** Text that is equal for two rows exactly when their keys are; NULL differs from ''. */
+export function keyReader(table: Table): (batch: RowBatch, row: number) => string {
+  const indexes = table.key.map((name) => columnIndex(table, name));
+  return (batch, row) => {
+    let key = '';
+    for (const index of indexes) {
+      const value = batch.columns[index]![row]!;
+      const text = value === null ? '' : String(value);
+      // The length in front keeps ('a', 'bc') and ('ab', 'c') apart; a NULL has none.
+      key += value === null ? '-;' : `${text.length}:${text};`;
+    }
+    return key;
+  };
+}
+
+/** Rows `rows` of the batch, in that order. */
+export function pick(batch: RowBatch, rows: number[]): RowBatch {
+  return {
+    table: batch.table,
+    count: rows.length,
+    columns: batch.columns.map((values) => rows.map((row) => values[row]!)),
+  };
+}
+
+/** Rows `from`..`to` (exclusive). */
+export function slice(batch: RowBatch, from: number, to: number): RowBatch {
+  const end = Math.min(to, batch.count);
+  return {
+    table: batch.table,
+    count: end - from,
+    columns: batch.columns.map((values) => values.slice(from, end)),
+  };
+}
+
+/** One batch of all rows, in order. */
+export function concat(batches: RowBatch[]): RowBatch {
+  const [first] = batches;
+  if (batches.length === 1) return first!;
+  return {
+    table: first!.table,
+    count: batches.reduce((sum, batch) => sum + batch.count, 0),
+    columns: first!.columns.map((_, index) => batches.flatMap((batch) => batch.columns[index]!)),
+  };
+}
+
+/**
+ * Keeps of every key the row with the highest version, the last one among equals. Tables without a version column (raw
+ * events) keep the first row of a key.
+ */
+export function reduceToHighest(table: Table, batch: RowBatch): RowBatch {
+  const keyOf = keyReader(table);
+  const versions = batch.columns[columnIndex(table, 'version')];
+  const best = new Map<string, number>();
+  for (let row = 0; row < batch.count; row++) {
+    const key = keyOf(batch, row);
+    const known = best.get(key);
+    if (known === undefined || (versions && versions[row]! >= versions[known]!)) best.set(key, row);
+  }
+  return best.size === batch.count ? batch : pick(batch, [...best.values()]);
+}
+
+/** The part of a raw batch that lies at or above `offset`; undefined when nothing of it does. Rows carry `_offset`. */
+export function fromOffset(table: Table, batch: RawBatch, offset: number): RawBatch | undefined {
+  if (offset >= batch.toOffset) return undefined;
+  if (offset <= batch.fromOffset) return batch;
+  const offsets = batch.columns[columnIndex(table, '_offset')] as number[];
+  const rows: number[] = [];
+  for (let row = 0; row < batch.count; row++) if (offsets[row]! >= offset) rows.push(row);
+  return {...batch, ...pick(batch, rows), fromOffset: offset};
+}
+
+/** What differs between the columns and key that exist and those that are wanted; empty when nothing does. */
+export function differences(
+  existing: {columns: {name: string; type: string}[]; key: string[]},
+  wanted: {columns: {name: string; type: string}[]; key: string[]},
+): string[] {
+  const found: string[] = [];
+  const has = new Map(existing.columns.map(({name, type}) => [name, type]));
+  const wants = new Map(wanted.columns.map(({name, type}) => [name, type]));
+  for (const [name, type] of wants) {
+    if (!has.has(name)) found.push(`column ${name} ${type} is missing`);
+    else if (has.get(name) !== type) found.push(`column ${name} is ${has.get(name)} instead of ${type}`);
+  }
+  for (const name of has.keys())
+    if (!wants.has(name)) found.push(`column ${name} is not in the configuration`);
+  if (found.length === 0 && existing.key.join() !== wanted.key.join())
+    found.push(`the key is (${existing.key.join(', ')}) instead of (${wanted.key.join(', ')})`);
+  return found;
+}
+
+/** True for the columns that every row has: never NULL in a table, whatever its batch says. */
+export const isKeyColumn = (table: Table, column: Column): boolean => table.key.includes(column.name);
+
+/** Days since 1970-01-01 -> `YYYY-MM-DD`. */
+export const dateText = (days: number): string => new Date(days * 86_400_000).toISOString().slice(0, 10);
+
+/** `YYYY-MM-DD` -> days since 1970-01-01. */
+export const dateDays = (text: string): number => Math.round(Date.parse(`${text}T00:00:00Z`) / 86_400_000);
+
+/** int64 as a number while it is exact (|x| <= 2^53), else as a bigint. */
+export function int64(value: bigint | string | number): number | bigint {
+  const wide = BigInt(value);
+  return wide >= -9_007_199_254_740_992n && wide <= 9_007_199_254_740_992n ? Number(wide) : wide;
+}
+
+/** Columns from rows, for callers that think in rows. */
+export function batchOf(table: Table, rows: Value[][]): RowBatch {
+  return {
+    table: tableId(table),
+    count: rows.length,
+    columns: table.columns.map((_, index) => rows.map((row) => row[index]!)),
+  };
+}
