@@ -36,8 +36,9 @@ function numberOf(part: Checked, op: string, checker: Checker): Checked | undefi
 export function arithmetic(expr: Op, operands: [Checked, Checked], checker: Checker): Checked | undefined {
   const {op} = expr;
   const left = numberOf(operands[0], op, checker);
+  if (left === undefined) return undefined;
   const right = numberOf(operands[1], op, checker);
-  if (left === undefined || right === undefined) return undefined;
+  if (right === undefined) return undefined;
   if (typeOf(left) === 'money' || typeOf(right) === 'money') return money(expr, left, right, checker);
   if (op === '/') return doubles(expr, 'div.double', left, right, checker);
   const name = {'+': 'add', '-': 'sub', '*': 'mul', '%': 'mod'}[op]!;

@@ -17,7 +17,7 @@ import {nearest} from './nearest.ts';
 import {limits} from './parse.ts';
 import type {Expr, ExprProblem, ExprScope, Span, TypedExpr, ValueType} from './types.ts';
 import {canCast} from './values.ts';
-import {walk} from './walk.ts';
+import {isLarger} from './walk.ts';
 
 export type CheckResult =
   | {
@@ -38,7 +38,7 @@ export function checkExpr(expr: Expr, scope: ExprScope, expected?: ValueType | V
   const checked = checker.check(expr);
   const wanted = expected === undefined ? undefined : [expected].flat();
   const result = checked === undefined || wanted === undefined ? checked : checker.expect(checked, wanted);
-  if (result !== undefined && checker.problems.length === 0 && isLarge(result.typed))
+  if (result !== undefined && checker.problems.length === 0 && isLarger(result.typed, sizeMax))
     checker.report('EXPR_LIMIT', expr.span, 'the expression is too complex', 'split it into derived columns');
   if (result === undefined || checker.problems.length > 0) return {ok: false, problems: checker.problems};
   return {ok: true, typed: result.typed, type: typeOf(result), nullable: result.nullable};
@@ -46,12 +46,6 @@ export function checkExpr(expr: Expr, scope: ExprScope, expected?: ValueType | V
 
 /** `case x when ...` repeats x, so the typed tree can be larger than the text. */
 const sizeMax = 4 * limits.nodesMax;
-
-function isLarge(expr: TypedExpr): boolean {
-  let size = 0;
-  for (const _ of walk(expr)) if (++size > sizeMax) return true;
-  return false;
-}
 
 const comparisonKeys: Record<string, string> = {
   '=': 'eq',
@@ -259,7 +253,9 @@ class Checker {
   }
 
   #case(expr: Extract<Expr, {kind: 'case'}>): Checked | undefined {
-    const whens = expr.whens.map(({when}) => this.#condition(expr, when));
+    const operand = expr.operand && this.check(expr.operand);
+    if (expr.operand !== undefined && operand === undefined) return undefined;
+    const whens = expr.whens.map(({when}) => this.#condition(operand, when));
     const thens = expr.whens.map(({then}) => this.check(then));
     const otherwise: Checked | undefined =
       expr.otherwise === undefined
@@ -283,11 +279,12 @@ class Checker {
     return {typed: {kind: 'case', type: unified.type, whens: branches, otherwise}, nullable, source: expr};
   }
 
-  #condition(expr: Extract<Expr, {kind: 'case'}>, when: Expr): Checked | undefined {
-    if (expr.operand !== undefined)
-      return this.check({kind: 'op', op: '=', args: [expr.operand, when], span: when.span});
-    const condition = this.check(when);
-    return condition && this.expect(condition, ['boolean']);
+  /** The condition of a branch; `operand` is checked once, however many branches there are. */
+  #condition(operand: Checked | undefined, when: Expr): Checked | undefined {
+    const checked = this.check(when);
+    if (checked === undefined) return undefined;
+    if (operand === undefined) return this.expect(checked, ['boolean']);
+    return this.#compare({kind: 'op', op: '=', args: [], span: when.span}, [operand, checked]);
   }
 
   #cast(expr: Extract<Expr, {kind: 'cast'}>): Checked | undefined {

@@ -239,22 +239,15 @@ function parseRatio(
     );
   }
   if (expr.kind === 'call' && !Object.hasOwn(functions, expr.name)) {
-    const close =
-      {
-        average: 'avg',
-        mean: 'avg',
-        median: 'quantile(x, 0.5)',
-        count_distinct: 'distinct',
-        uniq: 'distinct',
-        percentile: 'quantile',
-      }[expr.name] ?? nearest(expr.name, Object.keys(aggregates));
-    if (close !== undefined)
-      return fail(
-        'EXPR_UNKNOWN_FUNCTION',
-        {offset: expr.span.offset, length: expr.name.length},
-        `there is no aggregation "${expr.name}"`,
-        `use ${close}`,
-      );
+    const close = nearest(expr.name, [...Object.keys(aggregates), ...Object.keys(synonyms)]);
+    return fail(
+      'EXPR_UNKNOWN_FUNCTION',
+      {offset: expr.span.offset, length: expr.name.length},
+      `there is no aggregation "${expr.name}"`,
+      close === undefined
+        ? `aggregations: ${Object.keys(aggregates).join(', ')}`
+        : `use ${synonyms[close] ?? close}`,
+    );
   }
   // A measure over measures is a double in its table, money in units.
   const checked = checkExpr(expr, others);
@@ -279,6 +272,18 @@ function parseRatio(
     type === 'double' ? typed : {kind: 'cast', type: 'double', from: type as ValueType, arg: typed};
   return {ok: true, measure: {name, text, type: 'double', fn: 'ratio', expr: double}};
 }
+
+/** Names elsewhere -> what to write here. */
+const synonyms: Record<string, string> = Object.assign(Object.create(null), {
+  average: 'avg',
+  mean: 'avg',
+  median: 'quantile(x, 0.5)',
+  percentile: 'quantile(x, 0.95)',
+  count_distinct: 'distinct',
+  uniq: 'distinct',
+  minimum: 'min',
+  maximum: 'max',
+});
 
 /** A column where only measures can stand wants an aggregation around it. */
 function explainName(problem: ExprProblem, text: string, scope: ExprScope): ExprProblem {

@@ -20,3 +20,10 @@ export function columnsOf(expr: TypedExpr): Set<string> {
   for (const node of walk(expr)) if (node.kind === 'column') names.add(node.name);
   return names;
 }
+
+/** Whether an expression has more than `max` parts; stops counting there. */
+export function isLarger(expr: TypedExpr, max: number): boolean {
+  let size = 0;
+  for (const _ of walk(expr)) if (++size > max) return true;
+  return false;
+}

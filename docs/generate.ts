@@ -1,0 +1,18 @@
+/** Writes the documents that are made from the source: `node docs/generate.ts`. A test compares each with its file. */
+import {mkdirSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {expressionReference} from '../src/expr/reference.ts';
+
+/** Path in the repository -> its text. */
+export const generated: {path: string; text: () => string}[] = [
+  {path: 'docs/reference/expressions.md', text: expressionReference},
+];
+
+if (import.meta.main) {
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  for (const {path, text} of generated) {
+    mkdirSync(dirname(join(root, path)), {recursive: true});
+    writeFileSync(join(root, path), text());
+  }
+}
