@@ -1,0 +1,73 @@
+import {columnsOf} from '../../expr/walk.ts';
+import type {TypedExpr, ValueType} from '../../expr/types.ts';
+import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
+
+/**
+ * How a logged field becomes a column. number: Float64Array, NaN is NULL, booleans 1 and 0. code: Int32Array of codes in the
+ * field's dictionary, 0 is NULL. token: Int32Array of HyperLogLog tokens, 0 is NULL (a text that is only counted as distinct
+ * is never interned). place: Int32Array of positions in `DecodedBatch.bytes`, -1 is NULL (a text that is rarely looked at).
+ */
+export type ColumnUse = 'number' | 'code' | 'token' | 'place';
+
+export type ColumnSpec = {
+  /** As expressions call it. */
+  name: string;
+  /** As in Avro. */
+  column: string;
+  /** Other Avro names that older writers may have used. */
+  aliases: string[];
+  type: ValueType;
+  use: ColumnUse;
+};
+
+/** Texts are interned; everything else is a number. */
+export const isText = (type: ValueType): boolean => type === 'string' || type === 'uuid' || type === 'enum';
+
+/** Names that a source's expressions read, `distinct(name)` of a plain name left out: that one needs no value. */
+export function namesRead(plan: QueryPlan, source: SourcePlan): Set<string> {
+  const names = new Set(plan.groupBy.map(({name}) => name));
+  const add = (expr: TypedExpr | null) => {
+    if (expr) for (const name of columnsOf(expr)) names.add(name);
+  };
+  add(plan.where);
+  for (const {expr} of source.derive) add(expr);
+  for (const {on} of source.enrich) names.add(on);
+  for (const accumulator of plan.accumulators) {
+    if (accumulator.op === 'count') add(accumulator.filter);
+    if (!(accumulator.op === 'distinct' && accumulator.arg.kind === 'column')) add(accumulator.arg);
+  }
+  return names;
+}
+
+/** Columns that one query needs of one of its sources. */
+export function columnsOfSource(plan: QueryPlan, source: SourcePlan): ColumnSpec[] {
+  const read = namesRead(plan, source);
+  const ordered = plan.accumulators.some(({op}) => op === 'first' || op === 'last');
+  const specs: ColumnSpec[] = [];
+  for (const {name, column, aliases, type} of source.fields) {
+    const avroAliases = type === 'money' ? aliases.map((alias) => `${alias}_cents`) : aliases;
+    const add = (use: ColumnUse) => specs.push({name, column, aliases: avroAliases, type, use});
+    if (!isText(type)) add('number');
+    else {
+      if (read.has(name)) add('code');
+      else if (plan.accumulators.some(({op, arg}) => op === 'distinct' && isColumn(arg, name))) add('token');
+      if (name === 'event_id' && ordered) add('place');
+    }
+  }
+  return specs;
+}
+
+const isColumn = (expr: TypedExpr | null, name: string): boolean =>
+  expr?.kind === 'column' && expr.name === name;
+
+/** Columns that all queries together need of a topic. `timestamp` is the first. */
+export function columnsOfTopic(topic: string, plans: QueryPlan[]): ColumnSpec[] {
+  const found = new Map<string, ColumnSpec>();
+  for (const plan of plans)
+    for (const source of plan.sources)
+      if (source.topic === topic)
+        for (const spec of columnsOfSource(plan, source)) found.set(`${spec.use} ${spec.name}`, spec);
+  const specs = [...found.values()];
+  const time = specs.findIndex(({name}) => name === 'timestamp');
+  return [...specs.splice(time, 1), ...specs];
+}

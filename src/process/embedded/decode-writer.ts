@@ -1,0 +1,101 @@
+import type {ValueType} from '../../expr/types.ts';
+import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
+import {compileDecoder, type Decoder} from '../../schema/decode.ts';
+import type {AvroRecord} from '../../schema/types.ts';
+import {type DecodeRun, type EnumCodes, type FieldStep, generateDecodeRun} from './decode-code.ts';
+import type {ColumnSpec} from './decode-columns.ts';
+import {shortMasks} from './dictionary.ts';
+
+/** How the records of one writer's schema are read. */
+export type Writer = {
+  /** Undefined where only the checked way knows the schema's types. */
+  run: DecodeRun | undefined;
+  /** Codes to forget with the dictionaries. */
+  enums: EnumCodes[];
+  /** Reads and checks a whole record; values in the order that `places` points into. */
+  checked: Decoder;
+  /** Column -> index of its value in `checked`'s, -1 when the writer lacks the field: NULL. */
+  places: Int32Array;
+  /** Column -> why the writer's type cannot be read as the column's. */
+  bad: Map<number, string>;
+};
+
+/** Column types -> writer's kinds that can be read as them, promotions of the specification included. */
+const readable: Record<ValueType, readonly Flat['kind'][]> = {
+  string: ['string', 'bytes'],
+  uuid: ['string'],
+  enum: ['enum'],
+  boolean: ['boolean'],
+  int: ['int'],
+  date: ['int'],
+  long: ['int', 'long'],
+  money: ['int', 'long'],
+  timestamp: ['int', 'long'],
+  double: ['int', 'long', 'float', 'double'],
+};
+
+type Column = {spec: ColumnSpec; index: number};
+
+/** Resolves a writer's schema to the wanted columns. */
+export function prepareWriter(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Writer {
+  const names = collectNames(schema);
+  const space = schema.namespace ?? '';
+  const flats = schema.fields.map(({type}) => branchesOf(type, names, space));
+  const bad = new Map<number, string>();
+  const wanted = new Map<number, Column[]>();
+  specs.forEach((spec, index) => {
+    const field = fieldOf(schema, spec);
+    if (field < 0) return;
+    const kinds = flats[field]!.filter(({kind}) => kind !== 'null').map(({kind}) => kind);
+    if (!kinds.every((kind) => readable[spec.type].includes(kind)))
+      bad.set(index, `field ${spec.column} was written as ${kinds.join(' or ')} and cannot be read as ${spec.type}`);
+    else wanted.set(field, [...(wanted.get(field) ?? []), {spec, index}]);
+  });
+  const fields = [...wanted.keys()];
+  const places = new Int32Array(specs.length).fill(-1);
+  fields.forEach((field, place) => {
+    for (const {index} of wanted.get(field)!) places[index] = place;
+  });
+  const steps = schema.fields.map((field, index) =>
+    stepOf(isUnion(field.type), flats[index]!, wanted.get(index) ?? []),
+  );
+  // A time that is missing or of a wrong type makes every record dead: the checked way says so.
+  const simple = steps.every((step) => step !== undefined) && places[0]! >= 0;
+  const generated = simple ? generateDecodeRun(steps as FieldStep[], schemaId, shortMasks) : undefined;
+  return {
+    run: generated?.run,
+    enums: generated?.enums ?? [],
+    checked: compileDecoder(schema, fields.map((field) => schema.fields[field]!.name)),
+    places,
+    bad,
+  };
+}
+
+const isUnion = (type: unknown): boolean => Array.isArray(type);
+
+function fieldOf(schema: AvroRecord, {column, aliases}: ColumnSpec): number {
+  for (const name of [column, ...aliases]) {
+    const index = schema.fields.findIndex((field) => field.name === name);
+    if (index >= 0) return index;
+  }
+  return -1;
+}
+
+/** Undefined for what the generated code does not read: unions other than with null, nested types, bytes as text. */
+function stepOf(union: boolean, branches: Flat[], columns: Column[]): FieldStep | undefined {
+  const values = branches.filter(({kind}) => kind !== 'null');
+  const flat = values[0];
+  if (!flat || values.length > 1 || (union && branches.length !== 2)) return undefined;
+  if (flat.kind === 'array' || flat.kind === 'map' || flat.kind === 'record' || flat.kind === 'union')
+    return undefined;
+  if (flat.kind === 'bytes' && columns.length > 0) return undefined;
+  // An index of more than one byte: no generated table look-up.
+  if (flat.kind === 'enum' && flat.symbols.length > 64) return undefined;
+  const value = branches.indexOf(flat) * 2;
+  return {
+    flat,
+    union: union ? {value, null: 2 - value} : null,
+    targets: columns.map(({spec, index}) => ({column: index, use: spec.use})),
+    isTime: columns.some(({spec}) => spec.name === 'timestamp'),
+  };
+}

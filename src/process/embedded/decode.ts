@@ -1,0 +1,307 @@
+/** Record batches of a topic -> columns, once for all queries over the topic. */
+import assert from 'node:assert/strict';
+import type {RecordBatch} from '../../log/types.ts';
+import {DecodeFailure} from '../../schema/read.ts';
+import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import {tokenOfBytes, tokenOfText} from './accumulators.ts';
+import {type DecodeState, slackOf} from './decode-code.ts';
+import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
+import {prepareWriter, type Writer} from './decode-writer.ts';
+import {createTextDictionary, type TextDictionary} from './dictionary.ts';
+
+/** The columns of one batch; valid until the decoder's next `decode`. */
+export type DecodedBatch = {
+  topic: string;
+  partition: number;
+  /** Offset of the first record looked at; those before it in the batch were skipped. */
+  fromOffset: number;
+  /** Offset after the batch. */
+  nextOffset: number;
+  /** Generation of the dictionaries that the codes refer to. */
+  generation: number;
+  /** Records that decoded; columns hold so many values. */
+  rows: number;
+  /** By the index of `TopicDecoder.columns`. */
+  columns: (Float64Array | Int32Array)[];
+  /** Rows with a value that does not fit its column, ascending; usually none. */
+  special: SpecialRow[];
+  /** Records that did not decode, ascending; usually none. */
+  dead: DeadRecord[];
+  /** Of an end mark: the event time it moves the running maximum to. */
+  markTimeMs: number | undefined;
+  /** Offset and a copy of the frame of a row. */
+  recordOf(row: number): {offset: number; frame: Uint8Array};
+  /** The text at a position from a `place` column. */
+  textAt(place: number): string;
+};
+
+export type SpecialRow = {
+  row: number;
+  /** Column -> exact value: an integer beyond 2^53. */
+  wide: Map<number, bigint>;
+  /** Column -> why its value cannot be used. The record is dead for a query that needs the column. */
+  bad: Map<number, string>;
+};
+
+export type DeadRecord = {
+  offset: number;
+  code: 'DECODE' | 'UNKNOWN_SCHEMA' | 'TIMESTAMP_RANGE';
+  message: string;
+  frame: Uint8Array;
+};
+
+export type TopicDecoder = {
+  topic: string;
+  columns: ColumnSpec[];
+  /** Of a `code` column; undefined for the others. */
+  dictionaries: (TextDictionary | undefined)[];
+  /** Index of a column; an assertion failure when no query asked for it. */
+  column(name: string, use: ColumnUse): number;
+  /** Decodes the records from `fromOffset` on, which is in the batch. Never throws for what a record holds. */
+  decode(batch: RecordBatch, fromOffset: number): DecodedBatch;
+  /** Approximate memory of dictionaries and columns, bytes. */
+  bytes(): number;
+  /** Forgets the dictionaries. Every kernel over the topic must have been taken with `endGeneration` before. */
+  endGeneration(): void;
+};
+
+/** Latest instant of JavaScript's dates, epoch ms. */
+const timeMsMax = 8.64e15;
+const frameHeaderBytes = 5;
+
+/**
+ * @param plans all queries over the topic.
+ * @param schemaOf writer's schema by id; undefined when it is not known.
+ */
+export function createTopicDecoder(
+  topic: string,
+  plans: QueryPlan[],
+  schemaOf: (id: number) => AvroSchema | undefined,
+): TopicDecoder {
+  const specs = columnsOfTopic(topic, plans);
+  const dictionaries = specs.map(({use}) => (use === 'code' ? createTextDictionary() : undefined));
+  const writers = new Map<number, Writer>();
+  let generation = 0;
+  let bytes = new Uint8Array(0);
+  let view = new DataView(bytes.buffer);
+  let capacity = 0;
+  let slack = slackOf(1);
+  /** Texts of `place` columns that went the checked way: the k-th is at -2 - k. */
+  let texts: string[] = [];
+
+  const state: DecodeState = {
+    pos: 0,
+    row: 0,
+    columns: specs.map(() => new Int32Array(0)),
+    dictionaries: dictionaries.map((dictionary) => dictionary ?? {keys: new Int32Array(4), mask: 0}),
+    intern: (column, start, length) => dictionaries[column]!.intern(bytes, view, start, length),
+    token: (start, length) => tokenOfBytes(view, start, length),
+    symbol: (column, {symbols, codes}, index) =>
+      (codes[index] = dictionaries[column]!.internText(symbols[index]!)),
+  };
+
+  function load(batch: RecordBatch): void {
+    const needed = batch.bytes.length + slack;
+    if (bytes.length < needed) {
+      bytes = new Uint8Array(needed * 2);
+      view = new DataView(bytes.buffer);
+    }
+    bytes.set(batch.bytes);
+    // The generated code looks beyond the end of a truncated record: what it sees there is defined.
+    bytes.fill(0, batch.bytes.length, needed);
+    if (capacity >= batch.count) return;
+    capacity = batch.count * 2;
+    state.columns = specs.map(({use}) =>
+      use === 'number' ? new Float64Array(capacity) : new Int32Array(capacity),
+    );
+  }
+
+  function writerOf(id: number, batch: RecordBatch): Writer | undefined {
+    const known = writers.get(id);
+    if (known) return known;
+    const schema = schemaOf(id);
+    if (schema === undefined || typeof schema === 'string' || Array.isArray(schema)) return undefined;
+    if (schema.type !== 'record') return undefined;
+    const record = schema as AvroRecord;
+    const made = prepareWriter(record, id, specs);
+    writers.set(id, made);
+    slack = Math.max(slack, slackOf(record.fields.length));
+    load(batch);
+    return made;
+  }
+
+  /** One record by the checked way: into the columns at `row`, or among the dead. */
+  function decodeChecked(decoded: DecodedBatch, offset: number, start: number, end: number, writer: Writer): void {
+    let values: AvroValue[];
+    const dead = (code: DeadRecord['code'], message: string) =>
+      void decoded.dead.push({offset, code, message, frame: bytes.slice(start, end)});
+    try {
+      values = writer.checked(bytes, start + frameHeaderBytes, end);
+    } catch (error) {
+      if (error instanceof DecodeFailure) return dead('DECODE', error.message);
+      throw error;
+    }
+    const special: SpecialRow = {row: decoded.rows, wide: new Map(), bad: new Map(writer.bad)};
+    for (const [index, spec] of specs.entries()) {
+      const place = writer.places[index]!;
+      const value = place < 0 ? null : values[place]!;
+      const problem = storeValue(index, spec, value, decoded.rows, special);
+      if (problem) special.bad.set(index, problem);
+    }
+    const timeMs = state.columns[0]![decoded.rows]!;
+    if (special.bad.has(0)) return dead('DECODE', special.bad.get(0)!);
+    if (Number.isNaN(timeMs) && !special.wide.has(0)) return dead('DECODE', 'the record has no timestamp');
+    if (!(timeMs >= 0 && timeMs <= timeMsMax))
+      return dead('TIMESTAMP_RANGE', `timestamp ${special.wide.get(0) ?? timeMs} is before 1970 or no date`);
+    if (special.wide.size > 0 || special.bad.size > 0) decoded.special.push(special);
+    decoded.rows++;
+  }
+
+  /** @returns why the value cannot be used. */
+  function storeValue(
+    index: number,
+    {use, type, column}: ColumnSpec,
+    value: AvroValue,
+    row: number,
+    special: SpecialRow,
+  ): string | undefined {
+    const target = state.columns[index]!;
+    if (use === 'number') {
+      target[row] = value === null ? NaN : Number(value);
+      if (typeof value === 'bigint' && type !== 'double') {
+        special.wide.set(index, value);
+        target[row] = NaN;
+      }
+      return value !== null && Number.isNaN(Number(value)) ? `field ${column} is not a number` : undefined;
+    }
+    target[row] = use === 'place' ? -1 : 0;
+    if (value === null) return undefined;
+    const text = typeof value === 'string' ? value : Buffer.from(value as Uint8Array).toString();
+    if (use === 'code') target[row] = dictionaries[index]!.internText(text);
+    if (use === 'token') target[row] = tokenOfText(text);
+    // The checked way has a string, not a position in the bytes.
+    if (use === 'place') target[row] = -1 - texts.push(text);
+    return undefined;
+  }
+
+  function decodeRecords(batch: RecordBatch, decoded: DecodedBatch): void {
+    const end = batch.bytes.length;
+    let pos = 0;
+    let offset = batch.baseOffset;
+    for (; offset < decoded.fromOffset; offset++) pos += 4 + view.getUint32(pos, true);
+    while (pos < end) {
+      const length = view.getUint32(pos, true);
+      const start = pos + 4;
+      assert.ok(start + length <= end, `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`);
+      const hasHeader = length >= frameHeaderBytes && bytes[start] === 0;
+      const id = view.getUint32(start + 1, false);
+      const writer = hasHeader ? writerOf(id, batch) : undefined;
+      if (writer?.run && !writer.bad.size) {
+        const before = decoded.rows;
+        writer.run(state, bytes, view, pos, end, before);
+        decoded.rows = state.row;
+        offset += state.row - before;
+        if (state.pos > pos) {
+          pos = state.pos;
+          continue;
+        }
+      }
+      if (writer) decodeChecked(decoded, offset, start, start + length, writer);
+      else {
+        const message = hasHeader ? `schema ${id} is not known` : 'the record has no frame header';
+        const frame = bytes.slice(start, start + length);
+        decoded.dead.push({offset, code: hasHeader ? 'UNKNOWN_SCHEMA' : 'DECODE', message, frame});
+      }
+      offset++;
+      pos = start + length;
+    }
+    assert.equal(offset, decoded.nextOffset, 'a batch holds as many records as it says');
+  }
+
+  const decoder: TopicDecoder = {
+    topic,
+    columns: specs,
+    dictionaries,
+    column(name, use) {
+      const index = specs.findIndex((spec) => spec.name === name && spec.use === use);
+      assert.ok(index >= 0, `no query asked topic ${topic} for ${use} ${name}`);
+      return index;
+    },
+    decode(batch, fromOffset) {
+      const nextOffset = batch.baseOffset + (batch.kind === 'mark' ? 1 : batch.count);
+      assert.ok(
+        fromOffset >= batch.baseOffset && fromOffset < nextOffset,
+        `offset ${fromOffset} is not in the batch at ${batch.baseOffset}`,
+      );
+      const find = (row: number) => (finder ??= recordFinder(batch, decoded))(row);
+      let finder: DecodedBatch['recordOf'] | undefined;
+      const decoded: DecodedBatch = {
+        topic,
+        partition: batch.partition,
+        fromOffset,
+        nextOffset,
+        generation,
+        rows: 0,
+        columns: state.columns,
+        special: [],
+        dead: [],
+        markTimeMs: batch.kind === 'mark' ? batch.markTimeMs : undefined,
+        recordOf: (row) => find(row),
+        textAt: (place) => (place < -1 ? texts[-2 - place]! : textAt(bytes, place)),
+      };
+      texts = [];
+      if (batch.kind === 'mark') return decoded;
+      load(batch);
+      decoded.columns = state.columns;
+      decodeRecords(batch, decoded);
+      return decoded;
+    },
+    bytes: () =>
+      bytes.length +
+      capacity * specs.reduce((sum, {use}) => sum + (use === 'number' ? 8 : 4), 0) +
+      dictionaries.reduce((sum, dictionary) => sum + (dictionary?.bytes() ?? 0), 0),
+    endGeneration() {
+      for (const dictionary of dictionaries) dictionary?.clear();
+      for (const {enums} of writers.values()) for (const {codes} of enums) codes.fill(0);
+      generation++;
+    },
+  };
+  return decoder;
+}
+
+/**
+ * Finds the record of a row: rows are the records that are not dead. Only late and dead records ask, so positions are walked
+ * when the first of a batch does.
+ */
+function recordFinder(batch: RecordBatch, decoded: DecodedBatch): DecodedBatch['recordOf'] {
+  const positions: number[] = [];
+  const offsets: number[] = [];
+  return (row) => {
+    if (positions.length === 0) {
+      const dead = new Set(decoded.dead.map(({offset}) => offset));
+      let pos = 0;
+      for (let offset = batch.baseOffset; offset < decoded.nextOffset; offset++) {
+        if (offset >= decoded.fromOffset && !dead.has(offset)) {
+          positions.push(pos);
+          offsets.push(offset);
+        }
+        pos += 4 + readLength(batch.bytes, pos);
+      }
+    }
+    const start = positions[row]! + 4;
+    const frame = batch.bytes.slice(start, start + readLength(batch.bytes, start - 4));
+    return {offset: offsets[row]!, frame};
+  };
+}
+
+const readLength = (bytes: Uint8Array, pos: number): number =>
+  (bytes[pos]! | (bytes[pos + 1]! << 8) | (bytes[pos + 2]! << 16) | (bytes[pos + 3]! << 24)) >>> 0;
+
+/** The text whose Avro length begins at `place`. */
+function textAt(bytes: Uint8Array, place: number): string {
+  let pos = place;
+  let length = bytes[pos++]!;
+  if (length > 127) length = (length & 127) | (bytes[pos++]! << 7);
+  return Buffer.prototype.utf8Slice.call(bytes, pos, pos + (length >>> 1));
+}

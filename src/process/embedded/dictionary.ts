@@ -1,0 +1,331 @@
+import {isUtf8} from 'node:buffer';
+import type {Value, ValueType} from '../../expr/types.ts';
+
+/**
+ * Texts interned by content to small integers, so that the hot path compares and groups by integers and makes a JavaScript
+ * string only for what leaves it. Code 0 is NULL; codes grow by one from 1. Nothing in it outlives `clear`.
+ *
+ * Up to 12 bytes the whole content is the key: three overlapping 32-bit words and the length. Longer texts are found by a
+ * hash and compared byte by byte. The fields are public because generated code probes `keys` itself; see `probeSource`.
+ */
+export type TextDictionary = {
+  /** Next free code. */
+  size: number;
+  /** Open addressing, 4 integers an entry: first, last and middle word, code << 4 | length; the last one 0: free. */
+  keys: Int32Array;
+  /** Entries of `keys` minus one. */
+  mask: number;
+  /**
+   * Code of the UTF-8 text at `start`, `length` bytes, in `bytes`; `view` is over the same bytes, readable 4 bytes past the
+   * text. -1 when it is not UTF-8.
+   */
+  intern(bytes: Uint8Array, view: DataView, start: number, length: number): number;
+  internText(text: string): number;
+  /** The text of a code from 1 to size - 1. */
+  text(code: number): string;
+  /** Approximate memory, bytes. */
+  bytes(): number;
+  clear(): void;
+};
+
+/** Longest text whose content fits the key words. */
+export const shortTextMax = 12;
+const shortMask = [0, 0xff, 0xffff, 0xffffff];
+
+/** Index seed of a short text; the same computation as in `probeSource`. */
+function mixWords(first: number, last: number, middle: number): number {
+  let hash =
+    Math.imul(first, 0x9e3779b1) ^ Math.imul(last, 0x85ebca77 | 0) ^ Math.imul(middle, 0xc2b2ae3d | 0);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return hash ^ (hash >>> 16);
+}
+
+/**
+ * JavaScript that sets `code` from the text of `l` bytes at `q` of `u8`/`dv`, given locals `keys` and `mask` of the dictionary;
+ * `miss` is the statement for a text that is new or longer than 12 bytes: it sets `code` and reloads `keys` and `mask`.
+ */
+export function probeSource(code: string, keys: string, mask: string, miss: string): string {
+  return `if(l<=${shortTextMax}){
+  let wa=dv.getInt32(q,true),wb=0,wc=0;
+  if(l>3){wb=dv.getInt32(q+l-4,true);wc=dv.getInt32(q+((l-4)>>>1),true);}else wa&=SM[l];
+  let s=Math.imul(wa,${0x9e3779b1 | 0})^Math.imul(wb,${0x85ebca77 | 0})^Math.imul(wc,${0xc2b2ae3d | 0});
+  s=Math.imul(s^(s>>>15),${0x2c1b3c6d});s=((s^(s>>>16))&${mask})*4;
+  for(;;){const e=${keys}[s+3];
+    if(${keys}[s]===wa&&${keys}[s+1]===wb&&${keys}[s+2]===wc&&(e&15)===l&&e!==0){${code}=e>>>4;break;}
+    if(e===0){${miss};break;}
+    s=(s+4)&(${mask}*4+3);}
+}else{${miss};}`;
+}
+
+/** Masks for texts shorter than 4 bytes: `SM` of `probeSource`. */
+export const shortMasks: Int32Array = Int32Array.from(shortMask);
+
+const encoder = new TextEncoder();
+
+/** Hash of the bytes; 32 bits, all of them mixed. `view` must be readable 3 bytes past the end. */
+export function hashBytes(view: DataView, start: number, length: number, seed: number): number {
+  let hash = seed ^ length;
+  const end = start + length;
+  let at = start;
+  for (; at + 4 <= end; at += 4) {
+    let word = Math.imul(view.getInt32(at, true), 0xcc9e2d51);
+    word = Math.imul((word << 15) | (word >>> 17), 0x1b873593);
+    hash ^= word;
+    hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
+  }
+  if (at < end) {
+    let word = Math.imul(view.getInt32(at, true) & shortMask[end - at]!, 0xcc9e2d51);
+    word = Math.imul((word << 15) | (word >>> 17), 0x1b873593);
+    hash ^= word;
+  }
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
+}
+
+/** Bytes after the last text that a 32-bit load may touch. */
+const slack = 8;
+
+export function createTextDictionary(): TextDictionary {
+  let starts = new Int32Array(64);
+  let lengths = new Int32Array(64);
+  let arena = Buffer.alloc(1024);
+  let arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+  let used = 0;
+  // Long texts: [hash, code] an entry, code 0 free.
+  let longs = new Int32Array(2 * 16);
+  let longCount = 0;
+  let texts: (string | undefined)[] = [];
+
+  /** -1 when the bytes are not UTF-8. */
+  function append(bytes: Uint8Array, start: number, length: number): number {
+    let high = 0;
+    for (let i = start; i < start + length; i++) high |= bytes[i]!;
+    if (high > 127 && !isUtf8(bytes.subarray(start, start + length))) return -1;
+    const code = dictionary.size++;
+    if (code >= starts.length) {
+      starts = grown(starts, code * 2);
+      lengths = grown(lengths, code * 2);
+    }
+    if (used + length + slack > arena.length) {
+      const next = Buffer.alloc((used + length + slack) * 2);
+      next.set(arena.subarray(0, used));
+      arena = next;
+      arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+    }
+    // A loop is faster than `set` with a new view for the short texts that dimensions are.
+    if (length < 64) for (let i = 0; i < length; i++) arena[used + i] = bytes[start + i]!;
+    else arena.set(bytes.subarray(start, start + length), used);
+    starts[code] = used;
+    lengths[code] = length;
+    used += length;
+    return code;
+  }
+
+  function internShort(bytes: Uint8Array, view: DataView, start: number, length: number): number {
+    let first = view.getInt32(start, true);
+    let last = 0;
+    let middle = 0;
+    if (length > 3) {
+      last = view.getInt32(start + length - 4, true);
+      middle = view.getInt32(start + ((length - 4) >>> 1), true);
+    } else first &= shortMask[length]!;
+    const {keys, mask} = dictionary;
+    let slot = (mixWords(first, last, middle) & mask) * 4;
+    for (; keys[slot + 3] !== 0; slot = (slot + 4) & (mask * 4 + 3))
+      if (
+        keys[slot] === first &&
+        keys[slot + 1] === last &&
+        keys[slot + 2] === middle &&
+        (keys[slot + 3]! & 15) === length
+      )
+        return keys[slot + 3]! >>> 4;
+    const code = append(bytes, start, length);
+    if (code < 0) return code;
+    keys[slot] = first;
+    keys[slot + 1] = last;
+    keys[slot + 2] = middle;
+    keys[slot + 3] = (code << 4) | length;
+    if (dictionary.size * 2 > mask) rehashShort();
+    return code;
+  }
+
+  function rehashShort(): void {
+    const old = dictionary.keys;
+    const mask = (dictionary.mask + 1) * 4 - 1;
+    const keys = new Int32Array((mask + 1) * 4);
+    for (let from = 0; from < old.length; from += 4) {
+      if (old[from + 3] === 0) continue;
+      let slot = (mixWords(old[from]!, old[from + 1]!, old[from + 2]!) & mask) * 4;
+      while (keys[slot + 3] !== 0) slot = (slot + 4) & (mask * 4 + 3);
+      for (let i = 0; i < 4; i++) keys[slot + i] = old[from + i]!;
+    }
+    dictionary.keys = keys;
+    dictionary.mask = mask;
+  }
+
+  function internLong(bytes: Uint8Array, view: DataView, start: number, length: number): number {
+    const hash = hashBytes(view, start, length, 0);
+    const mask = longs.length / 2 - 1;
+    let slot = (hash & mask) * 2;
+    for (; longs[slot + 1] !== 0; slot = (slot + 2) & (mask * 2 + 1))
+      if (longs[slot] === hash && same(longs[slot + 1]!, view, start, length)) return longs[slot + 1]!;
+    const code = append(bytes, start, length);
+    if (code < 0) return code;
+    longs[slot] = hash;
+    longs[slot + 1] = code;
+    if (++longCount * 2 > mask) rehashLong();
+    return code;
+  }
+
+  function rehashLong(): void {
+    const next = new Int32Array(longs.length * 4);
+    const mask = next.length / 2 - 1;
+    for (let from = 0; from < longs.length; from += 2) {
+      if (longs[from + 1] === 0) continue;
+      let slot = (longs[from]! & mask) * 2;
+      while (next[slot + 1] !== 0) slot = (slot + 2) & (mask * 2 + 1);
+      next[slot] = longs[from]!;
+      next[slot + 1] = longs[from + 1]!;
+    }
+    longs = next;
+  }
+
+  /** Whether the code's content is these bytes; lengths over 12, so that 4-byte steps with an overlapping last one reach all. */
+  function same(code: number, view: DataView, start: number, length: number): boolean {
+    if (lengths[code] !== length) return false;
+    const own = starts[code]!;
+    for (let i = 0; i < length - 4; i += 4)
+      if (view.getInt32(start + i, true) !== arenaView.getInt32(own + i, true)) return false;
+    return view.getInt32(start + length - 4, true) === arenaView.getInt32(own + length - 4, true);
+  }
+
+  const dictionary: TextDictionary = {
+    size: 1,
+    keys: new Int32Array(64 * 4),
+    mask: 63,
+    intern: (bytes, view, start, length) =>
+      length <= shortTextMax
+        ? internShort(bytes, view, start, length)
+        : internLong(bytes, view, start, length),
+    internText(text) {
+      const bytes = new Uint8Array(text.length * 3 + slack);
+      const {written} = encoder.encodeInto(text, bytes);
+      return dictionary.intern(bytes, new DataView(bytes.buffer), 0, written);
+    },
+    text(code) {
+      return (texts[code] ??= arena.toString('utf8', starts[code]!, starts[code]! + lengths[code]!));
+    },
+    bytes: () =>
+      arena.length +
+      starts.length * 8 +
+      (dictionary.keys.length + longs.length) * 4 +
+      // A string made of a code costs about its length and a header.
+      texts.length * 40,
+    clear() {
+      dictionary.size = 1;
+      dictionary.keys = new Int32Array(64 * 4);
+      dictionary.mask = 63;
+      starts = new Int32Array(64);
+      lengths = new Int32Array(64);
+      arena = Buffer.alloc(1024);
+      arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+      used = 0;
+      longs = new Int32Array(2 * 16);
+      longCount = 0;
+      texts = [];
+    },
+  };
+  return dictionary;
+}
+
+function grown(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
+  const next = new Int32Array(length);
+  next.set(array);
+  return next;
+}
+
+/** Numbers (and integers beyond 2^53) as codes, for dimensions that are no texts. Code 0 is NULL. */
+export type NumberDictionary = {
+  size: number;
+  /** NaN is NULL, code 0. */
+  code(value: number): number;
+  codeOfValue(value: Value): number;
+  /** As a value of the dictionary's type. */
+  value(code: number): Value;
+  bytes(): number;
+  clear(): void;
+};
+
+const scratch = new Float64Array(1);
+const scratchWords = new Int32Array(scratch.buffer);
+
+/** Bits of a double mixed to 32. */
+export function hashNumber(value: number): number {
+  scratch[0] = value;
+  let hash = Math.imul(scratchWords[0]!, 0x9e3779b1) ^ Math.imul(scratchWords[1]!, 0x85ebca77);
+  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+  return hash ^ (hash >>> 16);
+}
+
+export function createNumberDictionary(type: ValueType): NumberDictionary {
+  let keys = new Float64Array(64);
+  let codes = new Int32Array(64);
+  let values: (number | bigint)[] = [0];
+  let wide = new Map<bigint, number>();
+
+  function place(value: number): number {
+    const mask = keys.length - 1;
+    let slot = hashNumber(value) & mask;
+    while (codes[slot] !== 0 && keys[slot] !== value) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  function grow(): void {
+    keys = new Float64Array(keys.length * 4);
+    codes = new Int32Array(keys.length);
+    values.forEach((value, code) => {
+      if (code === 0 || typeof value === 'bigint') return;
+      const slot = place(value);
+      keys[slot] = value;
+      codes[slot] = code;
+    });
+  }
+
+  const dictionary: NumberDictionary = {
+    size: 1,
+    code(given) {
+      if (Number.isNaN(given)) return 0;
+      const value = given + 0; // -0 and 0 are one group
+      const slot = place(value);
+      if (codes[slot] !== 0) return codes[slot]!;
+      keys[slot] = value;
+      codes[slot] = dictionary.size;
+      values.push(value);
+      if (++dictionary.size * 2 > keys.length) grow();
+      return dictionary.size - 1;
+    },
+    codeOfValue(value) {
+      if (value === null) return 0;
+      if (typeof value !== 'bigint') return dictionary.code(Number(value));
+      const known = wide.get(value);
+      if (known !== undefined) return known;
+      wide.set(value, dictionary.size);
+      values.push(value);
+      return dictionary.size++;
+    },
+    value(code) {
+      if (code === 0) return null;
+      return type === 'boolean' ? values[code] === 1 : values[code]!;
+    },
+    bytes: () => keys.length * 12 + values.length * 8 + wide.size * 64,
+    clear() {
+      dictionary.size = 1;
+      keys = new Float64Array(64);
+      codes = new Int32Array(64);
+      values = [0];
+      wide = new Map();
+    },
+  };
+  return dictionary;
+}

@@ -1,0 +1,245 @@
+import type {AccumulatorPlan} from '../plan/nodes.ts';
+import {addToken, createDistinct, type DistinctBuilder, finishDistinct, mergeObjects} from './accumulators.ts';
+import type {AccumulatorObject, PaneDelta} from './types.ts';
+
+/**
+ * What a kernel adds up for one pane since the last flush. Groups that were met have a slot; `table` finds it by the group's
+ * key: open addressing, [key + 1, slot] an entry, 0 free. The same look-up is an identity (multiplier 1, shift 0) while the
+ * space of keys is small, and a hash else.
+ *
+ * A cell whose exact value is in `wide` is not finite: sums are NaN, minima and maxima the infinity that no number passes. An
+ * entry of `wide` whose cell is finite is outdated (a smaller minimum was met).
+ */
+export type Pane = {
+  own: boolean;
+  startMs: number;
+  endMs: number;
+  table: Int32Array;
+  multiplier: number;
+  shift: number;
+  mask: number;
+  slots: number;
+  /** By slot. */
+  keys: Int32Array;
+  groups: Int32Array;
+  cells: Float64Array;
+  wide: Map<number, bigint>;
+  /** One array by slot for each object accumulator, in plan order. */
+  objects: (HotObject | null)[][];
+};
+
+/** An object accumulator while it is being filled. */
+export type HotObject = DistinctBuilder | Exclude<AccumulatorObject, {op: 'distinct'}>;
+
+export type CellOp = {op: 'count' | 'sum' | 'min' | 'max'; isDouble: boolean};
+export type ObjectOp = Exclude<AccumulatorPlan['op'], CellOp['op']>;
+
+/** Accumulators with a cell, in plan order. */
+export const cellOps = (accumulators: AccumulatorPlan[]): CellOp[] =>
+  accumulators.flatMap((accumulator): CellOp[] => {
+    if (accumulator.op === 'count') return [{op: 'count', isDouble: false}];
+    if (accumulator.op !== 'sum' && accumulator.op !== 'min' && accumulator.op !== 'max') return [];
+    return [{op: accumulator.op, isDouble: accumulator.type === 'double'}];
+  });
+
+/** Accumulators with an object, in plan order. */
+export const objectOps = (accumulators: AccumulatorPlan[]): ObjectOp[] =>
+  accumulators.flatMap(({op}) =>
+    op === 'distinct' || op === 'quantile' || op === 'first' || op === 'last' ? [op] : [],
+  );
+
+const slotsAtFirst = 32;
+
+/** An empty pane; `like` gives its arrays, when it is not used any more. */
+export function createPane(own: boolean, startMs: number, endMs: number, stride: number, objects: number, like?: Pane): Pane {
+  return {
+    own,
+    startMs,
+    endMs,
+    table: like?.table ?? new Int32Array(4 * slotsAtFirst),
+    multiplier: like?.multiplier ?? 0x9e3779b1 | 0,
+    shift: like?.shift ?? 32 - Math.log2(2 * slotsAtFirst),
+    mask: like?.mask ?? 2 * slotsAtFirst - 1,
+    slots: 0,
+    keys: like?.keys ?? new Int32Array(slotsAtFirst),
+    groups: like?.groups ?? new Int32Array(slotsAtFirst),
+    cells: like?.cells ?? new Float64Array(slotsAtFirst * stride),
+    wide: new Map(),
+    objects: Array.from({length: objects}, () => []),
+  };
+}
+
+/** Slot of a key, or -1. */
+export function slotOf(pane: Pane, key: number): number {
+  const {table, mask} = pane;
+  let entry = ((Math.imul(key, pane.multiplier) >>> pane.shift) & mask) * 2;
+  for (; table[entry] !== 0; entry = (entry + 2) & (mask * 2 + 1))
+    if (table[entry] === key + 1) return table[entry + 1]!;
+  return -1;
+}
+
+/** Adds a slot for a key that has none. @param keySpace keys are below it. */
+export function addSlot(pane: Pane, key: number, group: number, keySpace: number, ops: CellOp[], objects: ObjectOp[]): number {
+  const slot = newSlot(pane, key, group, ops, objects);
+  // An identity never fills up while its keys stay below its size.
+  const growing = pane.multiplier !== 1 || keySpace > pane.mask + 1;
+  if (growing && pane.slots * 2 > pane.mask) layOut(pane, keySpace);
+  else place(pane, key, slot);
+  return slot;
+}
+
+/** A slot that the table does not lead to; cells begin as 0, minima and maxima as NaN. */
+export function newSlot(pane: Pane, key: number, group: number, ops: CellOp[], objects: ObjectOp[]): number {
+  const slot = pane.slots++;
+  if (slot >= pane.groups.length) growSlots(pane, ops.length);
+  pane.keys[slot] = key;
+  pane.groups[slot] = group;
+  const at = slot * ops.length;
+  for (let i = 0; i < ops.length; i++)
+    pane.cells[at + i] = ops[i]!.op === 'min' || ops[i]!.op === 'max' ? NaN : 0;
+  for (let i = 0; i < objects.length; i++)
+    pane.objects[i]![slot] = objects[i] === 'distinct' ? createDistinct() : null;
+  return slot;
+}
+
+function growSlots(pane: Pane, stride: number): void {
+  const length = pane.groups.length * 2;
+  for (const name of ['keys', 'groups'] as const) {
+    const next = new Int32Array(length);
+    next.set(pane[name]);
+    pane[name] = next;
+  }
+  const cells = new Float64Array(length * stride);
+  cells.set(pane.cells);
+  pane.cells = cells;
+}
+
+/** Lets the table lead from a key to a slot. */
+export function place({table, mask, multiplier, shift}: Pane, key: number, slot: number): void {
+  let entry = ((Math.imul(key, multiplier) >>> shift) & mask) * 2;
+  while (table[entry] !== 0 && table[entry] !== key + 1) entry = (entry + 2) & (mask * 2 + 1);
+  table[entry] = key + 1;
+  table[entry + 1] = slot;
+}
+
+/** Builds the table anew for the keys that there are: an identity when that is not much larger than a hash, else a hash. */
+export function layOut(pane: Pane, keySpace: number): void {
+  let entries = pane.mask + 1;
+  while (entries < pane.slots * 4) entries *= 2;
+  if (keySpace <= entries * 4) {
+    while (entries < keySpace) entries *= 2;
+    pane.multiplier = 1;
+    pane.shift = 0;
+  } else {
+    pane.multiplier = 0x9e3779b1 | 0;
+    pane.shift = 32 - Math.log2(entries);
+  }
+  pane.mask = entries - 1;
+  pane.table = new Int32Array(entries * 2);
+  for (let slot = 0; slot < pane.slots; slot++)
+    // A session that was merged into another has no key any more.
+    if (pane.keys[slot]! >= 0) place(pane, pane.keys[slot]!, slot);
+}
+
+/** Makes an emptied pane's table usable for another one. */
+export const clearTable = (pane: Pane): void => void pane.table.fill(0);
+
+export const paneBytes = (pane: Pane): number =>
+  pane.table.byteLength +
+  pane.keys.byteLength * 2 +
+  pane.cells.byteLength +
+  pane.wide.size * 64 +
+  pane.objects.reduce((sum, objects) => sum + objects.reduce((part, object) => part + objectBytes(object), 0), 0);
+
+/** Approximate memory of an object accumulator. */
+function objectBytes(object: HotObject | null): number {
+  if (object === null) return 8;
+  if ('table' in object) return 100 + object.table.byteLength + (object.dense?.byteLength ?? 0);
+  return object.op === 'quantile' ? 200 + 40 * (object.positive.size + object.negative.size) : 150;
+}
+
+/** The pane's content as it travels; its arrays are copies. */
+export function paneDelta(pane: Pane, ops: CellOp[]): PaneDelta {
+  const {own, startMs, endMs, slots} = pane;
+  return {
+    own,
+    startMs,
+    endMs,
+    groups: pane.groups.slice(0, slots),
+    cells: pane.cells.slice(0, slots * ops.length),
+    wide: liveWide(pane),
+    objects: pane.objects.map((objects) => objects.map(finishObject)),
+  };
+}
+
+export const finishObject = (object: HotObject | null): AccumulatorObject | null =>
+  object !== null && 'table' in object ? finishDistinct(object) : object;
+
+/** Entries of `wide` that still say what their cell is. */
+function liveWide({wide, cells}: Pane): Map<number, bigint> {
+  if (wide.size === 0) return wide;
+  return new Map([...wide].filter(([cell]) => !Number.isFinite(cells[cell]!)));
+}
+
+const isSafe = (value: number): boolean => value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER;
+
+/** Adds an integer of any size to a sum whose cell would leave 2^53, or has left it. */
+export function addWide(pane: Pane, cell: number, value: number | bigint): void {
+  const before = pane.cells[cell]!;
+  const sum = (Number.isNaN(before) ? pane.wide.get(cell)! : BigInt(before)) + BigInt(value);
+  if (isSafe(Number(sum))) {
+    pane.wide.delete(cell);
+    pane.cells[cell] = Number(sum);
+  } else {
+    pane.wide.set(cell, sum);
+    pane.cells[cell] = NaN;
+  }
+}
+
+/** Takes an integer beyond 2^53 into a minimum (`sign` 1) or maximum (`sign` -1). */
+export function boundWide(pane: Pane, cell: number, value: bigint, sign: 1 | -1): void {
+  const before = pane.cells[cell]!;
+  const known = Number.isFinite(before) ? before : pane.wide.get(cell);
+  if (known !== undefined && (sign === 1 ? known <= value : known >= value)) return;
+  pane.wide.set(cell, value);
+  pane.cells[cell] = value < 0n ? -Infinity : Infinity;
+}
+
+
+/** Adds what `from` holds to `into`, slots of one pane. */
+export function mergeSlots(pane: Pane, into: number, from: number, ops: CellOp[]): void {
+  const {cells, wide} = pane;
+  ops.forEach(({op, isDouble}, i) => {
+    const to = into * ops.length + i;
+    const cell = from * ops.length + i;
+    const value = cells[cell]!;
+    const exact = Number.isFinite(value) ? undefined : wide.get(cell);
+    if (op === 'min' || op === 'max') {
+      if (exact !== undefined) boundWide(pane, to, exact, op === 'min' ? 1 : -1);
+      else if (!Number.isNaN(value) && !(op === 'min' ? value >= cells[to]! : value <= cells[to]!)) cells[to] = value;
+    } else if (isDouble) cells[to]! += value;
+    else if (exact !== undefined) addWide(pane, to, exact);
+    else {
+      const sum = cells[to]! + value;
+      if (isSafe(sum)) cells[to] = sum;
+      else addWide(pane, to, value);
+    }
+    wide.delete(cell);
+  });
+  for (const objects of pane.objects) {
+    objects[into] = mergeHot(objects[into]!, objects[from]!);
+    objects[from] = null;
+  }
+}
+
+function mergeHot(into: HotObject | null, from: HotObject | null): HotObject | null {
+  if (from === null) return into;
+  if (into === null) return from;
+  if (!('table' in into) || !('table' in from))
+    return mergeObjects(into as AccumulatorObject, from as AccumulatorObject) as HotObject;
+  for (const token of from.table) if (token !== 0) addToken(into, token);
+  from.dense?.forEach((rank, index) => {
+    if (rank > 0) addToken(into, (index << 6) | rank);
+  });
+  return into;
+}

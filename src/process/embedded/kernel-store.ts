@@ -1,0 +1,210 @@
+import type {Value} from '../../expr/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import {addQuantile, addToken, createQuantile, isBetter} from './accumulators.ts';
+import type {TextDictionary} from './dictionary.ts';
+import type {EdgeKind} from './kernel-code.ts';
+import type {Keys} from './kernel-keys.ts';
+import type {KernelSource} from './kernel.ts';
+import {
+  addSlot,
+  addWide,
+  type CellOp,
+  cellOps,
+  clearTable,
+  createPane,
+  type HotObject,
+  layOut,
+  type ObjectOp,
+  objectOps,
+  type Pane,
+  paneBytes,
+  paneDelta,
+  slotOf,
+} from './kernel-pane.ts';
+import {createSessions, type Sessions} from './kernel-sessions.ts';
+import {paneSpan} from './kernel-window.ts';
+import type {Delta} from './types.ts';
+
+/**
+ * What a kernel has added up since it was taken last: panes, sessions, records for the side topics. Generated code works on
+ * its fields directly.
+ */
+export type Store = {
+  ops: CellOp[];
+  objects: ObjectOp[];
+  /** The pane of the last row; generated code begins with it. */
+  pane: Pane;
+  /** Of the partition that is being walked. */
+  maxMs: number;
+  filtered: number;
+  corrected: number;
+  /** Set by generated code in front of a row whose codes have no room in keys. */
+  wantsKeys: boolean;
+  shifts: Int32Array;
+  limits: Int32Array;
+  /** Codes of the row for which a slot is asked. */
+  codes: Int32Array;
+  numberCode(dimension: number, value: number): number;
+  pair(level: number, a: number, b: number): number;
+  /** The pane of an instant; null when its end and the horizon lie at or before `lateMs`. */
+  paneAt(timeMs: number, lateMs: number): Pane | null;
+  /** The state of one window alone, for events that only some of their windows take. */
+  ownPane(startMs: number, endMs: number): Pane;
+  addSlot(pane: Pane, key: number): number;
+  /** Slot of a key, or -1. */
+  findSlot(pane: Pane, key: number): number;
+  /** Slot of a key, made when it is new, with its codes in `codes`. */
+  slot(pane: Pane, key: number): number;
+  /** Lets keys and panes grow when codes have appeared that have no room. */
+  makeRoom(): void;
+  /** Session windows: when a slot's session takes events without a look at others, and the way to the right slot. */
+  starts: Float64Array;
+  lasts: Float64Array;
+  sessionSlot(key: number, slot: number, timeMs: number): number;
+  addWide(pane: Pane, cell: number, value: number): void;
+  addToken: typeof addToken;
+  quantile(objects: (HotObject | null)[], slot: number, value: number): void;
+  edge(
+    source: KernelSource,
+    objects: (HotObject | null)[],
+    slot: number,
+    op: 'first' | 'last',
+    edge: number,
+    timeMs: number,
+    row: number,
+    value: number,
+  ): void;
+  side: Delta['side'];
+  rekey(): void;
+  take(): Pick<Delta, 'firstGroup' | 'newGroups' | 'panes' | 'sessions' | 'side'>;
+  bytes(): number;
+  clear(): void;
+};
+
+/** Emptied panes kept for their arrays. */
+const spareMax = 2;
+
+export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictionary): Store {
+  const ops = cellOps(plan.accumulators);
+  const objects = objectOps(plan.accumulators);
+  const spanOf = paneSpan(plan.window);
+  const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
+  const panes = new Map<number, Pane>();
+  const own = new Map<number, Pane>();
+  const spares: Pane[] = [];
+  const create = (isOwn: boolean, startMs: number, endMs: number) =>
+    createPane(isOwn, startMs, endMs, ops.length, objects.length, spares.pop());
+  // Of no instant: the first row asks for its own.
+  const nowhere = createPane(false, NaN, NaN, ops.length, objects.length);
+  let taken = 0;
+  const sessions: Sessions | undefined =
+    plan.window.type === 'session' ? createSessions(plan.window.gapMs, ops, objects, keys) : undefined;
+
+  const store: Store = {
+    ops,
+    objects,
+    pane: sessions?.pane ?? nowhere,
+    maxMs: -Infinity,
+    filtered: 0,
+    corrected: 0,
+    wantsKeys: false,
+    shifts: keys.shifts,
+    limits: keys.limits,
+    codes: new Int32Array(plan.groupBy.length),
+    numberCode: keys.numberCode,
+    pair: keys.pair,
+    paneAt(timeMs, lateMs) {
+      const {startMs, endMs} = spanOf(timeMs);
+      if (endMs + horizonMs <= lateMs) return null;
+      let pane = panes.get(startMs);
+      if (pane === undefined) panes.set(startMs, (pane = create(false, startMs, endMs)));
+      store.pane = pane;
+      return pane;
+    },
+    ownPane(startMs, endMs) {
+      let pane = own.get(startMs);
+      if (pane === undefined) own.set(startMs, (pane = create(true, startMs, endMs)));
+      return pane;
+    },
+    addSlot: (pane, key) => addSlot(pane, key, keys.group(key, store.codes), keys.space(), ops, objects),
+    findSlot: slotOf,
+    makeRoom() {
+      if (!keys.wantsRoom()) return;
+      keys.grow();
+      store.rekey();
+    },
+    slot(pane, key) {
+      const known = slotOf(pane, key);
+      return known >= 0 ? known : store.addSlot(pane, key);
+    },
+    starts: sessions?.starts ?? new Float64Array(0),
+    lasts: sessions?.lasts ?? new Float64Array(0),
+    sessionSlot(key, slot, timeMs) {
+      const found = sessions!.slot(key, slot, timeMs, store.codes);
+      store.starts = sessions!.starts;
+      store.lasts = sessions!.lasts;
+      return found;
+    },
+    addWide,
+    addToken,
+    quantile: (hot, slot, value) => addQuantile((hot[slot] ??= createQuantile()) as ReturnType<typeof createQuantile>, value),
+    edge(source, hot, slot, op, edge, timeMs, row, value) {
+      const known = hot[slot] as Parameters<typeof isBetter>[0] | null;
+      const eventId = source.scope.eventId(row);
+      if (known && !isBetter(known, timeMs, eventId)) return;
+      hot[slot] = {op, timeMs, eventId, value: edgeValue(source, source.code.edges[edge]!, value, edgeTexts)};
+    },
+    side: [],
+    rekey() {
+      const count = plan.groupBy.length;
+      for (const pane of [...panes.values(), ...own.values(), ...(sessions ? [sessions.pane] : [])]) {
+        for (let slot = 0; slot < pane.slots; slot++)
+          if (pane.keys[slot]! >= 0)
+            pane.keys[slot] = keys.keyOf(keys.groups.codes, pane.groups[slot]! * count);
+        layOut(pane, keys.space());
+      }
+    },
+    take() {
+      const firstGroup = taken;
+      const newGroups = keys.values(firstGroup);
+      taken = keys.size();
+      const filled = [...panes.values(), ...own.values()].filter(({slots}) => slots > 0);
+      const deltas = filled.map((pane) => paneDelta(pane, ops));
+      for (const pane of filled) {
+        if (spares.length >= spareMax) break;
+        clearTable(pane);
+        spares.push(pane);
+      }
+      panes.clear();
+      own.clear();
+      const {side} = store;
+      store.side = [];
+      store.pane = sessions?.pane ?? nowhere;
+      return {firstGroup, newGroups, panes: deltas, sessions: sessions?.take() ?? [], side};
+    },
+    bytes: () =>
+      [...panes.values(), ...own.values(), ...spares].reduce((sum, pane) => sum + paneBytes(pane), 0) +
+      (sessions?.bytes() ?? 0) +
+      store.side.reduce((sum, {frame}) => sum + frame.length + 100, 0),
+    clear() {
+      taken = 0;
+      spares.length = 0;
+      sessions?.clear();
+      store.pane = sessions?.pane ?? nowhere;
+    },
+  };
+  return store;
+}
+
+function edgeValue(source: KernelSource, edge: EdgeKind, value: number, texts: TextDictionary): Value {
+  switch (edge.kind) {
+    case 'number':
+      return value;
+    case 'boolean':
+      return value === 1;
+    case 'column':
+      return source.decoder.dictionaries[edge.column]!.text(value);
+    case 'text':
+      return texts.text(value);
+  }
+}
