@@ -69,8 +69,16 @@ const width = (text: string): number => [...text].length + (text.match(wide)?.le
 const wide =
   /[\p{Script=Han}\p{Script=Hangul}\p{Script=Hiragana}\p{Script=Katakana}\p{Emoji_Presentation}\uff01-\uff60]/gu;
 
+/** The configuration's mistakes were printed already; only the exit code is left. */
+export class ReportedError extends PlatformError {
+  constructor() {
+    super('CONFIG_INVALID', 'the configuration has mistakes');
+  }
+}
+
 /** Prints what went wrong, and the way out. @returns the exit code. */
 export function reportFailure(error: unknown, io: CommandIo, json: boolean): number {
+  if (error instanceof ReportedError) return error.exitCode;
   if (error instanceof PlatformError) {
     const {code, message, hint, place, exitCode} = error;
     if (json) printJson(io, {error: {code, message, hint, place}});

@@ -1,10 +1,11 @@
 import {createHash, randomBytes} from 'node:crypto';
 import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {isAbsolute, join} from 'node:path';
+import type {Platform} from '../model/types.ts';
 
 /** Where a platform keeps what, all below `<root>/.millrace` unless the configuration says otherwise. */
-export type Places = {home: string; lock: string; token: string; controlSocket: string; revisions: string};
+export type Places = {home: string; lock: string; token: string; controlSocket: string};
 
 export function placesOf(root: string): Places {
   const home = join(root, '.millrace');
@@ -18,7 +19,6 @@ export function placesOf(root: string): Places {
       Buffer.byteLength(socket) <= 100
         ? socket
         : join(tmpdir(), `millrace-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.sock`),
-    revisions: join(home, 'state', 'revisions.json'),
   };
 }
 
@@ -40,4 +40,20 @@ export function readToken(path: string): string | undefined {
 
 export function ensureHome(places: Places): void {
   mkdirSync(places.home, {recursive: true, mode: 0o700});
+}
+
+/** Directories of the durable parts, absolute. */
+export type PlatformDirs = {log: string; registry: string; state: string; revisions: string; temp: string};
+
+export function dirsOf(platform: Platform): PlatformDirs {
+  const absolute = (dir: string) => (isAbsolute(dir) ? dir : join(platform.root, dir));
+  const log = absolute(String(platform.log.options.dir ?? '.millrace/log'));
+  const state = absolute(platform.engine.checkpointsDir);
+  return {
+    log,
+    registry: log,
+    state,
+    revisions: join(state, 'revisions.json'),
+    temp: join(platform.root, '.millrace', 'tmp'),
+  };
 }

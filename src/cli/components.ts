@@ -1,0 +1,62 @@
+import type {FieldSpec} from '../config/fields.ts';
+import {secretBackends} from '../config/secrets/registry.ts';
+import {formatBytes, formatDuration} from '../quantity.ts';
+import {sinks} from '../sinks/registry.ts';
+import type {CommandBody} from './command.ts';
+import {load, unknownName} from './context.ts';
+import {formatTable, printJson} from './output.ts';
+
+type Component = {kind: string; name: string; summary: string; fields: Record<string, FieldSpec>};
+
+export const run: CommandBody = async (call) => {
+  const {args, options, io} = call;
+  // Plugins count where there is a configuration; without one the built-in components are shown.
+  const loaded = await load(call);
+  const sinkSpecs = loaded.ok ? loaded.sinkSpecs : sinks;
+  const secretSpecs = loaded.ok ? loaded.secretSpecs : secretBackends;
+  const components: Component[] = [
+    ...Object.values(sinkSpecs).map(({name, summary, fields}) => ({kind: 'sink', name, summary, fields})),
+    ...Object.values(secretSpecs).map(({name, summary, fields}) => ({
+      kind: 'secrets',
+      name,
+      summary,
+      fields,
+    })),
+    {kind: 'log', name: 'embedded', summary: 'Durable log in one SQLite file', fields: {}},
+    {kind: 'registry', name: 'embedded', summary: 'Schema registry beside the log', fields: {}},
+    {kind: 'engine', name: 'embedded', summary: 'Windows and aggregates in this process', fields: {}},
+  ];
+  const wanted = args[0];
+  const found = components.filter(({name}) => wanted === undefined || name === wanted);
+  if (found.length === 0)
+    throw unknownName('component', wanted!, [...new Set(components.map(({name}) => name))]);
+  if (options.json) printJson(io, found);
+  else if (wanted === undefined)
+    io.stdout.write(
+      formatTable(
+        ['kind', 'name', 'summary'],
+        found.map(({kind, name, summary}) => [kind, name, summary]),
+        90,
+      ),
+    );
+  else
+    for (const {kind, name, summary, fields} of found) {
+      io.stdout.write(`${kind} ${name}: ${summary}\n`);
+      const rows = Object.entries(fields).map(([key, field]) => [
+        key,
+        field.type,
+        defaultText(field),
+        field.doc,
+      ]);
+      if (rows.length > 0) io.stdout.write(formatTable(['option', 'type', 'default', 'meaning'], rows, 90));
+    }
+  return 0;
+};
+
+function defaultText(field: FieldSpec): string {
+  const {default: value} = field;
+  if (value === undefined) return field.required ? 'required' : '-';
+  if (field.type === 'duration') return formatDuration(Number(value));
+  if (field.type === 'bytes') return formatBytes(Number(value));
+  return String(value);
+}

@@ -1,0 +1,96 @@
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
+import {PlatformError} from '../errors.ts';
+import {openLogReader} from '../log/embedded.ts';
+import type {LogReader} from '../log/types.ts';
+import {type LoadedPlatform, loadPlatform} from '../model/load.ts';
+import type {Domain, Platform} from '../model/types.ts';
+import {type Control, connectControl} from '../platform/control.ts';
+import {dirsOf, type PlatformDirs} from '../platform/places.ts';
+import {sinks} from '../sinks/registry.ts';
+import type {SinkSpec} from '../sinks/types.ts';
+import type {CommandCall} from './command.ts';
+
+import {printJson, ReportedError} from './output.ts';
+
+/** Reads the configuration that the common options name. */
+export const load = ({options, io}: CommandCall): Promise<LoadedPlatform<SinkSpec>> =>
+  loadPlatform({
+    from: options.config ?? io.cwd,
+    sinkSpecs: sinks as Record<string, SinkSpec>,
+    variables: io.env,
+    ...(options.env === undefined ? {} : {env: options.env}),
+  });
+
+/** The platform of a valid configuration; else its mistakes are printed and CONFIG_INVALID is thrown. */
+export async function requirePlatform(call: CommandCall): Promise<Platform> {
+  const loaded = await load(call);
+  if (loaded.ok) return loaded.platform;
+  printDiagnostics(call, loaded.diagnostics);
+  throw new ReportedError();
+}
+
+export function printDiagnostics({options, io}: CommandCall, diagnostics: Diagnostic[]): void {
+  if (options.json) printJson(io, {ok: diagnostics.every(({severity}) => severity !== 'error'), diagnostics});
+  else io.stderr.write(`${formatDiagnostics(diagnostics)}\n`);
+}
+
+export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control | undefined};
+
+/** The platform, where it keeps things, and a connection to it if it runs. */
+export async function openPlatform(call: CommandCall): Promise<Opened> {
+  const platform = await requirePlatform(call);
+  return {platform, dirs: dirsOf(platform), control: await connectControl(platform.root)};
+}
+
+/** The log for reading. @throws NOT_RUNNING when nothing was ever ingested here. */
+export function openLog(dirs: PlatformDirs): LogReader {
+  if (!existsSync(join(dirs.log, 'log.db')))
+    throw new PlatformError('NOT_RUNNING', 'there is no log yet', {
+      place: dirs.log,
+      hint: 'start the platform: npx millrace run',
+    });
+  return openLogReader(dirs.log);
+}
+
+/** The nearest names, for "did you mean". */
+export function unknownName(kind: string, name: string, known: string[]): PlatformError {
+  const near = known.filter(
+    (other) =>
+      other.toLowerCase().includes(name.toLowerCase()) || name.toLowerCase().includes(other.toLowerCase()),
+  );
+  const shown = near.length > 0 ? near : known;
+  return new PlatformError('NAME_UNKNOWN', `there is no ${kind} "${name}"`, {
+    hint: shown.length > 0 ? `known: ${shown.slice(0, 12).join(', ')}` : `the configuration has no ${kind}`,
+  });
+}
+
+/** `<domain>` or, when there is only one domain, nothing. */
+export function domainOf(platform: Platform, name: string | undefined): Domain {
+  const {domains} = platform;
+  if (name === undefined && domains.length === 1) return domains[0]!;
+  const found = domains.find((domain) => domain.name === name);
+  if (found) return found;
+  const known = domains.map((domain) => domain.name);
+  if (name === undefined)
+    throw new PlatformError('USAGE', 'which domain?', {hint: `name one of ${known.join(', ')}`});
+  throw unknownName('domain', name, known);
+}
+
+/** `<domain>.<query>`, or the query's name alone when only one domain has it. */
+export function queryOf(platform: Platform, name: string): string {
+  const all = platform.domains.flatMap((domain) =>
+    domain.aggregations.map((aggregation) => ({
+      id: `${domain.name}.${aggregation.name}`,
+      short: aggregation.name,
+    })),
+  );
+  const found = all.filter(({id, short}) => id === name || short === name);
+  if (found.length === 1) return found[0]!.id;
+  throw unknownName(
+    'query',
+    name,
+    all.map(({id}) => id),
+  );
+}

@@ -1,0 +1,187 @@
+import {accessSync, constants, existsSync, statfsSync} from 'node:fs';
+import {join} from 'node:path';
+import {PlatformError} from '../errors.ts';
+import {openLogReader} from '../log/embedded.ts';
+import {lockOwner} from '../log/lock.ts';
+import type {Platform} from '../model/types.ts';
+import {connectControl} from '../platform/control.ts';
+import {dirsOf, placesOf} from '../platform/places.ts';
+import {openStateReader} from '../process/embedded/statestore.ts';
+import {formatBytes} from '../quantity.ts';
+import {openEmbeddedRegistry} from '../schema/registry.ts';
+import {openSink} from '../sinks/host.ts';
+import type {CommandBody} from './command.ts';
+import {load} from './context.ts';
+import {palette, printJson} from './output.ts';
+
+type Finding = {check: string; state: 'ok' | 'warning' | 'failed'; message: string; hint?: string};
+
+/** Every check runs, whatever the others found. */
+export const run: CommandBody = async (call) => {
+  const {io, options} = call;
+  const findings: Finding[] = [nodeVersion(), memory()];
+  const loaded = await load(call);
+  if (loaded.ok) {
+    findings.push({
+      check: 'configuration',
+      state: 'ok',
+      message: `${loaded.platform.domains.length} domains, env ${loaded.platform.env}`,
+    });
+    findings.push(...(await platformChecks(loaded.platform)));
+  } else
+    findings.push({
+      check: 'configuration',
+      state: 'failed',
+      message: `${loaded.diagnostics.length} mistakes, the first: ${loaded.diagnostics[0]?.code} ${loaded.diagnostics[0]?.message}`,
+      hint: 'npx millrace validate shows all of them',
+    });
+  if (options.json) printJson(io, findings);
+  else {
+    const color = palette(io.stdout, io.env);
+    const mark = {ok: color.green('ok     '), warning: color.yellow('warning'), failed: color.red('failed ')};
+    for (const {check, state, message, hint} of findings) {
+      io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${message}\n`);
+      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${hint}\n`);
+    }
+  }
+  return findings.some(({state}) => state === 'failed') ? 1 : 0;
+};
+
+const nodeVersion = (): Finding => {
+  const major = Number(process.versions.node.split('.')[0]);
+  return major >= 26
+    ? {
+        check: 'node',
+        state: 'ok',
+        message: `${process.version}, SQLite ${process.versions.sqlite ?? 'unknown'}`,
+      }
+    : {
+        check: 'node',
+        state: 'failed',
+        message: `${process.version} is too old`,
+        hint: 'npm ci installs the pinned Node 26; start it through npx millrace',
+      };
+};
+
+function memory(): Finding {
+  const bytes = process.constrainedMemory() || 0;
+  const available = process.availableMemory();
+  const enough = available > 1.5 * 2 ** 30;
+  return {
+    check: 'memory',
+    state: enough ? 'ok' : 'warning',
+    message: `${formatBytes(available)} available${bytes > 0 && bytes < 2 ** 50 ? ` of ${formatBytes(bytes)}` : ''}`,
+    ...(enough
+      ? {}
+      : {hint: 'both embedded databases together want about 1.4 GiB; use fewer sinks, or the file sink'}),
+  };
+}
+
+async function platformChecks(platform: Platform): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const attempt = async (check: string, work: () => Finding['message'] | Promise<Finding['message']>) => {
+    try {
+      findings.push({check, state: 'ok', message: await work()});
+    } catch (error) {
+      const hint = error instanceof PlatformError ? error.hint : undefined;
+      const code = error instanceof PlatformError ? `${error.code} ` : '';
+      findings.push({
+        check,
+        state: 'failed',
+        message: `${code}${(error as Error).message}`,
+        ...(hint ? {hint} : {}),
+      });
+    }
+  };
+  const dirs = dirsOf(platform);
+  const places = placesOf(platform.root);
+  const control = await connectControl(platform.root);
+  await attempt('running', () => {
+    const owner = lockOwner(places.lock);
+    return control ? `yes, process ${owner?.pid ?? '?'}` : 'no';
+  });
+  await attempt('disk', () => {
+    const {bavail, bsize} = statfsSync(platform.root);
+    const free = bavail * bsize;
+    if (free < 2 ** 30)
+      throw new PlatformError('LOG_DISK_FULL', `only ${formatBytes(free)} free`, {
+        hint: 'make room; the log stops accepting events when the disk is full',
+      });
+    return `${formatBytes(free)} free`;
+  });
+  await attempt('files', () => missingFiles(platform));
+  if (existsSync(join(dirs.log, 'log.db')))
+    await attempt(
+      'log',
+      async () => `${(await checkLog(dirs.log)).toLocaleString('en-US')} records, every checksum right`,
+    );
+  if (existsSync(join(dirs.registry, 'registry.db')))
+    await attempt('registry', async () => {
+      const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+      const subjects = await registry.subjects();
+      registry.close();
+      return `${subjects.length} subjects`;
+    });
+  await attempt('checkpoints', () => {
+    const states = openStateReader(dirs.state);
+    const names = states.queries();
+    for (const name of names) states.load(name);
+    states.close();
+    return `${names.length} queries`;
+  });
+  if (!control)
+    for (const name of Object.keys(platform.sinks))
+      await attempt(`sink ${name}`, () => checkSink(platform, name));
+  return findings;
+}
+
+function missingFiles({domains}: Platform): string {
+  const paths = domains.flatMap(({lookups, inputs}) => [
+    ...lookups.map(({csv}) => csv),
+    ...inputs.flatMap(({from}) => from ?? []),
+  ]);
+  const missing = paths.filter((path) => !existsSync(path));
+  if (missing.length > 0)
+    throw new PlatformError(
+      'INPUT_MISSING',
+      `${missing.length} of ${paths.length} files are missing: ${missing.join(', ')}`,
+      {
+        hint: 'put them there, or change `from:` of the inputs and lookups',
+      },
+    );
+  for (const path of paths) accessSync(path, constants.R_OK);
+  return `${paths.length} inputs and lookups are there`;
+}
+
+/** Reads the whole log, which verifies every checksum. */
+async function checkLog(dir: string): Promise<number> {
+  const log = openLogReader(dir);
+  let records = 0;
+  try {
+    for (const topic of log.topics())
+      for (let partition = 0; partition < log.partitions(topic); partition++) {
+        let offset = log.startOffset(topic, partition);
+        for (;;) {
+          const batches = await log.read(topic, partition, offset, 4 << 20);
+          if (batches.length === 0) break;
+          for (const {baseOffset, count} of batches) {
+            records += count;
+            offset = baseOffset + count;
+          }
+        }
+      }
+    return records;
+  } finally {
+    log.close();
+  }
+}
+
+async function checkSink({root, plugins, sinks}: Platform, name: string): Promise<string> {
+  const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
+  try {
+    await sink.query?.('select 1');
+    return `${sinks[name]!.backend} opens`;
+  } finally {
+    await sink.close();
+  }
+}

@@ -1,0 +1,56 @@
+import {PlatformError} from '../errors.ts';
+import type {Value} from '../expr/types.ts';
+import type {Platform} from '../model/types.ts';
+import {openSink} from '../sinks/host.ts';
+import type {QueryResult} from '../sinks/types.ts';
+import type {CommandBody} from './command.ts';
+import {openPlatform, unknownName} from './context.ts';
+import {formatTable, printJson} from './output.ts';
+
+export const run: CommandBody = async (call) => {
+  const {args, options, io} = call;
+  const sql = args[0]!;
+  const {platform, control} = await openPlatform(call);
+  const sink = sinkOf(platform, options.sink as string | undefined);
+  const result = control
+    ? await control.post<QueryResult>('/v1/query', {sink, sql})
+    : await queryDirectly(platform, sink, sql);
+  const names = result.columns.map(({name}) => name);
+  if (options.json)
+    printJson(
+      io,
+      result.rows.map((row) => Object.fromEntries(row.map((value, index) => [names[index]!, value]))),
+    );
+  else {
+    io.stdout.write(formatTable(names, result.rows as Value[][]));
+    io.stderr.write(`${result.rows.length} ${result.rows.length === 1 ? 'row' : 'rows'}\n`);
+  }
+  return 0;
+};
+
+function sinkOf({sinks, domains}: Platform, name: string | undefined): string {
+  const chosen = name ?? domains[0]?.defaults.aggregates ?? 'analytics';
+  if (!Object.hasOwn(sinks, chosen)) throw unknownName('sink', chosen, Object.keys(sinks));
+  return chosen;
+}
+
+/** Embedded databases have one owner; when no platform runs, that may be this command, reading only. */
+async function queryDirectly(platform: Platform, name: string, sql: string): Promise<QueryResult> {
+  const {root, plugins, sinks} = platform;
+  const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
+  try {
+    if (!sink.query)
+      throw new PlatformError(
+        'NAME_UNKNOWN',
+        `sink "${name}" (${sinks[name]!.backend}) cannot be asked with SQL`,
+        {
+          hint: `--sink with one of: ${Object.keys(sinks)
+            .filter((other) => other !== name)
+            .join(', ')}`,
+        },
+      );
+    return await sink.query(sql);
+  } finally {
+    await sink.close();
+  }
+}

@@ -1,0 +1,32 @@
+import {PlatformError} from '../errors.ts';
+import type {PlatformStatus} from '../platform/status.ts';
+import type {CommandBody} from './command.ts';
+import {openPlatform} from './context.ts';
+import {palette, printJson} from './output.ts';
+import {picture} from './view.ts';
+
+export const run: CommandBody = async (call) => {
+  const {platform, control} = await openPlatform(call);
+  if (!control)
+    throw new PlatformError('NOT_RUNNING', `no platform runs in ${platform.root}`, {
+      hint: 'npx millrace run; "npx millrace ledger" works without it',
+    });
+  const status = await control.get<PlatformStatus>('/v1/status');
+  if (call.options.json) {
+    printJson(call.io, status);
+    return 0;
+  }
+  const {io} = call;
+  // Rates need two looks.
+  const startMs = performance.now();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const later = await control.get<PlatformStatus>('/v1/status');
+  const seconds = (performance.now() - startMs) / 1000;
+  const rates = {
+    events: (later.totals.appended - status.totals.appended) / seconds,
+    rows: (later.totals.rowsWritten - status.totals.rowsWritten) / seconds,
+  };
+  const lines = picture(later, rates, Date.now(), [], palette(io.stdout, io.env));
+  io.stdout.write(`${lines.join('\n')}\n`);
+  return 0;
+};

@@ -1,0 +1,132 @@
+import type {Value} from '../expr/types.ts';
+import {openLogReader} from '../log/embedded.ts';
+import type {LogReader, RecordBatch} from '../log/types.ts';
+import type {Platform} from '../model/types.ts';
+import {compileDecoder, type Decoder} from '../schema/decode.ts';
+import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import type {AvroRecord} from '../schema/types.ts';
+import type {CommandBody} from './command.ts';
+import {openLog, openPlatform, unknownName} from './context.ts';
+import {countOption} from './dlq.ts';
+import {escapeControls} from './output.ts';
+
+type Shown = {
+  topic: string;
+  partition: number;
+  offset: number;
+  appended: string;
+  event: Record<string, unknown>;
+};
+
+export const run: CommandBody = async (call) => {
+  const {args, options, io} = call;
+  const {platform, dirs} = await openPlatform(call);
+  const topic = args[0]!;
+  openLog(dirs).close();
+  const log = openLogReader(dirs.log);
+  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  try {
+    if (log.partitions(topic) === 0)
+      throw unknownName('topic', topic, [...new Set([...topicsOf(platform), ...log.topics()])]);
+    const limit = options.limit === undefined ? Infinity : countOption(options.limit);
+    let left = limit;
+    for await (const shown of records(log, registry, topic, options.from === 'start', io.stdout)) {
+      io.stdout.write(`${options.json ? JSON.stringify(shown) : formatShown(shown)}\n`);
+      if (--left <= 0) break;
+    }
+    return 0;
+  } finally {
+    registry.close();
+    log.close();
+  }
+};
+
+const topicsOf = ({domains}: Platform): string[] =>
+  domains.flatMap(({eventTypes}) => eventTypes.map(({topic}) => topic));
+
+function formatShown({partition, offset, event}: Shown): string {
+  const {timestamp, event_id: _, ...rest} = event;
+  const facts = Object.entries(rest).map(
+    ([name, value]) => `${name}=${value === null ? 'NULL' : escapeControls(String(value))}`,
+  );
+  return `${timestamp}  ${partition}/${offset}  ${facts.join(' ')}`;
+}
+
+/** Records of every partition as they are, then as they come. Ends when the reader of the output goes away. */
+async function* records(
+  log: LogReader,
+  registry: SchemaRegistry,
+  topic: string,
+  fromStart: boolean,
+  output: NodeJS.WritableStream,
+): AsyncGenerator<Shown> {
+  const offsets = Array.from({length: log.partitions(topic)}, (_, partition) =>
+    fromStart ? log.startOffset(topic, partition) : log.endOffset(topic, partition),
+  );
+  const show = shower(registry);
+  while (output.writable) {
+    let found = false;
+    for (const [partition, offset] of offsets.entries())
+      for (const batch of await log.read(topic, partition, offset, 1 << 20)) {
+        found = true;
+        for (const shown of await show(batch)) if (shown.offset >= offset) yield shown;
+        offsets[partition] = batch.baseOffset + batch.count;
+      }
+    if (!found) await log.waitForAppend(500);
+  }
+}
+
+/** Decodes batches whatever schemas they were written with. */
+function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown[]> {
+  const decoders = new Map<number, {names: string[]; decode: Decoder; isTime: boolean[]}>();
+  const decoderOf = async (id: number) => {
+    const known = decoders.get(id);
+    if (known) return known;
+    const registered = await registry.byId(id);
+    if (!registered) return undefined;
+    const {fields} = registered.schema as AvroRecord;
+    const isTime = fields.map(({type}) => JSON.stringify(type).includes('timestamp-millis'));
+    const made = {
+      names: fields.map(({name}) => name),
+      decode: compileDecoder(registered.schema as AvroRecord),
+      isTime,
+    };
+    decoders.set(id, made);
+    return made;
+  };
+  return async (batch) => {
+    if (batch.kind === 'mark') return [];
+    const places: {index: number; pos: number; end: number}[] = [];
+    walkRecords(batch, (index, pos, end) => void places.push({index, pos, end}));
+    const all: Shown[] = [];
+    for (const {index, pos, end} of places) {
+      const id = schemaIdOf(batch.bytes, pos, end);
+      const decoder = await decoderOf(id);
+      const values = decoder?.decode(batch.bytes, pos + frameHeaderBytes, end) ?? [];
+      const event = decoder
+        ? Object.fromEntries(
+            values.map((value, field) => [
+              decoder.names[field]!,
+              shownValue(value as Value, decoder.isTime[field]!),
+            ]),
+          )
+        : {schema_id: id};
+      const {topic, partition, baseOffset, appendTimeMs} = batch;
+      all.push({
+        topic,
+        partition,
+        offset: baseOffset + index,
+        appended: new Date(appendTimeMs).toISOString(),
+        event,
+      });
+    }
+    return all;
+  };
+}
+
+function shownValue(value: unknown, isTime: boolean): unknown {
+  if (isTime && typeof value === 'number') return new Date(value).toISOString();
+  if (typeof value === 'bigint') return value.toString();
+  return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;
+}
