@@ -63,8 +63,11 @@ export class Appender {
     };
   }
 
-  /** Appends what `source` has behind the position. @throws PlatformError INPUT_BUDGET, LOG_IO and what reading throws. */
-  async run(source: RecordSource): Promise<IngestReport> {
+  /**
+   * Appends what `source` has behind the position. @param digest of the content when all of it was read.
+   * @throws PlatformError INPUT_BUDGET, LOG_IO and what reading throws.
+   */
+  async run(source: RecordSource, digest: () => string): Promise<IngestReport> {
     const {signal, input, rate, clock} = this.#context;
     const limit = pace(rate === undefined ? input.ratePerSecond : rate, clock);
     let skip = this.#position.rows;
@@ -100,7 +103,7 @@ export class Appender {
       if (signal?.aborted && !(error instanceof PlatformError)) return this.#done('stopped');
       throw error;
     }
-    await this.finish();
+    await this.finish(digest());
     this.#context.telemetry.emit('InputFinished', {
       domain: input.domain,
       input: input.name,
@@ -111,8 +114,9 @@ export class Appender {
   }
 
   /** Appends the rest, the end marks if they are wanted, and the fact that the file is done. */
-  async finish(): Promise<void> {
+  async finish(content: string | null): Promise<void> {
     this.#position.done = true;
+    this.#position.content = content;
     await this.#flush();
     await this.#pending;
   }

@@ -12,7 +12,7 @@ import {deadLetterTopic} from './deadletters.ts';
 import {lateJudge} from './horizon.ts';
 import {rowIds} from './identity.ts';
 import {JsonScanner} from './jsonl.ts';
-import {contentName, hashing, openFile} from './open.ts';
+import {contentName, hashing, type OpenFile, openFile} from './open.ts';
 import {type FilePosition, identify, progressKey, sourceName} from './position.ts';
 import {type RecordScanner, type RecordSource, StreamRecords} from './records.ts';
 import {sortRecords} from './sort.ts';
@@ -107,6 +107,8 @@ type Opened = {
   bytesRead(): number;
   bytesTotal: number;
   rowsTotal: number | null;
+  /** SHA-256 of the content as far as it was read, hex. */
+  digest(): string;
 };
 
 async function ingest(options: IngestFileOptions): Promise<IngestReport> {
@@ -118,24 +120,21 @@ async function ingest(options: IngestFileOptions): Promise<IngestReport> {
   log.ensureTopic(deadLetterTopic(domain.name), 1);
   const stored = log.progress(progressKey(input, name));
   const prior = stored === undefined ? undefined : (JSON.parse(stored) as FilePosition);
-  const hash: {digest?: () => string} = {};
-  const sorted = input.orderBy === 'timestamp';
   let opened: Opened | undefined;
-  const open = async () => (opened ??= await openRecords(options, name, partitions, prior, hash));
+  const open = async () => (opened ??= await openRecords(options, name, partitions, prior));
+  // Sorting reads the whole file before the first event, so that its hash comes with it.
+  const sortedContent = async () => (await open()).digest();
+  const sorted = input.orderBy === 'timestamp';
   try {
-    // Sorting reads the whole file anyway, so its hash comes with it; a stream is read once more for it.
-    const content = async () => {
-      await open();
-      return hash.digest!();
-    };
-    const position = await identify(path, input, name, prior, sorted ? content : undefined);
+    const position = await identify(path, input, name, prior, sorted ? sortedContent : undefined);
     const context: AppenderContext = {...options, position, name, topic, partitions, startMs};
     if (position.done) return await finishAgain(context);
-    const {source, encoder, bytesRead, bytesTotal, rowsTotal} = await open();
+    const {source, encoder, bytesRead, bytesTotal, rowsTotal, digest} = await open();
+    if (sorted) position.content ??= digest();
     const appender = new Appender(context, encoder, (rows) =>
       options.onProgress?.({phase: 'appending', bytesRead: bytesRead(), bytesTotal, rows, rowsTotal}),
     );
-    return await appender.run(source);
+    return await appender.run(source, digest);
   } catch (error) {
     if (options.signal?.aborted && !(error instanceof PlatformError))
       return emptyReport(options, name, prior, 'stopped');
@@ -147,7 +146,8 @@ async function ingest(options: IngestFileOptions): Promise<IngestReport> {
 
 /** A file that is done already: nothing to do, but for an end mark that was not asked for at the time. */
 async function finishAgain(context: AppenderContext): Promise<IngestReport> {
-  if (context.final && !context.position.final) await new Appender(context, undefined, () => {}).finish();
+  if (context.final && !context.position.final)
+    await new Appender(context, undefined, () => {}).finish(context.position.content);
   return emptyReport(context, context.name, context.position, 'unchanged');
 }
 
@@ -174,7 +174,6 @@ async function openRecords(
   name: string,
   partitions: number,
   prior: FilePosition | undefined,
-  hash: {digest?: () => string},
 ): Promise<Opened> {
   const {input, path, onProgress} = options;
   const survey = prior === undefined ? lateSurvey(options) : undefined;
@@ -192,19 +191,15 @@ async function openRecords(
     return openStream(options, name, partitions);
   }
   let rows = 0;
-  const stream = await openStream(options, name, partitions, (chunks, read) => {
-    const observed = hashing(chunks);
-    hash.digest = observed.digest;
-    return reporting(observed.chunks, () =>
-      onProgress?.({
-        phase: 'sorting',
-        bytesRead: read.bytesRead(),
-        bytesTotal: read.bytesTotal,
-        rows,
-        rowsTotal: null,
-      }),
-    );
-  });
+  const stream = await openStream(options, name, partitions, (file) =>
+    onProgress?.({
+      phase: 'sorting',
+      bytesRead: file.bytesRead(),
+      bytesTotal: file.bytesTotal,
+      rows,
+      rowsTotal: null,
+    }),
+  );
   const {encoder} = stream;
   const source = await sortRecords(stream.source, {
     timeOf: encoder.timeOf,
@@ -225,27 +220,15 @@ async function openRecords(
   return {...stream, source, rowsTotal: stream.source.row};
 }
 
-async function* reporting(chunks: AsyncIterable<Uint8Array>, report: () => void): AsyncGenerator<Uint8Array> {
-  for await (const chunk of chunks) {
-    report();
-    yield chunk;
-  }
-}
-
-type Watch = (
-  chunks: AsyncIterable<Uint8Array>,
-  file: {bytesRead(): number; bytesTotal: number},
-) => AsyncIterable<Uint8Array>;
-
 async function openStream(
   options: IngestFileOptions,
   name: string,
   partitions: number,
-  watch: Watch = (chunks) => chunks,
+  onChunk: (file: OpenFile) => void = () => {},
 ): Promise<Opened> {
   const {input, eventType, path} = options;
   const file = await openFile(path);
-  const chunks = watch(file.chunks, file);
+  const {chunks, digest} = hashing(file.chunks, () => onChunk(file));
   let scanner: RecordScanner =
     input.format === 'csv' ? new CsvScanner([]) : new JsonScanner(wantedColumns(eventType, input));
   const source = new StreamRecords(chunks, scanner);
@@ -257,7 +240,7 @@ async function openStream(
       scanner.columns,
       path,
     );
-    return {source, encoder, bytesRead: file.bytesRead, bytesTotal: file.bytesTotal, rowsTotal: null};
+    return {source, encoder, bytesRead: file.bytesRead, bytesTotal: file.bytesTotal, rowsTotal: null, digest};
   } catch (error) {
     await source.close();
     throw error;

@@ -6,7 +6,7 @@ import {createHash} from 'node:crypto';
 import {createReadStream, type Stats, statSync} from 'node:fs';
 import {basename} from 'node:path';
 import type {Readable} from 'node:stream';
-import {createGunzip} from 'node:zlib';
+import {crc32, createGunzip, createInflateRaw} from 'node:zlib';
 import {type Entry, openPromise, type ZipFile} from 'yauzl';
 import {PlatformError} from '../errors.ts';
 
@@ -16,6 +16,8 @@ export const inflationRatioMax = 200;
 export const inflationFreeBytes = 64 * 1024 * 1024;
 
 const chunkBytes = 256 * 1024;
+/** Unpacking runs in a thread of its own: a few chunks ahead keep it busy while rows are being written. */
+const unpack = {chunkSize: chunkBytes, highWaterMark: 4 * chunkBytes};
 
 export type OpenFile = {
   /** Size on disk, bytes. */
@@ -60,7 +62,7 @@ export async function openFile(path: string): Promise<OpenFile> {
   const packing = packingOf(path);
   if (packing === 'zip') return openZip(path, bytesTotal);
   const file = createReadStream(path, {highWaterMark: chunkBytes});
-  const stream = packing === 'gzip' ? file.pipe(createGunzip({chunkSize: chunkBytes})) : file;
+  const stream = packing === 'gzip' ? file.pipe(createGunzip(unpack)) : file;
   // `pipe` does not carry errors over, and an unheard one would end the process.
   if (stream !== file) file.on('error', (error) => stream.destroy(error));
   const guard = packing === 'gzip' ? bytesTotal : undefined;
@@ -112,16 +114,22 @@ async function openZip(path: string, bytesTotal: number): Promise<OpenFile> {
   try {
     zip = await openPromise(path, {autoClose: false});
     const entry = await pickEntry(zip, path);
-    const stream = await zip.openReadStreamPromise(entry);
-    let inflated = 0;
+    // Unpacked here and not by yauzl, which does it in small steps and does not look at the checksum.
+    const packed = await zip.openReadStreamPromise(entry, {decodeFileData: false});
+    const stream = entry.compressionMethod === 8 ? packed.pipe(createInflateRaw(unpack)) : packed;
+    if (stream !== packed) packed.on('error', (error) => stream.destroy(error));
     const opened = zip;
-    const chunks = readAll(stream, path, entry.compressedSize, () => opened.close());
+    const progress = {bytes: 0};
     return {
       bytesTotal,
-      // The stream does not tell how much of the packed entry it has used; the share that was inflated is as good.
-      bytesRead: () =>
-        Math.round((Math.min(inflated, entry.uncompressedSize) / (entry.uncompressedSize || 1)) * bytesTotal),
-      chunks: observed(chunks, (chunk) => (inflated += chunk.length)),
+      // The stream does not tell how much of the packed entry it has used; the share that was unpacked is as good.
+      bytesRead: () => Math.round(Math.min(1, progress.bytes / (entry.uncompressedSize || 1)) * bytesTotal),
+      chunks: verified(
+        readAll(stream, path, entry.compressedSize, () => opened.close()),
+        entry,
+        path,
+        progress,
+      ),
     };
   } catch (cause) {
     zip?.close();
@@ -137,14 +145,23 @@ async function openZip(path: string, bytesTotal: number): Promise<OpenFile> {
   }
 }
 
-async function* observed(
+/** Passes an entry's bytes on and compares their number and checksum with what the zip file says. */
+async function* verified(
   chunks: AsyncIterable<Uint8Array>,
-  observe: (chunk: Uint8Array) => void,
+  entry: Entry,
+  path: string,
+  progress: {bytes: number},
 ): AsyncGenerator<Uint8Array> {
+  let checksum = 0;
   for await (const chunk of chunks) {
-    observe(chunk);
+    progress.bytes += chunk.length;
+    checksum = crc32(chunk, checksum);
     yield chunk;
   }
+  if (progress.bytes !== entry.uncompressedSize || checksum !== entry.crc32)
+    throw new PlatformError('INPUT_FORMAT', `${path} is damaged: its content does not match its checksum`, {
+      place: path,
+    });
 }
 
 const entriesMax = 1000;
@@ -165,30 +182,34 @@ async function pickEntry(zip: ZipFile, path: string): Promise<Entry> {
   const entry = files.length === 1 ? files[0] : named.length === 1 ? named[0] : undefined;
   if (entry === undefined)
     throw fail(`${path} holds ${files.length} files and not one named ${contentName(path)}`);
+  if (entry.compressionMethod !== 0 && entry.compressionMethod !== 8)
+    throw fail(`${path} is packed with a method other than deflate`);
   if (entry.isEncrypted()) throw fail(`${path} is encrypted`);
   return entry;
 }
 
-/** SHA-256 of a stream's bytes as they pass. */
-export function hashing(chunks: AsyncIterable<Uint8Array>): {
-  chunks: AsyncIterable<Uint8Array>;
-  digest(): string;
-} {
+/** SHA-256 of a stream's bytes as they pass. @param onChunk called before each chunk is passed on. */
+export function hashing(
+  chunks: AsyncIterable<Uint8Array>,
+  onChunk: () => void = () => {},
+): {chunks: AsyncIterable<Uint8Array>; digest(): string} {
   const hash = createHash('sha256');
-  return {chunks: observed(chunks, (chunk) => hash.update(chunk)), digest: () => hash.copy().digest('hex')};
+  async function* observed(): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      hash.update(chunk);
+      onChunk();
+      yield chunk;
+    }
+  }
+  return {chunks: observed(), digest: () => hash.copy().digest('hex')};
 }
 
 /** SHA-256 of the file as it lies on disk, hex. @throws PlatformError INPUT_MISSING */
 export async function fileHash(path: string): Promise<string> {
   sizeOf(path);
   const hash = createHash('sha256');
-  for await (const chunk of readAll(
-    createReadStream(path, {highWaterMark: 1 << 20}),
-    path,
-    undefined,
-    () => {},
-  ))
-    hash.update(chunk);
+  const file = createReadStream(path, {highWaterMark: 1 << 20});
+  for await (const chunk of readAll(file, path, undefined, () => {})) hash.update(chunk);
   return hash.digest('hex');
 }
 

@@ -6,9 +6,10 @@ import {contentHash, fileHash} from './open.ts';
 
 export type FilePosition = {
   version: 1;
-  /** SHA-256 of the file on disk and of what is in it unpacked, hex. */
+  /** SHA-256 of the file on disk, hex. */
   file: string;
-  content: string;
+  /** SHA-256 of what is in it, unpacked; null until a stream (`order_by: none`) has been read to its end. */
+  content: string | null;
   /** The order that `rows` counts in. */
   orderBy: Input['orderBy'];
   /** Records that are done, good and bad. */
@@ -29,8 +30,9 @@ export const progressKey = (input: Input, file: string): string =>
 
 /**
  * Compares a file with what is known under its name.
- * @param content of a new or changed file: computes its hash; only called when the file on disk is not the known one.
- * @throws PlatformError INPUT_CHANGED when the name is known with other content or another order.
+ * @param content of the file, unpacked; only called for a known name when the file on disk is not the known one.
+ * @throws PlatformError INPUT_CHANGED when the name is known with other content or another order. A stream that was not
+ * finished has no known content: it goes on with the very file on disk only.
  */
 export async function identify(
   path: string,
@@ -40,13 +42,23 @@ export async function identify(
   content: () => Promise<string> = () => contentHash(path),
 ): Promise<FilePosition> {
   const file = await fileHash(path);
-  const same = prior !== undefined && (prior.file === file || prior.content === (await content()));
-  if (prior !== undefined && !same)
+  if (prior === undefined)
+    return {
+      version: 1,
+      file,
+      content: null,
+      orderBy: input.orderBy,
+      rows: 0,
+      lastMs: null,
+      done: false,
+      final: false,
+    };
+  if (prior.file !== file && (prior.content === null || prior.content !== (await content())))
     throw new PlatformError('INPUT_CHANGED', `${name} was ingested before with other content`, {
       place: path,
       hint: `if these are other events, give them a name of their own: --as ${suggestion(name)}`,
     });
-  if (prior !== undefined && !prior.done && prior.orderBy !== input.orderBy)
+  if (!prior.done && prior.orderBy !== input.orderBy)
     throw new PlatformError(
       'INPUT_CHANGED',
       `${name} was begun with order_by: ${prior.orderBy} and is not finished`,
@@ -55,9 +67,7 @@ export async function identify(
         hint: `set order_by: ${prior.orderBy} until it is`,
       },
     );
-  if (prior !== undefined) return {...prior, file};
-  const position = {version: 1, file, content: await content(), orderBy: input.orderBy} as const;
-  return {...position, rows: 0, lastMs: null, done: false, final: false};
+  return {...prior, file};
 }
 
 const suggestion = (name: string): string => name.replace(/(\.[^.]*)?$/, (extension) => `-2${extension}`);

@@ -1,6 +1,6 @@
 /** One record of a file -> one frame of the log, by code generated for (event type, columns of the file). */
 import {PlatformError} from '../errors.ts';
-import {evaluate} from '../expr/evaluate.ts';
+import {compileRow} from '../expr/compile.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import {columnsOf} from '../expr/walk.ts';
@@ -267,30 +267,45 @@ function compileChecks(
 ): ((scanner: RecordScanner) => number) | undefined {
   if (eventType.checks.length === 0) return undefined;
   let scanner: RecordScanner;
-  const readers = new Map<string, () => Value>();
-  for (const {field, slot, converter} of plans)
-    readers.set(field.name, () => {
-      const start = slot < 0 ? absent : scanner.starts[slot]!;
-      if (start < 0) return null;
-      const end = scanner.ends[slot]!;
-      return isNull(scanner.buffer, start, end) ? null : converter.read(scanner.buffer, start, end);
-    });
-  const get = (name: string): Value => readers.get(name)!();
-  // Computed where it is used, as often as it is used: few checks look at derived columns.
-  for (const {name, expr} of eventType.derive) readers.set(name, () => evaluate(expr, get));
+  const read = ({slot, converter}: Plan): Value => {
+    const start = slot < 0 ? absent : scanner.starts[slot]!;
+    if (start < 0) return null;
+    const end = scanner.ends[slot]!;
+    return isNull(scanner.buffer, start, end) ? null : converter.read(scanner.buffer, start, end);
+  };
+  // Only what the checks look at is read, directly or through derived columns.
+  const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
+  const derived = eventType.derive
+    .toReversed()
+    .filter(({name, expr}) => {
+      if (!wanted.has(name)) return false;
+      for (const column of columnsOf(expr)) wanted.add(column);
+      return true;
+    })
+    .toReversed()
+    .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
+  const fields = plans.filter(({field}) => wanted.has(field.name));
+  const checks = eventType.checks.map((check) => ({...check, evaluate: compileRow(check.expr)}));
+  const row: Record<string, Value> = {};
   return (record) => {
     scanner = record;
-    for (const check of eventType.checks) {
-      try {
-        if (evaluate(check.expr, get) !== false) continue;
-        state.detail = [...columnsOf(check.expr)].map((name) => `${name} = ${String(get(name))}`).join(', ');
-        state.check = check.name;
+    let name = checks[0]!.name;
+    try {
+      for (const plan of fields) row[plan.field.name] = read(plan);
+      for (const column of derived) row[column.name] = column.evaluate(row);
+      for (const check of checks) {
+        name = check.name;
+        if (check.evaluate(row) !== false) continue;
+        state.detail = [...columnsOf(check.expr)]
+          .map((column) => `${column} = ${String(row[column])}`)
+          .join(', ');
+        state.check = name;
         return reasonNumber.CHECK;
-      } catch (failure) {
-        if (!(failure instanceof ExpressionFailure)) throw failure;
-        state.detail = `the check ${check.name} cannot be computed: ${failure.message}`;
-        return reasonNumber.EXPRESSION;
       }
+    } catch (failure) {
+      if (!(failure instanceof ExpressionFailure)) throw failure;
+      state.detail = `the check ${name} cannot be computed: ${failure.message}`;
+      return reasonNumber.EXPRESSION;
     }
     return 0;
   };
