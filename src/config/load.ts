@@ -69,17 +69,30 @@ export async function loadConfig(
   const node = platformNode(root, layers);
   const plugins = await loadPlugins(node, options.sinkSpecs, {diagnostics, root, secrets: 'none'});
   const spec = platformSpec(plugins.sinks, plugins.secrets);
-  const context: ReadContext = {diagnostics, root, secrets: 'none'};
-  context.secrets = await resolveSecrets(
+  const secrets = await resolveSecrets(
     node,
     spec,
     plugins.secrets,
     {diagnostics, root, secrets: 'none'},
     variables,
   );
-  const values = (read(node, spec, [], context) ?? {}) as Record<string, unknown>;
+  const values = (read(node, spec, [], {
+    diagnostics,
+    root,
+    secrets,
+    elsewhere: elsewhere(domainSpec, 'config/domains/<name>.yaml'),
+  }) ?? {}) as Record<string, unknown>;
   const domains = layers.domains.flatMap(({file, node: domain}) =>
-    domain ? [readDomain(file, domain, node, {diagnostics, root, secrets: 'none'})] : [],
+    domain
+      ? [
+          readDomain(file, domain, node, {
+            diagnostics,
+            root,
+            secrets: 'none',
+            elsewhere: elsewhere(spec, 'config/platform.yaml'),
+          }),
+        ]
+      : [],
   );
   if (layers.domains.length === 0)
     diagnostics.warnFile(
@@ -101,6 +114,12 @@ export async function loadConfig(
     diagnostics,
   };
 }
+
+/** A hint for keys that another kind of file has. */
+const elsewhere =
+  (spec: {fields: Record<string, unknown>}, file: string) =>
+  (key: string): string | undefined =>
+    Object.hasOwn(spec.fields, key) ? `it belongs in ${file}` : undefined;
 
 /** Platform and environment merged; an empty map when neither exists. */
 function platformNode(root: string, {platform, environment}: Layers): ConfigNode {

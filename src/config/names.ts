@@ -18,14 +18,14 @@ export const reservedNames: ReadonlySet<string> = new Set([
 export const isReservedDomain = (name: string): boolean =>
   /^(agg|dlq|late|replay|system|information_schema|pg_.*)$/i.test(name);
 
-/** Why a name cannot be used; undefined when it can. */
+/** Why a name cannot be used, as `"x" ...`; undefined when it can. */
 export function nameProblem(name: string): string | undefined {
   if (identifierPattern.test(name)) return undefined;
-  if (name === '') return 'is empty';
-  if (name.length > 48) return `has ${name.length} characters, at most 48 are allowed`;
-  if (!/^[A-Za-z]/.test(name)) return 'does not begin with a letter';
-  if (name.includes('__')) return 'has two underscores in a row';
-  return 'may have letters, digits and _ only';
+  if (name === '') return 'is no name';
+  if (name.length > 48) return `is too long for a name: ${name.length} characters, at most 48 are allowed`;
+  if (!/^[A-Za-z]/.test(name)) return 'is no name: it does not begin with a letter';
+  if (name.includes('__')) return 'is no name: two underscores in a row are not allowed';
+  return 'is no name: only letters, digits and _ are allowed';
 }
 
 /** An identifier close to what was written, as a hint. */

@@ -23,6 +23,8 @@ export type ReadContext = {
   root: string;
   /** Answers of the secret backend; `none` where no secret may stand, `unused` in options of a backend that is not chosen. */
   secrets: Map<string, SecretAnswer> | 'none' | 'unused';
+  /** Where a key that is unknown at the top of this file belongs, as a hint. */
+  elsewhere?: (key: string) => string | undefined;
 };
 
 type ObjectSpec = FieldSpec & {type: 'object'};
@@ -167,7 +169,9 @@ function readObject(node: ConfigNode, spec: ObjectSpec, path: Path, context: Rea
       value = {kind: 'map', entries: new Map(), place: node.place};
     const isUnused = backend?.names.includes(key) === true && key !== backend.chosen;
     if (value && field.unavailable) {
-      refuseUnavailable(map?.entries.get(key)?.key ?? value.place, key, isUnused, [...path, key], context);
+      // `backend: kafka` was refused already; its options are part of the same mistake.
+      if (key !== backend?.chosen)
+        refuseUnavailable(map?.entries.get(key)?.key ?? value.place, key, isUnused, [...path, key], context);
       continue;
     }
     const inner: ReadContext =
@@ -195,7 +199,9 @@ function checkKey(
     chosen !== undefined && Object.hasOwn(spec.fields, chosen) ? spec.fields[chosen] : undefined;
   const below = options?.type === 'object' && Object.hasOwn(options.fields, key);
   const known = Object.keys(spec.fields).filter((name) => !spec.fields[name]!.unavailable);
-  const hint = below ? `write it under ${chosen}: ${chosen}: {${key}: ...}` : suggest(key, known);
+  const elsewhere = path.length === 0 ? context.elsewhere?.(key) : undefined;
+  const hint =
+    elsewhere ?? (below ? `write it under ${chosen}: ${chosen}: {${key}: ...}` : suggest(key, known));
   report(context, entry.key, 'KEY_UNKNOWN', `unknown key ${quote(key)}`, [...path, key], hint);
 }
 
@@ -266,14 +272,7 @@ function readMap(
   for (const [key, entry] of node.entries) {
     const problem = spec.keys === 'identifier' ? nameProblem(key) : undefined;
     if (problem)
-      report(
-        context,
-        entry.key,
-        'NAME_INVALID',
-        `the name ${quote(key)} ${problem}`,
-        [...path, key],
-        nameHint(key),
-      );
+      report(context, entry.key, 'NAME_INVALID', `${quote(key)} ${problem}`, [...path, key], nameHint(key));
     if (isNull(entry.value)) {
       // A null that replaced something removes it; one that did not is a value that someone forgot.
       if (!entry.value.replaced)

@@ -57,7 +57,7 @@ export function readScalar(node: ScalarNode, spec: FieldSpec, root: string): Sca
       if (typeof value !== 'string') return mismatch(node, spec);
       const problem = nameProblem(value);
       return problem
-        ? wrong('NAME_INVALID', `the name ${quote(value)} ${problem}`, nameHint(value))
+        ? wrong('NAME_INVALID', `${quote(value)} ${problem}`, nameHint(value))
         : {ok: true, value};
     }
     case 'integer':

@@ -74,9 +74,7 @@ export function parseYaml(file: SourceFile, diagnostics: Diagnostics): ConfigNod
     diagnostics.error(at(file, 0, 0), 'YAML_SYNTAX', `the text is not YAML: ${(error as Error).message}`);
     return undefined;
   }
-  const problems = documents.flatMap(({errors}) => errors).slice(0, yamlLimits.errorsMax);
-  for (const {pos, message} of problems)
-    diagnostics.error(at(file, pos[0], pos[1]), 'YAML_SYNTAX', message.replace(/\s+/g, ' '));
+  const problems = reportSyntax(file, documents, diagnostics);
   const [first, second] = documents;
   if (second) {
     const hint = 'one file, one document: remove the `---` between them';
@@ -87,8 +85,33 @@ export function parseYaml(file: SourceFile, diagnostics: Diagnostics): ConfigNod
       {hint},
     );
   }
-  if (problems.length > 0 || second) return undefined;
+  if (problems > 0 || second) return undefined;
   return convertDocument(file, first, diagnostics);
+}
+
+/** One mistake makes the parser stumble for a while: of each run of lines with errors the first is told. */
+function reportSyntax(file: SourceFile, documents: Document.Parsed[], diagnostics: Diagnostics): number {
+  const errors = documents.flatMap(({errors}) => errors).sort((a, b) => a.pos[0] - b.pos[0]);
+  let told = 0;
+  let lastLine = -1;
+  for (const {pos, message} of errors) {
+    const {line} = file.position(pos[0]);
+    if (line > lastLine + 1 && told < yamlLimits.errorsMax) {
+      told++;
+      const isHalfQuoted = /:\s+(['"]).*\1\s*[^\s,}\]#]/.test(file.line(line));
+      const hint = isHalfQuoted
+        ? 'a value that begins with a quote ends with it: put other quotes around all of it'
+        : undefined;
+      diagnostics.error(
+        at(file, pos[0], pos[1]),
+        'YAML_SYNTAX',
+        message.replace(/\s+/g, ' '),
+        hint ? {hint} : {},
+      );
+    }
+    lastLine = line;
+  }
+  return told;
 }
 
 const at = (file: SourceFile, start: number, end: number): Place => ({

@@ -46,6 +46,8 @@ export function buildWindow(
   }
   for (const key of ['size', 'slide', 'gap'] as const)
     ok = checkLength(config[key], [...path, key], reporter) && ok;
+  const timezone = config.timezone ?? 'UTC';
+  if (type === 'calendar') ok = checkZone(timezone, [...path, 'timezone'], reporter) && ok;
   if (!ok) return undefined;
   switch (type) {
     case 'tumbling':
@@ -56,12 +58,8 @@ export function buildWindow(
         : undefined;
     case 'session':
       return {type, gapMs: config.gap!};
-    case 'calendar': {
-      const timezone = config.timezone ?? 'UTC';
-      return checkZone(timezone, [...path, 'timezone'], reporter)
-        ? {type, unit: config.unit!, timezone}
-        : undefined;
-    }
+    case 'calendar':
+      return {type, unit: config.unit!, timezone};
   }
 }
 
