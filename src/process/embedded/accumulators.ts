@@ -110,8 +110,7 @@ function mergeDistinct(a: Distinct, b: Distinct): Distinct {
     if (b.dense !== null) {
       for (let i = 0; i < registerCount; i++) if (b.dense[i]! > dense[i]!) dense[i] = b.dense[i]!;
     } else
-      for (const token of b.sparse)
-        if (dense[token >>> 6]! < (token & 63)) dense[token >>> 6] = token & 63;
+      for (const token of b.sparse) if (dense[token >>> 6]! < (token & 63)) dense[token >>> 6] = token & 63;
     return {op: 'distinct', sparse: null, dense};
   }
   return mergeSparse(a.sparse, (b as {sparse: Int32Array}).sparse);
@@ -188,7 +187,12 @@ const gamma = (1 + quantileAccuracy) / (1 - quantileAccuracy);
 const logGamma = Math.log(gamma);
 const bucketMax = 2 ** 31 - 1;
 
-export const createQuantile = (): Quantile => ({op: 'quantile', positive: new Map(), negative: new Map(), zeros: 0});
+export const createQuantile = (): Quantile => ({
+  op: 'quantile',
+  positive: new Map(),
+  negative: new Map(),
+  zeros: 0,
+});
 
 /** Adds a value that is not NaN. */
 export function addQuantile(sketch: Quantile, value: number): void {
@@ -216,7 +220,8 @@ function mergeQuantile(a: Quantile, b: Quantile): Quantile {
 
 /** The value at rank floor(q x (count - 1)), within 1 % of it; q from 0 to 1. Null when the sketch is empty. */
 export function quantileOf({positive, negative, zeros}: Quantile, q: number): number | null {
-  const total = (buckets: Map<number, number>) => [...buckets.values()].reduce((sum, count) => sum + count, 0);
+  const total = (buckets: Map<number, number>) =>
+    [...buckets.values()].reduce((sum, count) => sum + count, 0);
   const count = total(negative) + zeros + total(positive);
   if (count === 0) return null;
   let rank = Math.floor(q * (count - 1));
@@ -236,7 +241,10 @@ export function isBetter(edge: Edge, timeMs: number, eventId: string): boolean {
 }
 
 /** Both together; the arguments stay as they are. Null is an accumulator that saw nothing. */
-export function mergeObjects(a: AccumulatorObject | null, b: AccumulatorObject | null): AccumulatorObject | null {
+export function mergeObjects(
+  a: AccumulatorObject | null,
+  b: AccumulatorObject | null,
+): AccumulatorObject | null {
   if (a === null) return b;
   if (b === null) return a;
   if (a.op === 'distinct' && b.op === 'distinct') return mergeDistinct(a, b);

@@ -1,7 +1,6 @@
 /** Calendar windows: days, weeks and months of a time zone, by the tz database of this process. */
 export type CalendarUnit = 'day' | 'week' | 'month';
 
-
 /** First instants of local dates, by zone and date; a zone keeps at most so many. */
 const starts = new Map<string, Map<string, number>>();
 const startsMax = 20_000;

@@ -1,6 +1,6 @@
 import type {Flat} from '../../schema/flat.ts';
-import {probeSource} from './dictionary.ts';
 import type {ColumnUse} from './decode-columns.ts';
+import {probeSource} from './dictionary.ts';
 
 /** What the generated decoder does with one field of a writer's schema, in its order. */
 export type FieldStep = {
@@ -113,11 +113,9 @@ const missing = ({targets}: FieldStep): string =>
     .map(({column, use}) => `C${column}[row]=${use === 'number' ? 'NaN' : use === 'place' ? -1 : 0};`)
     .join('');
 
-/** Stores a number; a NaN among doubles would read as NULL and goes the checked way. */
-const store = ({targets, flat}: FieldStep, value: string): string =>
-  targets.length === 0
-    ? ''
-    : `v=${value};${flat.kind === 'double' || flat.kind === 'float' ? 'if(v!==v)break R;' : ''}${targets.map(({column}) => `C${column}[row]=v;`).join('')}`;
+/** Stores a number; a NaN among doubles is NULL, as everywhere in expressions. */
+const store = ({targets}: FieldStep, value: string): string =>
+  targets.length === 0 ? '' : `v=${value};${targets.map(({column}) => `C${column}[row]=v;`).join('')}`;
 
 function inUnion({union}: FieldStep, value: string, none: string): string {
   if (!union) return `{${value}}`;

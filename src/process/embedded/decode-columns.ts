@@ -1,5 +1,5 @@
-import {columnsOf} from '../../expr/walk.ts';
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
+import {columnsOf} from '../../expr/walk.ts';
 import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 
 /**

@@ -1,6 +1,6 @@
 import type {ValueType} from '../../expr/types.ts';
-import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
+import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import type {AvroRecord} from '../../schema/types.ts';
 import {type DecodeRun, type EnumCodes, type FieldStep, generateDecodeRun} from './decode-code.ts';
 import type {ColumnSpec} from './decode-columns.ts';
@@ -48,7 +48,10 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
     if (field < 0) return;
     const kinds = flats[field]!.filter(({kind}) => kind !== 'null').map(({kind}) => kind);
     if (!kinds.every((kind) => readable[spec.type].includes(kind)))
-      bad.set(index, `field ${spec.column} was written as ${kinds.join(' or ')} and cannot be read as ${spec.type}`);
+      bad.set(
+        index,
+        `field ${spec.column} was written as ${kinds.join(' or ')} and cannot be read as ${spec.type}`,
+      );
     else wanted.set(field, [...(wanted.get(field) ?? []), {spec, index}]);
   });
   const fields = [...wanted.keys()];
@@ -65,7 +68,10 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
   return {
     run: generated?.run,
     enums: generated?.enums ?? [],
-    checked: compileDecoder(schema, fields.map((field) => schema.fields[field]!.name)),
+    checked: compileDecoder(
+      schema,
+      fields.map((field) => schema.fields[field]!.name),
+    ),
     places,
     bad,
   };

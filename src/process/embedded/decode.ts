@@ -80,6 +80,7 @@ export function createTopicDecoder(
   schemaOf: (id: number) => AvroSchema | undefined,
 ): TopicDecoder {
   const specs = columnsOfTopic(topic, plans);
+  assert.ok(specs.length > 0, `no query reads topic ${topic}`);
   const dictionaries = specs.map(({use}) => (use === 'code' ? createTextDictionary() : undefined));
   const writers = new Map<number, Writer>();
   let generation = 0;
@@ -131,58 +132,56 @@ export function createTopicDecoder(
     return made;
   }
 
-  /** One record by the checked way: into the columns at `row`, or among the dead. */
-  function decodeChecked(decoded: DecodedBatch, offset: number, start: number, end: number, writer: Writer): void {
+  /** One record by the checked way into the columns. @returns why it is dead. */
+  function decodeChecked(
+    decoded: DecodedBatch,
+    start: number,
+    end: number,
+    writer: Writer,
+  ): Pick<DeadRecord, 'code' | 'message'> | undefined {
     let values: AvroValue[];
-    const dead = (code: DeadRecord['code'], message: string) =>
-      void decoded.dead.push({offset, code, message, frame: bytes.slice(start, end)});
     try {
       values = writer.checked(bytes, start + frameHeaderBytes, end);
     } catch (error) {
-      if (error instanceof DecodeFailure) return dead('DECODE', error.message);
+      if (error instanceof DecodeFailure) return {code: 'DECODE', message: error.message};
       throw error;
     }
     const special: SpecialRow = {row: decoded.rows, wide: new Map(), bad: new Map(writer.bad)};
     for (const [index, spec] of specs.entries()) {
       const place = writer.places[index]!;
-      const value = place < 0 ? null : values[place]!;
-      const problem = storeValue(index, spec, value, decoded.rows, special);
-      if (problem) special.bad.set(index, problem);
+      storeValue(index, spec, place < 0 ? null : values[place]!, decoded.rows, special);
     }
-    const timeMs = state.columns[0]![decoded.rows]!;
-    if (special.bad.has(0)) return dead('DECODE', special.bad.get(0)!);
-    if (Number.isNaN(timeMs) && !special.wide.has(0)) return dead('DECODE', 'the record has no timestamp');
-    if (!(timeMs >= 0 && timeMs <= timeMsMax))
-      return dead('TIMESTAMP_RANGE', `timestamp ${special.wide.get(0) ?? timeMs} is before 1970 or no date`);
+    const timeMs = special.wide.get(0) ?? state.columns[0]![decoded.rows]!;
+    if (special.bad.has(0)) return {code: 'DECODE', message: special.bad.get(0)!};
+    if (Number.isNaN(timeMs)) return {code: 'DECODE', message: 'the record has no timestamp'};
+    if (timeMs < 0 || timeMs > timeMsMax)
+      return {code: 'TIMESTAMP_RANGE', message: `timestamp ${timeMs} is before 1970 or no date`};
     if (special.wide.size > 0 || special.bad.size > 0) decoded.special.push(special);
     decoded.rows++;
+    return undefined;
   }
 
-  /** @returns why the value cannot be used. */
   function storeValue(
     index: number,
-    {use, type, column}: ColumnSpec,
+    {use, type}: ColumnSpec,
     value: AvroValue,
     row: number,
     special: SpecialRow,
-  ): string | undefined {
+  ): void {
     const target = state.columns[index]!;
     if (use === 'number') {
-      target[row] = value === null ? NaN : Number(value);
-      if (typeof value === 'bigint' && type !== 'double') {
-        special.wide.set(index, value);
-        target[row] = NaN;
-      }
-      return value !== null && Number.isNaN(Number(value)) ? `field ${column} is not a number` : undefined;
+      const isWide = typeof value === 'bigint' && type !== 'double';
+      if (isWide) special.wide.set(index, value);
+      target[row] = value === null || isWide ? NaN : Number(value);
+      return;
     }
     target[row] = use === 'place' ? -1 : 0;
-    if (value === null) return undefined;
+    if (value === null) return;
     const text = typeof value === 'string' ? value : Buffer.from(value as Uint8Array).toString();
     if (use === 'code') target[row] = dictionaries[index]!.internText(text);
     if (use === 'token') target[row] = tokenOfText(text);
     // The checked way has a string, not a position in the bytes.
     if (use === 'place') target[row] = -1 - texts.push(text);
-    return undefined;
   }
 
   function decodeRecords(batch: RecordBatch, decoded: DecodedBatch): void {
@@ -193,7 +192,10 @@ export function createTopicDecoder(
     while (pos < end) {
       const length = view.getUint32(pos, true);
       const start = pos + 4;
-      assert.ok(start + length <= end, `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`);
+      assert.ok(
+        start + length <= end,
+        `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`,
+      );
       const hasHeader = length >= frameHeaderBytes && bytes[start] === 0;
       const id = view.getUint32(start + 1, false);
       const writer = hasHeader ? writerOf(id, batch) : undefined;
@@ -207,12 +209,12 @@ export function createTopicDecoder(
           continue;
         }
       }
-      if (writer) decodeChecked(decoded, offset, start, start + length, writer);
-      else {
-        const message = hasHeader ? `schema ${id} is not known` : 'the record has no frame header';
-        const frame = bytes.slice(start, start + length);
-        decoded.dead.push({offset, code: hasHeader ? 'UNKNOWN_SCHEMA' : 'DECODE', message, frame});
-      }
+      const problem = writer
+        ? decodeChecked(decoded, start, start + length, writer)
+        : hasHeader
+          ? ({code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known`} as const)
+          : ({code: 'DECODE', message: 'the record has no frame header'} as const);
+      if (problem) decoded.dead.push({offset, ...problem, frame: bytes.slice(start, start + length)});
       offset++;
       pos = start + length;
     }

@@ -91,21 +91,27 @@ ${save}return i;}`;
 const range = (count: number, write: (k: number) => string): string =>
   Array.from({length: count}, (_, k) => write(k)).join('');
 
-const isObject = (op: string): boolean => op === 'distinct' || op === 'quantile' || op === 'first' || op === 'last';
+const isObject = (op: string): boolean =>
+  op === 'distinct' || op === 'quantile' || op === 'first' || op === 'last';
 
 const codesSaved = (plan: QueryPlan): string => range(plan.groupBy.length, (k) => `K.codes[${k}]=c${k};`);
 
 function keyOf({plan, keys}: CodeContext): string {
   const count = plan.groupBy.length;
   if (count === 0) return '0';
-  if (keys === 'bits') return Array.from({length: count}, (_, k) => (k === 0 ? 'c0' : `(c${k}<<B${k})`)).join('|');
+  if (keys === 'bits')
+    return Array.from({length: count}, (_, k) => (k === 0 ? 'c0' : `(c${k}<<B${k})`)).join('|');
   let key = 'c0';
   for (let k = 1; k < count; k++) key = `K.pair(${k - 1},${key},c${k})`;
   return key;
 }
 
 /** Sets `c<index>`; codes that appear in the loop are checked against what the keys have room for. */
-function dimensionCode({plan, scope, dimensionTexts, keys}: CodeContext, emitter: Emitter, index: number): string {
+function dimensionCode(
+  {plan, scope, dimensionTexts, keys}: CodeContext,
+  emitter: Emitter,
+  index: number,
+): string {
   const {name, type} = plan.groupBy[index]!;
   const expr: TypedExpr = {kind: 'column', type, name};
   if (isDirect(plan, scope, name)) return `const c${index}=C${scope.codeColumn(name)}[i];`;
@@ -116,7 +122,11 @@ function dimensionCode({plan, scope, dimensionTexts, keys}: CodeContext, emitter
   return `const c${index}=${code};${room}`;
 }
 
-function accumulatorLines({plan, scope, edgeTexts}: CodeContext, emitter: Emitter, edges: EdgeKind[]): string[] {
+function accumulatorLines(
+  {plan, scope, edgeTexts}: CodeContext,
+  emitter: Emitter,
+  edges: EdgeKind[],
+): string[] {
   let cell = 0;
   let object = 0;
   return plan.accumulators.map((accumulator) => {

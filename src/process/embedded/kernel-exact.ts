@@ -2,7 +2,14 @@ import {evaluate, type Get} from '../../expr/evaluate.ts';
 import {ExpressionFailure} from '../../expr/failure.ts';
 import type {Value} from '../../expr/types.ts';
 import type {AccumulatorPlan, QueryPlan} from '../plan/nodes.ts';
-import {addQuantile, addToken, createQuantile, type DistinctBuilder, isBetter, tokenOfValue} from './accumulators.ts';
+import {
+  addQuantile,
+  addToken,
+  createQuantile,
+  type DistinctBuilder,
+  isBetter,
+  tokenOfValue,
+} from './accumulators.ts';
 import type {DecodedBatch, SpecialRow} from './decode.ts';
 import type {KernelSource} from './kernel.ts';
 import type {Keys} from './kernel-keys.ts';
@@ -44,7 +51,13 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
     return {windows, taken: windows.filter(({endMs}) => endMs + horizonMs > lateMs)};
   }
 
-  function late(decoded: DecodedBatch, row: number, missed: number[], counts: PartitionCut, lateMs: number): void {
+  function late(
+    decoded: DecodedBatch,
+    row: number,
+    missed: number[],
+    counts: PartitionCut,
+    lateMs: number,
+  ): void {
     counts.late++;
     if (plan.late === 'drop') return;
     const {topic, partition} = decoded;
@@ -52,7 +65,13 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
     store.side.push({kind: 'late', topic, partition, offset, watermarkMs: lateMs, missed, frame});
   }
 
-  function takeWindows(key: number, timeMs: number, lateMs: number, given: Arguments, counts: PartitionCut): number[] | undefined {
+  function takeWindows(
+    key: number,
+    timeMs: number,
+    lateMs: number,
+    given: Arguments,
+    counts: PartitionCut,
+  ): number[] | undefined {
     const {windows, taken} = judge(timeMs, lateMs);
     if (taken.length === 0) return windows.map(({startMs}) => startMs);
     if (taken.some(({endMs}) => endMs <= lateMs)) counts.corrected++;
@@ -69,7 +88,13 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
     return undefined;
   }
 
-  function takeSession(key: number, timeMs: number, lateMs: number, given: Arguments, counts: PartitionCut): number[] | undefined {
+  function takeSession(
+    key: number,
+    timeMs: number,
+    lateMs: number,
+    given: Arguments,
+    counts: PartitionCut,
+  ): number[] | undefined {
     if (timeMs < lateMs - horizonMs) return [timeMs];
     if (timeMs < lateMs) counts.corrected++;
     const slot = store.sessionSlot(key, store.findSlot(store.pane, key), timeMs);
@@ -112,10 +137,17 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
   };
 }
 
-const isCell = ({op}: AccumulatorPlan): boolean => op === 'count' || op === 'sum' || op === 'min' || op === 'max';
+const isCell = ({op}: AccumulatorPlan): boolean =>
+  op === 'count' || op === 'sum' || op === 'min' || op === 'max';
 
 /** 1 or NULL for counts; a token for `distinct` of a text that was not interned; else the value. */
-function argument(source: KernelSource, decoded: DecodedBatch, row: number, accumulator: AccumulatorPlan, get: Get): Value {
+function argument(
+  source: KernelSource,
+  decoded: DecodedBatch,
+  row: number,
+  accumulator: AccumulatorPlan,
+  get: Get,
+): Value {
   if (accumulator.op === 'count') {
     if (accumulator.filter) return evaluate(accumulator.filter, get) === true ? 1 : null;
     return accumulator.arg && evaluate(accumulator.arg, get) === null ? null : 1;
@@ -138,7 +170,8 @@ function addToCell(pane: Pane, cell: number, accumulator: AccumulatorPlan, value
   } else if (accumulator.op === 'min' || accumulator.op === 'max') {
     const isMin = accumulator.op === 'min';
     if (typeof value === 'bigint') boundWide(pane, cell, value, isMin ? 1 : -1);
-    else if (!(isMin ? Number(value) >= cells[cell]! : Number(value) <= cells[cell]!)) cells[cell] = Number(value);
+    else if (!(isMin ? Number(value) >= cells[cell]! : Number(value) <= cells[cell]!))
+      cells[cell] = Number(value);
   }
 }
 

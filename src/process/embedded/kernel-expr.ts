@@ -107,7 +107,10 @@ export function createEmitter(scope: SourceScope): Emitter {
     const roots = scope.roots(expr);
     const inline = roots.numbers > 0 || roots.codes.length > 1 ? inlined(expr) : undefined;
     if (inline !== undefined) return inline;
-    return checked(indirect(expr, asNumber, Infinity, () => new Float64Array(16)), 'Infinity');
+    return checked(
+      indirect(expr, asNumber, Infinity, () => new Float64Array(16)),
+      'Infinity',
+    );
   }
 
   /** Undefined for what has no short form. */
@@ -199,14 +202,26 @@ export function createEmitter(scope: SourceScope): Emitter {
     token(expr) {
       if (isTextType(expr.type)) {
         const convert = (value: Value) => (value === null ? 0 : tokenOfText(String(value)));
-        return checked(indirect(expr, convert, -1, () => new Int32Array(16)), '-1');
+        return checked(
+          indirect(expr, convert, -1, () => new Int32Array(16)),
+          '-1',
+        );
       }
       const value = number(expr);
       const place = calls.push(((given: number) => tokenOfValue(given)) as RowCall) - 1;
       return local(`${value}===${value}?Q[${place}](${value}):0`);
     },
     check(expr) {
-      if (canFail(expr)) checked(indirect(expr, () => 0, Infinity, () => new Float64Array(16)), 'Infinity');
+      if (canFail(expr))
+        checked(
+          indirect(
+            expr,
+            () => 0,
+            Infinity,
+            () => new Float64Array(16),
+          ),
+          'Infinity',
+        );
     },
     bind: (name, operand) => void bound.set(name, operand),
   };
@@ -293,4 +308,3 @@ export function canFail(expr: TypedExpr): boolean {
     }
   }
 }
-

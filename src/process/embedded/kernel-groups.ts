@@ -1,5 +1,10 @@
 /** Numbers for pairs of codes, from 0: how a group of many or large dimensions becomes one integer. */
-export type PairDictionary = {size: number; code(a: number, b: number): number; bytes(): number; clear(): void};
+export type PairDictionary = {
+  size: number;
+  code(a: number, b: number): number;
+  bytes(): number;
+  clear(): void;
+};
 
 export function createPairDictionary(): PairDictionary {
   // [a, b, number + 1] and a spare, an entry; 0: free.
@@ -11,7 +16,8 @@ export function createPairDictionary(): PairDictionary {
   function place(a: number, b: number): number {
     const mask = table.length - 1;
     let entry = (hash(a, b) * 4) & mask;
-    while (table[entry + 2] !== 0 && (table[entry] !== a || table[entry + 1] !== b)) entry = (entry + 4) & mask;
+    while (table[entry + 2] !== 0 && (table[entry] !== a || table[entry + 1] !== b))
+      entry = (entry + 4) & mask;
     return entry;
   }
   function grow(): void {

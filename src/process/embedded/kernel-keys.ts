@@ -1,7 +1,12 @@
 import type {Value} from '../../expr/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {isText} from './decode-columns.ts';
-import {createNumberDictionary, createTextDictionary, type NumberDictionary, type TextDictionary} from './dictionary.ts';
+import {
+  createNumberDictionary,
+  createTextDictionary,
+  type NumberDictionary,
+  type TextDictionary,
+} from './dictionary.ts';
 import {createGroupTable, createPairDictionary, type GroupTable} from './kernel-groups.ts';
 
 /** Codes of group_by columns, the integer key made of them, and the groups by key. */
@@ -37,7 +42,9 @@ const bitsMax = 30;
 /** @param direct dictionaries of the logged columns that dimensions use directly. */
 export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)[]): Keys {
   const count = plan.groupBy.length;
-  const texts = plan.groupBy.map(({type}, k) => (isText(type) && !direct[k] ? createTextDictionary() : undefined));
+  const texts = plan.groupBy.map(({type}, k) =>
+    isText(type) && !direct[k] ? createTextDictionary() : undefined,
+  );
   const numbers: (NumberDictionary | undefined)[] = plan.groupBy.map(({type}) =>
     isText(type) ? undefined : createNumberDictionary(type),
   );
@@ -75,7 +82,10 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
       if (count === 0) return 0;
       let key = codes[at]!;
       for (let k = 1; k < count; k++)
-        key = keys.mode === 'bits' ? key | (codes[at + k]! << keys.shifts[k]!) : keys.pair(k - 1, key, codes[at + k]!);
+        key =
+          keys.mode === 'bits'
+            ? key | (codes[at + k]! << keys.shifts[k]!)
+            : keys.pair(k - 1, key, codes[at + k]!);
       return key;
     },
     group(key, codes) {
@@ -95,7 +105,9 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
         const values: Value[] = [];
         for (let group = first; group < groups.size; group++) {
           const code = groups.codes[group * count + k]!;
-          values.push(code === 0 ? null : numbers[k] ? numbers[k].value(code) : (direct[k] ?? texts[k]!).text(code));
+          values.push(
+            code === 0 ? null : numbers[k] ? numbers[k].value(code) : (direct[k] ?? texts[k]!).text(code),
+          );
         }
         return values;
       }),

@@ -1,5 +1,11 @@
 import type {AccumulatorPlan} from '../plan/nodes.ts';
-import {addToken, createDistinct, type DistinctBuilder, finishDistinct, mergeObjects} from './accumulators.ts';
+import {
+  addToken,
+  createDistinct,
+  type DistinctBuilder,
+  finishDistinct,
+  mergeObjects,
+} from './accumulators.ts';
 import type {AccumulatorObject, PaneDelta} from './types.ts';
 
 /**
@@ -51,7 +57,14 @@ export const objectOps = (accumulators: AccumulatorPlan[]): ObjectOp[] =>
 const slotsAtFirst = 32;
 
 /** An empty pane; `like` gives its arrays, when it is not used any more. */
-export function createPane(own: boolean, startMs: number, endMs: number, stride: number, objects: number, like?: Pane): Pane {
+export function createPane(
+  own: boolean,
+  startMs: number,
+  endMs: number,
+  stride: number,
+  objects: number,
+  like?: Pane,
+): Pane {
   return {
     own,
     startMs,
@@ -79,7 +92,14 @@ export function slotOf(pane: Pane, key: number): number {
 }
 
 /** Adds a slot for a key that has none. @param keySpace keys are below it. */
-export function addSlot(pane: Pane, key: number, group: number, keySpace: number, ops: CellOp[], objects: ObjectOp[]): number {
+export function addSlot(
+  pane: Pane,
+  key: number,
+  group: number,
+  keySpace: number,
+  ops: CellOp[],
+  objects: ObjectOp[],
+): number {
   const slot = newSlot(pane, key, group, ops, objects);
   // An identity never fills up while its keys stay below its size.
   const growing = pane.multiplier !== 1 || keySpace > pane.mask + 1;
@@ -149,7 +169,10 @@ export const paneBytes = (pane: Pane): number =>
   pane.keys.byteLength * 2 +
   pane.cells.byteLength +
   pane.wide.size * 64 +
-  pane.objects.reduce((sum, objects) => sum + objects.reduce((part, object) => part + objectBytes(object), 0), 0);
+  pane.objects.reduce(
+    (sum, objects) => sum + objects.reduce((part, object) => part + objectBytes(object), 0),
+    0,
+  );
 
 /** Approximate memory of an object accumulator. */
 function objectBytes(object: HotObject | null): number {
@@ -181,7 +204,8 @@ function liveWide({wide, cells}: Pane): Map<number, bigint> {
   return new Map([...wide].filter(([cell]) => !Number.isFinite(cells[cell]!)));
 }
 
-const isSafe = (value: number): boolean => value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER;
+const isSafe = (value: number): boolean =>
+  value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER;
 
 /** Adds an integer of any size to a sum whose cell would leave 2^53, or has left it. */
 export function addWide(pane: Pane, cell: number, value: number | bigint): void {
@@ -205,7 +229,6 @@ export function boundWide(pane: Pane, cell: number, value: bigint, sign: 1 | -1)
   pane.cells[cell] = value < 0n ? -Infinity : Infinity;
 }
 
-
 /** Adds what `from` holds to `into`, slots of one pane. */
 export function mergeSlots(pane: Pane, into: number, from: number, ops: CellOp[]): void {
   const {cells, wide} = pane;
@@ -216,7 +239,8 @@ export function mergeSlots(pane: Pane, into: number, from: number, ops: CellOp[]
     const exact = Number.isFinite(value) ? undefined : wide.get(cell);
     if (op === 'min' || op === 'max') {
       if (exact !== undefined) boundWide(pane, to, exact, op === 'min' ? 1 : -1);
-      else if (!Number.isNaN(value) && !(op === 'min' ? value >= cells[to]! : value <= cells[to]!)) cells[to] = value;
+      else if (!Number.isNaN(value) && !(op === 'min' ? value >= cells[to]! : value <= cells[to]!))
+        cells[to] = value;
     } else if (isDouble) cells[to]! += value;
     else if (exact !== undefined) addWide(pane, to, exact);
     else {

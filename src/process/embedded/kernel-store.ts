@@ -2,9 +2,9 @@ import type {Value} from '../../expr/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {addQuantile, addToken, createQuantile, isBetter} from './accumulators.ts';
 import type {TextDictionary} from './dictionary.ts';
+import type {KernelSource} from './kernel.ts';
 import type {EdgeKind} from './kernel-code.ts';
 import type {Keys} from './kernel-keys.ts';
-import type {KernelSource} from './kernel.ts';
 import {
   addSlot,
   addWide,
@@ -147,7 +147,8 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     },
     addWide,
     addToken,
-    quantile: (hot, slot, value) => addQuantile((hot[slot] ??= createQuantile()) as ReturnType<typeof createQuantile>, value),
+    quantile: (hot, slot, value) =>
+      addQuantile((hot[slot] ??= createQuantile()) as ReturnType<typeof createQuantile>, value),
     edge(source, hot, slot, op, edge, timeMs, row, value) {
       const known = hot[slot] as Parameters<typeof isBetter>[0] | null;
       const eventId = source.scope.eventId(row);
@@ -179,8 +180,9 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
       own.clear();
       const {side} = store;
       store.side = [];
+      const intervals = sessions?.take() ?? [];
       store.pane = sessions?.pane ?? nowhere;
-      return {firstGroup, newGroups, panes: deltas, sessions: sessions?.take() ?? [], side};
+      return {firstGroup, newGroups, panes: deltas, sessions: intervals, side};
     },
     bytes: () =>
       [...panes.values(), ...own.values(), ...spares].reduce((sum, pane) => sum + paneBytes(pane), 0) +

@@ -3,7 +3,6 @@
  * plain rows; a row that needs care (late, an integer beyond 2^53, a failing expression) is taken by kernel-exact.ts.
  */
 import assert from 'node:assert/strict';
-import type {ValueType} from '../../expr/types.ts';
 import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
 import type {DecodedBatch, TopicDecoder} from './decode.ts';
@@ -59,7 +58,10 @@ export type KernelSource = {
   columns: DecodedBatch['columns'];
   memos: KernelRun['memos'];
   calls: KernelRun['calls'];
+  /** Of the decoder's dictionaries. */
   generation: number;
+  /** The kernel's own generation that last saw the source. */
+  usedIn: number;
 };
 
 type Partition = PartitionCut & {moved: boolean};
@@ -92,7 +94,14 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
     generatedFor = keys.mode;
     sources.clear();
     for (const {source, decoder, scope} of scopes) {
-      const context: CodeContext = {plan, source, scope, dimensionTexts: keys.texts, edgeTexts, keys: keys.mode};
+      const context: CodeContext = {
+        plan,
+        source,
+        scope,
+        dimensionTexts: keys.texts,
+        edgeTexts,
+        keys: keys.mode,
+      };
       const code = generateKernelRun(context);
       const {memos, calls} = code;
       sources.set(source.topic, {
@@ -104,6 +113,7 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
         memos,
         calls,
         generation: 0,
+        usedIn: -1,
       });
     }
   }
@@ -112,9 +122,10 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
   /** Makes columns, memos and keys ready for a batch. */
   function prepare(source: KernelSource, decoded: DecodedBatch): void {
     if (source.generation !== decoded.generation) {
-      assert.equal(keys.size(), 0, 'the kernel was not taken before its topic ended a generation');
+      assert.ok(source.usedIn < generation, 'the kernel was not taken before its topic ended a generation');
       source.generation = decoded.generation;
     }
+    source.usedIn = generation;
     source.columns = decoded.columns;
     source.scope.setBatch(decoded);
     for (const memo of source.memos) fillMemo(memo, source.decoder);
@@ -128,8 +139,8 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
     const old = new Map(sources);
     generate();
     for (const [topic, source] of sources) {
-      const {columns, generation} = old.get(topic)!;
-      Object.assign(source, {columns, generation});
+      const {columns, generation, usedIn} = old.get(topic)!;
+      Object.assign(source, {columns, generation, usedIn});
       for (const memo of source.memos) fillMemo(memo, source.decoder);
     }
   }
@@ -254,4 +265,3 @@ function fillMemo(memo: KernelRun['memos'][number], decoder: TopicDecoder): void
     memo.table[code] = memo.of(code === 0 ? null : dictionary!.text(code));
   memo.filled = size;
 }
-

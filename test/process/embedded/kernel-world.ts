@@ -35,7 +35,11 @@ export type EventOptions = {
 };
 
 /** An event type of the domain `shop`; event_id and timestamp come first. */
-export function eventType(name: string, fields: Field[], {derive = {}, enrich = []}: EventOptions = {}): EventType {
+export function eventType(
+  name: string,
+  fields: Field[],
+  {derive = {}, enrich = []}: EventOptions = {},
+): EventType {
   const all = [
     field('event_id', 'string', {role: 'id', required: true}),
     field('timestamp', 'timestamp', {role: 'time', required: true}),
@@ -59,7 +63,9 @@ export function eventType(name: string, fields: Field[], {derive = {}, enrich = 
 }
 
 export function scopeOf(types: EventType[]): ExprScope {
-  const scope = new Map<string, {type: ValueType; symbols?: readonly string[]}>([['event_type', {type: 'string'}]]);
+  const scope = new Map<string, {type: ValueType; symbols?: readonly string[]}>([
+    ['event_type', {type: 'string'}],
+  ]);
   for (const {fields, derive, enrich} of types) {
     for (const {name, type, symbols} of fields) scope.set(name, symbols ? {type, symbols} : {type});
     for (const {name, type} of derive) scope.set(name, {type});
@@ -100,7 +106,10 @@ export function planOf(types: EventType[], options: QueryOptions): QueryPlan {
     where: options.where === undefined ? null : check(options.where, scope).typed,
     window: options.window ?? {type: 'tumbling', sizeMs: 60_000},
     groupBy: (options.groupBy ?? []).map((name) => ({name, column: name, type: scope.get(name)!.type})),
-    measures: parsed.measures.map((measure) => ({...measure, column: measure.name})) as Aggregation['measures'],
+    measures: parsed.measures.map((measure) => ({
+      ...measure,
+      column: measure.name,
+    })) as Aggregation['measures'],
     watermarkMs: options.watermarkMs ?? 0,
     late: options.late ?? 'correct',
     correctForMs: options.correctForMs ?? 86_400_000,
@@ -180,15 +189,11 @@ export type RunOptions = {
 
 /** Runs kernels of all plans over the events, with shared decoders. @returns the deltas of each plan. */
 export function run(world: World, plans: QueryPlan[], events: Logged[], options: RunOptions = {}): Delta[][] {
-  const decoders = new Map(
-    world.types.map(({topic}): [string, TopicDecoder] => [
-      topic,
-      world.decoder(
-        topic,
-        plans.filter(({sources}) => sources.some((source) => source.topic === topic)),
-      ),
-    ]),
-  );
+  const readersOf = (topic: string) =>
+    plans.filter(({sources}) => sources.some((source) => source.topic === topic));
+  const decoders = new Map<string, TopicDecoder>();
+  for (const {topic} of world.types)
+    if (readersOf(topic).length > 0) decoders.set(topic, world.decoder(topic, readersOf(topic)));
   const kernels = plans.map((plan) =>
     createKernel({plan, worker: 0, decoders, lookups: options.lookups ?? []}),
   );
@@ -203,28 +208,37 @@ export function run(world: World, plans: QueryPlan[], events: Logged[], options:
     const {type, partition} = events[from]!;
     const size = options.batchSize?.(index) ?? 100;
     let to = from + 1;
-    while (to < events.length && to - from < size && events[to]!.type === type && events[to]!.partition === partition)
+    while (
+      to < events.length &&
+      to - from < size &&
+      events[to]!.type === type &&
+      events[to]!.partition === partition
+    )
       to++;
     const place = `${type.topic}/${partition}`;
     if (!offsets.has(place)) for (const kernel of kernels) open(kernel, type.topic, partition);
     const offset = offsets.get(place) ?? 0;
-    const decoder = decoders.get(type.topic)!;
-    const decoded = decoder.decode(world.batch(events.slice(from, to), offset), offset);
-    for (const kernel of kernels)
-      if (kernel.plan.sources.some(({topic}) => topic === type.topic)) kernel.process(decoded);
+    const decoded = decoders.get(type.topic)?.decode(world.batch(events.slice(from, to), offset), offset);
+    for (const kernel of kernels) if (readersOf(type.topic).includes(kernel.plan)) kernel.process(decoded!);
     offsets.set(place, offset + to - from);
     const take = options.takeAfter?.(index);
     if (take) {
-      kernels.forEach((kernel, k) => deltas[k]!.push(structuredClone(kernel.take(take))));
+      for (const [k, kernel] of kernels.entries()) deltas[k]!.push(structuredClone(kernel.take(take)));
       if (take.endGeneration) for (const each of decoders.values()) each.endGeneration();
     }
     from = to;
   }
-  kernels.forEach((kernel, k) => deltas[k]!.push(structuredClone(kernel.take())));
+  for (const [k, kernel] of kernels.entries()) deltas[k]!.push(structuredClone(kernel.take()));
   return deltas;
 }
 
-type State = {startMs: number; endMs: number; dimensions: Value[]; cells: Value[]; objects: (AccumulatorObject | null)[]};
+type State = {
+  startMs: number;
+  endMs: number;
+  dimensions: Value[];
+  cells: Value[];
+  objects: (AccumulatorObject | null)[];
+};
 
 /** Adds deltas up to the rows they stand for, by obvious means. Keys as `keyOfRow`. */
 export function rowsOf(plan: QueryPlan, deltas: Delta[]): Map<string, Record<string, Value>> {
@@ -258,7 +272,10 @@ export function rowsOf(plan: QueryPlan, deltas: Delta[]): Map<string, Record<str
   }
   if (plan.window.type === 'session') joinSessions(plan, sessions, plan.window.gapMs, states);
   return new Map(
-    [...states.values()].map((state) => [`${state.startMs} ${state.endMs} ${keyOf(state.dimensions)}`, rowOf(plan, state)]),
+    [...states.values()].map((state) => [
+      `${state.startMs} ${state.endMs} ${keyOf(state.dimensions)}`,
+      rowOf(plan, state),
+    ]),
   );
 }
 
@@ -273,7 +290,11 @@ function joinSessions(plan: QueryPlan, all: State[], gapMs: number, into: Map<st
     const close = () => open && into.set(`${open.startMs} ${key}`, {...open, endMs: open.endMs + gapMs});
     for (const session of sessions.sort((a, b) => a.startMs - b.startMs)) {
       if (open && session.startMs <= open.endMs + gapMs)
-        open = {...merged(plan, open, session), startMs: open.startMs, endMs: Math.max(open.endMs, session.endMs)};
+        open = {
+          ...merged(plan, open, session),
+          startMs: open.startMs,
+          endMs: Math.max(open.endMs, session.endMs),
+        };
       else {
         close();
         open = session;
@@ -289,11 +310,15 @@ const cellOf = ({cells, wide}: {cells: Float64Array; wide: Map<number, bigint>},
   return Number.isNaN(cells[index]) ? null : cells[index]!;
 };
 
-function windowsOfPane(plan: QueryPlan, {own, startMs, endMs}: {own: boolean; startMs: number; endMs: number}): [number, number][] {
+function windowsOfPane(
+  plan: QueryPlan,
+  {own, startMs, endMs}: {own: boolean; startMs: number; endMs: number},
+): [number, number][] {
   const {window} = plan;
   if (own || window.type !== 'sliding') return [[startMs, endMs]];
   const windows: [number, number][] = [];
-  for (let end = endMs; end - window.sizeMs <= startMs; end += window.slideMs) windows.push([end - window.sizeMs, end]);
+  for (let end = endMs; end - window.sizeMs <= startMs; end += window.slideMs)
+    windows.push([end - window.sizeMs, end]);
   return windows;
 }
 
@@ -303,8 +328,8 @@ function merged(plan: QueryPlan, a: State | undefined, b: State): State {
   const cells = ops.map((accumulator, i): Value => {
     const [left, right] = [a.cells[i]!, b.cells[i]!];
     if (left === null || right === null) return left ?? right;
-    if (accumulator.op === 'min') return left < right ? left : right;
-    if (accumulator.op === 'max') return left > right ? left : right;
+    if (accumulator.op === 'min' || accumulator.op === 'max')
+      return left < right === (accumulator.op === 'min') ? left : right;
     if (accumulator.op === 'sum' && accumulator.type === 'double') return Number(left) + Number(right);
     return small(BigInt(left as number) + BigInt(right as number));
   });
@@ -318,7 +343,7 @@ function rowOf(plan: QueryPlan, {cells, objects}: State): Record<string, Value> 
   const row: Record<string, Value> = {};
   const isCell = plan.accumulators.map(({op}) => ['count', 'sum', 'min', 'max'].includes(op));
   const place = (k: number) => isCell.slice(0, k).filter((cell) => cell === isCell[k]).length;
-  const valueOf = (k: number): Value => {
+  const accumulated = (k: number): Value => {
     if (isCell[k]) return cells[place(k)]!;
     const object = objects[place(k)]!;
     if (object === null) return plan.accumulators[k]!.op === 'distinct' ? 0 : null;
@@ -326,18 +351,20 @@ function rowOf(plan: QueryPlan, {cells, objects}: State): Record<string, Value> 
     return object.op === 'quantile' ? null : object.value;
   };
   for (const measure of plan.measures) {
-    if (measure.fn === 'value') row[measure.column] = valueOf(measure.accumulator);
+    if (measure.fn === 'value') row[measure.column] = accumulated(measure.accumulator);
+    const unit = 'argType' in measure && measure.argType === 'money' ? 100 : 1;
     if (measure.fn === 'quantile') {
       const object = objects[place(measure.accumulator)]!;
-      row[measure.column] = object?.op === 'quantile' ? quantileOf(object, measure.q) : null;
+      row[measure.column] = object?.op === 'quantile' ? quantileOf(object, measure.q)! / unit : null;
     }
     if (measure.fn === 'sum' || measure.fn === 'avg') {
-      const count = valueOf(measure.count) as number;
-      const sum = valueOf(measure.sum);
-      row[measure.column] = count === 0 ? null : measure.fn === 'sum' ? int64(sum) : Number(sum) / count;
+      const count = accumulated(measure.count) as number;
+      const sum = accumulated(measure.sum);
+      row[measure.column] =
+        count === 0 ? null : measure.fn === 'sum' ? int64(sum) : Number(sum) / count / unit;
     }
   }
-  return {...row, events: valueOf(0)};
+  return {...row, events: accumulated(0)};
 }
 
 const int64 = (value: Value): Value =>

@@ -21,7 +21,13 @@ const minute = 60_000;
 test('a tumbling window counts, sums and bounds by group, NULL and empty text apart', () => {
   const plan = planOf([purchase], {
     groupBy: ['category'],
-    measures: {orders: 'count()', revenue: 'sum(amount)', low: 'min(amount)', high: 'max(amount)', mean: 'avg(amount)'},
+    measures: {
+      orders: 'count()',
+      revenue: 'sum(amount)',
+      low: 'min(amount)',
+      high: 'max(amount)',
+      mean: 'avg(amount)',
+    },
   });
   const events = [
     buy(minute + 1, 'toys', 100),
@@ -33,7 +39,9 @@ test('a tumbling window counts, sums and bounds by group, NULL and empty text ap
   const [deltas] = run(world, [plan], events);
   const rows = rowsOf(plan, deltas!);
   assert.deepEqual(
-    new Map([...rows].map(([key, {orders, revenue, low, high, mean}]) => [key, [orders, revenue, low, high, mean]])),
+    new Map(
+      [...rows].map(([key, {orders, revenue, low, high, mean}]) => [key, [orders, revenue, low, high, mean]]),
+    ),
     new Map([
       [`60000 120000 ["string toys"]`, [2, 400, 100, 300, 200]],
       ['60000 120000 [null]', [1, 7, 7, 7, 7]],
