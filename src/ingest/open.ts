@@ -15,9 +15,10 @@ export const inflationRatioMax = 200;
 /** The ratio counts from here on, bytes: small files of one repeated line pack better than any limit. */
 export const inflationFreeBytes = 64 * 1024 * 1024;
 
-const chunkBytes = 256 * 1024;
-/** Unpacking runs in a thread of its own: a few chunks ahead keep it busy while rows are being written. */
-const unpack = {chunkSize: chunkBytes, highWaterMark: 4 * chunkBytes};
+/** Larger buffers are mapped and unmapped one by one by the allocator, which costs more than it saves. */
+const chunkBytes = 64 * 1024;
+/** Unpacking runs in a thread of its own: some chunks ahead keep it busy while rows are being written. */
+const unpack = {chunkSize: chunkBytes, highWaterMark: 16 * chunkBytes};
 
 export type OpenFile = {
   /** Size on disk, bytes. */
