@@ -42,6 +42,8 @@ export type QueryStatus = {
   openWindows: number;
   memoryBytes: number;
   checkpointEpoch: number;
+  /** Everything that was read is in rows that the sinks have acknowledged and marked, and in a checkpoint. */
+  settled?: boolean;
 };
 
 /** An engine takes plans and runs them until it is told to drain. */

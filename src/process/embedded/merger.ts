@@ -106,6 +106,11 @@ export class Merger {
     this.#checkLimits();
   }
 
+  /** A worker's kernel begins anew: ids of its old generation mean nothing any more. */
+  kernelBegins(worker: number): void {
+    this.#forgetGeneration(worker);
+  }
+
   /** Closes what is over at `nowMs`. */
   tick(nowMs: number): void {
     this.#state.closeThrough(this.time.closedThrough(nowMs));
@@ -212,6 +217,11 @@ export class Merger {
     return this.#committedEpoch;
   }
 
+  /** Epoch that the next checkpoint will have. */
+  get nextEpoch(): number {
+    return this.#epoch + 1;
+  }
+
   get sequenceInFlight(): number | undefined {
     return this.#inFlight?.sequence;
   }
@@ -256,12 +266,19 @@ export class Merger {
     return epoch;
   }
 
+  /** Releases what a kernel's generation holds. */
+  #forgetGeneration(worker: number): void {
+    const kernel = this.#kernels.get(worker);
+    this.#kernels.delete(worker);
+    for (let group = 0; group < (kernel?.count ?? 0); group++) this.groups.forget(kernel!.gidOf[group]!);
+  }
+
   #mapGroups({worker, generation, firstGroup, newGroups}: Delta): Int32Array {
     let kernel = this.#kernels.get(worker);
     if (!kernel || kernel.generation !== generation) {
-      if (kernel)
-        for (let group = 0; group < kernel.count; group++) this.groups.release(kernel.gidOf[group]!);
-      this.#kernels.set(worker, (kernel = {generation, gidOf: new Int32Array(64), count: 0}));
+      this.#forgetGeneration(worker);
+      kernel = {generation, gidOf: new Int32Array(64), count: 0};
+      this.#kernels.set(worker, kernel);
     }
     const added = newGroups[0]?.length ?? (this.plan.groupBy.length === 0 && kernel.count === 0 ? 1 : 0);
     const count = firstGroup + added;

@@ -143,7 +143,7 @@ export class SessionState implements QueryState {
       if (!bytes) throw missingPiece(key);
       const {groupKeys, startsMs, lastsMs, cells, wide, objects} = decodeSessions(bytes, this.#layout);
       const made = groupKeys.map((groupKey, row) => {
-        const gid = this.#groups.internKey(groupKey);
+        const gid = this.#groups.retainKey(groupKey);
         const own = sessionCells(cells.slice(row * cellCount, (row + 1) * cellCount), new Map());
         const session = this.#make(
           gid,
@@ -164,14 +164,14 @@ export class SessionState implements QueryState {
     }
     for (const {startMs, groupKeys} of saved.pending)
       for (const groupKey of groupKeys) {
-        const gid = this.#groups.internKey(groupKey);
+        const gid = this.#groups.retainKey(groupKey);
         const session = this.#sessions.get(gid)?.find((candidate) => candidate.startMs === startMs);
         if (session) this.#dirty.add(session);
         this.#groups.release(gid);
       }
     for (const {startMs, endMs, groupKeys} of saved.tombstones)
       for (const groupKey of groupKeys)
-        this.#tombstones.push({startMs, endMs, gid: this.#groups.internKey(groupKey)});
+        this.#tombstones.push({startMs, endMs, gid: this.#groups.retainKey(groupKey)});
   }
 
   openWindows(): number {

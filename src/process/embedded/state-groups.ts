@@ -1,6 +1,9 @@
 import type {Value, ValueType} from '../../expr/types.ts';
 
-/** The groups of one query: tuples of dimension values <-> small ids, counted by reference, freed with the last one. */
+/**
+ * The groups of one query: tuples of dimension values <-> small ids, counted by reference, freed with the last one. State
+ * holds a group (`retain`), and so does a kernel's generation that knows its id (`intern`); the limit is on the first.
+ */
 export class Groups {
   /** Values by dimension, then by group id. */
   readonly values: Value[][];
@@ -8,6 +11,9 @@ export class Groups {
   #byKey = new Map<string, number>();
   #keys: (string | undefined)[] = [];
   #refs = new Int32Array(64);
+  /** Those of `#refs` that are held by state. */
+  #stateRefs = new Int32Array(64);
+  #inState = 0;
   #free: number[] = [];
   #keyBytes = 0;
 
@@ -16,8 +22,9 @@ export class Groups {
     this.values = types.map(() => []);
   }
 
+  /** Groups that have state. */
   get count(): number {
-    return this.#byKey.size;
+    return this.#inState;
   }
 
   /** Memory of keys, values and tables, roughly. */
@@ -25,17 +32,23 @@ export class Groups {
     return this.#byKey.size * (90 + 16 * this.values.length) + 4 * this.#keyBytes;
   }
 
-  /** Id of the group, with a reference more. @param value of dimension d */
+  /** Id of the group, held until `forget`. @param value of dimension d */
   intern(value: (dimension: number) => Value): number {
-    return this.internKey(keyOf(this.#types.length, value));
+    const gid = this.#find(keyOf(this.#types.length, value));
+    this.#refs[gid]!++;
+    return gid;
   }
 
-  internKey(key: string): number {
+  /** Id of the group, held by state until `release`. */
+  retainKey(key: string): number {
+    const gid = this.#find(key);
+    this.retain(gid);
+    return gid;
+  }
+
+  #find(key: string): number {
     const known = this.#byKey.get(key);
-    if (known !== undefined) {
-      this.#refs[known]!++;
-      return known;
-    }
+    if (known !== undefined) return known;
     const gid = this.#free.pop() ?? this.#keys.length;
     this.#byKey.set(key, gid);
     this.#keys[gid] = key;
@@ -43,11 +56,9 @@ export class Groups {
     for (let dimension = 0; dimension < tuple.length; dimension++)
       this.values[dimension]![gid] = tuple[dimension]!;
     if (gid >= this.#refs.length) {
-      const larger = new Int32Array(this.#refs.length * 2);
-      larger.set(this.#refs);
-      this.#refs = larger;
+      this.#refs = grow(this.#refs);
+      this.#stateRefs = grow(this.#stateRefs);
     }
-    this.#refs[gid] = 1;
     this.#keyBytes += key.length;
     return gid;
   }
@@ -58,9 +69,16 @@ export class Groups {
 
   retain(gid: number): void {
     this.#refs[gid]!++;
+    if (this.#stateRefs[gid]!++ === 0) this.#inState++;
   }
 
   release(gid: number): void {
+    if (--this.#stateRefs[gid]! === 0) this.#inState--;
+    this.forget(gid);
+  }
+
+  /** Ends an `intern`. */
+  forget(gid: number): void {
     if (--this.#refs[gid]! > 0) return;
     const key = this.#keys[gid]!;
     this.#byKey.delete(key);
@@ -69,6 +87,12 @@ export class Groups {
     for (const column of this.values) column[gid] = null;
     this.#free.push(gid);
   }
+}
+
+function grow(array: Int32Array): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
 }
 
 /** Tuple as text that tells NULL from '' and can be read back: `~` for NULL, else `<length>=<text>`. */

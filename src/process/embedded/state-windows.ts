@@ -182,7 +182,7 @@ export class WindowState implements QueryState {
       const panes = this.#panesOf(window);
       if (all) markAll(window, panes);
       for (const groupKey of groupKeys) {
-        const gid = this.#groups.internKey(groupKey);
+        const gid = this.#groups.retainKey(groupKey);
         window.dirty.add(gid);
         // The window's panes hold their own references.
         this.#groups.release(gid);
@@ -301,7 +301,7 @@ export class WindowState implements QueryState {
       if (rest) pane.restChunks.add(chunk);
       const rows = decodeChunk({keys, cells, rest}, this.#layout);
       for (const [row, groupKey] of rows.groupKeys.entries()) {
-        const slot = pane.slotOf(this.#groups.internKey(groupKey));
+        const slot = pane.slotOf(this.#groups.retainKey(groupKey));
         for (const [index, column] of rows.objects.entries())
           pane.mergeObject(index, slot, column[row]!, mergeObjects);
       }

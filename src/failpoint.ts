@@ -1,0 +1,16 @@
+/**
+ * Places where a test kills the process, as a power cut would: `MILLRACE_FAILPOINT=<name>:<n>` kills at the n-th time the
+ * place is passed. Without the variable a failpoint is one comparison.
+ */
+const wanted = process.env.MILLRACE_FAILPOINT;
+const [wantedName, wantedCount] = wanted === undefined ? [] : wanted.split(':');
+let left = Number(wantedCount ?? 1);
+
+/** Names the place that is passed, e.g. "checkpoint.before-commit". */
+export function failpoint(name: string): void {
+  if (wantedName === undefined || name !== wantedName) return;
+  if (--left > 0) return;
+  process.kill(process.pid, 'SIGKILL');
+  // The signal may take a moment; nothing after this place may happen.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+}

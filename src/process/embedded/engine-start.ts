@@ -1,0 +1,99 @@
+import {PlatformError} from '../../errors.ts';
+import {openLogReader} from '../../log/embedded.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {LookupSnapshot} from '../types.ts';
+import {checkFingerprint, readCheckpoint, type SavedState, stateName} from './checkpoint.ts';
+import type {EngineOptions} from './engine.ts';
+import type {StateStore} from './statestore.ts';
+import type {DomainSnapshot, OpenPlace, QueryStart} from './worker-messages.ts';
+
+export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset'> & {
+  store: StateStore;
+};
+
+/**
+ * Decides how a query begins: from its checkpoint; from the log's start when it has none, or when a sink lost what it had
+ * acknowledged. @throws PlatformError QUERY_CHANGED, QUERY_STATE_LOST, QUERY_LOOKUP_MISSING, CHECKPOINT_CORRUPT
+ */
+export async function prepareQuery(
+  plan: QueryPlan,
+  options: PrepareOptions,
+): Promise<{start: QueryStart; snapshots: DomainSnapshot[]}> {
+  const {store, marked} = options;
+  let saved = readCheckpoint(store, plan);
+  if (saved) checkFingerprint(plan, saved.header);
+  const sinkEpoch = (await marked?.(plan)) ?? 0;
+  let epoch = 0;
+  if (saved && saved.header.markedEpoch > sinkEpoch) {
+    checkLogIsWhole(plan, saved, options.log.dir);
+    epoch = saved.header.epoch;
+    await store.drop(stateName(plan));
+    saved = undefined;
+  }
+  if (!saved) {
+    epoch = Math.max(epoch, sinkEpoch);
+    if (epoch > 0) await options.onReset?.(plan);
+  }
+  const snapshots = await snapshotsOf(plan, saved, options);
+  const lookups = Object.fromEntries(snapshots.map(({snapshot}) => [snapshot.name, snapshot.id]));
+  const startEnds = saved ? endsOf(plan, options.log.dir) : [];
+  return {start: {plan, lookups, epoch, startEnds}, snapshots};
+}
+
+/** A replay makes the same rows only while the log still begins where the revision did. */
+function checkLogIsWhole(plan: QueryPlan, {header}: SavedState, logDir: string): void {
+  const log = openLogReader(logDir);
+  try {
+    for (const {topic, partition, offset} of header.starts) {
+      const startOffset = log.startOffset(topic, partition);
+      if (startOffset <= offset) continue;
+      throw new PlatformError(
+        'QUERY_STATE_LOST',
+        `a sink of ${plan.id} lost rows, and ${topic}/${partition} begins at ${startOffset} now, not at ${offset}`,
+        {hint: `restore the sink, or accept what the log still holds: npx millrace rebuild ${plan.id}`},
+      );
+    }
+  } finally {
+    log.close();
+  }
+}
+
+function endsOf(plan: QueryPlan, logDir: string): OpenPlace[] {
+  const log = openLogReader(logDir);
+  try {
+    return plan.sources.flatMap(({topic}) =>
+      Array.from({length: log.partitions(topic)}, (_, partition) => {
+        return {topic, partition, offset: log.endOffset(topic, partition), maxTimeMs: -Infinity};
+      }),
+    );
+  } finally {
+    log.close();
+  }
+}
+
+/** The snapshots that the checkpoint names, or the current ones. */
+async function snapshotsOf(
+  plan: QueryPlan,
+  saved: SavedState | undefined,
+  {lookup}: PrepareOptions,
+): Promise<DomainSnapshot[]> {
+  const names = new Set(plan.sources.flatMap(({enrich}) => enrich.map((rule) => rule.lookup)));
+  return Promise.all(
+    [...names].map(async (name) => {
+      const id = saved?.header.lookups[name] ?? null;
+      const snapshot: LookupSnapshot | undefined = await lookup?.(plan.domain, name, id);
+      if (snapshot) return {domain: plan.domain, snapshot};
+      const which = id === null ? '' : ` of content ${id}`;
+      throw new PlatformError(
+        'QUERY_LOOKUP_MISSING',
+        `${plan.id} needs a snapshot${which} of lookup ${name}`,
+        {
+          hint:
+            id === null
+              ? 'see why the lookup does not load'
+              : `restore it, or: npx millrace rebuild ${plan.id}`,
+        },
+      );
+    }),
+  );
+}

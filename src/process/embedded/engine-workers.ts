@@ -1,0 +1,152 @@
+import {once} from 'node:events';
+import {MessageChannel, type MessagePort, Worker} from 'node:worker_threads';
+import type {Clock} from '../../clock.ts';
+import {openStateStore} from './statestore.ts';
+import {EngineWorker} from './worker.ts';
+import type {PeerMessage, WorkerCommand, WorkerEvent, WorkerSetup} from './worker-messages.ts';
+import type {ThreadMessage} from './worker-thread.ts';
+
+export type WorkersOptions = {
+  setup: Omit<WorkerSetup, 'worker'>;
+  /** A port of the checkpoint writer. */
+  connect(): MessagePort;
+  clock: Clock;
+  onEvent(event: WorkerEvent): void;
+  onCrash(worker: number, error: Error): void;
+};
+
+/** The workers of an engine, wherever they run. */
+export type EngineThreads = {
+  command(worker: number, command: WorkerCommand): void;
+  /** Inline: turns until `done`. */
+  untilDrained(done: Promise<void>): Promise<void>;
+  settle(): Promise<void>;
+  turn(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** A crashed worker is started again this much later, so that one that cannot run does not spin. */
+const restartMs = 1_000;
+
+/** Workers in threads of their own, each with a port to every other. */
+export async function startThreads(options: WorkersOptions): Promise<EngineThreads> {
+  const {setup, onEvent} = options;
+  const threads: Worker[] = [];
+  let isStopping = false;
+
+  const start = (worker: number): Worker => {
+    const statePort = options.connect();
+    const thread = new Worker(new URL('./worker-thread.ts', import.meta.url), {
+      workerData: {setup: {...setup, worker}, statePort},
+      transferList: [statePort],
+    });
+    threads[worker] = thread;
+    let failure = new Error('the thread ended');
+    thread.on('message', onEvent);
+    thread.on('error', (error) => {
+      failure = error as Error;
+    });
+    thread.on('exit', () => {
+      if (isStopping) return;
+      options.onCrash(worker, failure);
+      setTimeout(() => !isStopping && restart(worker), restartMs).unref();
+    });
+    return thread;
+  };
+  const post = (worker: number, message: ThreadMessage, transfer: MessagePort[] = []) =>
+    threads[worker]!.postMessage(message, transfer);
+  const join = (a: number, b: number) => {
+    const {port1, port2} = new MessageChannel();
+    post(a, {kind: 'peer', worker: b, port: port1}, [port1]);
+    post(b, {kind: 'peer', worker: a, port: port2}, [port2]);
+  };
+  const restart = (worker: number) => {
+    start(worker);
+    for (let other = 0; other < setup.workers; other++) if (other !== worker) join(worker, other);
+    post(worker, {kind: 'start'});
+    for (let other = 0; other < setup.workers; other++)
+      if (other !== worker) post(other, {kind: 'peerRestarted', worker});
+  };
+
+  for (let worker = 0; worker < setup.workers; worker++) start(worker);
+  for (let a = 0; a < setup.workers; a++) for (let b = a + 1; b < setup.workers; b++) join(a, b);
+  for (let worker = 0; worker < setup.workers; worker++) post(worker, {kind: 'start'});
+  return {
+    command: (worker, command) => post(worker, command),
+    untilDrained: (done) => done,
+    async settle() {
+      throw new Error('threads turn by themselves');
+    },
+    async turn() {
+      throw new Error('threads turn by themselves');
+    },
+    async stop() {
+      isStopping = true;
+      const ended = threads.map((thread) => once(thread, 'exit'));
+      for (let worker = 0; worker < setup.workers; worker++) post(worker, {kind: 'stop'});
+      const timer = setTimeout(() => threads.forEach((thread) => void thread.terminate()), 5_000);
+      await Promise.all(ended);
+      clearTimeout(timer);
+    },
+  };
+}
+
+/**
+ * Workers in this thread, turned by hand; messages between them are delivered between turns, in order. Nothing is paced:
+ * every turn hands over, emits and writes checkpoints.
+ */
+export async function startInline(options: WorkersOptions): Promise<EngineThreads> {
+  const {clock, onEvent} = options;
+  const setup = {...options.setup, flushMs: 0, checkpointIntervalMs: 0};
+  const mail: {to: number; message: PeerMessage}[] = [];
+  const events: WorkerEvent[] = [];
+  const workers = Array.from({length: setup.workers}, (_, worker) => {
+    return new EngineWorker({
+      setup: {...setup, worker},
+      store: openStateStore(setup.stateDir, options.connect()),
+      clock,
+      toPeer: (to, message) => void mail.push({to, message: structuredClone(message)}),
+      toMain: (event) => void events.push(event),
+    });
+  });
+  const deliver = () => {
+    while (mail.length > 0 || events.length > 0) {
+      for (const {to, message} of mail.splice(0)) workers[to]!.receive(message);
+      for (const event of events.splice(0)) onEvent(event);
+    }
+  };
+  const turn = async () => {
+    for (const worker of workers) {
+      await worker.turn();
+      deliver();
+    }
+    // Lets answers of the checkpoint writer and of sinks in.
+    await new Promise((resolve) => setImmediate(resolve));
+    deliver();
+  };
+  await Promise.all(workers.map((worker) => worker.open()));
+  deliver();
+  return {
+    command(worker, command) {
+      workers[worker]!.command(command);
+    },
+    async untilDrained(done) {
+      let isDone = false;
+      void done.then(() => {
+        isDone = true;
+      });
+      while (!isDone) await turn();
+    },
+    async settle() {
+      for (const worker of workers) worker.lookAtEnds();
+      do await turn();
+      while (!workers.every((worker) => worker.isSettled()) || mail.length > 0 || events.length > 0);
+      for (const worker of workers) await worker.sendStatus();
+      deliver();
+    },
+    turn,
+    async stop() {
+      for (const worker of workers) worker.close();
+    },
+  };
+}

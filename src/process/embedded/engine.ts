@@ -1,0 +1,274 @@
+/** The embedded engine as the platform sees it: workers in threads, or turned by hand in this one. */
+import {availableParallelism} from 'node:os';
+import {type Clock, systemClock} from '../../clock.ts';
+import type {PlatformError} from '../../errors.ts';
+import type {RegisteredSchema} from '../../schema/types.ts';
+import {noTelemetry, type Telemetry} from '../../telemetry.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {EmittedRows, Engine, LookupSnapshot, QueryStatus} from '../types.ts';
+import {prepareQuery} from './engine-start.ts';
+import {type EngineThreads, startInline, startThreads} from './engine-workers.ts';
+import {type CheckpointWriter, openStateStore, startCheckpointWriter} from './statestore.ts';
+import {errorOf, failureOf} from './worker-failure.ts';
+import {
+  type DomainSnapshot,
+  ownerOf,
+  type QueryStart,
+  type SideOutput,
+  type WorkerCommand,
+  type WorkerEvent,
+  type WorkerSetup,
+} from './worker-messages.ts';
+
+export type EngineOptions = {
+  /** Directory of the embedded log, and its writer's counter where it runs in this process. */
+  log: {dir: string; counter?: SharedArrayBuffer};
+  /** Directory of the checkpoint store; the engine starts its writer. */
+  stateDir: string;
+  /** Writers' schemas that records may name. */
+  schemas: RegisteredSchema[];
+  workers: number | 'auto';
+  flushMs: number;
+  checkpointIntervalMs: number;
+  /** A lookup's snapshot: the one of that id, or the current one; undefined when there is none. */
+  lookup?(domain: string, name: string, id: string | null): Promise<LookupSnapshot | undefined>;
+  /** Lowest epoch that the query's sinks have marked; undefined when one of them has none. */
+  marked?(plan: QueryPlan): Promise<number | undefined>;
+  /**
+   * The query begins from an empty state while its sinks may hold rows of it. Rows of windows are written again and win; rows
+   * of sessions have keys that depend on the order of reading, so their table must be emptied.
+   */
+  onReset?(plan: QueryPlan): Promise<void>;
+  /** Rows to deliver; answer with `acknowledge(query, sequence)`. One at a time for a query. */
+  onRows(rows: EmittedRows): void;
+  /** To be marked in every sink of the query; answer with `marked(query, epoch)`. */
+  onMark(query: string, epoch: number): void;
+  /** To be made durable, see `sideAppends`; call `durable` then. The query's checkpoints wait for it. */
+  onSide(plan: QueryPlan, side: SideOutput, durable: () => void): void;
+  onStatus?(status: QueryStatus[]): void;
+  telemetry?: Telemetry;
+  /** Inline engine only; threads have the system's. */
+  clock?: Clock;
+};
+
+export type EmbeddedEngine = Engine & {
+  /** Every sink of the query has marked the epoch. */
+  marked(query: string, epoch: number): void;
+  /** A new snapshot; queries switch to it as soon as `semantics` allow, with a committed checkpoint. */
+  refreshLookup(domain: string, snapshot: LookupSnapshot): void;
+  /** Stops reading for a query, because its delivery waits. */
+  pause(query: string, reason?: PlatformError): void;
+};
+
+export type InlineEngine = EmbeddedEngine & {
+  /** Turns the workers until all that was appended is read, emitted, acknowledged, marked and in a checkpoint. */
+  settle(): Promise<void>;
+  /** One turn of every worker. */
+  turn(): Promise<void>;
+};
+
+/** `auto`: all cores but one, for the main thread. */
+export const workerCount = (workers: number | 'auto'): number =>
+  workers === 'auto' ? Math.max(1, availableParallelism() - 1) : workers;
+
+/** An engine whose workers are threads. Nothing runs before `start`. */
+export const createEngine = (options: EngineOptions): EmbeddedEngine => new Host(options, startThreads);
+
+/** The same engine in this thread, turned by hand: what tests and `millrace test` use. */
+export const createInlineEngine = (options: EngineOptions): InlineEngine => new Host(options, startInline);
+
+class Host implements InlineEngine {
+  #options: EngineOptions;
+  #startWorkers: typeof startThreads;
+  #workers: EngineThreads | undefined;
+  #writer: CheckpointWriter | undefined;
+  #plans = new Map<string, QueryPlan>();
+  #status = new Map<string, QueryStatus>();
+  #count: number;
+  #drained = new Set<number>();
+  #onDrained: (() => void) | undefined;
+  #isStopping = false;
+
+  constructor(options: EngineOptions, startWorkers: typeof startThreads) {
+    this.#options = options;
+    this.#startWorkers = startWorkers;
+    this.#count = workerCount(options.workers);
+  }
+
+  /** Starts every query that can start; the others are `stopped` in the status with their reason. @throws CHECKPOINT_*, LOG_*, LOCKED */
+  async start(plans: QueryPlan[]): Promise<void> {
+    const {log, stateDir, schemas, flushMs, checkpointIntervalMs} = this.#options;
+    this.#writer = await startCheckpointWriter(stateDir);
+    const snapshots: DomainSnapshot[] = [];
+    const queries: QueryStart[] = [];
+    const store = openStateStore(stateDir, this.#writer.connect());
+    for (const plan of plans) {
+      this.#plans.set(plan.id, plan);
+      try {
+        const prepared = await prepareQuery(plan, {...this.#options, store});
+        queries.push(prepared.start);
+        snapshots.push(...prepared.snapshots);
+      } catch (error) {
+        this.#stopped(plan, failureOf(error));
+      }
+    }
+    store.close();
+    const setup: Omit<WorkerSetup, 'worker'> = {
+      workers: this.#count,
+      logDir: log.dir,
+      counter: log.counter,
+      stateDir,
+      queries,
+      schemas,
+      snapshots,
+      busy: new SharedArrayBuffer(4 * Math.max(1, queries.length)),
+      flushMs,
+      checkpointIntervalMs,
+    };
+    this.#workers = await this.#startWorkers({
+      setup,
+      connect: () => this.#writer!.connect(),
+      clock: this.#options.clock ?? systemClock,
+      onEvent: (event) => this.#event(event),
+      onCrash: (worker, error) => this.#crashed(worker, error),
+    });
+  }
+
+  acknowledge(query: string, sequence: number): void {
+    this.#command(query, {kind: 'acknowledge', query, sequence});
+  }
+
+  marked(query: string, epoch: number): void {
+    this.#command(query, {kind: 'marked', query, epoch});
+  }
+
+  pause(query: string, reason?: PlatformError): void {
+    this.#command(query, {kind: 'pause', query, ...(reason ? {reason: failureOf(reason)} : {})});
+  }
+
+  /** Reads on; a query that stopped begins again from its checkpoint. */
+  resume(query: string): void {
+    this.#command(query, {kind: 'resume', query});
+  }
+
+  refreshLookup(domain: string, snapshot: LookupSnapshot): void {
+    for (let worker = 0; worker < this.#count; worker++)
+      this.#workers?.command(worker, {kind: 'lookup', snapshot: {domain, snapshot}});
+  }
+
+  status(): QueryStatus[] {
+    return [...this.#plans.keys()].flatMap((id) => this.#status.get(id) ?? []);
+  }
+
+  async settle(): Promise<void> {
+    await this.#workers?.settle();
+  }
+
+  async turn(): Promise<void> {
+    await this.#workers?.turn();
+  }
+
+  /** Stops reading; resolves when all that was read is in rows that were acknowledged, in marks and in checkpoints. */
+  async drain(): Promise<void> {
+    if (!this.#workers) return;
+    this.#drained.clear();
+    const done = new Promise<void>((resolve) => {
+      this.#onDrained = resolve;
+    });
+    for (let worker = 0; worker < this.#count; worker++) this.#workers.command(worker, {kind: 'drain'});
+    await this.#workers.untilDrained(done);
+  }
+
+  /** Ends the workers as they are; what was not in a checkpoint is read again next time. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#workers?.stop();
+    await this.#writer?.close();
+    this.#workers = undefined;
+    this.#writer = undefined;
+  }
+
+  #command(query: string, command: WorkerCommand): void {
+    this.#workers?.command(ownerOf(query, this.#count), command);
+  }
+
+  #event(event: WorkerEvent): void {
+    const {onRows, onMark, onSide, onStatus, telemetry = noTelemetry} = this.#options;
+    switch (event.kind) {
+      case 'rows':
+        onRows(event.rows);
+        break;
+      case 'mark':
+        onMark(event.query, event.epoch);
+        break;
+      case 'side': {
+        const {query, batch, side} = event;
+        onSide(this.#plans.get(query)!, side, () =>
+          this.#command(query, {kind: 'sideDurable', query, batch}),
+        );
+        break;
+      }
+      case 'status':
+        for (const status of event.status) this.#status.set(status.query, status);
+        onStatus?.(this.status());
+        break;
+      case 'stopped':
+        this.#stopped(this.#plans.get(event.query)!, event.failure);
+        break;
+      case 'checkpoint': {
+        const {domain, query} = this.#plans.get(event.query)!;
+        const {bytes, seconds, pauseSeconds} = event;
+        telemetry.emit('CheckpointCommitted', {domain, query, bytes, seconds, pauseSeconds});
+        break;
+      }
+      case 'drained':
+        this.#drained.add(event.worker);
+        if (this.#drained.size === this.#count) this.#onDrained?.();
+        break;
+      case 'ended':
+        break;
+    }
+  }
+
+  #stopped(plan: QueryPlan, failure: ReturnType<typeof failureOf>): void {
+    const {telemetry = noTelemetry, onStatus} = this.#options;
+    const {code, message, hint} = errorOf(failure);
+    const known = this.#status.get(plan.id);
+    this.#status.set(plan.id, {
+      counts: [],
+      watermarkMs: null,
+      lagEvents: 0,
+      lagMs: 0,
+      groups: 0,
+      openWindows: 0,
+      memoryBytes: 0,
+      checkpointEpoch: 0,
+      ...known,
+      query: plan.id,
+      state: code === 'QUERY_FAILED' ? 'failed' : 'stopped',
+      reason: {code, message, ...(hint ? {hint} : {})},
+      settled: true,
+    });
+    telemetry.emit('QueryStopped', {
+      domain: plan.domain,
+      query: plan.query,
+      code,
+      message,
+      ...(hint ? {hint} : {}),
+    });
+    if (failure.stack)
+      telemetry.emit('Log', {level: 'error', message: failure.stack, fields: {query: plan.id}});
+    onStatus?.(this.status());
+  }
+
+  /** A worker ended by itself: it is started again, and its queries go on from their checkpoints. */
+  #crashed(worker: number, error: Error): void {
+    if (this.#isStopping) return;
+    const {telemetry = noTelemetry} = this.#options;
+    telemetry.emit('Log', {
+      level: 'error',
+      message: `engine worker ${worker} ended and is started again: ${error.stack ?? error.message}`,
+      fields: {worker},
+    });
+  }
+}

@@ -1,0 +1,129 @@
+import {failpoint} from '../../failpoint.ts';
+import type {LogReader} from '../../log/types.ts';
+import type {DecodedBatch, TopicDecoder} from './decode.ts';
+
+/** Bytes of one read, which is one turn. */
+const readBytesMax = 2 ** 20;
+
+/** One query's place in one partition; the reader moves `offset`. */
+export type Cursor = {
+  topic: string;
+  partition: number;
+  offset: number;
+  /** Whether it may read now: not paused, not held, delta not too large. */
+  wants(): boolean;
+  /** Takes a batch that begins at `offset`. Must not throw: a query's failure is its own. */
+  process(decoded: DecodedBatch): void;
+  /** The log cannot be read there. */
+  fail(error: unknown): void;
+};
+
+type Partition = {topic: string; partition: number; endOffset: number; cursors: Set<Cursor>};
+
+/**
+ * Reads the partitions of one worker for all its queries. Cursors that stand at one offset share the read and the decode;
+ * one that fell behind reads by itself until it meets the others. Turns go round over distinct positions, so a query that
+ * catches up does not starve the live ones.
+ */
+export class Reader {
+  #log: LogReader;
+  #decoders: ReadonlyMap<string, TopicDecoder>;
+  #partitions = new Map<string, Partition>();
+  /** Positions of this round that had no turn yet. */
+  #round: {partition: Partition; cursors: Cursor[]}[] = [];
+
+  constructor(log: LogReader, decoders: ReadonlyMap<string, TopicDecoder>) {
+    this.#log = log;
+    this.#decoders = decoders;
+  }
+
+  add(cursor: Cursor): void {
+    const {topic, partition} = cursor;
+    const key = `${topic}/${partition}`;
+    let known = this.#partitions.get(key);
+    if (!known) {
+      known = {topic, partition, endOffset: this.#log.endOffset(topic, partition), cursors: new Set()};
+      this.#partitions.set(key, known);
+    }
+    known.cursors.add(cursor);
+  }
+
+  remove(cursor: Cursor): void {
+    this.#partitions.get(`${cursor.topic}/${cursor.partition}`)?.cursors.delete(cursor);
+  }
+
+  /** Looks at the ends of the partitions again; wanted after an append. */
+  refresh(): void {
+    for (const known of this.#partitions.values())
+      known.endOffset = this.#log.endOffset(known.topic, known.partition);
+  }
+
+  endOffset(topic: string, partition: number): number {
+    return this.#partitions.get(`${topic}/${partition}`)?.endOffset ?? 0;
+  }
+
+  /** Whether some query may read something. */
+  hasWork(): boolean {
+    for (const {endOffset, cursors} of this.#partitions.values())
+      for (const cursor of cursors) if (cursor.offset < endOffset && cursor.wants()) return true;
+    return false;
+  }
+
+  /**
+   * One read at one position, handed to every query that stands there; where the log cannot be read, they fail.
+   * @returns whether there was anything to read
+   */
+  async turn(): Promise<boolean> {
+    if (this.#round.length === 0) this.#round = this.#positions();
+    for (let next = this.#round.shift(); next; next = this.#round.shift()) {
+      const {partition, cursors} = next;
+      const [first] = cursors.filter((cursor) => partition.cursors.has(cursor) && cursor.wants());
+      if (!first || first.offset >= partition.endOffset) continue;
+      const {offset} = first;
+      try {
+        await this.#read(partition, offset);
+      } catch (error) {
+        for (const cursor of [...partition.cursors]) if (cursor.offset === offset) cursor.fail(error);
+      }
+      return true;
+    }
+    return false;
+  }
+
+  #positions(): {partition: Partition; cursors: Cursor[]}[] {
+    const positions = [];
+    for (const partition of this.#partitions.values()) {
+      const byOffset = new Map<number, Cursor[]>();
+      for (const cursor of partition.cursors) {
+        if (cursor.offset >= partition.endOffset || !cursor.wants()) continue;
+        byOffset.set(cursor.offset, [...(byOffset.get(cursor.offset) ?? []), cursor]);
+      }
+      for (const cursors of byOffset.values()) positions.push({partition, cursors});
+    }
+    return positions;
+  }
+
+  async #read(partition: Partition, offset: number): Promise<void> {
+    const decoder = this.#decoders.get(partition.topic)!;
+    const batches = await this.#log.read(partition.topic, partition.partition, offset, readBytesMax);
+    failpoint('engine.after-read');
+    for (const batch of batches) {
+      const endOffset = batch.baseOffset + (batch.kind === 'mark' ? 1 : batch.count);
+      // Usually one group: after the first read of a query all positions are ends of batches.
+      const here = new Map<number, Cursor[]>();
+      for (const cursor of partition.cursors) {
+        const isHere = cursor.offset >= batch.baseOffset && cursor.offset < endOffset;
+        if (isHere && cursor.wants()) here.set(cursor.offset, [...(here.get(cursor.offset) ?? []), cursor]);
+      }
+      if (here.size === 0) break;
+      for (const [from, cursors] of here) {
+        const decoded = decoder.decode(batch, from);
+        for (const cursor of cursors) {
+          cursor.process(decoded);
+          cursor.offset = endOffset;
+        }
+      }
+      partition.endOffset = Math.max(partition.endOffset, endOffset);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+import {failpoint} from '../../failpoint.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {DecodedBatch, TopicDecoder} from './decode.ts';
+import {createKernel, type Kernel} from './kernel.ts';
+import type {Cursor, Reader} from './reader.ts';
+import {failureOf} from './worker-failure.ts';
+import type {DomainSnapshot, OpenPlace, PeerMessage} from './worker-messages.ts';
+
+/** A delta of this size leaves early, and while it is on its way the query reads no more. */
+const deltaBytesMax = 16 * 2 ** 20;
+/** A kernel that knows more groups than this forgets them at the next hand-over. */
+const generationGroupsMax = 2 ** 18;
+
+export type FeedOptions = {
+  plan: QueryPlan;
+  run: number;
+  worker: number;
+  owner: number;
+  places: OpenPlace[];
+  lookups: Record<string, string>;
+  decoders: ReadonlyMap<string, TopicDecoder>;
+  reader: Reader;
+  /** By lookup name and id. */
+  snapshotOf(lookup: string, id: string): DomainSnapshot['snapshot'];
+  post(to: number, message: PeerMessage): void;
+  /** Whether an emission of the query is in flight. */
+  isBusy(): boolean;
+  flushMs: number;
+  checkpointIntervalMs: number;
+};
+
+/** One worker's part of a query: its kernel over this worker's partitions, and when its delta goes to the owner. */
+export class Feed {
+  readonly plan: QueryPlan;
+  readonly run: number;
+  #options: FeedOptions;
+  #kernel: Kernel;
+  #cursors: Cursor[];
+  /** Something was read since the last hand-over. */
+  #isDirty = false;
+  /** A delta is on its way. */
+  #inFlight = false;
+  #isHolding = false;
+  #isHeld = false;
+  #isPaused = false;
+  #isClosed = false;
+  #sentMs = -Infinity;
+
+  constructor(options: FeedOptions) {
+    const {plan, run, worker, places, lookups, decoders, reader} = options;
+    this.plan = plan;
+    this.run = run;
+    this.#options = options;
+    const snapshots = Object.entries(lookups).map(([lookup, id]) => options.snapshotOf(lookup, id));
+    this.#kernel = createKernel({plan, worker, decoders, lookups: snapshots});
+    this.#cursors = places.map(({topic, partition, offset, maxTimeMs}) => {
+      this.#kernel.open(topic, partition, offset, maxTimeMs);
+      return {
+        topic,
+        partition,
+        offset,
+        wants: () => this.#wants(),
+        process: (decoded) => this.#process(decoded),
+        fail: (error) => this.fail(error),
+      };
+    });
+    for (const cursor of this.#cursors) reader.add(cursor);
+  }
+
+  get topics(): Set<string> {
+    return new Set(this.#cursors.map(({topic}) => topic));
+  }
+
+  /** Milliseconds until the delta should leave; Infinity when there is none or it may not. */
+  dueInMs(nowMs: number): number {
+    if (!this.#isDirty || this.#inFlight) return this.#isHolding && !this.#inFlight ? 0 : Infinity;
+    if (this.#isHolding || this.#isLarge()) return 0;
+    const sinceMs = nowMs - this.#sentMs;
+    const {flushMs, checkpointIntervalMs, isBusy} = this.#options;
+    return Math.max(0, (isBusy() ? checkpointIntervalMs : flushMs) - sinceMs);
+  }
+
+  /** Hands the delta to the owner when it is due. */
+  pump(nowMs: number): void {
+    if (this.#isClosed || this.dueInMs(nowMs) > 0) return;
+    if (this.#isDirty) this.send(nowMs);
+    if (!this.#isHolding || this.#isDirty) return;
+    this.#isHolding = false;
+    this.#isHeld = true;
+    this.#post({kind: 'held', query: this.plan.id, run: this.run, worker: this.#options.worker});
+  }
+
+  /** @param endGeneration the topic's dictionaries are about to be forgotten: hand over whatever the pace */
+  send(nowMs: number, endGeneration = false): void {
+    if (this.#isClosed) return;
+    const end = endGeneration || this.#kernel.groups() > generationGroupsMax;
+    if (!this.#isDirty && !end) return;
+    const delta = this.#kernel.take({endGeneration: end});
+    this.#isDirty = false;
+    if (delta.cuts.length === 0 && delta.newGroups.every((values) => values.length === 0)) return;
+    this.#inFlight = true;
+    this.#sentMs = nowMs;
+    failpoint('engine.before-merge');
+    this.#post({kind: 'delta', query: this.plan.id, run: this.run, delta});
+  }
+
+  merged(): void {
+    this.#inFlight = false;
+  }
+
+  hold(): void {
+    this.#isHolding = true;
+  }
+
+  release(lookups: Record<string, string>): void {
+    this.#isHolding = false;
+    this.#isHeld = false;
+    for (const [lookup, id] of Object.entries(lookups))
+      this.#kernel.setLookup(this.#options.snapshotOf(lookup, id));
+  }
+
+  pause(paused: boolean): void {
+    this.#isPaused = paused;
+  }
+
+  fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.close();
+    this.#post({kind: 'feedFailed', query: this.plan.id, run: this.run, failure: failureOf(error)});
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const cursor of this.#cursors) this.#options.reader.remove(cursor);
+  }
+
+  #wants(): boolean {
+    if (this.#isClosed || this.#isPaused || this.#isHolding || this.#isHeld) return false;
+    return !(this.#inFlight && this.#isLarge());
+  }
+
+  #isLarge(): boolean {
+    return this.#isDirty && this.#kernel.bytes() > deltaBytesMax;
+  }
+
+  #process(decoded: DecodedBatch): void {
+    if (this.#isClosed) return;
+    try {
+      this.#kernel.process(decoded);
+      this.#isDirty = true;
+      failpoint('engine.after-process');
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  #post(message: PeerMessage): void {
+    this.#options.post(this.#options.owner, message);
+  }
+}

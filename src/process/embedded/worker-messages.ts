@@ -1,0 +1,105 @@
+import type {RegisteredSchema} from '../../schema/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
+import type {EmitFailure} from './emit.ts';
+import type {Delta, SideRecord} from './types.ts';
+
+/** A place in the log where a kernel begins. */
+export type OpenPlace = {topic: string; partition: number; offset: number; maxTimeMs: number};
+
+/**
+ * Between the workers: a query's owner holds its merger, the feeds read for it. `run` numbers the openings of a query, so
+ * that what belongs to an earlier one is ignored.
+ */
+export type PeerMessage =
+  /** Owner: begin to read there, with these snapshots (lookup -> id). */
+  | {
+      kind: 'open';
+      query: string;
+      run: number;
+      owner: number;
+      places: OpenPlace[];
+      lookups: Record<string, string>;
+    }
+  | {kind: 'close'; query: string; run: number}
+  /** Owner: read nothing more, hand over what there is, and say `held`. */
+  | {kind: 'hold'; query: string; run: number}
+  /** Owner: read on, with these snapshots from the next batch. */
+  | {kind: 'release'; query: string; run: number; lookups: Record<string, string>}
+  /** Owner: delivery is paused, stop reading; or it goes on. */
+  | {kind: 'pause'; query: string; run: number; paused: boolean}
+  /** Owner: the delta is merged; the next may come. */
+  | {kind: 'merged'; query: string; run: number}
+  | {kind: 'delta'; query: string; run: number; delta: Delta}
+  | {kind: 'held'; query: string; run: number; worker: number}
+  | {kind: 'feedFailed'; query: string; run: number; failure: Failure};
+
+/** An error on its way between threads. */
+export type Failure = {code: string | null; message: string; hint?: string; place?: string; stack?: string};
+
+/** To a worker from the main thread. */
+export type WorkerCommand =
+  | {kind: 'acknowledge'; query: string; sequence: number}
+  | {kind: 'marked'; query: string; epoch: number}
+  | {kind: 'sideDurable'; query: string; batch: number}
+  | {kind: 'pause'; query: string; reason?: Failure}
+  | {kind: 'resume'; query: string}
+  | {kind: 'lookup'; snapshot: DomainSnapshot}
+  /** Another worker began anew: queries of this one send it their places again. */
+  | {kind: 'peerRestarted'; worker: number}
+  | {kind: 'drain'}
+  | {kind: 'stop'};
+
+/** From a worker to the main thread. */
+export type WorkerEvent =
+  | {kind: 'rows'; rows: EmittedRows}
+  | {kind: 'mark'; query: string; epoch: number}
+  | {kind: 'side'; query: string; batch: number; side: SideOutput}
+  | {kind: 'status'; status: QueryStatus[]}
+  | {kind: 'stopped'; query: string; failure: Failure}
+  | {kind: 'checkpoint'; query: string; bytes: number; seconds: number; pauseSeconds: number}
+  | {kind: 'drained'; worker: number}
+  | {kind: 'ended'; worker: number};
+
+/** What a query sets aside: records that were late or could not be used, and values of rows that could not be computed. */
+export type SideOutput = {records: SideRecord[]; failures: EmitFailure[]};
+
+export type DomainSnapshot = {domain: string; snapshot: LookupSnapshot};
+
+/** How a query begins in this process; decided by the main thread from the checkpoint and the sinks' marks. */
+export type QueryStart = {
+  plan: QueryPlan;
+  /** Lookup -> snapshot id, for a query without a checkpoint. */
+  lookups: Record<string, string>;
+  /** Epochs already given, for a query without a checkpoint. */
+  epoch: number;
+  /** What the log held at the start: lookups switch only past it. Empty for a query that begins. */
+  startEnds: OpenPlace[];
+};
+
+/** What every worker of an engine is given; structured-cloneable. */
+export type WorkerSetup = {
+  worker: number;
+  workers: number;
+  logDir: string;
+  counter: SharedArrayBuffer | undefined;
+  stateDir: string;
+  queries: QueryStart[];
+  schemas: RegisteredSchema[];
+  snapshots: DomainSnapshot[];
+  /** By index of the query: 1 while an emission is in flight. */
+  busy: SharedArrayBuffer;
+  flushMs: number;
+  checkpointIntervalMs: number;
+};
+
+/** Worker that holds the merger of a query. */
+export function ownerOf(query: string, workers: number): number {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < query.length; at++) hash = Math.imul(hash ^ query.charCodeAt(at), 0x01000193);
+  return ((hash ^ (hash >>> 15)) >>> 0) % workers;
+}
+
+/** Worker that reads a partition; the partitions of a topic are dealt out one after another. */
+export const readerOf = (topic: string, partition: number, workers: number): number =>
+  (ownerOf(topic, workers) + partition) % workers;

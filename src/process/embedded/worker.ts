@@ -1,0 +1,331 @@
+import type {Clock} from '../../clock.ts';
+import {openLogReader} from '../../log/embedded.ts';
+import type {LogReader} from '../../log/types.ts';
+import type {AvroSchema} from '../../schema/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {LookupSnapshot} from '../types.ts';
+import {createTopicDecoder, type TopicDecoder} from './decode.ts';
+import {Reader} from './reader.ts';
+import type {StateStore} from './statestore.ts';
+import {failureOf} from './worker-failure.ts';
+import {Feed} from './worker-feed.ts';
+import {
+  ownerOf,
+  type PeerMessage,
+  type WorkerCommand,
+  type WorkerEvent,
+  type WorkerSetup,
+} from './worker-messages.ts';
+import {QueryOwner} from './worker-owner.ts';
+
+/** Dictionaries and columns of one topic beyond this are forgotten at the next turn. */
+const decoderBytesMax = 128 * 2 ** 20;
+/** Ends of partitions are looked at, and idle partitions noticed, at least so often. */
+const idleTurnMs = 250;
+const statusMs = 1_000;
+
+export type WorkerOptions = {
+  setup: WorkerSetup;
+  store: StateStore;
+  clock: Clock;
+  toPeer(worker: number, message: PeerMessage): void;
+  toMain(event: WorkerEvent): void;
+};
+
+/**
+ * One worker of the engine: reads its share of the partitions for all queries, and owns the mergers of some. It does nothing
+ * by itself: `run` turns it in a thread, tests and `millrace test` turn it by hand.
+ */
+export class EngineWorker {
+  readonly owners = new Map<string, QueryOwner>();
+  #options: WorkerOptions;
+  #setup: WorkerSetup;
+  #plans: Map<string, QueryPlan>;
+  #log: LogReader;
+  #reader: Reader;
+  #decoders = new Map<string, TopicDecoder>();
+  #feeds = new Map<string, Feed>();
+  #snapshots = new Map<string, LookupSnapshot>();
+  #busy: Int32Array;
+  #waiting: Promise<boolean> | undefined;
+  #wake: () => void = () => {};
+  /** A message came since the turn began. */
+  #hasMail = false;
+  #isStopped = false;
+  #isDraining = false;
+  #statusMs = -Infinity;
+  #endsMs = -Infinity;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    const {setup, clock, store} = options;
+    this.#setup = setup;
+    this.#busy = new Int32Array(setup.busy);
+    this.#plans = new Map(setup.queries.map(({plan}) => [plan.id, plan]));
+    this.#log = openLogReader(setup.logDir, setup.counter ? {counter: setup.counter} : {});
+    const schemas = new Map(setup.schemas.map(({id, schema}): [number, AvroSchema] => [id, schema]));
+    const plans = [...this.#plans.values()];
+    for (const topic of new Set(plans.flatMap(({sources}) => sources.map((source) => source.topic)))) {
+      const readers = plans.filter(({sources}) => sources.some((source) => source.topic === topic));
+      this.#decoders.set(
+        topic,
+        createTopicDecoder(topic, readers, (id) => schemas.get(id)),
+      );
+    }
+    this.#reader = new Reader(this.#log, this.#decoders);
+    for (const {domain, snapshot} of setup.snapshots) this.#keep(domain, snapshot);
+    const {worker, workers, flushMs, checkpointIntervalMs} = setup;
+    for (const [index, start] of setup.queries.entries()) {
+      if (ownerOf(start.plan.id, workers) !== worker) continue;
+      const owner = new QueryOwner({
+        start,
+        worker,
+        workers,
+        log: this.#log,
+        store,
+        clock,
+        flushMs,
+        checkpointIntervalMs,
+        toWorker: (to, message) => this.#toWorker(to, message),
+        toMain: options.toMain,
+        setBusy: (busy) => void Atomics.store(this.#busy, index, busy ? 1 : 0),
+      });
+      this.owners.set(start.plan.id, owner);
+    }
+  }
+
+  /** Opens the queries that this worker owns. */
+  async open(): Promise<void> {
+    await Promise.all([...this.owners.values()].map((owner) => owner.open()));
+  }
+
+  /** One round: at most one read, then what is due. @returns ms until something is due; 0 when there is more to read */
+  async turn(): Promise<number> {
+    const {clock} = this.#options;
+    const startMs = clock.now();
+    this.#hasMail = false;
+    if (startMs - this.#endsMs >= idleTurnMs) this.lookAtEnds();
+    const hasRead = !this.#isDraining && (await this.#reader.turn());
+    const nowMs = clock.now();
+    for (const [topic, decoder] of this.#decoders)
+      if (decoder.bytes() > decoderBytesMax) this.#endGeneration(topic, decoder, nowMs);
+    let dueMs = idleTurnMs;
+    for (const feed of this.#feeds.values()) {
+      feed.pump(nowMs);
+      dueMs = Math.min(dueMs, feed.dueInMs(nowMs));
+    }
+    for (const owner of this.owners.values()) dueMs = Math.min(dueMs, owner.pump(nowMs));
+    if (nowMs - this.#statusMs >= statusMs) {
+      this.#statusMs = nowMs;
+      await this.sendStatus();
+    }
+    if (this.#isDraining && this.#isDrained()) {
+      this.#isDraining = false;
+      await this.sendStatus();
+      this.#options.toMain({kind: 'drained', worker: this.#setup.worker});
+    }
+    return hasRead || this.#reader.hasWork() ? 0 : dueMs;
+  }
+
+  /** Turns until `stop`. */
+  async run(): Promise<void> {
+    while (!this.#isStopped) {
+      const dueMs = await this.turn();
+      // Lets messages in between two turns.
+      if (dueMs < 1) await new Promise((resolve) => setImmediate(resolve));
+      else if (await this.#idle(dueMs)) this.lookAtEnds();
+    }
+    this.close();
+    this.#options.toMain({kind: 'ended', worker: this.#setup.worker});
+  }
+
+  lookAtEnds(): void {
+    this.#endsMs = this.#options.clock.now();
+    this.#reader.refresh();
+    for (const owner of this.owners.values()) owner.observeEnds();
+  }
+
+  async sendStatus(): Promise<void> {
+    const {clock, toMain} = this.#options;
+    const nowMs = clock.now();
+    const ages = new Map<string, Promise<number>>();
+    const lagMsOf = (topic: string, partition: number, offset: number) => {
+      const key = `${topic}/${partition}/${offset}`;
+      let age = ages.get(key);
+      if (!age) ages.set(key, (age = this.#ageOf(topic, partition, offset, nowMs)));
+      return age;
+    };
+    const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf)));
+    toMain({kind: 'status', status});
+  }
+
+  /** A message from another worker, or from this one. */
+  receive(message: PeerMessage): void {
+    switch (message.kind) {
+      case 'delta':
+      case 'held':
+      case 'feedFailed': {
+        this.owners.get(message.query)?.receive(message);
+        break;
+      }
+      case 'open':
+        this.#openFeed(message);
+        break;
+      default:
+        this.#tellFeed(message);
+    }
+    this.#hasMail = true;
+    this.#wake();
+  }
+
+  command(command: WorkerCommand): void {
+    switch (command.kind) {
+      case 'acknowledge':
+        this.owners.get(command.query)?.acknowledge(command.sequence);
+        break;
+      case 'marked':
+        this.owners.get(command.query)?.marked(command.epoch);
+        break;
+      case 'sideDurable':
+        this.owners.get(command.query)?.sideDurable(command.batch);
+        break;
+      case 'pause':
+        this.owners.get(command.query)?.pause(command.reason);
+        break;
+      case 'resume':
+        this.owners.get(command.query)?.resume();
+        break;
+      case 'lookup': {
+        const {domain, snapshot} = command.snapshot;
+        this.#keep(domain, snapshot);
+        for (const owner of this.owners.values())
+          if (owner.plan.domain === domain) owner.lookup(snapshot.name, snapshot.id);
+        break;
+      }
+      case 'peerRestarted':
+        for (const owner of this.owners.values()) owner.openFeed(command.worker);
+        break;
+      case 'drain':
+        this.#isDraining = true;
+        for (const owner of this.owners.values()) owner.drain();
+        break;
+      case 'stop':
+        this.#isStopped = true;
+    }
+    this.#hasMail = true;
+    this.#wake();
+  }
+
+  /** Whether everything that was appended is read, in rows that were acknowledged and marked, and in a checkpoint. */
+  isSettled(): boolean {
+    if (this.#reader.hasWork()) return false;
+    for (const feed of this.#feeds.values()) if (feed.dueInMs(Infinity) === 0) return false;
+    for (const owner of this.owners.values()) if (!owner.isSettled) return false;
+    return true;
+  }
+
+  close(): void {
+    this.#isStopped = true;
+    this.#log.close();
+    this.#options.store.close();
+  }
+
+  #isDrained(): boolean {
+    for (const owner of this.owners.values()) if (!owner.isSettled) return false;
+    return true;
+  }
+
+  #keep(domain: string, snapshot: LookupSnapshot): void {
+    this.#snapshots.set(`${domain} ${snapshot.name} ${snapshot.id}`, snapshot);
+  }
+
+  #openFeed(message: Extract<PeerMessage, {kind: 'open'}>): void {
+    const plan = this.#plans.get(message.query);
+    if (!plan) throw new Error(`a query that this worker does not know: ${message.query}`);
+    this.#feeds.get(message.query)?.close();
+    const index = this.#setup.queries.findIndex((start) => start.plan.id === message.query);
+    const {flushMs, checkpointIntervalMs, worker} = this.#setup;
+    try {
+      const feed = new Feed({
+        ...message,
+        plan,
+        worker,
+        decoders: this.#decoders,
+        reader: this.#reader,
+        snapshotOf: (lookup, id) => {
+          const snapshot = this.#snapshots.get(`${plan.domain} ${lookup} ${id}`);
+          if (!snapshot) throw new Error(`a snapshot that this worker was not given: ${lookup} ${id}`);
+          return snapshot;
+        },
+        post: (to, reply) => this.#toWorker(to, reply),
+        isBusy: () => Atomics.load(this.#busy, index) === 1,
+        flushMs,
+        checkpointIntervalMs,
+      });
+      this.#feeds.set(message.query, feed);
+    } catch (error) {
+      const {query, run} = message;
+      this.#toWorker(message.owner, {kind: 'feedFailed', query, run, failure: failureOf(error)});
+    }
+  }
+
+  #tellFeed(message: Exclude<PeerMessage, {kind: 'delta' | 'held' | 'feedFailed' | 'open'}>): void {
+    const feed = this.#feeds.get(message.query);
+    if (!feed || feed.run !== message.run) return;
+    switch (message.kind) {
+      case 'close':
+        feed.close();
+        this.#feeds.delete(message.query);
+        break;
+      case 'hold':
+        feed.hold();
+        break;
+      case 'release':
+        feed.release(message.lookups);
+        break;
+      case 'pause':
+        feed.pause(message.paused);
+        break;
+      case 'merged':
+        feed.merged();
+    }
+  }
+
+  /** Codes are about to mean something else: every kernel over the topic hands over what it has in the old ones. */
+  #endGeneration(topic: string, decoder: TopicDecoder, nowMs: number): void {
+    for (const feed of this.#feeds.values()) if (feed.topics.has(topic)) feed.send(nowMs, true);
+    decoder.endGeneration();
+  }
+
+  async #ageOf(topic: string, partition: number, offset: number, nowMs: number): Promise<number> {
+    try {
+      const [batch] = await this.#log.read(topic, partition, offset, 1);
+      return batch ? Math.max(0, nowMs - batch.appendTimeMs) : 0;
+    } catch {
+      // Whoever reads there says what is wrong with it.
+      return 0;
+    }
+  }
+
+  #toWorker(to: number, message: PeerMessage): void {
+    if (to === this.#setup.worker) this.receive(message);
+    else this.#options.toPeer(to, message);
+  }
+
+  /** Waits for an append, a message or the time. @returns whether something was appended */
+  async #idle(ms: number): Promise<boolean> {
+    if (this.#hasMail) return false;
+    this.#waiting ??= this.#log.waitForAppend(idleTurnMs).finally(() => {
+      this.#waiting = undefined;
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const other = new Promise<boolean>((resolve) => {
+      this.#wake = () => resolve(false);
+      timer = setTimeout(resolve, ms, false);
+    });
+    const appended = await Promise.race([this.#waiting, other]);
+    clearTimeout(timer);
+    this.#wake = () => {};
+    return appended;
+  }
+}
