@@ -101,7 +101,7 @@ export function startProcess(options: ChannelOptions): Channel {
     send: (request) => void child.send(request, () => {}),
     onReply: (handle) => child.on('message', (message) => handle(message as Reply)),
     onExit: (handle) =>
-      child.on('close', (code, signal) => handle(`${signal ?? `exit code ${code}`}. ${lastWords}`.trim())),
+      child.on('exit', (code, signal) => handle(`${signal ?? `exit code ${code}`}. ${lastWords}`.trim())),
     kill: () => void child.kill('SIGKILL'),
     leave: () => {
       if (child.connected) child.disconnect();

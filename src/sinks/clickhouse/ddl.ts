@@ -1,0 +1,102 @@
+import {PlatformError} from '../../errors.ts';
+import type {Column, Table} from '../../model/types.ts';
+import {differences, tableId} from '../tables.ts';
+import type {ClickHouseConnection} from './connection.ts';
+import {physical, quote, quoteTable} from './names.ts';
+
+const plainTypes = {
+  string: 'String',
+  enum: 'String',
+  int: 'Int32',
+  long: 'Int64',
+  money: 'Int64',
+  double: 'Float64',
+  boolean: 'Bool',
+  timestamp: "DateTime64(3, 'UTC')",
+  date: 'Date32',
+  uuid: 'UUID',
+} as const;
+
+/** Prefers the lowest offset of an event id; hidden from `SELECT *`. */
+const rankColumn = '_rank';
+
+/** ClickHouse's type of a column, spelled as system.columns does. */
+export function columnType(table: Table, column: Column): string {
+  if (table.kind === 'query' && column.name === 'version') return 'UInt64';
+  if (table.kind === 'query' && column.name === 'deleted') return 'UInt8';
+  const plain = plainTypes[column.type];
+  const nullable = column.nullable ? `Nullable(${plain})` : plain;
+  return column.dimension && plain === 'String' ? `LowCardinality(${nullable})` : nullable;
+}
+
+const createTable = (table: Table): string => {
+  const columns = table.columns.map((column) => `${quote(column.name)} ${columnType(table, column)}`);
+  if (table.kind === 'raw')
+    columns.push(
+      `${quote(rankColumn)} UInt64 MATERIALIZED 9223372036854775807 - toUInt64(${quote('_offset')})`,
+    );
+  const engine =
+    table.kind === 'raw'
+      ? `ReplacingMergeTree(${quote(rankColumn)})`
+      : `ReplacingMergeTree(${quote('version')}, ${quote('deleted')})`;
+  return `CREATE TABLE IF NOT EXISTS ${physical(table)} (${columns.join(', ')}) ENGINE = ${engine}
+    ORDER BY (${table.key.map(quote).join(', ')}) SETTINGS allow_nullable_key = 1`;
+};
+
+const createView = (table: Table, verb: string): string => {
+  const {name, columns} = table.view!;
+  return `${verb} ${quoteTable(table.namespace, name)} AS
+    SELECT ${columns.map(quote).join(', ')} FROM ${physical(table)} FINAL`;
+};
+
+/** Creates database, table and view where they are missing; throws SINK_TABLE_DIFFERS. */
+export async function ensureTable({client}: ClickHouseConnection, table: Table): Promise<void> {
+  await client.command({query: `CREATE DATABASE IF NOT EXISTS ${quote(table.namespace)}`});
+  await client.command({query: createTable(table)});
+  await verifyTable(client, table);
+  if (table.view) await client.command({query: createView(table, 'CREATE VIEW IF NOT EXISTS')});
+}
+
+/** Points the view at the table in one statement: readers see the one or the other. */
+export const switchView = ({client}: ClickHouseConnection, table: Table): Promise<unknown> =>
+  client.command({query: createView(table, 'CREATE OR REPLACE VIEW')});
+
+async function verifyTable(client: ClickHouseConnection['client'], table: Table): Promise<void> {
+  const query_params = {namespace: table.namespace, name: table.name};
+  const where = '{namespace:String} AND {name:String}'.split(' AND ');
+  const columns = await client.query({
+    query: `SELECT name, type FROM system.columns WHERE database = ${where[0]} AND table = ${where[1]}
+      AND default_kind != 'MATERIALIZED' ORDER BY position`,
+    query_params,
+    format: 'JSONEachRow',
+  });
+  const definition = await client.query({
+    query: `SELECT sorting_key, engine FROM system.tables WHERE database = ${where[0]} AND name = ${where[1]}`,
+    query_params,
+    format: 'JSONEachRow',
+  });
+  const existing = await columns.json<{name: string; type: string}>();
+  const [found] = await definition.json<{sorting_key: string; engine: string}>();
+  const key = (found?.sorting_key ?? '').split(', ').map((name) => name.replace(/[`()]/g, ''));
+  const wanted = table.columns.map((column) => ({name: column.name, type: columnType(table, column)}));
+  const problems = differences({columns: existing, key}, {columns: wanted, key: table.key});
+  if (found && found.engine !== 'ReplacingMergeTree')
+    problems.push(`the engine is ${found.engine} instead of ReplacingMergeTree`);
+  if (problems.length === 0) return;
+  throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
+    place: tableId(table),
+    hint: `${mend(table, existing, problems)}; then: npx millrace resume`,
+  });
+}
+
+/** The statement that mends missing columns; anything else wants a new table from the log. */
+function mend(table: Table, existing: {name: string}[], problems: string[]): string {
+  const has = new Set(existing.map(({name}) => name));
+  const missing = table.columns.filter(({name}) => !has.has(name) && !table.key.includes(name));
+  if (missing.length === problems.length) {
+    const added = missing.map((column) => `ADD COLUMN ${quote(column.name)} ${columnType(table, column)}`);
+    return `ALTER TABLE ${physical(table)} ${added.join(', ')}`;
+  }
+  const aside = quoteTable(table.namespace, `${table.name}_old`);
+  return `RENAME TABLE ${physical(table)} TO ${aside} (a new one is filled from the log)`;
+}

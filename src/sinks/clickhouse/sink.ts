@@ -1,0 +1,140 @@
+import type {Value} from '../../expr/types.ts';
+import type {Table} from '../../model/types.ts';
+import {fromOffset, int64, revisionOf, tableId} from '../tables.ts';
+import type {DeliveryMark, QueryResult, RowBatch, Sink} from '../types.ts';
+import type {ClickHouseConnection} from './connection.ts';
+import {ensureTable, switchView} from './ddl.ts';
+import {queryError, statementError} from './errors.ts';
+import {physical, quoteTable} from './names.ts';
+import {encodeTsv} from './tsv.ts';
+
+const markTable = quoteTable('millrace', 'delivered');
+
+/**
+ * The ClickHouse sink over a connection. Rows are inserted as they are: ReplacingMergeTree keeps the highest version of a key,
+ * views read with FINAL. An insert is one block and so one part: it is there wholly or not at all, and the offsets that a raw
+ * table holds are those of its rows.
+ */
+export async function createClickHouseSink(connection: ClickHouseConnection): Promise<Sink> {
+  const {client} = connection;
+  const offsets = new Map<string, Map<number, number>>();
+  const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw statementError(error, place);
+    }
+  };
+  await guarded('millrace.delivered', async () => {
+    await client.command({query: 'CREATE DATABASE IF NOT EXISTS millrace'});
+    await client.command({
+      query: `CREATE TABLE IF NOT EXISTS ${markTable} (table String, epoch UInt64)
+        ENGINE = ReplacingMergeTree(epoch) ORDER BY table`,
+    });
+  });
+  const select = async <T>(query: string, query_params: Record<string, string>): Promise<T[]> =>
+    (await client.query({query, query_params, format: 'JSONEachRow'})).json<T>();
+  const insert = (table: Table, batch: RowBatch) =>
+    connection.insert(
+      tableId(table),
+      table.columns.map(({name}) => name),
+      encodeTsv(table, batch),
+    );
+  const offsetsOf = async (table: Table): Promise<Map<number, number>> => {
+    const known = offsets.get(tableId(table));
+    if (known) return known;
+    const rows = await select<{partition: number; next: string}>(
+      `SELECT _partition AS partition, toString(max(_offset) + 1) AS next FROM ${physical(table)} GROUP BY _partition`,
+      {},
+    );
+    const found = new Map(rows.map(({partition, next}) => [partition, Number(next)]));
+    offsets.set(tableId(table), found);
+    return found;
+  };
+  return {
+    ensure: (table) => guarded(tableId(table), () => ensureTable(connection, table)),
+    async write(table, batch) {
+      if (batch.count > 0) await guarded(tableId(table), () => insert(table, batch));
+    },
+    mark: (marks: DeliveryMark[]) =>
+      guarded('millrace.delivered', () =>
+        connection.insert(
+          'millrace.delivered',
+          ['table', 'epoch'],
+          marks.map(({table, epoch}) => `${table}\t${epoch}\n`).join(''),
+        ),
+      ),
+    marked: (table) =>
+      guarded('millrace.delivered', async () => {
+        const [found] = await select<{epoch: string; count: string}>(
+          `SELECT toString(max(epoch)) AS epoch, toString(count()) AS count FROM ${markTable} WHERE table = {table:String}`,
+          {table},
+        );
+        return found && found.count !== '0' ? Number(found.epoch) : undefined;
+      }),
+    writeRaw: (table, batch) =>
+      guarded(tableId(table), async () => {
+        const known = await offsetsOf(table);
+        const fresh = fromOffset(table, batch, known.get(batch.partition) ?? 0);
+        if (!fresh) return;
+        try {
+          if (fresh.count > 0) await insert(table, fresh);
+          known.set(batch.partition, batch.toOffset);
+        } catch (error) {
+          // Whether the rows are in is not known: the table says.
+          offsets.delete(tableId(table));
+          throw error;
+        }
+      }),
+    rawOffsets: (table) => guarded(tableId(table), async () => new Map(await offsetsOf(table))),
+    switchView: async (table) => {
+      await guarded(tableId(table), () => switchView(connection, table));
+    },
+    revisions: (namespace, query) =>
+      guarded(`${namespace}.${query}`, async () => {
+        const rows = await select<{name: string}>(
+          'SELECT name FROM system.tables WHERE database = {namespace:String}',
+          {namespace},
+        );
+        return rows
+          .map(({name}) => revisionOf(name))
+          .filter((found) => found?.query === query)
+          .map((found) => found!.revision)
+          .sort((a, b) => a - b);
+      }),
+    drop: (id) =>
+      guarded(id, async () => {
+        const [namespace, name] = id.split('.') as [string, string];
+        offsets.delete(id);
+        await client.command({query: `DROP TABLE IF EXISTS ${quoteTable(namespace, name)} SYNC`});
+      }),
+    async query(sql) {
+      let text: string;
+      try {
+        text = await connection.read(sql);
+      } catch (error) {
+        throw queryError(error);
+      }
+      return parseResult(text);
+    },
+    close: () => connection.close(),
+  };
+}
+
+/** Lines of JSONCompactEachRowWithNamesAndTypes; 64-bit integers come quoted. A statement without a result gives no lines. */
+function parseResult(text: string): QueryResult {
+  const lines = text.split('\n').filter((line) => line !== '');
+  if (lines.length < 2) return {columns: [], rows: []};
+  const names = JSON.parse(lines[0]!) as string[];
+  const types = JSON.parse(lines[1]!) as string[];
+  const wide = types.map((type) => /^(?:Nullable\()?U?Int64\b/.test(type));
+  const floating = types.map((type) => /^(?:Nullable\()?Float/.test(type));
+  const rows = lines.slice(2).map((line) =>
+    (JSON.parse(line) as unknown[]).map((value, index): Value => {
+      if (typeof value === 'string' && wide[index]) return int64(value);
+      if (typeof value === 'string' && floating[index]) return Number(value.replace('inf', 'Infinity'));
+      return typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Value);
+    }),
+  );
+  return {columns: names.map((name, index) => ({name, type: types[index]!})), rows};
+}
