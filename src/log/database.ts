@@ -17,8 +17,8 @@ import {type ErrorCode, PlatformError} from '../errors.ts';
 const formatVersion = 1;
 /** "MRLG": tells the file apart from any other SQLite database. */
 const applicationId = 0x4d524c47;
-/** See `bench/log.bench.ts` for what other sizes cost. */
-const pageBytes = 8192;
+/** The fastest of 4 to 32 KiB, both for batches of 64 KiB and for commits of 1 kB. */
+export const pageBytes = 16_384;
 
 const schema = `
   CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL) STRICT;
@@ -45,18 +45,22 @@ export const logFile = (dir: string) => join(dir, 'log.db');
 /** Path of the log's witness in its directory; see witness.ts. */
 export const witnessFile = (dir: string) => join(dir, 'log.head');
 
+/** LOG_CORRUPT: commits that were acknowledged (witness.ts) are not in the database. */
+function lost(dir: string, commits: number): PlatformError {
+  return new PlatformError(
+    'LOG_CORRUPT',
+    `the log in ${dir} ends ${commits} commits before the last that was acknowledged`,
+    {
+      hint: 'restore log.db and log.db-wal from a backup; to accept the loss, delete log.head',
+      place: `${logFile(dir)}-wal`,
+    },
+  );
+}
+
 /** Commits in the database. Throws LOG_CORRUPT when they are fewer than were acknowledged. */
 export function commitsIn(database: DatabaseSync, dir: string, acknowledged: number): number {
   const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
-  if (sequence < acknowledged)
-    throw new PlatformError(
-      'LOG_CORRUPT',
-      `the log in ${dir} ends ${acknowledged - sequence} commits before the last that was acknowledged`,
-      {
-        hint: 'restore log.db and log.db-wal from a backup; to accept the loss, delete log.head',
-        place: join(dir, 'log.db-wal'),
-      },
-    );
+  if (sequence < acknowledged) throw lost(dir, acknowledged - sequence);
   return sequence;
 }
 
@@ -64,13 +68,16 @@ const resultFull = 13;
 const resultIo = 10;
 const corruptResults = new Set([11, 26]);
 
-/** What a failure of SQLite means for the log; anything that is not SQLite's comes back as it is. */
+/** What a failure of SQLite or of the file system means for the log; any other error comes back as it is. */
 export function logError(error: unknown, place: string): unknown {
-  const {errcode, errstr} = error as {errcode?: number; errstr?: string};
-  if (error instanceof PlatformError || errcode === undefined) return error;
-  const fail = (code: ErrorCode, message: string, hint: string) =>
-    new PlatformError(code, `${message} (SQLite: ${errstr})`, {hint, place, cause: error});
-  const result = errcode & 0xff;
+  const {errcode, errstr, code, syscall} = error as {
+    errcode?: number;
+    errstr?: string;
+  } & NodeJS.ErrnoException;
+  if (error instanceof PlatformError || (errcode === undefined && syscall === undefined)) return error;
+  const fail = (kind: ErrorCode, message: string, hint: string) =>
+    new PlatformError(kind, `${message} (${errstr ?? code})`, {hint, place, cause: error});
+  const result = errcode === undefined ? (code === 'ENOSPC' ? resultFull : resultIo) : errcode & 0xff;
   if (result === resultFull)
     return fail(
       'LOG_DISK_FULL',
@@ -92,6 +99,12 @@ function integerPragma(database: DatabaseSync, name: string): number {
   return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
 }
 
+/** No table yet: new, or its creation was cut short before the schema was committed. */
+function isEmpty(database: DatabaseSync): boolean {
+  const {tables} = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {tables: number};
+  return tables === 0 && integerPragma(database, 'application_id') === 0;
+}
+
 function checkFormat(database: DatabaseSync, path: string): void {
   if (integerPragma(database, 'application_id') !== applicationId)
     throw new PlatformError('LOG_CORRUPT', `${path} is not a Millrace log`, {
@@ -111,12 +124,13 @@ function checkFormat(database: DatabaseSync, path: string): void {
 }
 
 /** Opens for the writer; creates the file when there is none. Throws LOG_CORRUPT, LOG_FORMAT, LOG_IO, LOG_DISK_FULL. */
-export function openForWriting(dir: string): DatabaseSync {
+export function openForWriting(dir: string, acknowledged: number): DatabaseSync {
   const path = logFile(dir);
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, {timeout: 5_000});
-    if (integerPragma(database, 'page_count') === 0) {
+    if (isEmpty(database)) {
+      if (acknowledged > 0) throw lost(dir, acknowledged);
       database.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA journal_mode = WAL`);
       database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
     }
@@ -132,17 +146,22 @@ export function openForWriting(dir: string): DatabaseSync {
   }
 }
 
+const missing = (dir: string, acknowledged: number) =>
+  acknowledged > 0
+    ? lost(dir, acknowledged)
+    : new PlatformError('LOG_MISSING', `there is no log in ${dir}`, {
+        hint: 'run the platform once, or check log.embedded.dir',
+        place: logFile(dir),
+      });
+
 /** Opens for a reader, in any thread or process. Throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO. */
-export function openForReading(dir: string): DatabaseSync {
+export function openForReading(dir: string, acknowledged: number): DatabaseSync {
   const path = logFile(dir);
-  if (!existsSync(path))
-    throw new PlatformError('LOG_MISSING', `there is no log in ${dir}`, {
-      hint: 'run the platform once, or check log.embedded.dir',
-      place: path,
-    });
+  if (!existsSync(path)) throw missing(dir, acknowledged);
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
+    if (isEmpty(database)) throw missing(dir, acknowledged);
     checkFormat(database, path);
     // Batches are read once: a large page cache would only copy them.
     database.exec('PRAGMA cache_size = -2048; PRAGMA query_only = ON');

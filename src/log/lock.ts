@@ -22,6 +22,8 @@ export type LockOwner = {
 export type Lock = {release(): void};
 
 const busy = 5;
+/** Held locks: without a reference from here the collection of a forgotten one would close its file and free it. */
+const held = new Set<DatabaseSync>();
 /** How long a refused starter waits for the winner to write its name. */
 const ownerWaitMs = 500;
 
@@ -97,11 +99,10 @@ export function acquireLock(path: string, options: {command: string}): Lock {
   };
   writeFileSync(`${path}.new`, `${JSON.stringify(owner)}\n`);
   renameSync(`${path}.new`, path);
-  let held = true;
+  held.add(database);
   return {
     release() {
-      if (!held) return;
-      held = false;
+      if (!held.delete(database)) return;
       rmSync(path, {force: true});
       database.close();
     },

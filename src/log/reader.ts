@@ -24,7 +24,7 @@ const columns =
 export function openLogReader(dir: string, options: LogReaderOptions = {}): LogReader {
   // Before the first look at the database, which may only be ahead of it.
   const acknowledged = acknowledgedCommits(witnessFile(dir));
-  const database = openForReading(dir);
+  const database = openForReading(dir, acknowledged);
   try {
     commitsIn(database, dir, acknowledged);
     return new EmbeddedReader(dir, database, options);

@@ -213,5 +213,5 @@ try {
   });
   parentPort!.postMessage({id: 0} satisfies StateReply);
 } catch (error) {
-  parentPort!.postMessage({id: 0, failure: failureOf(error)} satisfies StateReply);
+  parentPort!.postMessage({id: 0, failure: failureOf(stateError(error, dir))} satisfies StateReply);
 }

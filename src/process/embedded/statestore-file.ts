@@ -69,13 +69,16 @@ export const corruptCheckpoint = (query: string, what: string) =>
     place: query,
   });
 
-/** What a failure of SQLite means for the store; anything that is not SQLite's comes back as it is. */
+/** What a failure of SQLite or of the file system means for the store; any other error comes back as it is. */
 export function stateError(error: unknown, place: string): unknown {
-  const {errcode, errstr} = error as {errcode?: number; errstr?: string};
-  if (error instanceof PlatformError || errcode === undefined) return error;
-  const fail = (code: ErrorCode, message: string, hint: string) =>
-    new PlatformError(code, `${message} (SQLite: ${errstr})`, {hint, place, cause: error});
-  const result = errcode & 0xff;
+  const {errcode, errstr, code, syscall} = error as {
+    errcode?: number;
+    errstr?: string;
+  } & NodeJS.ErrnoException;
+  if (error instanceof PlatformError || (errcode === undefined && syscall === undefined)) return error;
+  const fail = (kind: ErrorCode, message: string, hint: string) =>
+    new PlatformError(kind, `${message} (${errstr ?? code})`, {hint, place, cause: error});
+  const result = errcode === undefined ? (code === 'ENOSPC' ? 13 : 10) : errcode & 0xff;
   if (result === 13) return fail('CHECKPOINT_DISK_FULL', 'no space left for checkpoints', 'free disk space');
   if (result === 11 || result === 26)
     return fail(
@@ -88,6 +91,12 @@ export function stateError(error: unknown, place: string): unknown {
 
 function integerPragma(database: DatabaseSync, name: string): number {
   return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
+}
+
+/** No table yet: new, or its creation was cut short before the schema was committed. */
+function isEmpty(database: DatabaseSync): boolean {
+  const {tables} = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {tables: number};
+  return tables === 0 && integerPragma(database, 'application_id') === 0;
 }
 
 function checkFormat(database: DatabaseSync, path: string): void {
@@ -117,7 +126,7 @@ export function openStateForWriting(
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, {timeout: 5_000});
-    if (integerPragma(database, 'page_count') === 0) {
+    if (isEmpty(database)) {
       database.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL');
       database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
     }
@@ -146,6 +155,10 @@ export function openStateForReading(dir: string): DatabaseSync | undefined {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
+    if (isEmpty(database)) {
+      database.close();
+      return undefined;
+    }
     checkFormat(database, path);
     database.exec('PRAGMA cache_size = -4096; PRAGMA query_only = ON');
     return database;
