@@ -34,6 +34,12 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  LOOKUP_INVALID: {
+    summary: 'The file of a lookup cannot be read, or a key in it is NULL or stands twice.',
+    actor: 'user',
+    retry: true,
+    exit: 1,
+  },
   REQUEST_INVALID: {
     summary: 'A request to the platform is not understood.',
     actor: 'sender',
@@ -233,6 +239,12 @@ export const errors = {
     actor: 'user',
     retry: false,
     exit: 2,
+  },
+  INPUT_BUSY: {
+    summary: 'A file of this name is being ingested just now.',
+    actor: 'user',
+    retry: true,
+    exit: 1,
   },
   INPUT_LATE: {
     summary: 'Rows of a file lie beyond the horizon of what the log already has.',

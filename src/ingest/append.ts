@@ -1,12 +1,10 @@
 /** Records -> transactions of the log: events, dead letters, ledger and position together, one transaction after another. */
 import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
-import type {DeadLetter} from '../schema/side.ts';
 import {Chunk} from './chunk.ts';
-import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic} from './deadletters.ts';
+import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic, fileDeadLetters} from './deadletters.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
 import {finalMarkMs} from './horizon.ts';
-import {deadLetterIds, rowIds} from './identity.ts';
 import {pace} from './pace.ts';
 import {type FilePosition, progressKey, sourceName} from './position.ts';
 import {reasonCode} from './reasons.ts';
@@ -33,6 +31,7 @@ export class Appender {
   readonly #source: string;
   readonly #report: IngestReport;
   readonly #encodeDeadLetters: DeadLetterEncoder;
+  readonly #letterOf: ReturnType<typeof fileDeadLetters>;
   /** As it will be when everything that was taken is durable. */
   #position: FilePosition;
   #chunk: Chunk;
@@ -47,6 +46,7 @@ export class Appender {
     this.#position = {...context.position};
     this.#source = sourceName(context.input, context.name);
     this.#encodeDeadLetters = deadLetterEncoder(context.deadLetterSchemaId);
+    this.#letterOf = fileDeadLetters(context.eventType, this.#source, context.input.name, context.name);
     const chunk = () => new Chunk(context.partitions, encoder?.idsGiven ?? false, context.limits?.batchBytes);
     this.#chunk = chunk();
     this.#spare = chunk();
@@ -97,13 +97,16 @@ export class Appender {
           }
         }
       }
+      await this.finish(digest());
     } catch (error) {
-      await this.#pending;
-      // Rows that were taken and not yet sent are taken again by the next run.
-      if (signal?.aborted && !(error instanceof PlatformError)) return this.#done('stopped');
-      throw error;
+      const failure = await this.#pending.then(
+        () => error,
+        (pendingError) => pendingError,
+      );
+      // Rows that were taken and not made durable are taken again by the next run.
+      if (signal?.aborted && !(failure instanceof PlatformError)) return this.#done('stopped');
+      throw failure;
     }
-    await this.finish(digest());
     this.#context.telemetry.emit('InputFinished', {
       domain: input.domain,
       input: input.name,
@@ -154,40 +157,15 @@ export class Appender {
     if (this.#position.lastMs === null || timeMs > this.#position.lastMs) this.#position.lastMs = timeMs;
   }
 
-  #reject(source: RecordSource, code: string, message: string, stage: DeadLetter['stage']): void {
-    const {input, eventType, clock, name} = this.#context;
-    const {row} = source;
-    const given =
-      this.#encoder!.idsGiven && stage !== 'parse' ? (this.#encoder!.givenId(source.scanner) ?? null) : null;
+  #reject(source: RecordSource, code: string, message: string, stage: string): void {
+    const {clock} = this.#context;
+    const encoder = this.#encoder!;
+    const given = stage === 'parse' ? undefined : encoder.givenId(source.scanner);
+    const eventId = encoder.idsGiven ? (given ?? null) : undefined;
+    this.#chunk.reject(this.#letterOf(source, {code, message, stage, eventId, timeMs: clock.now()}));
     this.#report.reasons[code] = (this.#report.reasons[code] ?? 0) + 1;
-    this.#chunk.reject({
-      id: this.#deadLetterIds.of(`${row}/${stage}`),
-      timeMs: clock.now(),
-      domain: input.domain,
-      eventType: eventType.name,
-      stage,
-      query: null,
-      code,
-      message,
-      source: this.#source,
-      position: {file: name, row},
-      eventId: this.#encoder!.idsGiven ? given : this.#rowIds.of(row),
-      schemaId: null,
-      // The bytes are the reader's own and change with the next record.
-      original: Uint8Array.from(source.raw()),
-    });
     this.#rejected++;
   }
-
-  get #deadLetterIds() {
-    return (this.#ids ??= deadLetterIds(this.#context.input.domain, this.#source));
-  }
-  #ids: ReturnType<typeof deadLetterIds> | undefined;
-  get #rowIds() {
-    const {input, name} = this.#context;
-    return (this.#eventIds ??= rowIds(input.domain, input.name, name));
-  }
-  #eventIds: ReturnType<typeof rowIds> | undefined;
 
   /** Bad records of this run, durable or not: the budget counts from where a run begins, so that one can go on after a fix. */
   #rejected = 0;

@@ -3,6 +3,10 @@ import type {DeadLetter} from '../schema/side.ts';
 
 /** A batch of a partition is closed at about this size, bytes. */
 const batchBytesMax = 256 * 1024;
+/** A transaction is closed at about this many times the size of a batch, however many partitions share it. */
+const batchesMax = 4;
+/** What a batch's buffer begins with, bytes; topics may have many partitions. */
+const bufferBytes = 64 * 1024;
 /** Bad records keep their bytes in memory until they are appended. */
 const deadLetterBytesMax = 1024 * 1024;
 
@@ -16,12 +20,13 @@ export class Chunk {
   rows = 0;
   full = false;
   #deadLetterBytes = 0;
+  #bytes = 0;
   readonly #bytesMax: number;
 
   constructor(partitions: number, withIds: boolean, bytesMax = batchBytesMax) {
     this.#bytesMax = bytesMax;
     this.#batches = Array.from({length: partitions}, () => ({
-      bytes: new Uint8Array(bytesMax + 64 * 1024),
+      bytes: new Uint8Array(bufferBytes),
       end: 0,
       count: 0,
       ids: withIds ? [] : undefined,
@@ -41,11 +46,12 @@ export class Chunk {
 
   /** A record was written into the batch up to `end`. */
   added(batch: Batch, end: number, id: string | undefined): void {
+    this.#bytes += end - batch.end;
     batch.end = end;
     batch.count++;
     if (id !== undefined) batch.ids?.push(id);
     this.rows++;
-    if (end >= this.#bytesMax) this.full = true;
+    if (end >= this.#bytesMax || this.#bytes >= batchesMax * this.#bytesMax) this.full = true;
   }
 
   reject(letter: DeadLetter): void {
@@ -73,5 +79,6 @@ export class Chunk {
     this.rows = 0;
     this.full = false;
     this.#deadLetterBytes = 0;
+    this.#bytes = 0;
   }
 }

@@ -1,9 +1,12 @@
 /** Dead letters in the log: topic `dlq.<domain>`, one partition, frames of `deadLetterSchema`. */
 import type {LogReader} from '../log/types.ts';
+import type {EventType} from '../model/types.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {compileEncoder} from '../schema/encode.ts';
 import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {type DeadLetter, deadLetterOf, deadLetterSchema, deadLetterValues} from '../schema/side.ts';
+import {deadLetterIds, rowIds} from './identity.ts';
+import type {RecordSource} from './records.ts';
 
 /** Topic of a domain's dead letters. */
 export const deadLetterTopic = (domain: string): string => `dlq.${domain}`;
@@ -20,6 +23,47 @@ export function deadLetterEncoder(schemaId: number): DeadLetterEncoder {
     for (const row of values) end = encoder.encodeRecord(row, bytes, end);
     return bytes.subarray(0, end);
   };
+}
+
+/** Why a record of a file is bad. `eventId`: as a column gives it; undefined when rows have generated ids. */
+export type Rejection = {
+  code: string;
+  message: string;
+  /** `parse`, `validate` or `check`. */
+  stage: string;
+  eventId: string | null | undefined;
+  /** Epoch ms. */
+  timeMs: number;
+};
+
+/**
+ * Makes the dead letters of a file's bad records.
+ * @param source as in ledger and position. @param file what the rows are known by.
+ */
+export function fileDeadLetters(
+  eventType: EventType,
+  source: string,
+  input: string,
+  file: string,
+): (record: RecordSource, rejection: Rejection) => DeadLetter {
+  const ids = deadLetterIds(eventType.domain, source);
+  const eventIds = rowIds(eventType.domain, input, file);
+  return (record, {code, message, stage, eventId, timeMs}) => ({
+    id: ids.of(`${record.row}/${stage}`),
+    timeMs,
+    domain: eventType.domain,
+    eventType: eventType.name,
+    stage,
+    query: null,
+    code,
+    message,
+    source,
+    position: {file, row: record.row},
+    eventId: eventId === undefined ? eventIds.of(record.row) : eventId,
+    schemaId: null,
+    // The bytes are the reader's own and change with the next record.
+    original: Uint8Array.from(record.raw()),
+  });
 }
 
 /** A dead letter and where it lies in `dlq.<domain>`. */

@@ -81,11 +81,20 @@ export type IngestReport = {
 
 /**
  * Ingests one file of an input.
- * @throws PlatformError INPUT_MISSING, INPUT_FORMAT, INPUT_HEADER, INPUT_COLUMNS, INPUT_CHANGED, INPUT_LATE before anything is
+ * @throws PlatformError INPUT_MISSING, INPUT_FORMAT, INPUT_HEADER, INPUT_COLUMNS, INPUT_CHANGED, INPUT_BUSY, INPUT_LATE before anything is
  * appended (INPUT_FORMAT also later, for a damaged file), INPUT_BUDGET, and LOG_IO: the position is kept.
  */
 export async function ingestFile(options: IngestFileOptions): Promise<IngestReport> {
-  const {input, domain, eventType, telemetry} = options;
+  const {input, domain, eventType, telemetry, log, path} = options;
+  const key = progressKey(input, options.as ?? contentName(path));
+  const running = active.get(log) ?? new Set();
+  active.set(log, running);
+  if (running.has(key))
+    throw new PlatformError('INPUT_BUSY', `${path} is being ingested already`, {
+      place: path,
+      hint: 'wait until it is done; millrace status shows how far it is',
+    });
+  running.add(key);
   try {
     return await ingest(options);
   } catch (error) {
@@ -97,8 +106,13 @@ export async function ingestFile(options: IngestFileOptions): Promise<IngestRepo
         message: `${eventType.name}: ${error.message}`,
       });
     throw error;
+  } finally {
+    running.delete(key);
   }
 }
+
+/** Sources that are being ingested: two at once would both begin at the same position. */
+const active = new WeakMap<LogWriter, Set<string>>();
 
 /** An opened file and what its records become. */
 type Opened = {

@@ -1,10 +1,99 @@
-/** Sorted runs on disk; their grammar stands in sort.ts. */
+/** Runs of records: in memory as they come, on disk in order of time (the grammar of the files stands in sort.ts). */
 import assert from 'node:assert/strict';
 import {closeSync, readSync, writeSync} from 'node:fs';
-import type {Run} from './sort.ts';
 
 const headerBytes = 28;
 const bufferBytes = 256 * 1024;
+
+/** Records in memory, in the order of the file. */
+export class Run {
+  bytes: Uint8Array;
+  times = new Float64Array(1024);
+  /** Record i is at [offsets[i], offsets[i + 1]), a line feed at its end. */
+  offsets = new Uint32Array(1025);
+  count = 0;
+  firstRow = 0;
+  /** Sizes of the records that are larger than what is kept of them, by index. */
+  sizes = new Map<number, number>();
+
+  readonly #limit: number;
+
+  /** @param limit about how many bytes the run will hold: memory is not taken far beyond it. */
+  constructor(limit: number) {
+    this.#limit = limit;
+    this.bytes = new Uint8Array(Math.min(limit, 4 * 1024 * 1024));
+  }
+
+  /** Memory in use, bytes: the records, and what is kept for each (time, offset, place in the order). */
+  get used(): number {
+    return this.offsets[this.count]! + this.count * 24;
+  }
+
+  add(timeMs: number, row: number, record: Uint8Array, size: number): void {
+    const at = this.offsets[this.count]!;
+    const end = at + record.length + 1;
+    // One byte is left behind the last record for the scanner.
+    if (end + 1 > this.bytes.length)
+      this.bytes = grown(this.bytes, Math.max(end + 1, Math.min(2 * this.bytes.length, this.#limit)));
+    if (this.count === this.times.length) {
+      this.times = grown(this.times, 2 * this.count);
+      this.offsets = grown(this.offsets, 2 * this.count + 1);
+    }
+    if (this.count === 0) this.firstRow = row;
+    if (size > record.length) this.sizes.set(this.count, size);
+    this.bytes.set(record, at);
+    this.bytes[end - 1] = 10;
+    this.times[this.count++] = timeMs;
+    this.offsets[this.count] = end;
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.sizes.clear();
+  }
+}
+
+function grown<T extends Uint8Array | Float64Array | Uint32Array>(array: T, length: number): T {
+  const larger = new (array.constructor as new (length: number) => T)(length);
+  larger.set(array);
+  return larger;
+}
+
+/** Indexes of `times[0, count)` in ascending order of time, equal times in the order they have. */
+export function sortedOrder(times: Float64Array, count: number): Uint32Array {
+  let order = new Uint32Array(count);
+  let inOrder = true;
+  let least = Number.POSITIVE_INFINITY;
+  let most = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    order[i] = i;
+    const time = times[i]!;
+    if (i > 0 && time < times[i - 1]!) inOrder = false;
+    if (time < least && time !== Number.NEGATIVE_INFINITY) least = time;
+    if (time > most) most = time;
+  }
+  if (inOrder) return order;
+  // Radix sort, 16 bits at a time from the lowest: stable, and three passes for a year of milliseconds.
+  let other = new Uint32Array(count);
+  const starts = new Uint32Array(65_537);
+  for (let unit = 1; unit <= most - least; unit *= 65_536) {
+    const digit = (index: number) => Math.floor(Math.max(0, times[index]! - least) / unit) % 65_536;
+    starts.fill(0);
+    for (let i = 0; i < count; i++) {
+      const bucket = digit(i) + 1;
+      starts[bucket] = starts[bucket]! + 1;
+    }
+    for (let bucket = 1; bucket < 65_537; bucket++) starts[bucket] = starts[bucket]! + starts[bucket - 1]!;
+    for (let i = 0; i < count; i++) {
+      const index = order[i]!;
+      const bucket = digit(index);
+      other[starts[bucket]!] = index;
+      starts[bucket] = starts[bucket]! + 1;
+    }
+    [order, other] = [other, order];
+  }
+  return order;
+}
 
 /** Writes entries one after another. */
 export class EntryWriter {

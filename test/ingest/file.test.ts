@@ -472,3 +472,31 @@ test('JSON lines give the same events as CSV, whatever the order of keys', async
     [1_704_067_200_000, null, '', 10, null],
   ]);
 });
+
+test('the same source twice at once is refused, and once it is done it may run again', async () =>
+  withWorld(async (world) => {
+    const path = world.file('a.csv', mixed(200));
+    const first = world.ingest(path, {domain: loose});
+    await assert.rejects(world.ingest(path, {domain: loose}), {code: 'INPUT_BUSY'});
+    assert.equal((await first).received, 200);
+    assert.equal((await world.ingest(path, {domain: loose})).state, 'unchanged');
+  }));
+
+test('a signal ends the wait for a full log, and the next start has every row once', async () =>
+  withWorld(async (world) => {
+    const controller = new AbortController();
+    const log = new Proxy(world.log, {
+      get: (target, key) => {
+        if (key !== 'append') return Reflect.get(target, key).bind(target);
+        setTimeout(() => controller.abort(), 20);
+        return () => Promise.reject(new PlatformError('LOG_DISK_FULL', 'full'));
+      },
+    });
+    const path = world.file('a.csv', mixed(100));
+    assert.equal(
+      (await world.ingest(path, {domain: loose, log, signal: controller.signal})).state,
+      'stopped',
+    );
+    assert.equal((await world.ingest(path, {domain: loose})).received, 100);
+    assert.equal((await world.content()).events.length, 90);
+  }));

@@ -6,7 +6,8 @@ import {test} from 'node:test';
 import fc from 'fast-check';
 import {CsvScanner, readCsvHeader} from '../../src/ingest/csv.ts';
 import {type RecordScanner, recordBytesMax, StreamRecords} from '../../src/ingest/records.ts';
-import {sortedOrder, sortRecords} from '../../src/ingest/sort.ts';
+import {sortedOrder} from '../../src/ingest/runs.ts';
+import {sortRecords} from '../../src/ingest/sort.ts';
 import {chunksOf, scanAll} from './scan.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'millrace-sort-'));
