@@ -1,6 +1,7 @@
 import {Counter, Gauge, Histogram, Registry} from 'prom-client';
 import type {QueryStatus} from '../process/types.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
+import {type LabelOf, type MetricName, metricSpecs, secondsBuckets} from './catalogue.ts';
 
 /** Figures that are read when somebody asks, not when something happens. */
 export type Readings = {
@@ -16,9 +17,7 @@ export type Metrics = Telemetry & {
   observers: ((name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]) => void)[];
 };
 
-const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-
-/** Turns telemetry events into Prometheus metrics; names are in `docs/reference/metrics.md`. */
+/** Turns telemetry events into Prometheus metrics; their names, labels and meaning are in `catalogue.ts`. */
 export function createMetrics(read: () => Readings): Metrics {
   const registry = new Registry();
   const handlers = eventHandlers(registry);
@@ -35,59 +34,37 @@ export function createMetrics(read: () => Readings): Metrics {
   };
 }
 
+/** Gauges whose only label is the query. */
+type QueryGauge = {
+  [N in MetricName<'gauge'>]: LabelOf<N> extends 'query' ? N : never;
+}[MetricName<'gauge'>];
+
 type Handlers = {[K in keyof TelemetryEvents]?: (event: TelemetryEvents[K]) => void};
 
+/** What prom-client wants of a metric of the catalogue. */
+function optionsOf<N extends keyof typeof metricSpecs>(name: N, registry: Registry) {
+  const {help, labels} = metricSpecs[name];
+  return {name, help, labelNames: labels as readonly LabelOf<N>[], registers: [registry]};
+}
+
 function eventHandlers(registry: Registry): Handlers {
-  const counter = <L extends string>(name: string, help: string, labelNames: L[]) =>
-    new Counter({name, help, labelNames, registers: [registry]});
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[]) =>
-    new Histogram({name, help, labelNames, buckets: secondsBuckets, registers: [registry]});
-  const produced = counter('events_produced_total', 'Events offered to the log, by what became of them', [
-    'domain',
-    'event_type',
-    'status',
-  ]);
-  const produceLatency = histogram(
-    'produce_latency_seconds',
-    'From handing a batch to the log until it is durable',
-    ['domain', 'event_type'],
+  const counter = <N extends MetricName<'counter'>>(name: N) =>
+    new Counter<LabelOf<N>>(optionsOf(name, registry));
+  const histogram = <N extends MetricName<'histogram'>>(name: N) =>
+    new Histogram<LabelOf<N>>({...optionsOf(name, registry), buckets: secondsBuckets});
+  const produced = counter('events_produced_total');
+  const produceLatency = histogram('produce_latency_seconds');
+  const sinkRows = counter('millrace_sink_rows_total');
+  const sinkSeconds = histogram('millrace_sink_write_seconds');
+  const sinkErrors = counter('millrace_sink_errors_total');
+  const sinkPauses = counter('millrace_sink_pauses_total');
+  const checkpoints = histogram('millrace_checkpoint_seconds');
+  const checkpointPause = histogram('millrace_checkpoint_pause_seconds');
+  const checkpointBytes = new Gauge<LabelOf<'millrace_checkpoint_bytes'>>(
+    optionsOf('millrace_checkpoint_bytes', registry),
   );
-  const sinkRows = counter('millrace_sink_rows_total', 'Rows acknowledged by a sink', ['sink', 'table']);
-  const sinkSeconds = histogram('millrace_sink_write_seconds', 'Time a sink took to acknowledge a batch', [
-    'sink',
-    'table',
-  ]);
-  const sinkErrors = counter('millrace_sink_errors_total', 'Failed writes to a sink', [
-    'sink',
-    'table',
-    'code',
-  ]);
-  const sinkPauses = counter('millrace_sink_pauses_total', 'Times a delivery was paused', ['sink', 'table']);
-  const checkpoints = histogram('millrace_checkpoint_seconds', 'Time to commit a checkpoint', [
-    'domain',
-    'query',
-  ]);
-  const checkpointPause = histogram(
-    'millrace_checkpoint_pause_seconds',
-    'Time a checkpoint held the hot path',
-    ['domain', 'query'],
-  );
-  const checkpointBytes = new Gauge({
-    name: 'millrace_checkpoint_bytes',
-    help: 'Size of the last checkpoint',
-    labelNames: ['domain', 'query'] as const,
-    registers: [registry],
-  });
-  const stops = counter('millrace_query_stops_total', 'Times a query stopped until someone acts', [
-    'domain',
-    'query',
-    'code',
-  ]);
-  const inputStops = counter('millrace_input_stops_total', 'Times an input stopped with an error', [
-    'domain',
-    'input',
-    'code',
-  ]);
+  const stops = counter('millrace_query_stops_total');
+  const inputStops = counter('millrace_input_stops_total');
   return {
     EventsAppended: ({domain, eventType, appended, duplicate, rejected, seconds}) => {
       const labels = {domain, event_type: eventType};
@@ -113,24 +90,16 @@ function eventHandlers(registry: Registry): Handlers {
 }
 
 function readingGauges(registry: Registry, read: () => Readings): void {
-  const gauge = <L extends string>(
-    name: string,
-    help: string,
-    labelNames: L[],
-    fill: (gauge: Gauge<L>) => void,
-  ) =>
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers: [registry],
+  const gauge = <N extends MetricName<'gauge'>>(name: N, fill: (gauge: Gauge<LabelOf<N>>) => void) =>
+    new Gauge<LabelOf<N>>({
+      ...optionsOf(name, registry),
       collect() {
         this.reset();
-        fill(this as Gauge<L>);
+        fill(this);
       },
     });
-  const byQuery = (name: string, help: string, value: (status: QueryStatus) => number | null) =>
-    gauge(name, help, ['query'], (self) => {
+  const byQuery = (name: QueryGauge, value: (status: QueryStatus) => number | null) =>
+    gauge(name, (self) => {
       for (const status of read().queries) {
         const reading = value(status);
         if (reading !== null) self.set({query: status.query}, reading);
@@ -140,42 +109,34 @@ function readingGauges(registry: Registry, read: () => Readings): void {
     status: QueryStatus,
     field: 'read' | 'aggregated' | 'corrected' | 'filtered' | 'late' | 'dead' | 'lateInPart',
   ) => status.counts.reduce((total, counts) => total + counts[field], 0);
-  byQuery('millrace_watermark_seconds', 'Event time up to which windows are closed', ({watermarkMs}) =>
+  byQuery('millrace_watermark_seconds', ({watermarkMs}) =>
     watermarkMs === null ? null : watermarkMs / 1000,
   );
-  byQuery('millrace_watermark_delay_seconds', 'Wall clock minus watermark', ({watermarkMs}) =>
+  byQuery('millrace_watermark_delay_seconds', ({watermarkMs}) =>
     watermarkMs === null ? null : (Date.now() - watermarkMs) / 1000,
   );
-  byQuery('millrace_lag_events', 'Events in the log that the query has not read', ({lagEvents}) => lagEvents);
-  byQuery(
-    'millrace_lag_seconds',
-    'Age of the oldest event that the query has not read',
-    ({lagMs}) => lagMs / 1000,
-  );
-  byQuery('millrace_query_groups', 'Groups in memory', ({groups}) => groups);
-  byQuery('millrace_query_open_windows', 'Windows that are not closed', ({openWindows}) => openWindows);
-  byQuery('millrace_query_memory_bytes', 'Memory of the query state', ({memoryBytes}) => memoryBytes);
-  byQuery('millrace_query_running', '1 while the query runs', ({state}) => (state === 'running' ? 1 : 0));
-  byQuery('millrace_events_read', 'Events read by the query', (status) => sum(status, 'read'));
-  byQuery('millrace_events_aggregated', 'Events that count in a row', (status) => sum(status, 'aggregated'));
-  byQuery('millrace_events_corrected', 'Late events that corrected a window', (status) =>
-    sum(status, 'corrected'),
-  );
-  byQuery('millrace_events_filtered', 'Events that `where` left out', (status) => sum(status, 'filtered'));
-  byQuery('millrace_events_late', 'Events that no window took any more', (status) => sum(status, 'late'));
-  byQuery('millrace_events_dead', 'Events that became dead letters of the query', (status) =>
-    sum(status, 'dead'),
-  );
-  gauge('millrace_raw_lag_events', 'Raw events not yet in the sink', ['sink', 'table'], (self) => {
+  byQuery('millrace_lag_events', ({lagEvents}) => lagEvents);
+  byQuery('millrace_lag_seconds', ({lagMs}) => lagMs / 1000);
+  byQuery('millrace_query_groups', ({groups}) => groups);
+  byQuery('millrace_query_open_windows', ({openWindows}) => openWindows);
+  byQuery('millrace_query_memory_bytes', ({memoryBytes}) => memoryBytes);
+  byQuery('millrace_query_running', ({state}) => (state === 'running' ? 1 : 0));
+  byQuery('millrace_events_read', (status) => sum(status, 'read'));
+  byQuery('millrace_events_aggregated', (status) => sum(status, 'aggregated'));
+  byQuery('millrace_events_corrected', (status) => sum(status, 'corrected'));
+  byQuery('millrace_events_filtered', (status) => sum(status, 'filtered'));
+  byQuery('millrace_events_late', (status) => sum(status, 'late'));
+  byQuery('millrace_events_dead', (status) => sum(status, 'dead'));
+  gauge('millrace_raw_lag_events', (self) => {
     for (const {sink, table, lagEvents} of read().raw) self.set({sink, table}, lagEvents);
   });
-  gauge('millrace_raw_rows', 'Raw events written since start', ['sink', 'table'], (self) => {
+  gauge('millrace_raw_rows', (self) => {
     for (const {sink, table, written} of read().raw) self.set({sink, table}, written);
   });
-  gauge('millrace_sink_pending_rows', 'Rows emitted and not yet acknowledged', ['sink', 'table'], (self) => {
+  gauge('millrace_sink_pending_rows', (self) => {
     for (const {sink, table, pending} of read().delivery) self.set({sink, table}, pending);
   });
-  gauge('millrace_sink_paused', '1 while a delivery is paused', ['sink', 'table'], (self) => {
+  gauge('millrace_sink_paused', (self) => {
     for (const {sink, table, paused} of read().delivery) self.set({sink, table}, paused ? 1 : 0);
   });
 }

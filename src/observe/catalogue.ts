@@ -1,0 +1,132 @@
+/** One metric: what is registered and what the reference says are the same data. */
+export type MetricSpec = {
+  type: 'counter' | 'gauge' | 'histogram';
+  labels: readonly string[];
+  help: string;
+};
+
+/**
+ * Every metric, by its Prometheus name. Counters begin at 0 with the process. Gauges over `query` are read when somebody asks;
+ * those that count events are the ledger's, cumulative since the revision began, so they survive a restart. A histogram's
+ * unit is the second.
+ */
+export const metricSpecs = {
+  events_produced_total: {
+    type: 'counter',
+    labels: ['domain', 'event_type', 'status'],
+    help: 'Events offered to the log, by what became of them: appended, duplicate, rejected',
+  },
+  produce_latency_seconds: {
+    type: 'histogram',
+    labels: ['domain', 'event_type'],
+    help: 'From handing a batch to the log until it is durable',
+  },
+  millrace_input_stops_total: {
+    type: 'counter',
+    labels: ['domain', 'input', 'code'],
+    help: 'Times an input stopped with an error',
+  },
+  millrace_query_running: {type: 'gauge', labels: ['query'], help: '1 while the query runs'},
+  millrace_query_stops_total: {
+    type: 'counter',
+    labels: ['domain', 'query', 'code'],
+    help: 'Times a query stopped until someone acts',
+  },
+  millrace_lag_events: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Events in the log that the query has not read',
+  },
+  millrace_lag_seconds: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Age of the oldest event that the query has not read',
+  },
+  millrace_watermark_seconds: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Event time up to which windows are closed, Unix seconds; absent before the first event',
+  },
+  millrace_watermark_delay_seconds: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Wall clock minus watermark; absent before the first event',
+  },
+  millrace_query_groups: {type: 'gauge', labels: ['query'], help: 'Groups in memory'},
+  millrace_query_open_windows: {type: 'gauge', labels: ['query'], help: 'Windows that are not closed'},
+  millrace_query_memory_bytes: {type: 'gauge', labels: ['query'], help: 'Memory of the query state'},
+  millrace_events_read: {type: 'gauge', labels: ['query'], help: 'Events read by the query'},
+  millrace_events_aggregated: {type: 'gauge', labels: ['query'], help: 'Events that count in a row'},
+  millrace_events_corrected: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Late events that corrected a window; they are part of the aggregated ones',
+  },
+  millrace_events_filtered: {type: 'gauge', labels: ['query'], help: 'Events that `where` left out'},
+  millrace_events_late: {type: 'gauge', labels: ['query'], help: 'Events that no window took any more'},
+  millrace_events_dead: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Events that became dead letters of the query',
+  },
+  millrace_checkpoint_seconds: {
+    type: 'histogram',
+    labels: ['domain', 'query'],
+    help: 'Time to commit a checkpoint',
+  },
+  millrace_checkpoint_pause_seconds: {
+    type: 'histogram',
+    labels: ['domain', 'query'],
+    help: 'Time a checkpoint held the hot path',
+  },
+  millrace_checkpoint_bytes: {
+    type: 'gauge',
+    labels: ['domain', 'query'],
+    help: 'Size of the last checkpoint',
+  },
+  millrace_sink_rows_total: {
+    type: 'counter',
+    labels: ['sink', 'table'],
+    help: 'Rows acknowledged by a sink',
+  },
+  millrace_sink_write_seconds: {
+    type: 'histogram',
+    labels: ['sink', 'table'],
+    help: 'Time a sink took to acknowledge a batch',
+  },
+  millrace_sink_errors_total: {
+    type: 'counter',
+    labels: ['sink', 'table', 'code'],
+    help: 'Failed writes to a sink',
+  },
+  millrace_sink_pauses_total: {
+    type: 'counter',
+    labels: ['sink', 'table'],
+    help: 'Times a delivery was paused',
+  },
+  millrace_sink_paused: {type: 'gauge', labels: ['sink', 'table'], help: '1 while a delivery is paused'},
+  millrace_sink_pending_rows: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Rows emitted and not yet acknowledged',
+  },
+  millrace_raw_lag_events: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Raw events not yet in the sink',
+  },
+  millrace_raw_rows: {type: 'gauge', labels: ['sink', 'table'], help: 'Raw events written since start'},
+} as const satisfies Record<string, MetricSpec>;
+
+type Specs = typeof metricSpecs;
+
+/** Names of the metrics of one type. */
+export type MetricName<T extends MetricSpec['type']> = {
+  [N in keyof Specs]: Specs[N]['type'] extends T ? N : never;
+}[keyof Specs];
+
+/** Label names of a metric. */
+export type LabelOf<N extends keyof Specs> = Specs[N]['labels'][number];
+
+/** Upper bounds of every histogram's buckets, seconds. */
+export const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
