@@ -129,8 +129,8 @@ test(
     assert.equal(ended, 1);
     assert.ok(acknowledged > 0);
     assert.equal(await checkLog(dir, acknowledged), acknowledged);
-    const again = runWithFault(dir, 'pwrite64:signal=KILL:when=100000');
-    assert.equal(again.acknowledged, acknowledged + 120);
+    const again = spawnSync(process.execPath, [appender, dir, '12'], {encoding: 'utf8'});
+    assert.equal(lastNumber(again.stdout), acknowledged + 120);
   },
 );
 
@@ -150,6 +150,7 @@ test(
 test('a small disk: appends are refused while it is full, and the same writer goes on with space', async (t) => {
   const dir = temporary(t);
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'millrace-test', dir]).status === 0;
+  if (!mounted && process.env.CI === 'true') assert.fail('CI needs the right to mount a tmpfs');
   if (!mounted) return t.skip('a tmpfs cannot be mounted here');
   try {
     const writer = openLogWriter(join(dir, 'log'));

@@ -114,6 +114,12 @@ function checkFormat(database: DatabaseSync, path: string): void {
     );
 }
 
+const lost = (path: string, commits: number) =>
+  new PlatformError('CHECKPOINT_CORRUPT', `${path} lost ${commits} commits that were acknowledged`, {
+    hint: 'move the directory away: state is read again from the log',
+    place: `${path}-wal`,
+  });
+
 /**
  * Opens for the writer; creates the file when there is none. Throws CHECKPOINT_CORRUPT, also when commits that were
  * acknowledged are missing, CHECKPOINT_NEWER, CHECKPOINT_IO, CHECKPOINT_DISK_FULL.
@@ -126,6 +132,8 @@ export function openStateForWriting(
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(path, {timeout: 5_000});
+    // A store whose very schema went with the write-ahead log is damaged, not new.
+    if (isEmpty(database) && acknowledged > 0) throw lost(path, acknowledged);
     if (isEmpty(database)) {
       database.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL');
       database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
@@ -135,12 +143,7 @@ export function openStateForWriting(
       PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
       PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY`);
     const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
-    if (sequence < acknowledged)
-      throw new PlatformError(
-        'CHECKPOINT_CORRUPT',
-        `${path} lost ${acknowledged - sequence} commits that were acknowledged`,
-        {hint: 'move the directory away: state is read again from the log', place: `${path}-wal`},
-      );
+    if (sequence < acknowledged) throw lost(path, acknowledged - sequence);
     return {database, sequence};
   } catch (error) {
     database?.close();
