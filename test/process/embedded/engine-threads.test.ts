@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
+import {EngineRig} from './engine-rig.ts';
+import {eventType, field, type Logged, planOf} from './kernel-world.ts';
+import {minute} from './rig.ts';
+
+const click = eventType('click', [field('page', 'string', {role: 'dimension'}), field('ms', 'long')]);
+const perMinute = planOf([click], {name: 'per_minute', groupBy: ['page'], measures: {n: 'count()', total: 'sum(ms)'}});
+const visits = planOf([click], {
+  name: 'visits',
+  groupBy: ['page'],
+  measures: {n: 'count()'},
+  window: {type: 'session', gapMs: minute},
+});
+
+const clicks = (count: number, from: number): Logged[] =>
+  Array.from({length: count}, (_, index) => ({
+    type: click,
+    partition: Math.floor(index / 10) % 4,
+    values: {
+      event_id: `${from + index}`,
+      timestamp: 1_000_000_000_000 + (from + index) * 500 + ((index * 7919) % 3) * 20_000,
+      page: `p${index % 13}`,
+      ms: index,
+    },
+  }));
+
+/** Waits until the engine has nothing left to do. */
+async function settled(engine: EmbeddedEngine, events: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const status = engine.status();
+    const hasRead = status.every(({counts}) => counts.reduce((sum, {read}) => sum + read, 0) === events);
+    if (status.length > 0 && hasRead && status.every((each) => each.settled)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(JSON.stringify(engine.status()));
+}
+
+test('two worker threads share partitions and queries, and resume where they drained', async (t) => {
+  const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
+  await rig.append(clicks(400, 0));
+  const options = {...rig.options(), workers: 2, flushMs: 5, checkpointIntervalMs: 50};
+  const run = async (events: number, more: () => Promise<void>) => {
+    const engine = createEngine(options);
+    rig.engine = engine as never;
+    await engine.start(rig.plans);
+    await more();
+    await settled(engine, events);
+    await engine.drain();
+    await engine.stop();
+  };
+  await run(700, () => rig.append(clicks(300, 400)));
+  await run(900, () => rig.append(clicks(200, 700)));
+  await rig.start();
+  await rig.engine.settle();
+  rig.check();
+});

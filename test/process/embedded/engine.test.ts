@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import {type TestContext, test} from 'node:test';
+import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
+import {EngineRig, type EngineRigOptions} from './engine-rig.ts';
+import {eventType, field, type Logged, planOf} from './kernel-world.ts';
+import {minute} from './rig.ts';
+
+const purchase = eventType('purchase', [
+  field('user', 'string'),
+  field('country', 'string', {role: 'dimension'}),
+  field('amount', 'money', {role: 'metric', required: true}),
+]);
+const view = eventType('view', [field('user', 'string'), field('country', 'string', {role: 'dimension'})]);
+
+const measures = {orders: 'count()', revenue: 'sum(amount)', average: 'avg(amount)', most: 'max(amount)'};
+const tumbling = planOf([purchase], {name: 'tumbling', groupBy: ['country'], measures});
+const sliding = planOf([purchase], {
+  name: 'sliding',
+  groupBy: ['country'],
+  measures,
+  window: {type: 'sliding', sizeMs: 5 * minute, slideMs: minute},
+  watermarkMs: minute,
+  correctForMs: 4 * minute,
+});
+const daily = planOf([purchase, view], {
+  name: 'daily',
+  groupBy: ['country'],
+  measures: {views: "count(event_type = 'view')", orders: "count(event_type = 'purchase')", rate: 'orders / views'},
+  window: {type: 'calendar', unit: 'day', timezone: 'America/New_York'},
+});
+const sessions = planOf([purchase, view], {
+  name: 'sessions',
+  groupBy: ['user'],
+  measures: {pages: 'count()'},
+  window: {type: 'session', gapMs: minute},
+});
+const all = [tumbling, sliding, daily, sessions];
+
+/** Seeded, without anything to remember. */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+const day = Date.UTC(2026, 2, 8, 4);
+
+/** Events whose times wander, now and then far back, over the partitions. */
+function events(count: number, seed: number, partitions: number, fromMs = day): Logged[] {
+  const next = random(seed);
+  return Array.from({length: count}, (_, index) => {
+    const late = next(20) === 0 ? next(12) * minute : next(30_000);
+    const type = next(3) === 0 ? view : purchase;
+    return {
+      type,
+      partition: next(partitions),
+      values: {
+        event_id: `${seed}-${index}`,
+        timestamp: Math.max(fromMs + index * 3_000 - late, 0),
+        user: `u${next(7)}`,
+        country: [null, '', 'US', 'DE', 'BR'][next(5)]!,
+        ...(type === purchase ? {amount: next(100_000)} : {}),
+      },
+    };
+  });
+}
+
+async function started(t: TestContext, plans: QueryPlan[], options: EngineRigOptions = {}): Promise<EngineRig> {
+  const rig = new EngineRig(t, [purchase, view], plans, options);
+  await rig.start();
+  return rig;
+}
+
+test('every kind of window gives the rows and the ledger of the naive evaluator', async (t) => {
+  const rig = await started(t, all, {partitions: 2});
+  for (let part = 0; part < 5; part++) {
+    await rig.append(events(200, part, 2, day + part * 600_000));
+    await rig.engine.settle();
+  }
+  rig.check();
+});
+
+test('three workers give the rows of one', async (t) => {
+  const rig = await started(t, all, {partitions: 4, workers: 3});
+  await rig.append(events(500, 7, 4));
+  await rig.engine.settle();
+  await rig.append(events(300, 8, 4, day + 1_200_000));
+  await rig.engine.settle();
+  rig.check();
+});
+
+test('crashes at any moment, and restarts with another number of workers, change no row', async (t) => {
+  const rig = await started(t, all, {partitions: 3});
+  const next = random(99);
+  for (let round = 0; round < 12; round++) {
+    await rig.append(events(80, 100 + round, 3, day + round * 240_000));
+    for (let turns = next(12); turns > 0; turns--) await rig.engine.turn();
+    if (next(3) === 0) for (const {id} of all) rig.stuck.add(id);
+    for (let turns = next(6); turns > 0; turns--) await rig.engine.turn();
+    rig.stuck.clear();
+    rig.workers = 1 + next(3);
+    await rig.crash();
+  }
+  await rig.engine.settle();
+  rig.check();
+});
+
+test('a paused query stops reading while another runs on, and catches up when it is resumed', async (t) => {
+  const rig = await started(t, [tumbling, sliding]);
+  await rig.append(events(50, 1, 1));
+  await rig.engine.settle();
+  rig.engine.pause(tumbling.id);
+  const before = rig.tables.get(tumbling.id)!.writes;
+  await rig.append(events(50, 2, 1, day + 600_000));
+  await rig.engine.settle();
+  await rig.append(events(50, 3, 1, day + 1_200_000));
+  await rig.engine.settle();
+  const [paused, running] = rig.engine.status();
+  assert.equal(paused!.state, 'paused');
+  assert.ok(paused!.lagEvents > 0 && running!.lagEvents === 0);
+  assert.equal(rig.tables.get(tumbling.id)!.writes, before);
+  rig.engine.resume(tumbling.id);
+  await rig.engine.settle();
+  rig.check();
+});
+
+test('a query whose rows are not acknowledged sends nothing more; changes leave together afterwards', async (t) => {
+  const rig = await started(t, [tumbling, sliding]);
+  rig.stuck.add(tumbling.id);
+  for (let part = 0; part < 4; part++) {
+    await rig.append(events(20, part, 1, day + part * 60_000));
+    for (let turns = 0; turns < 10; turns++) await rig.engine.turn();
+  }
+  assert.equal(rig.unacknowledged.length, 1);
+  assert.ok(rig.tables.get(sliding.id)!.writes > 0);
+  rig.stuck.clear();
+  rig.deliver(rig.unacknowledged[0]!);
+  await rig.engine.settle();
+  rig.check();
+});
+
+test('a query that reaches a limit stops alone, and says why', async (t) => {
+  const small = {...tumbling, limits: {...tumbling.limits, groups: 3}};
+  const rig = await started(t, [small, sliding]);
+  await rig.append(events(100, 1, 1));
+  await rig.engine.settle();
+  const [stopped, running] = rig.engine.status();
+  assert.deepEqual([stopped!.state, stopped!.reason?.code], ['stopped', 'QUERY_LIMIT']);
+  assert.equal(running!.state, 'running');
+  rig.plans = [sliding];
+  rig.check();
+});
+
+test('a query whose definition changed does not start; the others run on', async (t) => {
+  const rig = await started(t, [tumbling, sliding]);
+  await rig.append(events(50, 1, 1));
+  await rig.engine.settle();
+  rig.plans = [{...tumbling, fingerprint: 'edited'}, sliding];
+  await rig.append(events(50, 2, 1));
+  await rig.crash();
+  await rig.engine.settle();
+  const [changed] = rig.engine.status();
+  assert.equal(changed!.state, 'stopped');
+  assert.deepEqual(changed!.reason, {
+    code: 'QUERY_CHANGED',
+    message: 'the definition of shop.tumbling means something else than the one its rows were made with',
+    hint: 'npx millrace rebuild shop.tumbling',
+  });
+  rig.plans = [sliding];
+  rig.check();
+});
+
+test('a sink that lost what it had marked is filled again from the log', async (t) => {
+  const rig = await started(t, [tumbling, sessions]);
+  await rig.append(events(200, 1, 1));
+  await rig.engine.settle();
+  await rig.append(events(10, 2, 1));
+  await rig.engine.settle();
+  for (const table of rig.tables.values()) {
+    assert.ok(table.markedEpoch > 1);
+    table.markedEpoch = 1;
+    table.rows.clear();
+  }
+  await rig.crash();
+  await rig.engine.settle();
+  assert.deepEqual(rig.resets, [tumbling.id, sessions.id]);
+  rig.check();
+});
+
+test('late and dead records are handed over once they count, and none twice without a crash', async (t) => {
+  const late = planOf([purchase], {name: 'late', groupBy: ['country'], late: 'topic', watermarkMs: 0});
+  const rig = await started(t, [late]);
+  const at = (timestamp: number, id: string): Logged => ({
+    type: purchase,
+    partition: 0,
+    values: {event_id: id, timestamp, country: 'US', amount: 1},
+  });
+  await rig.append([at(day, 'a'), at(day + minute, 'b'), at(day + 59_999, 'late'), at(day + minute, 'c')]);
+  await rig.engine.settle();
+  const records = rig.side.flatMap(({output}) => output.records);
+  assert.deepEqual(
+    records.map((record) => [record.kind, record.offset, record.kind === 'late' && record.missed]),
+    [['late', 2, [day]]],
+  );
+  rig.check();
+});
+
+test('windows close with the clock when partitions fall silent, and an end mark closes them at once', async (t) => {
+  const rig = await started(t, [tumbling], {partitions: 2});
+  const closed = () => rig.tables.get(tumbling.id)!.read('closed').map(([, is]) => is);
+  await rig.append([
+    {type: purchase, partition: 0, values: {event_id: 'a', timestamp: day, country: 'US', amount: 1}},
+    {type: purchase, partition: 0, values: {event_id: 'b', timestamp: day + minute, country: 'US', amount: 1}},
+  ]);
+  await rig.engine.settle();
+  assert.deepEqual(closed(), [false, false]);
+  await rig.clock.advance(30_000);
+  await rig.engine.settle();
+  assert.deepEqual(closed(), [true, false]);
+  await rig.mark('shop.purchase', 0, day + 10 * minute);
+  await rig.mark('shop.purchase', 1, day + 10 * minute);
+  await rig.engine.settle();
+  assert.deepEqual(closed(), [true, true]);
+  rig.check();
+});
+
+test('drain ends with everything read in rows, marks and checkpoints', async (t) => {
+  const rig = await started(t, all, {partitions: 2, workers: 2});
+  await rig.append(events(300, 5, 2));
+  await rig.engine.turn();
+  await rig.engine.drain();
+  for (const status of rig.engine.status()) assert.equal(status.state, 'running');
+  const writes = [...rig.tables.values()].map((table) => table.writes);
+  await rig.engine.stop();
+  await rig.start();
+  await rig.engine.settle();
+  rig.check();
+  assert.ok([...rig.tables.values()].some((table, index) => table.writes >= writes[index]!));
+});
