@@ -177,17 +177,18 @@ export class Appender {
   }
 
   async #stopForBudget(): Promise<never> {
-    const {budgetAfter, budgetShare} = this.#context.domain.defaults.deadLetters;
+    const {budgetShare} = this.#context.domain.defaults.deadLetters;
     const seen = this.#position.rows - this.#report.resumedAt;
     await this.#flush();
     await this.#pending;
     const [code, count] = Object.entries(this.#report.reasons).sort((a, b) => b[1] - a[1])[0]!;
+    const share = `${+(budgetShare * 100).toFixed(3)}%`;
     throw new PlatformError(
       'INPUT_BUDGET',
-      `${this.#rejected} of ${seen} records are bad, more than ${+(budgetShare * 100).toFixed(3)}% (counted from the ${budgetAfter}th on); most often ${code} (${count})`,
+      `${this.#rejected} of ${seen} records are bad, more than ${share}; most often ${code} (${count})`,
       {
         place: `${this.#context.path}, row ${this.#position.rows}`,
-        hint: `look at them with "millrace dlq list ${this.#context.input.domain}", mend the cause or raise dead_letters.budget, and ingest again: it goes on behind row ${this.#position.rows}`,
+        hint: `look at them with "npx millrace dlq list", mend the cause or raise defaults.dead_letters.budget, and ingest again: it goes on behind record ${this.#position.rows}`,
       },
     );
   }

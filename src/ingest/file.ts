@@ -92,7 +92,7 @@ export async function ingestFile(options: IngestFileOptions): Promise<IngestRepo
   if (running.has(key))
     throw new PlatformError('INPUT_BUSY', `${path} is being ingested already`, {
       place: path,
-      hint: 'wait until it is done; millrace status shows how far it is',
+      hint: 'wait until it is done: npx millrace status',
     });
   running.add(key);
   try {

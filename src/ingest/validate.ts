@@ -123,15 +123,19 @@ function checkColumns(plans: readonly Plan[], columns: readonly string[], input:
     ({field, slot}) => field.role === 'id' && slot < 0 && Object.hasOwn(input.map, field.name),
   );
   if (id !== undefined) missing.push(columnOf(id.field, input));
-  if (missing.length > 0)
-    throw new PlatformError(
-      'INPUT_COLUMNS',
-      `the file has no column ${missing.join(', ')}; it has ${columns.slice(0, 60).join(', ')}`,
-      {
-        place,
-        hint: `map the fields to the file's columns under inputs.map of ${input.name}`,
-      },
-    );
+  if (missing.length === 0) return;
+  // One long name with other separators in it: the file is no CSV as we read it.
+  const separated = columns.length === 1 && /[;\t|]/.test(columns[0]!);
+  throw new PlatformError(
+    'INPUT_COLUMNS',
+    `the file has no column ${missing.join(', ')}; it has ${columns.slice(0, 60).join(', ')}`,
+    {
+      place,
+      hint: separated
+        ? 'separate the columns by commas'
+        : `map the fields to the file's columns under map: of the input ${input.name}`,
+    },
+  );
 }
 
 type IsNull = (bytes: Uint8Array, start: number, end: number) => boolean;

@@ -500,3 +500,35 @@ test('a signal ends the wait for a full log, and the next start has every row on
     assert.equal((await world.ingest(path, {domain: loose})).received, 100);
     assert.equal((await world.content()).events.length, 90);
   }));
+
+test('a file without records is done at once, and a file of separators that are no commas is explained', async () =>
+  withWorld(async (world) => {
+    const empty = world.file('a.csv', 'timestamp,amount');
+    assert.deepEqual(
+      [(await world.ingest(empty)).state, (await world.ingest(empty)).state],
+      ['finished', 'unchanged'],
+    );
+    const lines = world.file('b.jsonl', '\n\n');
+    assert.equal(
+      (await world.ingest(lines, {input: input({format: 'jsonl', orderBy: 'timestamp'})})).received,
+      0,
+    );
+    await assert.rejects(world.ingest(world.file('c.csv', 'timestamp;amount\n1;2\n')), {
+      code: 'INPUT_COLUMNS',
+      hint: /by commas/,
+    });
+  }));
+
+test('an unfinished stream goes on with the very same file only', async () =>
+  withWorld(async (world) => {
+    const options = {domain: loose, limits: {batchBytes: 900}};
+    const path = world.file('a.csv', mixed(120));
+    await assert.rejects(world.ingest(path, {...options, log: failingAt(world.log, 3)}), {code: 'LOG_IO'});
+    const other = {...options, input: input({orderBy: 'timestamp'})};
+    await assert.rejects(world.ingest(path, other), {code: 'INPUT_CHANGED', message: /order_by: none/});
+    world.file('a.csv', mixed(121));
+    await assert.rejects(world.ingest(path, options), {code: 'INPUT_CHANGED'});
+    world.file('a.csv', mixed(120));
+    assert.equal((await world.ingest(path, options)).state, 'finished');
+    assert.equal((await world.content()).ledger[0]!.received, 120);
+  }));
