@@ -139,6 +139,9 @@ const sorted = (rows: Row[], ...names: string[]) =>
     .map((row) => names.map((name) => row[name]!))
     .sort((a, b) => (JSON.stringify(a.map(String)) < JSON.stringify(b.map(String)) ? -1 : 1));
 
+const objects = (table: Table, rows: Value[][]): Row[] =>
+  rows.map((row) => Object.fromEntries(table.columns.map(({name}, index) => [name, row[index]!])));
+
 const isPlatformError = (code: string) => (error: unknown) => {
   assert.ok(error instanceof PlatformError, `${error}`);
   assert.equal(error.code, code, error.message);
@@ -302,6 +305,35 @@ export function testSink(name: string, subject: Subject): void {
       assert.deepEqual(
         new Set((await latest(table)).map((row) => JSON.stringify([row.text, row.copy, row.version]))),
         new Set(hostile.map((text) => JSON.stringify([stored(text), stored(text), 4]))),
+      );
+    });
+
+    test('a large batch is one write, and the same as many small ones', async () => {
+      const table = queryTable('large', {text: 'string'});
+      await sink.ensure(table);
+      const rows = Array.from({length: 2_500}, (_, index) =>
+        countryRow(`${index} ${hostile[index % 13]}`, index, 4),
+      );
+      rows.push(countryRow(null, 1, 4), countryRow('', 1, 4));
+      await sink.write(
+        table,
+        batchOf(
+          table,
+          rows.map((row) => [...row.slice(0, -1), 2]),
+        ),
+      );
+      await sink.write(table, batchOf(table, rows));
+      await sink.write(
+        table,
+        batchOf(
+          table,
+          rows.slice(0, 2_000).map((row) => [...row.slice(0, -1), 3]),
+        ),
+      );
+      const found = await latest(table);
+      assert.deepEqual(
+        sorted(found, 'text', 'total', 'version'),
+        sorted(objects(table, rows), 'text', 'total', 'version'),
       );
     });
 

@@ -1,13 +1,19 @@
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {fromOffset, int64, revisionOf, tableId} from '../tables.ts';
+import {encodeTsv, type TsvDialect} from '../tsv.ts';
 import type {DeliveryMark, QueryResult, RowBatch, Sink} from '../types.ts';
 import type {ClickHouseConnection} from './connection.ts';
 import {ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
 import {physical, quoteTable} from './names.ts';
-import {encodeTsv} from './tsv.ts';
 
+const dialect: TsvDialect = {
+  deleted: ['0', '1'],
+  nonFinite: {nan: 'nan', plus: 'inf', minus: '-inf'},
+  nul: '\\0',
+  zone: '',
+};
 const markTable = quoteTable('millrace', 'delivered');
 
 /**
@@ -38,7 +44,7 @@ export async function createClickHouseSink(connection: ClickHouseConnection): Pr
     connection.insert(
       tableId(table),
       table.columns.map(({name}) => name),
-      encodeTsv(table, batch),
+      encodeTsv(table, batch, dialect),
     );
   const offsetsOf = async (table: Table): Promise<Map<number, number>> => {
     const known = offsets.get(tableId(table));

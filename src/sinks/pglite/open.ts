@@ -1,0 +1,108 @@
+import {resolve} from 'node:path';
+import {isMainThread} from 'node:worker_threads';
+import {PGlite, type Results, type Transaction, types} from '@electric-sql/pglite';
+import {PlatformError} from '../../errors.ts';
+import type {Value} from '../../expr/types.ts';
+import {acquireLock, type Lock} from '../../log/lock.ts';
+import type {PostgresConnection, PostgresTransaction} from '../postgres/connection.ts';
+import {createPostgresSink} from '../postgres/sink.ts';
+import {int64} from '../tables.ts';
+import type {Sink, SinkContext} from '../types.ts';
+
+/**
+ * Options: `dir`. PGlite does not lock its directory, and a second opener would lose data: `<dir>.lock` comes first.
+ * Throws LOCKED, SINK_DAMAGED when the database does not open or a table cannot be read.
+ */
+export async function openPglite(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
+  const dir = resolve(context.root, String(options.dir ?? '.millrace/postgres'));
+  const lock = acquireLock(`${dir}.lock`, {command: process.argv.slice(1).join(' ')});
+  let database: PGlite | undefined;
+  try {
+    database = await PGlite.create({dataDir: dir});
+    await database.exec("SET timezone = 'UTC'; SET client_min_messages = error");
+    await check(database);
+    return await createPostgresSink(connect(database, lock), typeName);
+  } catch (cause) {
+    await database?.close().catch(() => {});
+    lock.release();
+    if (cause instanceof PlatformError) throw cause;
+    throw new PlatformError(
+      'SINK_DAMAGED',
+      `the database in ${dir} is damaged: ${(cause as Error).message}`,
+      {
+        cause,
+        place: dir,
+        hint: 'npx millrace rebuild (moves the directory aside and fills a new one from the log)',
+      },
+    );
+  }
+}
+
+/** Reads a row of every table: a missing file or a page with a wrong checksum shows here and not in the middle of a run. */
+async function check(database: PGlite): Promise<void> {
+  const {rows} = await database.query<{name: string}>(
+    `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables
+     WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`,
+  );
+  for (const {name} of rows) await database.query(`SELECT * FROM ${name} LIMIT 1`);
+}
+
+const text = (value: string): Value => value;
+const time = (value: string): Value =>
+  // As ClickHouse prints it; what is beyond four-digit years stays as PostgreSQL prints it.
+  /^\d{4}-.*\+00$/.test(value) ? new Date(value).toISOString().slice(0, -1).replace('T', ' ') : value;
+
+/** Values as `Value`: everything that is no number or boolean is text. */
+const parsers: Record<number, (value: string) => Value> = {
+  [types.INT8]: (value) => int64(value),
+  [types.TIMESTAMPTZ]: time,
+  [types.TIMESTAMP]: text,
+  [types.DATE]: text,
+  [types.JSON]: text,
+  [types.JSONB]: text,
+};
+
+const names = new Map(Object.entries(types).map(([name, oid]) => [oid as number, name.toLowerCase()]));
+const typeName = (oid: number): string => names.get(oid) ?? `oid ${oid}`;
+
+function transactionOf(database: PGlite | Transaction): PostgresTransaction {
+  return {
+    async query(sql, params = []) {
+      const result = await alive(database.query(sql, params, {rowMode: 'array', parsers}));
+      const {rows, fields} = result as Results<unknown[]>;
+      return {
+        rows: rows.map((row) => row.map(plain)),
+        fields: fields.map(({name, dataTypeID}) => ({name, type: dataTypeID})),
+      };
+    },
+    async copy(target, tsv) {
+      await alive(database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob([tsv])}));
+    },
+  };
+}
+
+function connect(database: PGlite, lock: Lock): PostgresConnection {
+  return {
+    ...transactionOf(database),
+    transaction: <T>(work: (transaction: PostgresTransaction) => Promise<T>): Promise<T> =>
+      alive(database.transaction((transaction) => work(transactionOf(transaction)))) as Promise<T>,
+    async close() {
+      await database.close();
+      lock.release();
+    },
+  };
+}
+
+const plain = (value: unknown): Value =>
+  typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Value);
+
+/** After a trap in its WebAssembly the engine is lost for good: the thread ends, and the host opens another. */
+async function alive<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const trapped = error instanceof Error && error.name === 'RuntimeError';
+    if (trapped && !isMainThread) setImmediate(() => process.exit(1));
+    throw error;
+  }
+}

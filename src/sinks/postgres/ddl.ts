@@ -1,0 +1,103 @@
+import {PlatformError} from '../../errors.ts';
+import type {Column, Table} from '../../model/types.ts';
+import {differences, tableId} from '../tables.ts';
+import type {PostgresConnection, PostgresTransaction} from './connection.ts';
+import {stateOf} from './errors.ts';
+import {physical, quote, quoteTable} from './names.ts';
+
+/** Spelled as format_type() does. */
+const types = {
+  string: 'text',
+  enum: 'text',
+  int: 'integer',
+  long: 'bigint',
+  money: 'bigint',
+  double: 'double precision',
+  boolean: 'boolean',
+  timestamp: 'timestamp(3) with time zone',
+  date: 'date',
+  uuid: 'uuid',
+} as const;
+
+/** PostgreSQL's type of a column. */
+export const columnType = ({type}: Column): string => types[type];
+
+const createTable = (table: Table): string => {
+  const columns = table.columns.map(
+    (column) => `${quote(column.name)} ${columnType(column)}${column.nullable ? '' : ' NOT NULL'}`,
+  );
+  return `CREATE TABLE IF NOT EXISTS ${physical(table)} (${columns.join(', ')},
+    UNIQUE NULLS NOT DISTINCT (${table.key.map(quote).join(', ')}))`;
+};
+
+const createView = (table: Table, verb: string): string => {
+  const {name, columns} = table.view!;
+  return `${verb} ${quoteTable(table.namespace, name)} AS
+    SELECT ${columns.map(quote).join(', ')} FROM ${physical(table)} WHERE NOT deleted`;
+};
+
+/** Creates schema, table and view where they are missing; throws SINK_TABLE_DIFFERS. */
+export async function ensureTable(connection: PostgresConnection, table: Table): Promise<void> {
+  await connection.query(`CREATE SCHEMA IF NOT EXISTS ${quote(table.namespace)}`);
+  await connection.query(createTable(table));
+  await verifyTable(connection, table);
+  if (!table.view) return;
+  const {rows} = await connection.query('SELECT 1 FROM pg_views WHERE schemaname = $1 AND viewname = $2', [
+    table.namespace,
+    table.view.name,
+  ]);
+  if (rows.length === 0) await connection.query(createView(table, 'CREATE VIEW'));
+}
+
+/** Points the view at the table in one transaction; a view whose columns changed is dropped and made anew in it. */
+export async function switchView(connection: PostgresConnection, table: Table): Promise<void> {
+  try {
+    await connection.query(createView(table, 'CREATE OR REPLACE VIEW'));
+  } catch (error) {
+    const columnsChanged = stateOf(error) === '42P16';
+    if (!columnsChanged) throw error;
+    await connection.transaction(async (transaction) => {
+      await transaction.query(`DROP VIEW ${quoteTable(table.namespace, table.view!.name)}`);
+      await transaction.query(createView(table, 'CREATE VIEW'));
+    });
+  }
+}
+
+async function verifyTable(connection: PostgresTransaction, table: Table): Promise<void> {
+  const place = [table.namespace, table.name];
+  const columns = await connection.query(
+    `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+     JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
+    place,
+  );
+  const unique = await connection.query(
+    `SELECT string_agg(a.attname::text, ',' ORDER BY k.position) FROM pg_index i
+     JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, position)
+     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+     WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indnullsnotdistinct GROUP BY i.indexrelid`,
+    place,
+  );
+  const existing = columns.rows.map(([name, type]) => ({name: String(name), type: String(type)}));
+  const keys = unique.rows.map(([names]) => String(names));
+  const key = keys.includes(table.key.join()) ? table.key : (keys[0] ?? '').split(',');
+  const wanted = table.columns.map((column) => ({name: column.name, type: columnType(column)}));
+  const problems = differences({columns: existing, key}, {columns: wanted, key: table.key});
+  if (problems.length === 0) return;
+  throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
+    place: tableId(table),
+    hint: `${mend(table, existing, problems)}; then: npx millrace resume`,
+  });
+}
+
+/** The statement that mends missing columns; anything else wants a new table from the log. */
+function mend(table: Table, existing: {name: string}[], problems: string[]): string {
+  const has = new Set(existing.map(({name}) => name));
+  const missing = table.columns.filter(({name, nullable}) => !has.has(name) && nullable);
+  if (missing.length === problems.length) {
+    const added = missing.map((column) => `ADD COLUMN ${quote(column.name)} ${columnType(column)}`);
+    return `ALTER TABLE ${physical(table)} ${added.join(', ')}`;
+  }
+  return `ALTER TABLE ${physical(table)} RENAME TO ${quote(`${table.name}_old`)} (a new one is filled from the log)`;
+}

@@ -1,0 +1,37 @@
+import {PlatformError} from '../../errors.ts';
+
+/** SQLSTATE classes that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system. */
+const passing = ['08', '40', '53', '55', '57', '58'];
+
+/** SQLSTATE of an error; undefined for an error that is not PostgreSQL's. */
+export function stateOf(error: unknown): string | undefined {
+  const {code} = (error ?? {}) as {code?: unknown};
+  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, SINK_DAMAGED for a damaged page, else SINK_REFUSED. */
+export function statementError(error: unknown, place: string): PlatformError {
+  if (error instanceof PlatformError) return error;
+  const state = stateOf(error);
+  const message = error instanceof Error ? error.message : String(error);
+  if (state === 'XX001' || state === 'XX002')
+    return new PlatformError('SINK_DAMAGED', `${message} (SQLSTATE ${state})`, {
+      cause: error,
+      place,
+      hint: 'npx millrace rebuild',
+    });
+  if (state === undefined || passing.includes(state.slice(0, 2)))
+    return new PlatformError('SINK_UNAVAILABLE', message, {cause: error, place});
+  return new PlatformError('SINK_REFUSED', `${message} (SQLSTATE ${state})`, {
+    cause: error,
+    place,
+    hint: 'mend it in the database, then: npx millrace resume',
+  });
+}
+
+/** A failure of a user's SQL. */
+export const queryError = (error: unknown): PlatformError =>
+  new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
+    cause: error,
+    hint: 'one statement that only reads; tables are <domain>.<event type>',
+  });

@@ -1,0 +1,105 @@
+import {fromOffset, revisionOf, tableId} from '../tables.ts';
+import type {DeliveryMark, QueryResult, Sink} from '../types.ts';
+import type {PostgresConnection} from './connection.ts';
+import {ensureTable, switchView} from './ddl.ts';
+import {queryError, statementError} from './errors.ts';
+import {quoteTable} from './names.ts';
+import {offsetTable, writeRawRows, writeRows} from './write.ts';
+
+const markTable = quoteTable('millrace', 'delivered');
+
+/** Ends a user's transaction, so that a SET of his does not outlive it. */
+const rollBack = new Error('roll back');
+
+/** The PostgreSQL sink over a connection: upserts by key where the version is greater, raw events by COPY. */
+export async function createPostgresSink(
+  connection: PostgresConnection,
+  typeName: (oid: number) => string,
+): Promise<Sink> {
+  const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      throw statementError(error, place);
+    }
+  };
+  await guarded('millrace.delivered', async () => {
+    await connection.query('CREATE SCHEMA IF NOT EXISTS millrace');
+    await connection.query(
+      `CREATE TABLE IF NOT EXISTS ${markTable} (table_name text PRIMARY KEY, epoch bigint NOT NULL)`,
+    );
+    await connection.query(
+      `CREATE TABLE IF NOT EXISTS ${offsetTable} (table_name text, partition integer, next_offset bigint NOT NULL,
+        PRIMARY KEY (table_name, partition))`,
+    );
+  });
+  const offsetsOf = async (table: string): Promise<Map<number, number>> => {
+    const {rows} = await connection.query(
+      `SELECT partition, next_offset FROM ${offsetTable} WHERE table_name = $1`,
+      [table],
+    );
+    return new Map(rows.map(([partition, next]) => [Number(partition), Number(next)]));
+  };
+  return {
+    ensure: (table) => guarded(tableId(table), () => ensureTable(connection, table)),
+    write: (table, batch) => guarded(tableId(table), () => writeRows(connection, table, batch)),
+    mark: (marks: DeliveryMark[]) =>
+      guarded('millrace.delivered', async () => {
+        await connection.query(
+          `INSERT INTO ${markTable} AS m SELECT key, max(value::bigint) FROM jsonb_each_text($1::text::jsonb) GROUP BY key
+           ON CONFLICT (table_name) DO UPDATE SET epoch = greatest(m.epoch, excluded.epoch)`,
+          [JSON.stringify(Object.fromEntries(marks.map(({table, epoch}) => [table, epoch])))],
+        );
+      }),
+    marked: (table) =>
+      guarded('millrace.delivered', async () => {
+        const {rows} = await connection.query(`SELECT epoch FROM ${markTable} WHERE table_name = $1`, [
+          table,
+        ]);
+        return rows[0] ? Number(rows[0][0]) : undefined;
+      }),
+    writeRaw: (table, batch) =>
+      guarded(tableId(table), async () => {
+        const known = (await offsetsOf(tableId(table))).get(batch.partition) ?? 0;
+        const fresh = fromOffset(table, batch, known);
+        if (fresh) await writeRawRows(connection, table, fresh);
+      }),
+    rawOffsets: (table) => guarded(tableId(table), () => offsetsOf(tableId(table))),
+    switchView: (table) => guarded(tableId(table), () => switchView(connection, table)),
+    revisions: (namespace, query) =>
+      guarded(`${namespace}.${query}`, async () => {
+        const {rows} = await connection.query('SELECT tablename::text FROM pg_tables WHERE schemaname = $1', [
+          namespace,
+        ]);
+        return rows
+          .map(([name]) => revisionOf(String(name)))
+          .filter((found) => found?.query === query)
+          .map((found) => found!.revision)
+          .sort((a, b) => a - b);
+      }),
+    drop: (id) =>
+      guarded(id, async () => {
+        const [namespace, name] = id.split('.') as [string, string];
+        await connection.transaction(async (transaction) => {
+          // With the views that read it: a view without its table answers nothing.
+          await transaction.query(`DROP TABLE IF EXISTS ${quoteTable(namespace, name)} CASCADE`);
+          await transaction.query(`DELETE FROM ${offsetTable} WHERE table_name = $1`, [id]);
+        });
+      }),
+    async query(sql): Promise<QueryResult> {
+      let result: Awaited<ReturnType<PostgresConnection['query']>> | undefined;
+      try {
+        await connection.transaction(async (transaction) => {
+          await transaction.query('SET TRANSACTION READ ONLY');
+          result = await transaction.query(sql);
+          throw rollBack;
+        });
+      } catch (error) {
+        if (error !== rollBack) throw queryError(error);
+      }
+      const {rows, fields} = result!;
+      return {columns: fields.map(({name, type}) => ({name, type: typeName(type)})), rows};
+    },
+    close: () => connection.close(),
+  };
+}

@@ -1,0 +1,132 @@
+import type {Value} from '../../expr/types.ts';
+import type {Table} from '../../model/types.ts';
+import {reduceToHighest, tableId} from '../tables.ts';
+import {encodeTsv, type TsvDialect} from '../tsv.ts';
+import type {RawBatch, RowBatch} from '../types.ts';
+import type {PostgresConnection, PostgresTransaction} from './connection.ts';
+import {columnType} from './ddl.ts';
+import {stateOf} from './errors.ts';
+import {physical, quote, quoteTable} from './names.ts';
+
+export const offsetTable = quoteTable('millrace', 'raw_offsets');
+
+/** PostgreSQL has no U+0000 in texts: it is stored as U+FFFD. */
+const dialect: TsvDialect = {
+  deleted: ['f', 't'],
+  nonFinite: {nan: 'NaN', plus: 'Infinity', minus: '-Infinity'},
+  nul: '\uFFFD',
+  zone: '+00',
+};
+
+/** Measured: below about a thousand rows one statement with arrays is faster, above it COPY into a temporary table. */
+const arrayRowsMax = 1_000;
+const uniqueViolation = '23505';
+
+const columnList = (table: Table): string => table.columns.map(({name}) => quote(name)).join(', ');
+
+/** Upserts where the version is greater. */
+export async function writeRows(
+  connection: PostgresConnection,
+  table: Table,
+  batch: RowBatch,
+): Promise<void> {
+  const rows = withoutNul(table, batch);
+  if (rows.count === 0) return;
+  const sets = table.columns
+    .filter(({name}) => !table.key.includes(name))
+    .map(({name}) => `${quote(name)} = excluded.${quote(name)}`);
+  const onConflict = `ON CONFLICT (${table.key.map(quote).join(', ')}) DO UPDATE SET ${sets.join(', ')}
+    WHERE excluded.version > t.version`;
+  if (rows.count <= arrayRowsMax) {
+    await insertArrays(connection, table, rows, onConflict);
+    return;
+  }
+  await connection.transaction(async (transaction) => {
+    await stage(transaction, table, rows);
+    await transaction.query(
+      `INSERT INTO ${physical(table)} AS t (${columnList(table)}) SELECT ${columnList(table)} FROM stage ${onConflict}`,
+    );
+  });
+}
+
+/**
+ * Raw events with their offset in one transaction: COPY, and only when an event id is there already the way that looks at
+ * every one.
+ */
+export async function writeRawRows(
+  connection: PostgresConnection,
+  table: Table,
+  batch: RawBatch,
+): Promise<void> {
+  const rows = {...withoutNul(table, batch), table: batch.table};
+  const advance = (transaction: PostgresTransaction) =>
+    transaction.query(
+      `INSERT INTO ${offsetTable} AS o VALUES ($1, $2, $3)
+       ON CONFLICT (table_name, partition) DO UPDATE SET next_offset = greatest(o.next_offset, excluded.next_offset)`,
+      [tableId(table), batch.partition, batch.toOffset],
+    );
+  try {
+    await connection.transaction(async (transaction) => {
+      if (rows.count > 0)
+        await transaction.copy(`${physical(table)} (${columnList(table)})`, encodeTsv(table, rows, dialect));
+      await advance(transaction);
+    });
+  } catch (error) {
+    if (stateOf(error) !== uniqueViolation) throw error;
+    await connection.transaction(async (transaction) => {
+      await stage(transaction, table, rows);
+      await transaction.query(
+        `INSERT INTO ${physical(table)} (${columnList(table)}) SELECT ${columnList(table)} FROM stage
+         ON CONFLICT DO NOTHING`,
+      );
+      await advance(transaction);
+    });
+  }
+}
+
+async function stage(transaction: PostgresTransaction, table: Table, rows: RowBatch): Promise<void> {
+  await transaction.query(
+    `CREATE TEMPORARY TABLE stage ON COMMIT DROP AS SELECT ${columnList(table)} FROM ${physical(table)} WITH NO DATA`,
+  );
+  await transaction.copy(`stage (${columnList(table)})`, encodeTsv(table, rows, dialect));
+}
+
+async function insertArrays(
+  connection: PostgresTransaction,
+  table: Table,
+  rows: RowBatch,
+  onConflict: string,
+): Promise<void> {
+  const arrays = table.columns.map((column, index) => `$${index + 1}::text[]::${columnType(column)}[]`);
+  await connection.query(
+    `INSERT INTO ${physical(table)} AS t (${columnList(table)}) SELECT * FROM unnest(${arrays.join(', ')}) ${onConflict}`,
+    table.columns.map((column, index) => arrayLiteral(column.type, rows.columns[index]!)),
+  );
+}
+
+/** An array as PostgreSQL reads it: `{"text","with \"quotes\"",NULL}`. https://www.postgresql.org/docs/18/arrays.html#ARRAYS-IO */
+function arrayLiteral(type: string, values: Value[]): string {
+  const items = values.map((value) => {
+    if (value === null) return 'NULL';
+    if (type === 'timestamp') return `"${new Date(Number(value)).toISOString()}"`;
+    if (type === 'date') return `"${new Date(Number(value) * 86_400_000).toISOString().slice(0, 10)}"`;
+    return `"${String(value).replace(/["\\]/g, '\\$&')}"`;
+  });
+  return `{${items.join(',')}}`;
+}
+
+/** Texts with U+FFFD for U+0000. Keys that become equal by that are reduced to one row: a statement may not touch a row twice. */
+function withoutNul(table: Table, batch: RowBatch): RowBatch {
+  const texts = table.columns.flatMap(({type}, index) =>
+    type === 'string' || type === 'enum' ? [index] : [],
+  );
+  const has = (index: number) =>
+    batch.columns[index]!.some((value) => typeof value === 'string' && value.includes('\0'));
+  if (!texts.some(has)) return batch;
+  const columns = batch.columns.map((values, index) =>
+    texts.includes(index)
+      ? values.map((value) => (typeof value === 'string' ? value.replaceAll('\0', '\uFFFD') : value))
+      : values,
+  );
+  return reduceToHighest(table, {...batch, columns});
+}
