@@ -7,7 +7,7 @@ import type {PeerMessage, WorkerCommand, WorkerEvent, WorkerSetup} from './worke
 import type {ThreadMessage} from './worker-thread.ts';
 
 export type WorkersOptions = {
-  setup: Omit<WorkerSetup, 'worker'>;
+  setup: Omit<WorkerSetup, 'worker' | 'firstRun'>;
   /** A port of the checkpoint writer. */
   connect(): MessagePort;
   clock: Clock;
@@ -27,17 +27,20 @@ export type EngineThreads = {
 
 /** A crashed worker is started again this much later, so that one that cannot run does not spin. */
 const restartMs = 1_000;
+/** More openings of a query than one start of a worker sees. */
+const runsMax = 1_000;
 
 /** Workers in threads of their own, each with a port to every other. */
 export async function startThreads(options: WorkersOptions): Promise<EngineThreads> {
   const {setup, onEvent} = options;
   const threads: Worker[] = [];
+  let starts = 0;
   let isStopping = false;
 
   const start = (worker: number): Worker => {
     const statePort = options.connect();
     const thread = new Worker(new URL('./worker-thread.ts', import.meta.url), {
-      workerData: {setup: {...setup, worker}, statePort},
+      workerData: {setup: {...setup, worker, firstRun: ++starts * runsMax}, statePort},
       transferList: [statePort],
     });
     threads[worker] = thread;
@@ -102,7 +105,7 @@ export async function startInline(options: WorkersOptions): Promise<EngineThread
   const events: WorkerEvent[] = [];
   const workers = Array.from({length: setup.workers}, (_, worker) => {
     return new EngineWorker({
-      setup: {...setup, worker},
+      setup: {...setup, worker, firstRun: 0},
       store: openStateStore(setup.stateDir, options.connect()),
       clock,
       toPeer: (to, message) => void mail.push({to, message: structuredClone(message)}),

@@ -113,7 +113,7 @@ class Host implements InlineEngine {
       }
     }
     store.close();
-    const setup: Omit<WorkerSetup, 'worker'> = {
+    const setup: Omit<WorkerSetup, 'worker' | 'firstRun'> = {
       workers: this.#count,
       logDir: log.dir,
       counter: log.counter,

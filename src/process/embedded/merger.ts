@@ -31,6 +31,8 @@ export type MergerOptions = {
   saved?: SavedState | undefined;
   /** Epoch of the last checkpoint when there is no `saved` but numbers were given before. */
   epoch?: number;
+  /** Sequences of emissions are counted on from here. */
+  firstSequence?: number;
   /** Lookup -> snapshot id, for a query that begins. */
   lookups?: Record<string, string>;
   /** Reads committed pieces of this query back. */
@@ -59,10 +61,12 @@ export class Merger {
   /** Sessions: rows leave only after the checkpoint that knows them. */
   #isOrdered: boolean;
   #held: {rows: EmittedRows; epoch: number} | undefined;
-  #sequence = 0;
+  #sequence: number;
   #inFlight: {sequence: number; coversEpoch: number} | undefined;
   #failures: EmitFailure[] = [];
   #epoch: number;
+  /** No mark up to this one is asked for: an answer to an earlier opening of the query could be taken for ours. */
+  #restoredEpoch: number;
   #copying = false;
   #committedEpoch: number;
   #deliveredEpoch = 0;
@@ -90,6 +94,8 @@ export class Merger {
     this.#epoch = this.#committedEpoch = saved?.header.epoch ?? options.epoch ?? 0;
     this.#markedEpoch = saved?.header.markedEpoch ?? 0;
     this.lookups = {...(saved?.header.lookups ?? options.lookups)};
+    this.#restoredEpoch = this.#epoch;
+    this.#sequence = options.firstSequence ?? 0;
     this.#unmarkedRows = false;
     if (!saved) return;
     this.time.restore(saved.header.cuts, saved.header.closedThroughMs);
@@ -259,7 +265,8 @@ export class Merger {
 
   #nextMark(): number | undefined {
     const epoch = Math.min(this.#deliveredEpoch, this.#committedEpoch);
-    if (this.#markingEpoch !== 0 || !this.#unmarkedRows || epoch <= this.#markedEpoch) return undefined;
+    const floor = Math.max(this.#markedEpoch, this.#restoredEpoch);
+    if (this.#markingEpoch !== 0 || !this.#unmarkedRows || epoch <= floor) return undefined;
     this.#state.beginMark();
     this.#unmarkedRows = false;
     this.#markingEpoch = epoch;

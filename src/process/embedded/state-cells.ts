@@ -115,8 +115,12 @@ function put(cells: Cells, at: number, value: bigint): void {
 /** Value of an integer or double cell; bigint beyond 2^53, not bounded by int64. */
 export const cellValue = (cells: Cells, at: number): number | bigint => {
   const value = cells.values[at]!;
-  return value === wideMark && cells.wide.has(at) ? cells.wide.get(at)! : value;
+  return value === wideMark && cells.wide.has(at) ? toValue(cells.wide.get(at)!) : value;
 };
+
+/** An exact integer as values are: a number up to 2^53, which cells already hold as wide. */
+export const toValue = (exact: bigint): number | bigint =>
+  exact === 2n ** 53n || exact === -(2n ** 53n) ? Number(exact) : exact;
 
 /** Bytes that an object takes in memory, roughly. */
 export function objectBytes(object: AccumulatorObject | null): number {

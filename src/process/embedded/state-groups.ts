@@ -1,4 +1,5 @@
 import type {Value, ValueType} from '../../expr/types.ts';
+import {toValue} from './state-cells.ts';
 
 /**
  * The groups of one query: tuples of dimension values <-> small ids, counted by reference, freed with the last one. State
@@ -135,7 +136,7 @@ function parseValue(text: string, type: ValueType): Value {
       return text === 'true';
     default: {
       const number = Number(text);
-      return type === 'double' || Number.isSafeInteger(number) ? number : BigInt(text);
+      return type === 'double' || Number.isSafeInteger(number) ? number : toValue(BigInt(text));
     }
   }
 }

@@ -80,6 +80,8 @@ export type QueryStart = {
 /** What every worker of an engine is given; structured-cloneable. */
 export type WorkerSetup = {
   worker: number;
+  /** Openings of queries are numbered from here, so that no two starts of a worker share a number. */
+  firstRun: number;
   workers: number;
   logDir: string;
   counter: SharedArrayBuffer | undefined;

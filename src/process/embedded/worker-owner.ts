@@ -28,6 +28,7 @@ const orderedCheckpointMs = 100;
 
 export type OwnerOptions = {
   start: QueryStart;
+  firstRun: number;
   /** This worker, and how many there are. */
   worker: number;
   workers: number;
@@ -50,7 +51,7 @@ export class QueryOwner {
   #options: OwnerOptions;
   #places: PartitionPlace[];
   #merger: Merger | undefined;
-  #run = 0;
+  #run: number;
   #state: QueryStatus['state'] = 'running';
   #reason: Failure | undefined;
   #isPaused = false;
@@ -72,6 +73,7 @@ export class QueryOwner {
 
   constructor(options: OwnerOptions) {
     this.#options = options;
+    this.#run = options.firstRun;
     this.plan = options.start.plan;
     const {log} = options;
     this.#places = this.plan.sources.flatMap(({topic}) =>
@@ -87,6 +89,11 @@ export class QueryOwner {
   async open(): Promise<void> {
     const run = ++this.#run;
     const {start, store, clock} = this.#options;
+    // What answers an earlier opening must not pass for an answer to this one.
+    const firstSequence = run * 1e9;
+    this.#sideBatch = firstSequence;
+    this.#side.clear();
+    this.#options.setBusy(false);
     try {
       if (this.#places.length === 0)
         throw new PlatformError('QUERY_FAILED', `${this.plan.id} reads topics that the log does not have`);
@@ -98,6 +105,7 @@ export class QueryOwner {
         nowMs: clock.now(),
         saved,
         epoch,
+        firstSequence,
         lookups,
         read: (key) => store.get(stateName(this.plan), key),
       });

@@ -79,6 +79,7 @@ export class EngineWorker {
       if (ownerOf(start.plan.id, workers) !== worker) continue;
       const owner = new QueryOwner({
         start,
+        firstRun: setup.firstRun,
         worker,
         workers,
         log: this.#log,

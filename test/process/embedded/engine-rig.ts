@@ -9,7 +9,11 @@ import type {Value} from '../../../src/expr/types.ts';
 import {openLogWriter} from '../../../src/log/embedded.ts';
 import type {Append, LogWriter} from '../../../src/log/types.ts';
 import type {EventType} from '../../../src/model/types.ts';
-import {createInlineEngine, type EngineOptions, type InlineEngine} from '../../../src/process/embedded/engine.ts';
+import {
+  createInlineEngine,
+  type EngineOptions,
+  type InlineEngine,
+} from '../../../src/process/embedded/engine.ts';
 import type {SideOutput} from '../../../src/process/embedded/worker-messages.ts';
 import {type NaiveEvent, naive} from '../../../src/process/naive.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
@@ -138,7 +142,11 @@ export class EngineRig {
   check(): void {
     for (const plan of this.plans) {
       const expected = naive(plan, this.#events, new Map(this.lookups.map((each) => [each.name, each])));
-      assert.deepEqual(comparable(plan, this.tables.get(plan.id)!), sorted(expected.rows.map(stable)), plan.id);
+      assert.deepEqual(
+        comparable(plan, this.tables.get(plan.id)!),
+        sorted(expected.rows.map(stable)),
+        plan.id,
+      );
       assert.ok(expected.rows.length > 0);
       const status = this.engine.status().find(({query}) => query === plan.id)!;
       const counts = status.counts.filter(({read}) => read > 0);

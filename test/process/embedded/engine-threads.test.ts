@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
+import type {Worker} from 'node:worker_threads';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
+import type {Telemetry, TelemetryEvents} from '../../../src/telemetry.ts';
 import {EngineRig} from './engine-rig.ts';
 import {eventType, field, type Logged, planOf} from './kernel-world.ts';
 import {minute} from './rig.ts';
 
 const click = eventType('click', [field('page', 'string', {role: 'dimension'}), field('ms', 'long')]);
-const perMinute = planOf([click], {name: 'per_minute', groupBy: ['page'], measures: {n: 'count()', total: 'sum(ms)'}});
+const perMinute = planOf([click], {
+  name: 'per_minute',
+  groupBy: ['page'],
+  measures: {n: 'count()', total: 'sum(ms)'},
+});
 const visits = planOf([click], {
   name: 'visits',
   groupBy: ['page'],
@@ -54,5 +60,41 @@ test('two worker threads share partitions and queries, and resume where they dra
   await run(900, () => rig.append(clicks(200, 700)));
   await rig.start();
   await rig.engine.settle();
+  rig.check();
+});
+
+test('a worker that ends by itself is started again, and nothing is lost or counted twice', async (t) => {
+  const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
+  const threads: Worker[] = [];
+  const onWorker = (worker: Worker) => void threads.push(worker);
+  process.on('worker', onWorker);
+  t.after(() => process.off('worker', onWorker));
+  const messages: string[] = [];
+  const telemetry: Telemetry = {
+    emit: (name, event) => {
+      if (name === 'Log') messages.push((event as TelemetryEvents['Log']).message);
+    },
+  };
+  await rig.append(clicks(300, 0));
+  const engine = createEngine({
+    ...rig.options(),
+    telemetry,
+    workers: 2,
+    flushMs: 5,
+    checkpointIntervalMs: 50,
+  });
+  rig.engine = engine as never;
+  await engine.start(rig.plans);
+  await settled(engine, 300);
+  // The first thread is the checkpoint writer.
+  const [, first, second] = threads;
+  for (const [round, thread] of [first!, second!].entries()) {
+    const appended = rig.append(clicks(300, 300 + round * 300));
+    await thread.terminate();
+    await appended;
+    await settled(engine, 600 + round * 300);
+  }
+  assert.equal(threads.length, 5);
+  assert.match(messages.join(), /engine worker 0 ended .*engine worker 1 ended/s);
   rig.check();
 });

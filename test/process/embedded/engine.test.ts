@@ -25,7 +25,11 @@ const sliding = planOf([purchase], {
 const daily = planOf([purchase, view], {
   name: 'daily',
   groupBy: ['country'],
-  measures: {views: "count(event_type = 'view')", orders: "count(event_type = 'purchase')", rate: 'orders / views'},
+  measures: {
+    views: "count(event_type = 'view')",
+    orders: "count(event_type = 'purchase')",
+    rate: 'orders / views',
+  },
   window: {type: 'calendar', unit: 'day', timezone: 'America/New_York'},
 });
 const sessions = planOf([purchase, view], {
@@ -67,7 +71,11 @@ function events(count: number, seed: number, partitions: number, fromMs = day): 
   });
 }
 
-async function started(t: TestContext, plans: QueryPlan[], options: EngineRigOptions = {}): Promise<EngineRig> {
+async function started(
+  t: TestContext,
+  plans: QueryPlan[],
+  options: EngineRigOptions = {},
+): Promise<EngineRig> {
   const rig = new EngineRig(t, [purchase, view], plans, options);
   await rig.start();
   return rig;
@@ -209,10 +217,18 @@ test('late and dead records are handed over once they count, and none twice with
 
 test('windows close with the clock when partitions fall silent, and an end mark closes them at once', async (t) => {
   const rig = await started(t, [tumbling], {partitions: 2});
-  const closed = () => rig.tables.get(tumbling.id)!.read('closed').map(([, is]) => is);
+  const closed = () =>
+    rig.tables
+      .get(tumbling.id)!
+      .read('closed')
+      .map(([, is]) => is);
   await rig.append([
     {type: purchase, partition: 0, values: {event_id: 'a', timestamp: day, country: 'US', amount: 1}},
-    {type: purchase, partition: 0, values: {event_id: 'b', timestamp: day + minute, country: 'US', amount: 1}},
+    {
+      type: purchase,
+      partition: 0,
+      values: {event_id: 'b', timestamp: day + minute, country: 'US', amount: 1},
+    },
   ]);
   await rig.engine.settle();
   assert.deepEqual(closed(), [false, false]);
