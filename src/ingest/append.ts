@@ -188,7 +188,7 @@ export class Appender {
       `${this.#rejected} of ${seen} records are bad, more than ${share}; most often ${code} (${count})`,
       {
         place: `${this.#context.path}, row ${this.#position.rows}`,
-        hint: `look at them with "npx millrace dlq list", mend the cause or raise defaults.dead_letters.budget, and ingest again: it goes on behind record ${this.#position.rows}`,
+        hint: `look at them with "npx millrace dlq list ${this.#context.input.domain}", mend the cause or raise defaults.dead_letters.budget, and ingest again: it goes on behind record ${this.#position.rows}`,
       },
     );
   }

@@ -12,6 +12,7 @@ import {type Converter, convertedBytesMax, converterOf, explainValue, timestampR
 import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
 import {timeZone} from './time.ts';
+import {timestampFormatProblem} from './timeformat.ts';
 
 /** What a file's record is checked against and written as. */
 export type RowOptions = {
@@ -56,10 +57,16 @@ const columnOf = (field: Field, input: Input): string =>
 /**
  * Compiles the encoder of an input's records.
  * @param columns of the file (CSV), or those that are looked for (JSONL), by slot.
- * @throws PlatformError INPUT_COLUMNS when a column is missing that is mapped or required.
+ * @throws PlatformError INPUT_COLUMNS when a column is missing that is mapped or required, CONFIG_INVALID for a
+ * `timestamp_format` that is none.
  */
 export function compileRows(options: RowOptions, columns: readonly string[], place: string): RowEncoder {
   const {eventType, input} = options;
+  const problem = input.timestampFormat === null ? undefined : timestampFormatProblem(input.timestampFormat);
+  if (problem !== undefined)
+    throw new PlatformError('CONFIG_INVALID', `timestamp_format of the input ${input.name}: ${problem}`, {
+      place: 'timestamp_format',
+    });
   const convert = {zone: timeZone(input.timezone), timestampFormat: input.timestampFormat};
   const plans: Plan[] = eventType.fields.map((field) => ({
     field,

@@ -443,6 +443,12 @@ test('a file without the columns it needs is refused before anything is written'
         message: /land \(for country\)/,
       },
     );
+    await assert.rejects(
+      world.ingest(world.file('c.csv', 'timestamp,amount\n1,1\n'), {
+        input: input({timestampFormat: '%Y %Q'}),
+      }),
+      {code: 'CONFIG_INVALID', message: /%Q is not known/},
+    );
     await assert.rejects(world.ingest('nowhere.csv'), {code: 'INPUT_MISSING'});
     assert.equal(world.log.ledger().length, 0);
   }));
