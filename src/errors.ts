@@ -40,6 +40,12 @@ export const errors = {
     retry: true,
     exit: 1,
   },
+  REBUILD_STOPPED: {
+    summary: 'A revision that was being filled stopped; the view shows the old one.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
   REQUEST_INVALID: {
     summary: 'A request to the platform is not understood.',
     actor: 'sender',

@@ -223,10 +223,13 @@ export const commands: CommandSpec[] = [
     subcommands: [
       {
         name: 'json-schema',
-        summary: 'JSON Schema of platform.yaml or of a domain file',
+        summary: 'JSON Schema of platform.yaml, of an environment or of a domain file',
         arguments: '[kind]',
         examples: [
-          ['millrace export json-schema domain > domain.schema.json', 'kind: platform (default) or domain'],
+          [
+            'millrace export json-schema domain > domain.schema.json',
+            'kind: platform (default), environment or domain',
+          ],
         ],
         load: () => import('./export.ts').then(({jsonSchema}) => ({run: jsonSchema})),
       },

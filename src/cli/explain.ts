@@ -1,9 +1,9 @@
-import {explainConfig} from '../config/explain.ts';
+import {explainConfig, formatExplained} from '../config/explain.ts';
 import {buildPlans} from '../process/plan/build.ts';
 import {explainPlan} from '../process/plan/explain.ts';
 import type {CommandBody} from './command.ts';
 import {load, printDiagnostics, queryOf, requirePlatform, unknownName} from './context.ts';
-import {formatTable, printJson} from './output.ts';
+import {printJson} from './output.ts';
 
 export const plan: CommandBody = async (call) => {
   const platform = await requirePlatform(call);
@@ -21,30 +21,13 @@ export const config: CommandBody = async (call) => {
     printDiagnostics(call, loaded.diagnostics);
     return 2;
   }
-  const all = explainConfig(loaded.config);
-  const wanted = call.args[0];
-  const lines = all.filter(
-    ({path}) =>
-      wanted === undefined ||
-      path === wanted ||
-      path.startsWith(`${wanted}.`) ||
-      path.startsWith(`${wanted}[`),
-  );
-  if (wanted !== undefined && lines.length === 0)
-    throw unknownName('value', wanted, [...new Set(all.map(({path}) => path.split(/[.[]/)[0]!))]);
-  if (call.options.json) printJson(call.io, lines);
-  else
-    call.io.stdout.write(
-      formatTable(
-        ['value', 'is', 'from', 'instead of'],
-        lines.map(({path, value, origin, replaced}) => [
-          path,
-          value,
-          origin,
-          replaced.map((old) => `${old.value} (${old.origin})`).join(', '),
-        ]),
-        80,
-      ),
-    );
+  const under = call.args[0];
+  const values = explainConfig(loaded.config, under);
+  if (under !== undefined && values.length === 0) {
+    const sections = explainConfig(loaded.config).map(({path}) => path.split(/[.[]/)[0]!);
+    throw unknownName('value', under, [...new Set(sections)]);
+  }
+  if (call.options.json) printJson(call.io, values);
+  else call.io.stdout.write(`${formatExplained(values)}\n`);
   return 0;
 };

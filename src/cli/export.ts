@@ -8,12 +8,14 @@ import {printJson} from './output.ts';
 
 export const jsonSchema: CommandBody = async (call) => {
   const kind = call.args[0] ?? 'platform';
-  if (kind !== 'platform' && kind !== 'domain')
-    throw new PlatformError('USAGE', `there is no schema of "${kind}"`, {hint: 'platform or domain'});
+  if (kind !== 'platform' && kind !== 'environment' && kind !== 'domain')
+    throw new PlatformError('USAGE', `there is no schema of "${kind}"`, {
+      hint: 'platform, environment or domain',
+    });
   const loaded = await load(call);
-  printJson(
-    call.io,
-    schemaOf(kind, loaded.ok ? loaded.sinkSpecs : sinks, loaded.ok ? loaded.secretSpecs : secretBackends),
-  );
+  const backends = loaded.ok
+    ? {sinks: loaded.sinkSpecs, secrets: loaded.secretSpecs}
+    : {sinks, secrets: secretBackends};
+  printJson(call.io, schemaOf(kind, backends));
   return 0;
 };

@@ -8,7 +8,7 @@ type Line =
   | {query: string; revision: number; switched: true; old: string};
 
 export const run: CommandBody = async (call) => {
-  const {platform, dirs, control} = await openPlatform(call);
+  const {platform, control} = await openPlatform(call);
   const {options, io} = call;
   const query = queryOf(platform, call.args[0]!);
   if (options.dryRun) {
@@ -21,7 +21,7 @@ export const run: CommandBody = async (call) => {
   }
   const lines: AsyncIterable<Line> = control
     ? control.lines<Line>('/v1/rebuild', {}, undefined, {query})
-    : rebuildOffline(platform, dirs, query);
+    : rebuildOffline(platform, query);
   let last: Line | undefined;
   for await (const line of lines) {
     last = line;

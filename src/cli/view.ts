@@ -94,7 +94,8 @@ function terminalView(io: CommandIo, tips: string[]): View {
   };
 }
 
-const colorCode = /(\u001b\[\d+m)/;
+const escapeCharacter = '\u001b';
+const colorCode = new RegExp(`(${escapeCharacter}\\[\\d+m)`);
 
 /** Cuts a line with colours to a number of columns. */
 function cut(line: string, columns: number): string {

@@ -41,6 +41,20 @@ export function readMaxima(platform: Platform, dirs: PlatformDirs, topic: string
   return Array.from(maxima, (ms) => ms ?? null);
 }
 
+/** How far every query's last checkpoint reaches. */
+export const cutsOf = (
+  platform: Platform,
+  dirs: PlatformDirs,
+): {query: string; topic: string; partition: number; offset: number}[] =>
+  headersOf(platform, dirs).flatMap(({domain, query, header}) =>
+    header.cuts.map(({topic, partition, offset}) => ({
+      query: `${domain}.${query}`,
+      topic,
+      partition,
+      offset,
+    })),
+  );
+
 function headersOf(
   platform: Platform,
   dirs: PlatformDirs,

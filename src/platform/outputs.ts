@@ -25,6 +25,12 @@ export type Outputs = {
   /** The lowest epoch that the query's sinks have marked; undefined when one of them has none. */
   marked(plan: QueryPlan): Promise<number | undefined>;
   switchView(plan: QueryPlan): Promise<void>;
+  /** Empties the query's tables: drops and makes them again. */
+  empty(plan: QueryPlan): Promise<void>;
+  /** Revisions of the query whose tables exist in some sink. */
+  revisions(plan: QueryPlan): Promise<number[]>;
+  /** Per topic, partition -> next offset that the raw sink wants. */
+  rawOffsets(): Promise<{topic: string; offsets: Record<number, number>}[]>;
   /** Starts raw deliveries of every event type whose domain names a raw sink. */
   startRaw(schemas: Map<string, RegisteredSchema>, dirs: {log: string; registry: string}): Promise<void>;
   /** Starts again what stopped for good; true when there was something of that name. */
@@ -149,6 +155,24 @@ export async function openOutputs(
     },
     async switchView(plan) {
       for (const name of plan.sinks) await opened(name).sink.switchView?.(plan.table);
+    },
+    async empty(plan) {
+      for (const name of plan.sinks) {
+        const {sink} = opened(name);
+        await sink.drop?.(tableId(plan.table));
+        await sink.ensure(plan.table);
+      }
+    },
+    async revisions(plan) {
+      const found = await Promise.all(
+        plan.sinks.map((name) => opened(name).sink.revisions?.(plan.table.namespace, plan.query) ?? []),
+      );
+      return found.flat();
+    },
+    async rawOffsets() {
+      const names = [...new Set(rawTables.map(({sinkName}) => sinkName))];
+      const stats = await Promise.all(names.map((name) => opened(name).sink.raw!.stats()));
+      return stats.flat().map(({table, offsets}) => ({topic: table, offsets}));
     },
     async startRaw(schemas, dirs) {
       for (const domain of platform.domains) {

@@ -1,0 +1,176 @@
+import {PlatformError} from '../errors.ts';
+import type {Platform} from '../model/types.ts';
+import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
+import type {TelemetryEvents} from '../telemetry.ts';
+import type {CommandBody, CommandIo} from './command.ts';
+import {openPlatform} from './context.ts';
+import {createView, type View} from './view.ts';
+
+/** A drain that takes longer is cut short. */
+const drainMsMax = 30_000;
+/** Signals that come together (a terminal and a launcher both send one) count as one. */
+const sameSignalMs = 500;
+const showMs = 250;
+
+export const run: CommandBody = async (call) => {
+  const {options, io} = call;
+  const {platform, control} = await openPlatform(call);
+  if (control) {
+    const {pid} = await control.get<{pid: number}>('/v1/ping');
+    throw new PlatformError('LOCKED', `a platform runs here already, process ${pid}`, {
+      hint: 'npx millrace status',
+    });
+  }
+  const stop = stopSignal();
+  const running = await startPlatform(platform, {
+    fast: options.fast === true,
+    inputs: options.inputs !== false,
+    ...(options.port === undefined ? {} : {port: portOf(options.port)}),
+  });
+  const view = createView(io, tipsOf(platform));
+  running.metrics.observers.push((name, event) => tell(view, name, event));
+  for (const {query, reason} of running.engine.status())
+    if (reason)
+      view.say(
+        `query ${query} is stopped: ${reason.code} ${reason.message}${reason.hint ? `\n  hint: ${reason.hint}` : ''}`,
+      );
+  const show = () => view.show(running.status());
+  const timer = setInterval(show, showMs);
+  show();
+  const idle = new AbortController();
+  try {
+    if (options.untilIdle === true)
+      await Promise.race([running.idle(idle.signal).catch(() => {}), stop.first]);
+    else await stop.first;
+    idle.abort(new Error('draining'));
+    return await drain(running, stop, show);
+  } finally {
+    clearInterval(timer);
+    show();
+    view.close();
+    stop.release();
+    sayGoodbye(running, io);
+  }
+};
+
+function portOf(text: unknown): number {
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new PlatformError('USAGE', `"${text}" is not a port`, {
+      hint: 'a whole number from 0 (any free one) to 65535',
+    });
+  return port;
+}
+
+type Stop = {
+  first: Promise<void>;
+  second: Promise<void>;
+  signal(): 'SIGINT' | 'SIGTERM' | undefined;
+  release(): void;
+};
+
+function stopSignal(): Stop {
+  let seen: 'SIGINT' | 'SIGTERM' | undefined;
+  let firstMs = 0;
+  let resolveFirst = () => {};
+  let resolveSecond = () => {};
+  const first = new Promise<void>((resolve) => {
+    resolveFirst = resolve;
+  });
+  const second = new Promise<void>((resolve) => {
+    resolveSecond = resolve;
+  });
+  const heard = (signal: 'SIGINT' | 'SIGTERM') => {
+    const nowMs = performance.now();
+    if (seen === undefined) {
+      seen = signal;
+      firstMs = nowMs;
+      resolveFirst();
+    } else if (nowMs - firstMs > sameSignalMs) {
+      seen = signal;
+      resolveSecond();
+    }
+  };
+  process.on('SIGINT', heard).on('SIGTERM', heard);
+  return {
+    first,
+    second,
+    signal: () => seen,
+    release: () => void process.off('SIGINT', heard).off('SIGTERM', heard),
+  };
+}
+
+/** @returns 0 when everything that was read is written; 130 or 143 when it was cut short; 2 when a query's meaning had changed. */
+async function drain(running: RunningPlatform, stop: Stop, show: () => void): Promise<number> {
+  const changed = running.engine.status().some(({reason}) => reason?.code === 'QUERY_CHANGED');
+  const budget = running.inputs
+    .status()
+    .some(({state, message}) => state === 'stopped' && message?.startsWith('INPUT_'));
+  const drained = running.drain().then(() => 'drained' as const);
+  show();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'cut'>((resolve) => {
+    timer = setTimeout(() => resolve('cut'), drainMsMax);
+  });
+  const outcome = await Promise.race([drained, late, stop.second.then(() => 'cut' as const)]);
+  clearTimeout(timer);
+  if (outcome === 'cut') {
+    process.stderr.write('the drain was cut short: what was not written is written at the next start\n');
+    // What is pending is in the log and in the last checkpoint; threads and children end with the process.
+    process.exit(stop.signal() === 'SIGTERM' ? 143 : 130);
+  }
+  return changed ? 2 : budget ? 1 : 0;
+}
+
+function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {
+  switch (name) {
+    case 'Log': {
+      const {level, message} = event as TelemetryEvents['Log'];
+      view.say(`${level}: ${message}`);
+      break;
+    }
+    case 'QueryStopped': {
+      const {domain, query, code, message, hint} = event as TelemetryEvents['QueryStopped'];
+      view.say(`query ${domain}.${query} stopped: ${code} ${message}${hint ? `\n  hint: ${hint}` : ''}`);
+      break;
+    }
+    case 'InputStopped': {
+      const {domain, input, code, message} = event as TelemetryEvents['InputStopped'];
+      view.say(`input ${domain}.${input} stopped: ${code} ${message}`);
+      break;
+    }
+    case 'SinkPaused': {
+      const {sink, table} = event as TelemetryEvents['SinkPaused'];
+      view.say(`sink ${sink} fails for ${table}: its query waits, the others go on`);
+      break;
+    }
+    case 'SinkResumed': {
+      const {sink, table} = event as TelemetryEvents['SinkResumed'];
+      view.say(`sink ${sink} is back for ${table}`);
+      break;
+    }
+  }
+}
+
+/** Where to look next: queries over the first tables of the platform. */
+function tipsOf({domains}: Platform): string[] {
+  const tips: string[] = [];
+  for (const {name, aggregations, eventTypes} of domains) {
+    const [first] = aggregations;
+    if (first)
+      tips.push(
+        `npx millrace query "select * from ${name}.${first.name} order by window_start desc limit 5"`,
+      );
+    const [eventType] = eventTypes;
+    if (eventType) tips.push(`npx millrace tap ${eventType.topic}`);
+    if (tips.length >= 2) break;
+  }
+  return [...tips, 'npx millrace ledger'];
+}
+
+function sayGoodbye(running: RunningPlatform, io: CommandIo): void {
+  const {appended, rowsWritten, ledgerBalanced} = running.status().totals;
+  io.stderr.write(
+    `stopped: ${appended.toLocaleString('en-US')} events in the log, ${rowsWritten.toLocaleString('en-US')} rows written in this run, ledger ${ledgerBalanced ? 'balanced' : 'NOT balanced'}\n`,
+  );
+}

@@ -1,0 +1,197 @@
+import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import type {Lookup, Platform} from '../model/types.ts';
+import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import type {QueryStatus} from '../process/types.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import type {IngestThread} from './ingest-thread.ts';
+import type {LookupStore} from './lookups.ts';
+import type {Outputs} from './outputs.ts';
+import type {PlatformDirs} from './places.ts';
+import {sideTransaction} from './side.ts';
+
+export type EngineHost = {
+  /** Starts every plan whose tables can be had; the others are `stopped` in the status. */
+  start(plans: QueryPlan[]): Promise<void>;
+  status(): QueryStatus[];
+  plan(query: string): QueryPlan | undefined;
+  resume(query: string): void;
+  /** Looks at the files of the lookups; queries switch when a file changed and is good. */
+  refreshLookup(lookup: Lookup): Promise<void>;
+  /** Stops reading and settles what was read. */
+  drain(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export type EngineHostOptions = {
+  platform: Platform;
+  dirs: PlatformDirs;
+  counter: SharedArrayBuffer;
+  schemas: RegisteredSchema[];
+  schemaIds: Record<string, number>;
+  outputs: Outputs;
+  ingest: IngestThread;
+  lookups: LookupStore;
+  telemetry: Telemetry;
+  clock: Clock;
+};
+
+/** The engine with everything that it needs around it: rows to the sinks, side outputs to the log, lookups, marks. */
+export function createEngineHost(options: EngineHostOptions): EngineHost {
+  const {platform, dirs, outputs, telemetry} = options;
+  const plans = new Map<string, QueryPlan>();
+  const refused = new Map<string, QueryStatus>();
+  const snapshotIds = new Map<string, string>();
+  let engine: EmbeddedEngine | undefined;
+  const lookupOf = (domain: string, name: string): Lookup =>
+    platform.domains.find((each) => each.name === domain)!.lookups.find((each) => each.name === name)!;
+
+  const create = () =>
+    createEngine({
+      log: {dir: dirs.log, counter: options.counter},
+      stateDir: dirs.state,
+      schemas: options.schemas,
+      workers: platform.engine.workers,
+      flushMs: platform.engine.flushMs,
+      checkpointIntervalMs: platform.engine.checkpointIntervalMs,
+      telemetry,
+      async lookup(domain, name, id) {
+        const snapshot = await options.lookups.get(lookupOf(domain, name), id);
+        if (snapshot) snapshotIds.set(`${domain}.${name}`, snapshot.id);
+        return snapshot;
+      },
+      marked: (plan) => outputs.marked(plan),
+      onReset: (plan) => outputs.empty(plan),
+      onRows({query, sequence, ...batch}) {
+        // It rejects only when the sinks are being closed; the rows are then pending in the checkpoint.
+        outputs.write(query, batch).then(
+          () => engine?.acknowledge(query, sequence),
+          () => {},
+        );
+      },
+      onMark(query, epoch) {
+        outputs.mark(query, epoch).then(
+          () => engine?.marked(query, epoch),
+          () => {},
+        );
+      },
+      onSide(plan, side, durable) {
+        const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
+        if (!transaction) return durable();
+        void appendSide(options, transaction, durable);
+      },
+    });
+
+  return {
+    async start(wanted) {
+      plans.clear();
+      refused.clear();
+      engine = create();
+      const current = engine;
+      const ready: QueryPlan[] = [];
+      await Promise.all(
+        wanted.map(async (plan) => {
+          plans.set(plan.id, plan);
+          try {
+            await outputs.addQuery(plan, {
+              onPaused: (error) => current.pause(plan.id, error),
+              onResumed: () => current.resume(plan.id),
+              onStopped: (error) => current.pause(plan.id, error),
+            });
+            ready.push(plan);
+          } catch (error) {
+            if (!(error instanceof PlatformError)) throw error;
+            refused.set(plan.id, stoppedStatus(plan, error));
+            const {code, message, hint} = error;
+            telemetry.emit('QueryStopped', {
+              domain: plan.domain,
+              query: plan.query,
+              code,
+              message,
+              ...(hint ? {hint} : {}),
+            });
+          }
+        }),
+      );
+      await engine.start(ready);
+    },
+    status: () =>
+      [...plans.keys()].flatMap(
+        (id) => refused.get(id) ?? engine?.status().find(({query}) => query === id) ?? [],
+      ),
+    plan: (query) => plans.get(query),
+    resume: (query) => engine?.resume(query),
+    async refreshLookup(lookup) {
+      const key = `${lookup.domain}.${lookup.name}`;
+      try {
+        const snapshot = await options.lookups.get(lookup, null);
+        if (!snapshot || snapshotIds.get(key) === snapshot.id) return;
+        snapshotIds.set(key, snapshot.id);
+        engine?.refreshLookup(lookup.domain, snapshot);
+        telemetry.emit('Log', {
+          level: 'info',
+          message: `lookup ${key} has a new snapshot of ${snapshot.rows.size} rows`,
+        });
+      } catch (error) {
+        // The last good snapshot stays.
+        telemetry.emit('Log', {level: 'warn', message: (error as Error).message});
+      }
+    },
+    async drain() {
+      await engine?.drain();
+    },
+    async stop() {
+      const current = engine;
+      engine = undefined;
+      await current?.stop();
+      for (const id of plans.keys()) outputs.removeQuery(id);
+    },
+  };
+}
+
+/** A full disk is waited for: the checkpoint waits with it, so nothing is lost. */
+async function appendSide(
+  {ingest, clock, telemetry}: EngineHostOptions,
+  transaction: Parameters<IngestThread['append']>[0],
+  durable: () => void,
+): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await ingest.append(transaction);
+      return durable();
+    } catch (error) {
+      if (!(error instanceof PlatformError) || !error.retry) {
+        telemetry.emit('Log', {
+          level: 'error',
+          message: `late events and dead letters cannot be kept: ${(error as Error).message}`,
+        });
+        return;
+      }
+      if (attempt % 30 === 0)
+        telemetry.emit('Log', {
+          level: 'warn',
+          message: `late events and dead letters wait: ${error.message}`,
+        });
+      await clock.sleep(1_000);
+    }
+  }
+}
+
+function stoppedStatus({id}: QueryPlan, {code, message, hint}: PlatformError): QueryStatus {
+  return {
+    query: id,
+    state: 'stopped',
+    reason: {code, message, ...(hint ? {hint} : {})},
+    counts: [],
+    watermarkMs: null,
+    lagEvents: 0,
+    lagMs: 0,
+    groups: 0,
+    openWindows: 0,
+    memoryBytes: 0,
+    checkpointEpoch: 0,
+    settled: true,
+  };
+}

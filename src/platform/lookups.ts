@@ -1,0 +1,125 @@
+import {createHash} from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {PlatformError} from '../errors.ts';
+import type {Value} from '../expr/types.ts';
+import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
+import {CsvScanner, readCsvHeader} from '../ingest/csv.ts';
+import {StreamRecords} from '../ingest/records.ts';
+import {timeZone} from '../ingest/time.ts';
+import type {Field, Lookup} from '../model/types.ts';
+import type {LookupSnapshot} from '../process/types.ts';
+
+/**
+ * Lookup snapshots by content. Every snapshot that was ever used is kept as a file, since a replay of the log must see what
+ * the rows were made with.
+ */
+export type LookupStore = {
+  /** The snapshot of that id, or the file as it is now. @throws LOOKUP_INVALID for the file; undefined for a lost id. */
+  get(lookup: Lookup, id: string | null): Promise<LookupSnapshot | undefined>;
+};
+
+export function createLookupStore(dir: string): LookupStore {
+  return {
+    async get(lookup, id) {
+      const home = join(dir, lookup.domain, lookup.name);
+      if (id !== null) {
+        const path = join(home, `${id}.csv`);
+        if (!existsSync(path)) return undefined;
+        const bytes = readFileSync(path);
+        return idOf(bytes) === id ? parseSnapshot(lookup, bytes) : undefined;
+      }
+      let bytes: Buffer;
+      try {
+        bytes = readFileSync(lookup.csv);
+      } catch (cause) {
+        throw invalid(lookup, `the file cannot be read: ${(cause as Error).message}`, cause);
+      }
+      const snapshot = await parseSnapshot(lookup, bytes);
+      keep(home, snapshot.id, bytes);
+      return snapshot;
+    },
+  };
+}
+
+const idOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+
+function keep(home: string, id: string, bytes: Uint8Array): void {
+  const path = join(home, `${id}.csv`);
+  if (existsSync(path)) return;
+  mkdirSync(home, {recursive: true});
+  const descriptor = openSync(`${path}.tmp`, 'w');
+  writeSync(descriptor, bytes);
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  renameSync(`${path}.tmp`, path);
+}
+
+const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
+  new PlatformError('LOOKUP_INVALID', `lookup ${lookup.domain}.${lookup.name}: ${message}`, {
+    place: lookup.csv,
+    hint: 'mend the file; until then the last good snapshot stays in use',
+    ...(cause === undefined ? {} : {cause}),
+  });
+
+/**
+ * A snapshot from the text of a CSV file.
+ * @throws LOOKUP_INVALID naming the row: a missing column, a key that is NULL or stands twice, a value of a wrong type.
+ */
+export async function parseSnapshot(lookup: Lookup, bytes: Uint8Array): Promise<LookupSnapshot> {
+  const records = new StreamRecords(
+    (async function* () {
+      yield bytes;
+    })(),
+    new CsvScanner([]),
+  );
+  const scanner = await readCsvHeader(records, lookup.csv);
+  const readerOf = (name: string, type: Lookup['keyType']) => {
+    const slot = scanner.columns.indexOf(name);
+    if (slot < 0)
+      throw invalid(lookup, `there is no column "${name}" (there are ${scanner.columns.join(', ')})`);
+    const field: Field = {name, column: name, role: 'attribute', type, required: false, aliases: []};
+    const converter = converterOf(field, {zone: timeZone('UTC'), timestampFormat: null});
+    const scratch = new Uint8Array(1 << 16);
+    return (): Value => {
+      const start = scanner.starts[slot]!;
+      const end = scanner.ends[slot]!;
+      if (start < 0) return null;
+      const text = Buffer.from(
+        scanner.buffer.buffer,
+        scanner.buffer.byteOffset + start,
+        end - start,
+      ).toString();
+      if (lookup.nulls.includes(text)) return null;
+      const fits = convertedBytesMax(end - start) <= scratch.length;
+      if (!fits || converter.write(scanner.buffer, start, end, scratch, 0) < 0)
+        throw invalid(lookup, `row ${records.row}: "${text.slice(0, 60)}" in column "${name}" is no ${type}`);
+      return converter.read(scanner.buffer, start, end);
+    };
+  };
+  const readKey = readerOf(lookup.key, lookup.keyType);
+  const readers = lookup.columns.map(({name, type}) => readerOf(name, type));
+  const rows = new Map<Value, Value[]>();
+  while (await records.fill())
+    while (records.next()) {
+      if (records.reason !== 0)
+        throw invalid(lookup, `row ${records.row}: ${records.detail || 'it cannot be read'}`);
+      const key = readKey();
+      if (key === null) throw invalid(lookup, `row ${records.row}: the key "${lookup.key}" is NULL`);
+      if (rows.has(key)) throw invalid(lookup, `row ${records.row}: the key "${key}" stands twice`);
+      rows.set(
+        key,
+        readers.map((read) => read()),
+      );
+    }
+  return {name: lookup.name, id: idOf(bytes), columns: lookup.columns.map(({name}) => name), rows};
+}

@@ -1,0 +1,131 @@
+import type {Server} from 'node:http';
+import {PlatformError} from '../errors.ts';
+import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import type {IngestJob} from './ingest-types.ts';
+import type {Places} from './places.ts';
+import {rebuildRunning} from './rebuild.ts';
+import {type RunningPlatform, unknownTarget} from './runtime.ts';
+import {listenControl, listenTcp, type Route, type ServerOptions} from './server.ts';
+
+/** What the command line and other programs may ask of a running platform. */
+export async function startServers(
+  running: RunningPlatform,
+  {places, token, host, port}: {places: Places; token: string; host: string; port: number},
+): Promise<Server[]> {
+  const options: ServerOptions = {token, open: openRoutes(running), routes: routesOf(running)};
+  const tcp = await listenTcp(options, host, port);
+  try {
+    return [tcp, await listenControl(options, places.controlSocket)];
+  } catch (error) {
+    tcp.close();
+    throw error;
+  }
+}
+
+function openRoutes(running: RunningPlatform): ServerOptions['open'] {
+  const plain = (text: string, status = 200) => ({
+    contentType: 'text/plain; charset=utf-8',
+    text: `${text}\n`,
+    status,
+  });
+  return {
+    'GET /livez': async () => plain('ok'),
+    'GET /readyz': async () => {
+      const {phase} = running.status();
+      return phase === 'running' ? plain('ok') : plain(phase, 503);
+    },
+    'GET /metrics': async () => ({
+      contentType: running.metrics.contentType,
+      text: await running.metrics.render(),
+    }),
+  };
+}
+
+function routesOf(running: RunningPlatform): Record<string, Route> {
+  const {platform, outputs, engine, inputs} = running;
+  return {
+    'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
+    'GET /v1/status': async () => running.status(),
+    'GET /v1/ledger': async () => running.ledger(),
+    'POST /v1/query': async ({body}) => outputs.sql(text(body, 'sink'), text(body, 'sql')),
+    'POST /v1/resume': async ({body}) => {
+      const name = text(body, 'name');
+      const query = engine.status().find(({query: id}) => id === name || id.endsWith(`.${name}`));
+      const target = query?.query ?? name;
+      const delivered = await outputs.resume(target);
+      if (query && query.state !== 'running') engine.resume(query.query);
+      if (!delivered && !query && !inputs.resume(name)) throw unknownTarget(name);
+      return {resumed: target};
+    },
+    'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
+    'POST /v1/rebuild': async ({body}) => rebuildRunning(running, text(body, 'query')),
+  };
+}
+
+function text(body: Record<string, unknown>, name: string): string {
+  const value = body[name];
+  if (typeof value === 'string' && value !== '') return value;
+  throw new PlatformError('REQUEST_INVALID', `"${name}" is missing`, {hint: `send {"${name}": "..."}`});
+}
+
+function jobOf({platform}: RunningPlatform, body: Record<string, unknown>): Omit<IngestJob, 'maxima'> {
+  const domain = text(body, 'domain');
+  const input = text(body, 'input');
+  if (
+    !platform.domains.some(({name, inputs}) => name === domain && inputs.some((each) => each.name === input))
+  )
+    throw new PlatformError('NAME_UNKNOWN', `there is no input ${domain}.${input}`);
+  return {
+    domain,
+    input,
+    path: text(body, 'path'),
+    as: typeof body.as === 'string' ? body.as : null,
+    fast: body.fast === true,
+    late: body.late === true,
+    final: body.final === true,
+  };
+}
+
+type IngestLine =
+  | {progress: IngestProgress}
+  | {report: IngestReport}
+  | {error: {code: string; message: string; hint?: string | undefined}};
+
+/** Progress while a file is ingested, then its report or its error. */
+async function* ingestLines(
+  {inputs}: RunningPlatform,
+  job: Omit<IngestJob, 'maxima'>,
+): AsyncGenerator<IngestLine> {
+  const lines: IngestLine[] = [];
+  let wake = () => {};
+  const push = (line: IngestLine) => {
+    lines.push(line);
+    wake();
+  };
+  let done = false;
+  void inputs
+    .ingest(job, (progress) => push({progress}))
+    .then(
+      (report) => push({report}),
+      (error) =>
+        push({
+          error:
+            error instanceof PlatformError
+              ? {code: error.code, message: error.message, hint: error.hint}
+              : {code: 'INTERNAL', message: String(error)},
+        }),
+    )
+    .finally(() => {
+      done = true;
+      wake();
+    });
+  for (;;) {
+    const line = lines.shift();
+    if (line) yield line;
+    else if (done) return;
+    else
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  }
+}

@@ -1,0 +1,298 @@
+import type {Server} from 'node:http';
+import {type Clock, systemClock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import {acquireLock, type Lock} from '../log/lock.ts';
+import type {IngestCounts} from '../log/types.ts';
+import type {Platform} from '../model/types.ts';
+import {buildLedger, type Ledger} from '../observe/ledger.ts';
+import {createMetrics, type Metrics} from '../observe/metrics.ts';
+import {buildPlans} from '../process/plan/build.ts';
+import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import {readLedger, readMaxima} from './books.ts';
+import {createEngineHost, type EngineHost} from './engine.ts';
+import {type IngestThread, startIngestThread} from './ingest-thread.ts';
+import {createInputs, type Inputs} from './inputs.ts';
+import {createLookupStore} from './lookups.ts';
+import {type Outputs, openOutputs} from './outputs.ts';
+import {createToken, dirsOf, ensureHome, type PlatformDirs, placesOf} from './places.ts';
+import {readRevisions, revisionOf} from './revisions.ts';
+import {startServers} from './routes.ts';
+import type {PlatformStatus, RawStatus} from './status.ts';
+import {startTrimming} from './trim.ts';
+
+export type RunOptions = {
+  /** Ignore the rate of inputs. */
+  fast?: boolean;
+  /** Ingest the files that inputs name. Default true. */
+  inputs?: boolean;
+  port?: number;
+  /** What a refused second process is told. */
+  command?: string;
+  clock?: Clock;
+};
+
+/** A platform that runs in this process. */
+export type RunningPlatform = {
+  platform: Platform;
+  dirs: PlatformDirs;
+  metrics: Metrics;
+  inputs: Inputs;
+  outputs: Outputs;
+  engine: EngineHost;
+  ingest: IngestThread;
+  /** Address of the HTTP server. */
+  url: string;
+  /** As it was at most a second ago. */
+  status(): PlatformStatus;
+  ledger(): Ledger;
+  /** Resolves when inputs are done and every query and raw delivery has caught up and was acknowledged. */
+  idle(signal: AbortSignal): Promise<void>;
+  /** Stops the engine and starts it with the revisions as they are now. */
+  restartEngine(): Promise<void>;
+  /** Stops reading, settles what was read, closes everything. */
+  drain(): Promise<void>;
+};
+
+const statusMs = 500;
+
+/**
+ * Starts everything: lock, log, schemas, sinks, engine, raw deliveries, servers, inputs.
+ * @throws LOCKED, PORT_BUSY, LOG_CORRUPT, SINK_DAMAGED, SCHEMA_INCOMPATIBLE, LOOKUP_INVALID; what was opened is closed again.
+ */
+export async function startPlatform(platform: Platform, options: RunOptions = {}): Promise<RunningPlatform> {
+  const {clock = systemClock, command = 'millrace run'} = options;
+  const places = placesOf(platform.root);
+  const dirs = dirsOf(platform);
+  ensureHome(places);
+  const closing: (() => unknown)[] = [];
+  const closeAll = async () => {
+    for (const close of closing.reverse()) await close();
+  };
+  try {
+    const lock: Lock = acquireLock(places.lock, {command});
+    closing.push(() => lock.release());
+    const startedMs = clock.now();
+    let phase: PlatformStatus['phase'] = 'starting';
+    let counts: IngestCounts[] = [];
+    let raw: RawStatus[] = [];
+    let rowsWritten = 0;
+
+    const metrics = createMetrics(() => ({
+      queries: engine.status(),
+      raw,
+      delivery: outputs
+        .deliveries()
+        .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
+    }));
+    metrics.observers.push((name, event) => {
+      if (name === 'RowsWritten') rowsWritten += (event as {rows: number}).rows;
+    });
+
+    const schemas = await registerSchemas(platform, dirs);
+    const schemaIds = Object.fromEntries([...schemas.newest].map(([topic, {id}]) => [topic, id]));
+    const counter = new SharedArrayBuffer(4);
+    const {options: logOptions} = platform.log;
+    const ingest = await startIngestThread(
+      {
+        domains: platform.domains,
+        logDir: dirs.log,
+        sizeMaxBytes: typeof logOptions.size_max === 'number' ? logOptions.size_max : null,
+        counter,
+        partitions: Number(logOptions.partitions ?? 4),
+        schemaIds,
+        tempDir: dirs.temp,
+        command,
+      },
+      metrics,
+    );
+    closing.push(() => ingest.close());
+    const outputs = await openOutputs(platform, {clock, telemetry: metrics});
+    closing.push(() => outputs.close());
+    const lookups = createLookupStore(`${dirs.state}/lookups`);
+    const engine = createEngineHost({
+      platform,
+      dirs,
+      counter,
+      schemas: schemas.all,
+      schemaIds,
+      outputs,
+      ingest,
+      lookups,
+      telemetry: metrics,
+      clock,
+    });
+    const startEngine = () => {
+      const revisions = readRevisions(dirs.revisions);
+      return engine.start(
+        buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`)),
+      );
+    };
+    await startEngine();
+    closing.push(() => engine.stop());
+    await outputs.startRaw(schemas.newest, {log: dirs.log, registry: dirs.registry});
+    const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
+
+    const refresh = async () => {
+      [counts, raw] = await Promise.all([ingest.ledger(), outputs.raw()]);
+    };
+    const liveLedger = () =>
+      buildLedger({
+        ingest: counts,
+        queries: engine.status().map(({query, counts: lines}) => {
+          const [domain = '', name = ''] = query.split('.');
+          return {domain, query: name, counts: lines};
+        }),
+        delivery: outputs.deliveries(),
+      });
+    const running: RunningPlatform = {
+      platform,
+      dirs,
+      metrics,
+      inputs,
+      outputs,
+      engine,
+      ingest,
+      url: `http://${platform.server.host}:${options.port ?? platform.server.port}`,
+      status: () => ({
+        name: platform.name,
+        env: platform.env,
+        pid: process.pid,
+        startedMs,
+        url: running.url,
+        phase,
+        inputs: inputs.status(),
+        queries: engine.status(),
+        deliveries: outputs.deliveries(),
+        raw,
+        totals: totalsOf(counts, engine, rowsWritten, liveLedger().balanced),
+      }),
+      ledger: () => readLedger(platform, dirs, outputs.deliveries()),
+      async idle(signal) {
+        await inputs.settled();
+        for (let calm = 0; calm < 2; ) {
+          await clock.sleep(statusMs, signal);
+          await refresh();
+          calm = isIdle(engine, outputs, raw) && !inputs.busy() ? calm + 1 : 0;
+        }
+      },
+      async restartEngine() {
+        await engine.drain();
+        await engine.stop();
+        await startEngine();
+      },
+      async drain() {
+        phase = 'draining';
+        for (const timer of timers) clearInterval(timer);
+        await ingest.stop();
+        await inputs.settled();
+        await engine.drain();
+        await refresh().catch(() => {});
+        await closeAll();
+      },
+    };
+    const token = platform.server.token?.reveal() ?? createToken(places.token);
+    const servers: Server[] = await startServers(running, {
+      places,
+      token,
+      host: platform.server.host,
+      port: options.port ?? platform.server.port,
+    });
+    closing.push(() => Promise.all(servers.map((server) => closeServer(server))));
+    await refresh();
+    const timers = [
+      setInterval(() => void refresh().catch(() => {}), statusMs),
+      ...refreshLookups(platform, engine),
+      startTrimming(running, clock),
+    ];
+    if (options.inputs !== false) inputs.startAll({fast: options.fast === true});
+    phase = 'running';
+    return running;
+  } catch (error) {
+    await closeAll().catch(() => {});
+    throw error;
+  }
+}
+
+async function registerSchemas(
+  platform: Platform,
+  dirs: PlatformDirs,
+): Promise<{newest: Map<string, RegisteredSchema>; all: RegisteredSchema[]}> {
+  const registry = openEmbeddedRegistry(dirs.registry);
+  try {
+    const newest = await ensureSubjects(registry, platform);
+    const all: RegisteredSchema[] = [];
+    for (const subject of await registry.subjects()) all.push(...(await registry.versions(subject)));
+    return {newest, all};
+  } finally {
+    registry.close();
+  }
+}
+
+function totalsOf(
+  counts: IngestCounts[],
+  engine: EngineHost,
+  rowsWritten: number,
+  ledgerBalanced: boolean,
+): PlatformStatus['totals'] {
+  const totals = {
+    received: 0,
+    appended: 0,
+    duplicate: 0,
+    rejected: 0,
+    rowsWritten,
+    late: 0,
+    dead: 0,
+    ledgerBalanced,
+  };
+  for (const {received, appended, duplicate, rejected} of counts) {
+    totals.received += received;
+    totals.appended += appended;
+    totals.duplicate += duplicate;
+    totals.rejected += rejected;
+  }
+  for (const {counts: lines} of engine.status())
+    for (const {late, dead} of lines) {
+      totals.late += late;
+      totals.dead += dead;
+    }
+  return totals;
+}
+
+/** Queries that stopped cannot become idle and are not waited for. */
+function isIdle(engine: EngineHost, outputs: Outputs, raw: RawStatus[]): boolean {
+  return (
+    engine
+      .status()
+      .every(
+        ({state, settled, lagEvents}) =>
+          state === 'stopped' || state === 'failed' || (settled === true && lagEvents === 0),
+      ) &&
+    outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
+    raw.every(({lagEvents, state}) => lagEvents === 0 || state === 'stopped')
+  );
+}
+
+function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout[] {
+  return domains.flatMap(({lookups}) =>
+    lookups.flatMap((lookup) =>
+      lookup.refreshMs === null
+        ? []
+        : [setInterval(() => void engine.refreshLookup(lookup), lookup.refreshMs)],
+    ),
+  );
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+/** Names a query or an input that the configuration has. @throws NAME_UNKNOWN */
+export function unknownTarget(name: string): PlatformError {
+  return new PlatformError('NAME_UNKNOWN', `nothing named "${name}" has stopped`, {
+    hint: 'npx millrace status shows what runs and what stopped',
+  });
+}

@@ -1,0 +1,106 @@
+import {deadLetterEncoder, deadLetterTopic} from '../ingest/deadletters.ts';
+import {domainNamespace} from '../ingest/identity.ts';
+import type {Append, AppendTransaction} from '../log/types.ts';
+import type {SideOutput} from '../process/embedded/worker-messages.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import {compileEncoder} from '../schema/encode.ts';
+import {frameHeaderBytes, packRecords, schemaIdOf} from '../schema/frame.ts';
+import {type DeadLetter, type LateEvent, lateSchema, lateValues} from '../schema/side.ts';
+import {uuid5} from '../schema/uuid5.ts';
+
+/**
+ * What a query sets aside, as one transaction of the log: late events to `late.<domain>.<query>`, dead letters to
+ * `dlq.<domain>`. Each carries its identity (place, stage, query) as id, so that a replay after a crash adds nothing.
+ * @returns undefined when there is nothing.
+ */
+export function sideTransaction(
+  plan: QueryPlan,
+  side: SideOutput,
+  schemaIds: Record<string, number>,
+  nowMs: number,
+): AppendTransaction | undefined {
+  const identity = (place: string, stage: string) =>
+    uuid5(domainNamespace(plan.domain), `${place}/${stage}/${plan.id}`);
+  const late: LateEvent[] = [];
+  const dead: DeadLetter[] = [];
+  for (const record of side.records) {
+    const {topic, partition, offset, frame} = record;
+    const place = `${topic}/${partition}/${offset}`;
+    if (record.kind === 'late') {
+      const {watermarkMs, missed} = record;
+      late.push({
+        id: identity(place, 'late'),
+        timeMs: nowMs,
+        domain: plan.domain,
+        query: plan.query,
+        topic,
+        partition,
+        offset,
+        watermarkMs,
+        missed,
+        original: frame,
+      });
+      continue;
+    }
+    const stage = record.code === 'EXPRESSION' ? 'expression' : 'decode';
+    dead.push({
+      ...common(plan, nowMs),
+      id: identity(place, stage),
+      eventType: plan.sources.find((source) => source.topic === topic)?.eventType ?? null,
+      stage,
+      code: record.code,
+      message: record.message,
+      source: topic,
+      position: {topic, partition, offset},
+      schemaId:
+        frame.length >= frameHeaderBytes && frame[0] === 0 ? schemaIdOf(frame, 0, frame.length) : null,
+      original: frame,
+    });
+  }
+  for (const {windowStartMs, groupKey, measure, code, message} of side.failures) {
+    const place = `${new Date(windowStartMs).toISOString()}/${groupKey}/${measure}`;
+    dead.push({
+      ...common(plan, nowMs),
+      id: identity(place, 'emit'),
+      eventType: null,
+      stage: 'emit',
+      code,
+      message,
+      source: plan.id,
+      // A value of a row has no place in a topic; its window and group are in the source bytes.
+      position: {request: place, index: 0},
+      schemaId: null,
+      original: Buffer.from(groupKey),
+    });
+  }
+  const appends: Append[] = [];
+  if (late.length > 0) {
+    const topic = `late.${plan.id}`;
+    const encoder = compileEncoder(lateSchema, schemaIds[topic]!);
+    const frames = late.map((event) => {
+      const values = lateValues(event);
+      const frame = new Uint8Array(encoder.sizeMax(values));
+      return frame.subarray(0, encoder.encode(values, frame, 0));
+    });
+    appends.push({
+      topic,
+      partition: 0,
+      count: frames.length,
+      bytes: packRecords(frames),
+      ids: late.map(({id}) => id),
+    });
+  }
+  if (dead.length > 0) {
+    const topic = deadLetterTopic(plan.domain);
+    const bytes = deadLetterEncoder(schemaIds[topic]!)(dead);
+    appends.push({topic, partition: 0, count: dead.length, bytes, ids: dead.map(({id}) => id)});
+  }
+  return appends.length > 0 ? {appends} : undefined;
+}
+
+const common = (plan: QueryPlan, nowMs: number) => ({
+  timeMs: nowMs,
+  domain: plan.domain,
+  query: plan.id,
+  eventId: null,
+});

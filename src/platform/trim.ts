@@ -1,0 +1,55 @@
+import type {Clock} from '../clock.ts';
+import {cutsOf} from './books.ts';
+import type {RunningPlatform} from './runtime.ts';
+
+const trimMs = 60_000;
+
+/**
+ * Deletes what is older than the log's retention, once a minute, and only below what every query has in a checkpoint and
+ * every raw sink has durable. Dead letters have a retention of their own.
+ */
+export function startTrimming(running: RunningPlatform, clock: Clock): NodeJS.Timeout {
+  const {options} = running.platform.log;
+  const retentionMs = typeof options.retention === 'number' ? options.retention : null;
+  return setInterval(() => {
+    trim(running, retentionMs, clock.now()).catch((error: Error) =>
+      running.metrics.emit('Log', {level: 'warn', message: `the log was not trimmed: ${error.message}`}),
+    );
+  }, trimMs);
+}
+
+async function trim(
+  {platform, dirs, ingest, outputs}: RunningPlatform,
+  retentionMs: number | null,
+  nowMs: number,
+): Promise<void> {
+  for (const {name, defaults} of platform.domains)
+    await ingest.trim(`dlq.${name}`, 0, {
+      beforeMs: nowMs - defaults.deadLetters.retentionMs,
+      belowOffset: Number.MAX_SAFE_INTEGER,
+    });
+  if (retentionMs === null) return;
+  const floors = new Map<string, number>();
+  const lower = (topic: string, partition: number, offset: number) => {
+    const key = `${topic}/${partition}`;
+    floors.set(key, Math.min(floors.get(key) ?? Infinity, offset));
+  };
+  const cuts = cutsOf(platform, dirs);
+  for (const {topic, partition, offset} of cuts) lower(topic, partition, offset);
+  for (const {topic, offsets} of await outputs.rawOffsets())
+    for (const [partition, offset] of Object.entries(offsets)) lower(topic, Number(partition), offset);
+  // A query without a checkpoint has read nothing yet: what it reads stays.
+  const waiting = new Set(
+    platform.domains.flatMap(({name: domain, aggregations}) =>
+      aggregations
+        .filter(({name}) => !cuts.some(({query}) => query === `${domain}.${name}`))
+        .flatMap(({from}) => from.map((eventType) => `${domain}.${eventType}`)),
+    ),
+  );
+  for (const [key, belowOffset] of floors) {
+    const slash = key.lastIndexOf('/');
+    const topic = key.slice(0, slash);
+    if (waiting.has(topic)) continue;
+    await ingest.trim(topic, Number(key.slice(slash + 1)), {beforeMs: nowMs - retentionMs, belowOffset});
+  }
+}
