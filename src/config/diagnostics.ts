@@ -12,8 +12,10 @@ export type Diagnostic = {
   column?: number;
   /** How much is marked, UTF-16 units on that line. */
   length?: number;
-  /** The line itself, without control characters. */
+  /** The line itself, without control characters; of a very long one the part around the mark. */
   source?: string;
+  /** Column of the first character of `source` when the line was cut. */
+  sourceColumn?: number;
   /** `aggregations[0].window.slide` */
   path?: string;
   hint?: string;
@@ -36,6 +38,8 @@ export function pathText(path: Path): string {
 }
 
 const diagnosticsMax = 500;
+/** Longer lines are cut to the part around the mark. */
+const lineWidthMax = 120;
 
 /** Collects mistakes; those of one place and code are kept once, and a hopeless file does not fill the memory. */
 export class Diagnostics {
@@ -78,9 +82,10 @@ export class Diagnostics {
     message: string,
     {path, hint}: {path?: Path; hint?: string},
   ): void {
+    if (this.#list.length >= diagnosticsMax) return;
     const {line, column} = file.position(start);
-    const source = visible(file.line(line));
-    const length = Math.max(1, Math.min(end - start, source.length - column + 1));
+    const text = file.line(line);
+    const from = text.length <= lineWidthMax ? 0 : Math.max(0, column - 1 - lineWidthMax / 2);
     this.#push(
       {
         severity,
@@ -89,8 +94,9 @@ export class Diagnostics {
         file: file.shown,
         line,
         column,
-        length,
-        source,
+        length: Math.max(1, Math.min(end - start, text.length - column + 1)),
+        source: visible(text.slice(from, from + lineWidthMax)),
+        ...(from > 0 ? {sourceColumn: from + 1} : {}),
         ...(path && path.length > 0 ? {path: pathText(path)} : {}),
         ...(hint ? {hint: visible(hint)} : {}),
       },
@@ -113,8 +119,6 @@ const visible = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
   text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, '\ufffd');
 
-const lineWidthMax = 120;
-
 /**
  * One mistake as people read it:
  *
@@ -125,18 +129,25 @@ const lineWidthMax = 120;
  *       hint: use 1m, 2m, 5m or 10m
  */
 export function formatDiagnostic(diagnostic: Diagnostic): string {
-  const {severity, code, message, file, line, column = 1, length = 1, source, path, hint} = diagnostic;
+  const {
+    severity,
+    code,
+    message,
+    file,
+    line,
+    column = 1,
+    length = 1,
+    source,
+    sourceColumn = 1,
+    path,
+    hint,
+  } = diagnostic;
   const lines = [`${file}${line === undefined ? '' : `:${line}:${column}`} ${severity} ${code} ${message}`];
   if (source !== undefined) {
-    // A very long line is cut to the part around the mark.
-    const from = source.length <= lineWidthMax ? 0 : Math.max(0, column - 1 - lineWidthMax / 2);
-    const shown = source.slice(from, from + lineWidthMax);
     // A tab stays a tab below it, so that the mark stands where it should whatever a tab's width is.
-    const indent = shown.slice(0, column - 1 - from).replace(/[^\t]/g, ' ');
-    lines.push(
-      `     | ${shown}`,
-      `     | ${indent}${'^'.repeat(Math.max(1, Math.min(length, shown.length - indent.length)))}`,
-    );
+    const indent = source.slice(0, column - sourceColumn).replace(/[^\t]/g, ' ');
+    const marks = '^'.repeat(Math.max(1, Math.min(length, source.length - indent.length)));
+    lines.push(`     | ${source}`, `     | ${indent}${marks}`);
   }
   if (path !== undefined) lines.push(`  at ${path}`);
   if (hint !== undefined) lines.push(`  hint: ${hint}`);

@@ -126,7 +126,7 @@ function tokenize(file: SourceFile, diagnostics: Diagnostics): CST.Token[] | und
   const tokens: CST.Token[] = [];
   let aliases = 0;
   let isContent = false;
-  let ok = true;
+  let refused = 0;
   const refuse = (
     code: Parameters<Diagnostics['error']>[1],
     message: string,
@@ -134,7 +134,7 @@ function tokenize(file: SourceFile, diagnostics: Diagnostics): CST.Token[] | und
     hint?: string,
   ) => {
     diagnostics.error(at(file, parser.offset, parser.offset + length), code, message, hint ? {hint} : {});
-    ok = false;
+    refused++;
   };
   try {
     for (const lexeme of new Lexer().lex(file.text)) {
@@ -153,6 +153,7 @@ function tokenize(file: SourceFile, diagnostics: Diagnostics): CST.Token[] | und
         refuse('YAML_ALIASES', `more than ${yamlLimits.aliasesMax} aliases`, lexeme.length);
         return undefined;
       }
+      if (refused >= yamlLimits.errorsMax) return undefined;
       for (const token of parser.next(lexeme)) tokens.push(token);
       if (parser.stack.length > yamlLimits.depthMax) {
         refuse('YAML_TOO_DEEP', `more than ${yamlLimits.depthMax} levels of maps and lists`, 1);
@@ -163,7 +164,7 @@ function tokenize(file: SourceFile, diagnostics: Diagnostics): CST.Token[] | und
   } catch (error) {
     refuse('YAML_SYNTAX', `the text is not YAML: ${(error as Error).message}`, 1);
   }
-  return ok ? tokens : undefined;
+  return refused === 0 ? tokens : undefined;
 }
 
 /** What converting keeps: anchors in the order of the text, and how many nodes each stands for once aliases are followed. */
