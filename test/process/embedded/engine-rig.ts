@@ -17,7 +17,7 @@ import {
 import type {SideOutput} from '../../../src/process/embedded/worker-messages.ts';
 import {type NaiveEvent, naive} from '../../../src/process/naive.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
-import type {EmittedRows, LookupSnapshot} from '../../../src/process/types.ts';
+import type {EmittedRows, LookupSnapshot, QueryStatus} from '../../../src/process/types.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {createWorld, type Logged, type World} from './kernel-world.ts';
 import {Table} from './rig.ts';
@@ -41,6 +41,8 @@ export class EngineRig {
   readonly unacknowledged: EmittedRows[] = [];
   lookups: LookupSnapshot[];
   log: LogWriter;
+  /** What `check` takes for the engine's status when another process ran it. */
+  status: QueryStatus[] | undefined;
   #world: World;
   #dir = mkdtempSync(join(tmpdir(), 'millrace-engine-'));
   #events: NaiveEvent[] = [];
@@ -148,12 +150,18 @@ export class EngineRig {
         plan.id,
       );
       assert.ok(expected.rows.length > 0);
-      const status = this.engine.status().find(({query}) => query === plan.id)!;
+      const status = (this.status ?? this.engine.status()).find(({query}) => query === plan.id)!;
       const counts = status.counts.filter(({read}) => read > 0);
       const order = (all: typeof counts) => [...all].sort((a, b) => (placeOf(a) < placeOf(b) ? -1 : 1));
       const naiveCounts = expected.counts.filter(({read}) => read > 0);
       assert.deepEqual(order(counts), order(naiveCounts), `ledger of ${plan.id}`);
     }
+  }
+
+  /** Places of the events that are late for all windows. */
+  lateOf(plan: QueryPlan): [string, number, number][] {
+    const {late} = naive(plan, this.#events);
+    return late.map(({topic, partition, offset}) => [topic, partition, offset]);
   }
 
   #note(topic: string, partition: number, values: Record<string, Value>, mark = false): void {
