@@ -1,7 +1,7 @@
 import {Worker} from 'node:worker_threads';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
-import type {AppendResult, AppendTransaction, IngestCounts} from '../log/types.ts';
+import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import {unpackError} from '../sinks/remote.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
 import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
@@ -10,7 +10,6 @@ import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-
 export type IngestThread = {
   ingest(job: IngestJob, onProgress: (progress: IngestProgress) => void): Promise<IngestReport>;
   append(transaction: AppendTransaction): Promise<AppendResult>;
-  ledger(): Promise<IngestCounts[]>;
   trim(topic: string, partition: number, limits: {beforeMs: number; belowOffset: number}): Promise<number>;
   /** Ends what is being ingested after the transaction under way; each `ingest` then reports `stopped`. */
   stop(): Promise<void>;
@@ -71,7 +70,6 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       }
     },
     append: (transaction) => send({kind: 'append', transaction}),
-    ledger: () => send({kind: 'ledger'}),
     trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
     stop: () => send({kind: 'stop'}),
     async close() {

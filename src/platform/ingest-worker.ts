@@ -74,8 +74,6 @@ async function handle(log: LogWriter, request: IngestRequest) {
       return ingest(log, request.id, request.job);
     case 'append':
       return log.append(request.transaction);
-    case 'ledger':
-      return log.ledger();
     case 'trim':
       return log.trim(request.topic, request.partition, request);
     case 'stop':

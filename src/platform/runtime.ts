@@ -1,6 +1,7 @@
 import type {Server} from 'node:http';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
+import {openLogReader} from '../log/embedded.ts';
 import {acquireLock, type Lock} from '../log/lock.ts';
 import type {IngestCounts} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
@@ -107,6 +108,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       metrics,
     );
     closing.push(() => ingest.close());
+    const log = openLogReader(dirs.log);
+    closing.push(() => log.close());
     const outputs = await openOutputs(platform, {clock, telemetry: metrics});
     closing.push(() => outputs.close());
     const lookups = createLookupStore(`${dirs.state}/lookups`);
@@ -134,7 +137,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
 
     const refresh = async () => {
-      [counts, raw] = await Promise.all([ingest.ledger(), outputs.raw()]);
+      counts = log.ledger();
+      raw = await outputs.raw();
     };
     const liveLedger = () =>
       buildLedger({

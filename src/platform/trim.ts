@@ -1,5 +1,6 @@
 import type {Clock} from '../clock.ts';
 import {cutsOf} from './books.ts';
+import type {IngestThread} from './ingest-thread.ts';
 import type {RunningPlatform} from './runtime.ts';
 
 const trimMs = 60_000;
@@ -24,7 +25,7 @@ async function trim(
   nowMs: number,
 ): Promise<void> {
   for (const {name, defaults} of platform.domains)
-    await ingest.trim(`dlq.${name}`, 0, {
+    await trimAll(ingest, `dlq.${name}`, 0, {
       beforeMs: nowMs - defaults.deadLetters.retentionMs,
       belowOffset: Number.MAX_SAFE_INTEGER,
     });
@@ -50,6 +51,16 @@ async function trim(
     const slash = key.lastIndexOf('/');
     const topic = key.slice(0, slash);
     if (waiting.has(topic)) continue;
-    await ingest.trim(topic, Number(key.slice(slash + 1)), {beforeMs: nowMs - retentionMs, belowOffset});
+    await trimAll(ingest, topic, Number(key.slice(slash + 1)), {beforeMs: nowMs - retentionMs, belowOffset});
   }
+}
+
+/** A call deletes a bounded number of batches, so that appends get their turn in between. */
+async function trimAll(
+  ingest: IngestThread,
+  topic: string,
+  partition: number,
+  limits: {beforeMs: number; belowOffset: number},
+): Promise<void> {
+  while ((await ingest.trim(topic, partition, limits)) > 0);
 }
