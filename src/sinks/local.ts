@@ -43,7 +43,7 @@ export async function openLocal(init: SinkInit, telemetry: Telemetry): Promise<L
   const sink = await spec.open(init.options, {root: init.root, name: init.name, readOnly: init.readOnly});
   const raw =
     sink.writeRaw && sink.rawOffsets
-      ? createRawControl({sink, sinkName: init.name, clock: systemClock, telemetry})
+      ? createRawControl({sink, sinkName: init.name, clock: systemClock, random: Math.random, telemetry})
       : undefined;
   return {
     sink,

@@ -1,4 +1,3 @@
-import {randomInt} from 'node:crypto';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
@@ -53,7 +52,15 @@ export type RawControl = {
   stats(): Promise<RawStats[]>;
 };
 
-type Environment = {sink: Sink; sinkName: string; clock: Clock; telemetry: Telemetry; retry?: RetryPolicy};
+type Environment = {
+  sink: Sink;
+  sinkName: string;
+  clock: Clock;
+  /** Uniform in [0, 1). */
+  random: () => number;
+  telemetry: Telemetry;
+  retry?: RetryPolicy;
+};
 
 const readBytesMax = 1024 * 1024;
 const rowsMax = 20_000;
@@ -79,7 +86,10 @@ export function createRawControl(environment: Environment): RawControl {
   };
 }
 
-function runJob(job: RawJob, {sink, sinkName, clock, telemetry, retry = defaultRetry}: Environment): Running {
+function runJob(
+  job: RawJob,
+  {sink, sinkName, clock, random, telemetry, retry = defaultRetry}: Environment,
+): Running {
   const id = tableId(job.table);
   const abort = new AbortController();
   const stats: RawStats = {table: id, state: 'running', written: 0, skipped: 0, lagEvents: 0, offsets: {}};
@@ -89,6 +99,9 @@ function runJob(job: RawJob, {sink, sinkName, clock, telemetry, retry = defaultR
       wake = resolve;
       abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
     });
+  const stopped = new Promise<void>((resolve) => {
+    abort.signal.addEventListener('abort', () => resolve(), {once: true});
+  });
   const because = ({code, message, hint}: PlatformError): void => {
     stats.reason = {code, message, ...(hint === undefined ? {} : {hint})};
   };
@@ -113,7 +126,6 @@ function runJob(job: RawJob, {sink, sinkName, clock, telemetry, retry = defaultR
       delete stats.reason;
     },
   };
-  const random = () => randomInt(1_000_000) / 1_000_000;
   const surely = <T>(work: () => Promise<T>) =>
     retryUntilDone(work, {policy: retry, clock, random, signal: abort.signal, hooks});
   const work = async () => {
@@ -125,7 +137,7 @@ function runJob(job: RawJob, {sink, sinkName, clock, telemetry, retry = defaultR
         if (stats.state === 'held') await standStill().then(() => (stats.state = 'running'));
         const opened = source;
         const moved = await surely(() => step(job, opened, sink, offsets, stats, sinkName, telemetry));
-        if (!moved) await source.reader.waitForAppend(waitMs);
+        if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
       }
     } catch (error) {
       if (!abort.signal.aborted) throw error;
