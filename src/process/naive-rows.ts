@@ -1,4 +1,5 @@
 import {evaluate} from '../expr/evaluate.ts';
+import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import type {AccumulatorPlan, MeasurePlan, QueryPlan} from './plan/nodes.ts';
 
@@ -33,7 +34,7 @@ function measureOf(
     events.map(({args}) => args[accumulator]!).filter((value) => value !== null);
   switch (measure.fn) {
     case 'ratio':
-      return evaluate(measure.expr, (name) => byName[name] ?? null);
+      return orNull(() => evaluate(measure.expr, (name) => byName[name] ?? null));
     case 'sum':
       return int64(total(values(measure.sum), measure.argType === 'double'));
     case 'avg': {
@@ -56,6 +57,16 @@ function measureOf(
         events,
         values(measure.accumulator),
       );
+  }
+}
+
+/** A measure that fails is NULL in its row. */
+function orNull(value: () => Value): Value {
+  try {
+    return value();
+  } catch (error) {
+    if (error instanceof ExpressionFailure) return null;
+    throw error;
   }
 }
 
@@ -94,5 +105,5 @@ function total(values: Value[], isDouble: boolean): bigint | number | null {
 function int64(sum: bigint | number | null): Value {
   if (typeof sum !== 'bigint') return sum;
   if (sum > int64Max || sum < -int64Max - 1n) return null;
-  return sum >= BigInt(Number.MIN_SAFE_INTEGER) && sum <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(sum) : sum;
+  return sum >= -(2n ** 53n) && sum <= 2n ** 53n ? Number(sum) : sum;
 }

@@ -1,4 +1,5 @@
 import {evaluate} from '../expr/evaluate.ts';
+import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import type {WindowSpec} from '../model/types.ts';
 import {type Group, type Kept, type NaiveRow, rowOf} from './naive-rows.ts';
@@ -56,7 +57,8 @@ export function naive(
         continue;
       }
       kept = {timeMs, row, args: plan.accumulators.map((accumulator) => argument(accumulator, get))};
-    } catch {
+    } catch (error) {
+      if (!(error instanceof ExpressionFailure)) throw error;
       counts.dead++;
       result.dead.push({topic, partition, offset});
       continue;

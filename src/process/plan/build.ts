@@ -25,7 +25,7 @@ export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1
     correctForMs: aggregation.correctForMs,
     idleMs: aggregation.idleMs,
     window: aggregation.window,
-    tzdata: aggregation.window.type === 'calendar' ? (process.versions['tz'] ?? null) : null,
+    tzdata: aggregation.window.type === 'calendar' ? (process.versions.tz ?? null) : null,
     groupBy: aggregation.groupBy,
     accumulators,
     measures,
@@ -72,7 +72,7 @@ export function fingerprintOf(plan: Omit<QueryPlan, 'fingerprint'>): string {
     where,
     watermarkMs,
     late,
-    correctForMs,
+    correctForMs: late === 'correct' ? correctForMs : null,
     window,
     tzdata,
     groupBy,
@@ -140,9 +140,12 @@ const sourceField = ({
   ...(symbols ? {symbols} : {}),
 });
 
-/** True when `expr` is a plain column that is required in every source, so that counting it is counting events. */
+/**
+ * True when `expr` is a plain column that is required in every source, so that counting it is counting events. Not for a
+ * double: NaN, which others' producers may write into a required field, is NULL.
+ */
 function neverNull(expr: TypedExpr, aggregation: Aggregation, domain: Domain): boolean {
-  if (expr.kind !== 'column') return false;
+  if (expr.kind !== 'column' || expr.type === 'double') return false;
   return aggregation.from.every((name) =>
     eventTypeOf(domain, name).fields.some((field) => field.name === expr.name && field.required),
   );

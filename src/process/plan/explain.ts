@@ -1,4 +1,5 @@
 import type {TypedExpr} from '../../expr/types.ts';
+import {formatCents} from '../../expr/values.ts';
 import {formatDuration} from '../../quantity.ts';
 import type {AccumulatorPlan, MeasurePlan, QueryPlan} from './nodes.ts';
 
@@ -83,6 +84,8 @@ function formatMeasure(measure: MeasurePlan): string {
 export function formatExpr(expr: TypedExpr): string {
   switch (expr.kind) {
     case 'literal':
+      if (expr.value === null && expr.text === undefined) return 'null';
+      if (expr.type === 'money') return formatCents(BigInt(expr.text ?? String(expr.value)));
       if (expr.text !== undefined) return expr.text;
       return typeof expr.value === 'string' ? `'${expr.value.replaceAll("'", "''")}'` : String(expr.value);
     case 'column':
