@@ -53,7 +53,7 @@ export function tokenOfValue(value: Exclude<Value, null>): number {
   return tokenOfNumber(Number(value));
 }
 
-/** A HyperLogLog that is being filled: an open-addressed table of tokens while small, then registers. */
+/** A HyperLogLog that is being filled: a table of tokens (open addressing, 0 free) while small, then registers. */
 export type DistinctBuilder = {table: Int32Array; count: number; dense: Uint8Array | null};
 
 export const createDistinct = (): DistinctBuilder => ({table: new Int32Array(8), count: 0, dense: null});
@@ -78,29 +78,47 @@ export function addToken(builder: DistinctBuilder, token: number): void {
   if (++builder.count * 2 > mask) growDistinct(builder);
 }
 
+/** A builder with more tokens than this goes on with registers: they take an event in no time. */
+const builderSparseMax = 31;
+
 function growDistinct(builder: DistinctBuilder): void {
-  const tokens = builder.table.filter((token) => token !== 0);
-  if (builder.count > sparseMax) {
-    builder.dense = registersOf(tokens);
+  const {table} = builder;
+  if (builder.count > builderSparseMax) {
+    builder.dense = registersOf(table);
     builder.table = new Int32Array(0);
     return;
   }
-  builder.table = new Int32Array(builder.table.length * 2);
+  builder.table = new Int32Array(64);
   builder.count = 0;
-  for (const token of tokens) addToken(builder, token);
+  for (const token of table) if (token !== 0) addToken(builder, token);
 }
 
 function registersOf(tokens: Int32Array): Uint8Array {
   const registers = new Uint8Array(registerCount);
-  for (const token of tokens) registers[token >>> 6] = Math.max(registers[token >>> 6]!, token & 63);
+  for (const token of tokens) if (registers[token >>> 6]! < (token & 63)) registers[token >>> 6] = token & 63;
   return registers;
 }
 
 /** What the builder holds, as it travels; null when it is empty. The builder must not be used any more. */
 export function finishDistinct({table, count, dense}: DistinctBuilder): Distinct | null {
-  if (dense !== null) return {op: 'distinct', sparse: null, dense};
+  if (dense !== null) {
+    const sparse = tokensOf(dense);
+    return sparse === null ? {op: 'distinct', sparse: null, dense} : {op: 'distinct', sparse, dense: null};
+  }
   if (count === 0) return null;
   return {op: 'distinct', sparse: table.filter((token) => token !== 0).sort(), dense: null};
+}
+
+/** Sorted tokens of registers; null when they are more than a sparse one has. */
+function tokensOf(dense: Uint8Array): Int32Array | null {
+  const tokens = new Int32Array(sparseMax);
+  let count = 0;
+  for (let index = 0; index < registerCount; index++) {
+    if (dense[index] === 0) continue;
+    if (count === sparseMax) return null;
+    tokens[count++] = (index << 6) | dense[index]!;
+  }
+  return tokens.slice(0, count);
 }
 
 function mergeDistinct(a: Distinct, b: Distinct): Distinct {

@@ -99,7 +99,7 @@ export function createTopicDecoder(
     intern: (column, start, length) => dictionaries[column]!.intern(bytes, view, start, length),
     token: (start, length) => tokenOfBytes(view, start, length),
     symbol: (column, {symbols, codes}, index) =>
-      (codes[index] = dictionaries[column]!.internText(symbols[index]!)),
+      (codes[index] = dictionaries[column]?.internText(symbols[index]!) ?? tokenOfText(symbols[index]!)),
   };
 
   function load(batch: RecordBatch): void {

@@ -54,7 +54,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
   let bits: number[] = [];
 
   function layOut(): void {
-    bits = plan.groupBy.map((_, k) => Math.max(bits[k] ?? 2, Math.ceil(Math.log2(dictionaryOf(k).size)) + 1));
+    bits = plan.groupBy.map((_, k) => Math.max(bits[k] ?? 2, Math.ceil(Math.log2(dictionaryOf(k).size + 1))));
     let shift = 0;
     for (let k = 0; k < count; k++) {
       keys.shifts[k] = shift;

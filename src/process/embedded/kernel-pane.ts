@@ -144,12 +144,12 @@ export function place({table, mask, multiplier, shift}: Pane, key: number, slot:
 
 /** Builds the table anew for the keys that there are: an identity when that is not much larger than a hash, else a hash. */
 export function layOut(pane: Pane, keySpace: number): void {
-  let entries = pane.mask + 1;
+  let entries = 64;
   while (entries < pane.slots * 4) entries *= 2;
-  if (keySpace <= entries * 4) {
-    while (entries < keySpace) entries *= 2;
+  if (keySpace <= entries) {
     pane.multiplier = 1;
     pane.shift = 0;
+    entries = 2 ** Math.ceil(Math.log2(keySpace));
   } else {
     pane.multiplier = 0x9e3779b1 | 0;
     pane.shift = 32 - Math.log2(entries);
@@ -164,15 +164,27 @@ export function layOut(pane: Pane, keySpace: number): void {
 /** Makes an emptied pane's table usable for another one. */
 export const clearTable = (pane: Pane): void => void pane.table.fill(0);
 
+/** Approximate memory, bytes; asked for often, so objects are sampled. */
 export const paneBytes = (pane: Pane): number =>
   pane.table.byteLength +
   pane.keys.byteLength * 2 +
   pane.cells.byteLength +
   pane.wide.size * 64 +
-  pane.objects.reduce(
-    (sum, objects) => sum + objects.reduce((part, object) => part + objectBytes(object), 0),
-    0,
-  );
+  pane.objects.reduce((sum, objects) => sum + sampledBytes(objects, objectBytes), 0);
+
+const sampleMax = 32;
+
+/** Sum over a list, from the sizes of some of its items. */
+export function sampledBytes<T>(items: readonly T[], bytesOf: (item: T) => number): number {
+  const step = Math.ceil(items.length / sampleMax);
+  let sum = 0;
+  let count = 0;
+  for (let i = 0; i < items.length; i += step) {
+    sum += bytesOf(items[i]!);
+    count++;
+  }
+  return count === 0 ? 0 : (sum / count) * items.length;
+}
 
 /** Approximate memory of an object accumulator. */
 function objectBytes(object: HotObject | null): number {

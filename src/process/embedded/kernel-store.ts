@@ -19,6 +19,7 @@ import {
   type Pane,
   paneBytes,
   paneDelta,
+  sampledBytes,
   slotOf,
 } from './kernel-pane.ts';
 import {createSessions, type Sessions} from './kernel-sessions.ts';
@@ -187,7 +188,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     bytes: () =>
       [...panes.values(), ...own.values(), ...spares].reduce((sum, pane) => sum + paneBytes(pane), 0) +
       (sessions?.bytes() ?? 0) +
-      store.side.reduce((sum, {frame}) => sum + frame.length + 100, 0),
+      sampledBytes(store.side, ({frame}) => frame.length + 100),
     clear() {
       taken = 0;
       spares.length = 0;

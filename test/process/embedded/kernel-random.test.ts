@@ -270,9 +270,9 @@ function checkSeed(seed: number, wild: boolean): void {
 }
 
 test('tame events: rows, counts and side records are those of the obvious evaluator', () => {
-  for (let seed = 1; seed <= 150; seed++) checkSeed(seed, false);
+  for (let seed = 1; seed <= 80; seed++) checkSeed(seed, false);
 });
 
 test('wild events: int64 extremes, hostile and long texts', () => {
-  for (let seed = 1001; seed <= 1150; seed++) checkSeed(seed, true);
+  for (let seed = 1001; seed <= 1080; seed++) checkSeed(seed, true);
 });

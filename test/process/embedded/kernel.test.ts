@@ -43,10 +43,10 @@ test('a tumbling window counts, sums and bounds by group, NULL and empty text ap
       [...rows].map(([key, {orders, revenue, low, high, mean}]) => [key, [orders, revenue, low, high, mean]]),
     ),
     new Map([
-      [`60000 120000 ["string toys"]`, [2, 400, 100, 300, 200]],
-      ['60000 120000 [null]', [1, 7, 7, 7, 7]],
-      [`60000 120000 ["string "]`, [1, 8, 8, 8, 8]],
-      [`120000 180000 ["string toys"]`, [1, -5, -5, -5, -5]],
+      [`60000 120000 ["string toys"]`, [2, 400, 100, 300, 2]],
+      ['60000 120000 [null]', [1, 7, 7, 7, 0.07]],
+      [`60000 120000 ["string "]`, [1, 8, 8, 8, 0.08]],
+      [`120000 180000 ["string toys"]`, [1, -5, -5, -5, -0.05]],
     ]),
   );
   assert.deepEqual(
