@@ -97,7 +97,7 @@ export class Diagnostics {
         length: Math.max(1, Math.min(end - start, text.length - column + 1)),
         source: visible(text.slice(from, from + lineWidthMax)),
         ...(from > 0 ? {sourceColumn: from + 1} : {}),
-        ...(path && path.length > 0 ? {path: pathText(path)} : {}),
+        ...(path && path.length > 0 ? {path: visible(pathText(path))} : {}),
         ...(hint ? {hint: visible(hint)} : {}),
       },
       start,

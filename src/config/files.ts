@@ -6,19 +6,23 @@ import {type ConfigNode, describeNode} from './nodes.ts';
 import {SourceFile} from './source.ts';
 import {decodeText, parseYaml, yamlLimits} from './yaml.ts';
 
-/** The directory that holds `config/`: `from` or the nearest one above it; undefined when there is none. */
+/**
+ * The directory that holds `config/`: `from` or the nearest one above it; undefined when there is none. A `config/` counts when
+ * it has something of a platform in it: others use the name, too.
+ */
 export function findRoot(from: string): string | undefined {
   for (let dir = resolve(from); ; dir = dirname(dir)) {
-    if (isDirectory(join(dir, 'config'))) return dir;
+    if (holdsPlatform(join(dir, 'config'))) return dir;
     // Someone who stands in the directory itself, or names it, means the same.
-    if (
-      basename(dir) === 'config' &&
-      (existsSync(join(dir, 'platform.yaml')) || isDirectory(join(dir, 'domains')))
-    )
-      return dirname(dir);
+    if (basename(dir) === 'config' && holdsPlatform(dir)) return dirname(dir);
     if (dirname(dir) === dir) return undefined;
   }
 }
+
+const holdsPlatform = (dir: string): boolean =>
+  existsSync(join(dir, 'platform.yaml')) ||
+  isDirectory(join(dir, 'domains')) ||
+  isDirectory(join(dir, 'environments'));
 
 const isDirectory = (path: string): boolean =>
   statSync(path, {throwIfNoEntry: false})?.isDirectory() === true;

@@ -60,7 +60,7 @@ export async function loadConfig(
     diagnostics.file(
       options.from,
       'CONFIG_NOT_FOUND',
-      'there is no config/ here or above',
+      'there is no config/ with platform.yaml or domains/, here or above',
       'npx millrace init makes one; --config names another directory',
     );
     return {diagnostics, root: undefined};

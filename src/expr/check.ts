@@ -158,7 +158,7 @@ class Checker {
         typed: {kind: 'column', type: entry.type, name: expr.name},
         nullable: entry.nullable ?? true,
         source: expr,
-        ...(entry.type === 'enum' && entry.symbols !== undefined ? {symbols: entry.symbols} : {}),
+        ...(entry.symbols !== undefined ? {symbols: entry.symbols} : {}),
       };
     const close = nearest(expr.name, this.#scope.keys());
     const known = [...this.#scope.keys()];

@@ -155,7 +155,7 @@ export function checkSymbols(parts: Checked[], report: Report): void {
     report(
       'EXPR_SYMBOL',
       source.span,
-      `'${typed.value}' is no symbol of this enum`,
+      `'${typed.value}' is no symbol that this column can have`,
       close === undefined ? `symbols: ${symbols.slice(0, 12).join(', ')}` : `did you mean '${close}'?`,
     );
   }

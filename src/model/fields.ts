@@ -36,8 +36,8 @@ export function buildFields(
       const place = [...path, key, index];
       const built = field && buildField(field, role, place, reporter, names);
       if (built && claimColumn(built, place, reporter, columns)) fields.push(built);
-      else if (field?.name !== undefined && !names.has(field.name)) broken.add(field.name);
-      else if (field?.name !== undefined && !built) broken.add(field.name);
+      else if (field?.name !== undefined && !fields.some(({name}) => name === field.name))
+        broken.add(field.name);
     }
   checkAliases(fields, config, path, reporter);
   return fields;

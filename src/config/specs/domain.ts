@@ -42,12 +42,16 @@ function fieldOf(
         name: {type: 'identifier', required: true, doc: 'Name in events, expressions and tables.'},
         type: {type: 'enum', values: types, doc: 'Type of its values.', default: initial},
         required: {type: 'boolean', doc: 'Whether every event must have it.', default: requiredByDefault},
-        symbols: {type: 'list', of: {type: 'string', doc: 'A symbol.'}, doc: 'Values of an enum.'},
+        symbols: {
+          type: 'list',
+          of: {type: 'string', doc: 'A symbol.'},
+          doc: 'Values of an enum; needed for that type alone.',
+        },
         doc: {type: 'string', doc: 'What it means; goes into the schema.'},
         aliases: {
           type: 'list',
           of: {type: 'identifier', doc: 'A name.'},
-          doc: 'Names it had before.',
+          doc: 'Names it had before; data under an old name is read under the new one.',
           default: [],
         },
         pii: {type: 'any', doc: 'Protection of personal data, for a later version.', unavailable: true},
@@ -61,7 +65,11 @@ const eventType: FieldSpec = {
   doc: 'A kind of event.',
   fields: {
     name: {type: 'identifier', required: true, doc: 'Name; its topic is <domain>.<name>.'},
-    key: {type: 'string', doc: 'Field that picks the partition.', default: 'event_id'},
+    key: {
+      type: 'string',
+      doc: 'Field that picks the partition: events with the same value stay in order.',
+      default: 'event_id',
+    },
     attributes: fieldOf('Attribute', valueTypes, 'string', false),
     dimensions: fieldOf('Dimension', valueTypes, 'string', false),
     metrics: fieldOf('Metric', metricTypes, 'double', true),
@@ -105,7 +113,7 @@ const lookup: FieldSpec = {
   type: 'object',
   doc: 'A table that events are enriched from.',
   fields: {
-    name: {type: 'identifier', required: true, doc: 'Name.'},
+    name: {type: 'identifier', required: true, doc: 'Name that `enrich` refers to.'},
     key: {
       type: 'object',
       short: 'name',
@@ -134,8 +142,11 @@ const lookup: FieldSpec = {
       doc: 'Where it comes from.',
       fields: {csv: {type: 'path', required: true, doc: 'CSV file with a header.'}},
     },
-    null: nulls('Texts that mean NULL.'),
-    refresh: {type: 'duration', doc: 'How often the file is looked at again; without it: once.'},
+    null: nulls('Texts in the file that mean NULL.'),
+    refresh: {
+      type: 'duration',
+      doc: 'How often the file is looked at for a new version; without it only at start.',
+    },
   },
 };
 
@@ -150,10 +161,17 @@ const windowSpec: FieldSpec = {
       required: true,
       doc: 'Kind of window.',
     },
-    size: {type: 'duration', doc: 'Length; tumbling and sliding.'},
-    slide: {type: 'duration', doc: 'Time from one window to the next; divides the size; sliding.'},
-    gap: {type: 'duration', doc: 'Silence that ends a session.'},
-    unit: {type: 'enum', values: ['day', 'week', 'month'], doc: 'Calendar unit; weeks begin on Monday.'},
+    size: {type: 'duration', doc: 'Length of a tumbling or sliding window; required there.'},
+    slide: {
+      type: 'duration',
+      doc: 'Time from the start of a sliding window to that of the next; divides the size; required there.',
+    },
+    gap: {type: 'duration', doc: 'Silence that ends a session; required there.'},
+    unit: {
+      type: 'enum',
+      values: ['day', 'week', 'month'],
+      doc: 'Unit of a calendar window, required there; weeks begin on Monday.',
+    },
     timezone: {
       type: 'string',
       doc: 'Time zone of the calendar; default UTC.',
@@ -187,13 +205,16 @@ const aggregation: FieldSpec = {
       of: {type: 'string', doc: 'An event type.'},
       doc: 'Event types that it reads.',
     },
-    where: {type: 'expression', doc: 'Only events for which this is true.'},
+    where: {
+      type: 'expression',
+      doc: 'Only events for which this is true count; one for which it is NULL does not.',
+    },
     window: windowSpec,
     group_by: {
       type: 'list',
       orOne: true,
       of: {type: 'string', doc: 'A column.'},
-      doc: 'Columns whose values make a group.',
+      doc: 'Columns whose values make a group; without any there is one group.',
       default: [],
     },
     measures: {
@@ -220,25 +241,29 @@ const input: FieldSpec = {
   type: 'object',
   doc: 'Files that become events.',
   fields: {
-    name: {type: 'identifier', required: true, doc: 'Name.'},
-    event_type: {type: 'string', required: true, doc: 'What its rows are.'},
+    name: {
+      type: 'identifier',
+      required: true,
+      doc: 'Name, for `millrace ingest <name>`; part of the ids of its events.',
+    },
+    event_type: {type: 'string', required: true, doc: 'Event type that its rows become.'},
     from: {
       type: 'path',
       doc: 'File that `run` ingests, once per content; plain, .zip or .gz. Without it only `ingest` feeds the input.',
     },
     format: {type: 'enum', values: ['csv', 'jsonl'], doc: 'Format; default: by the file name.'},
-    rate: {type: 'rate', doc: 'At most so fast.'},
-    null: nulls('Texts that mean NULL.'),
+    rate: {type: 'rate', doc: 'Rows are read at most so fast; without it as fast as it goes.'},
+    null: nulls('Texts in the file that mean NULL.'),
     timestamp: {type: 'string', doc: 'Column that holds the time of the event; default: timestamp.'},
     timestamp_format: {
       type: 'string',
-      doc: 'How that column is written, where it is not ISO 8601 or epoch milliseconds.',
+      doc: 'How that column is written, where it is not ISO 8601 or epoch milliseconds: %Y %y %m %b %d %H %I %p %M %S %f %z %s %%, as in strptime.',
     },
     timezone: {type: 'string', doc: 'Time zone of dates and times without one.', default: 'UTC'},
     order_by: {
       type: 'enum',
       values: ['timestamp', 'none'],
-      doc: 'Whether rows are sorted by time first.',
+      doc: 'Whether rows are sorted by time first (on disk where they do not fit) or taken as they come.',
       default: 'timestamp',
     },
     map: {

@@ -54,12 +54,12 @@ export const lateness: Record<string, FieldSpec> = {
   late,
   correct_for: {
     type: 'duration',
-    doc: 'How long after its end a window can still be corrected.',
+    doc: 'How far the watermark may be past the end of a window for late events to correct it still; later ones are kept aside.',
     default: '1d',
   },
   idle: {
     type: 'duration',
-    doc: 'A partition that is silent for so long no longer holds windows open.',
+    doc: 'A partition that was read to its end and is silent for so long no longer holds windows open.',
     default: '30s',
   },
   emit,
@@ -69,7 +69,7 @@ export const limits: FieldSpec = {
   type: 'object',
   doc: 'A query that passes one of these stops with an error; the others run on.',
   fields: {
-    groups: {type: 'count', doc: 'Groups in memory.', default: '5M'},
+    groups: {type: 'count', doc: 'Groups of a query in memory.', default: '5M'},
     memory: {type: 'bytes', doc: 'Memory of a query.', default: '512MiB'},
     state_disk: {type: 'bytes', doc: 'State of a query on disk.', default: '10GiB'},
   },
@@ -83,7 +83,7 @@ export const defaultsSpec: FieldSpec & {type: 'object'} = {
     ...lateness,
     future_max: {
       type: 'duration',
-      doc: 'An event further ahead of the clock becomes a dead letter.',
+      doc: 'An event whose time is further ahead of the time at which it is appended becomes a dead letter.',
       default: '1h',
     },
     compatibility: {
@@ -97,7 +97,7 @@ export const defaultsSpec: FieldSpec & {type: 'object'} = {
         'full',
         'full_transitive',
       ],
-      doc: 'How a schema may change, by the Avro specification.',
+      doc: 'Which earlier versions a changed schema must go together with, by the rules of the Avro specification.',
       default: 'backward',
     },
     aggregates: {type: 'identifier', doc: 'The sink for rows of queries.', default: 'analytics'},
@@ -129,13 +129,23 @@ const logBackends: BackendSpecs = {
         describe: 'a duration or `keep`',
         options: [
           {type: 'enum', values: ['keep'], doc: 'For ever.'},
-          {type: 'duration', doc: 'By time of append.'},
+          {type: 'duration', doc: 'By the time of appending.'},
         ],
         doc: 'How long events are kept.',
         default: 'keep',
       },
-      size_max: {type: 'bytes', doc: 'At this size nothing more is accepted.', default: '20GiB'},
-      partitions: {type: 'integer', min: 1, max: 1024, doc: 'Partitions of a new topic.', default: 4},
+      size_max: {
+        type: 'bytes',
+        doc: 'At this size nothing more is accepted until old events are trimmed.',
+        default: '20GiB',
+      },
+      partitions: {
+        type: 'integer',
+        min: 1,
+        max: 1024,
+        doc: 'Partitions of a new topic; one that exists keeps its number.',
+        default: 4,
+      },
     },
   },
 };
@@ -156,7 +166,11 @@ const engineBackends: BackendSpecs = {
       },
       checkpoint_interval: {type: 'duration', doc: 'Time between two checkpoints.', default: '1s'},
       checkpoints: {type: 'dir', doc: 'Directory of the checkpoints.', default: '.millrace/state'},
-      flush: {type: 'duration', doc: 'Rows that changed leave at most this often.', default: '25ms'},
+      flush: {
+        type: 'duration',
+        doc: 'Rows that changed leave at most this often; less often when a sink is slower.',
+        default: '25ms',
+      },
     },
   },
 };
