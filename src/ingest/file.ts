@@ -12,7 +12,7 @@ import {deadLetterTopic} from './deadletters.ts';
 import {lateJudge} from './horizon.ts';
 import {rowIds} from './identity.ts';
 import {JsonScanner} from './jsonl.ts';
-import {contentName, hashing, type OpenFile, openFile} from './open.ts';
+import {contentName, hashing, isPacked, type OpenFile, openFile} from './open.ts';
 import {type FilePosition, identify, progressKey, sourceName} from './position.ts';
 import {type RecordScanner, type RecordSource, StreamRecords} from './records.ts';
 import {sortRecords} from './sort.ts';
@@ -121,8 +121,8 @@ type Opened = {
   bytesRead(): number;
   bytesTotal: number;
   rowsTotal: number | null;
-  /** SHA-256 of the content as far as it was read, hex. */
-  digest(): string;
+  /** SHA-256 of the content as far as it was read, hex; undefined for a plain file, which is its content. */
+  digest: (() => string) | undefined;
 };
 
 async function ingest(options: IngestFileOptions): Promise<IngestReport> {
@@ -137,18 +137,19 @@ async function ingest(options: IngestFileOptions): Promise<IngestReport> {
   let opened: Opened | undefined;
   const open = async () => (opened ??= await openRecords(options, name, partitions, prior));
   // Sorting reads the whole file before the first event, so that its hash comes with it.
-  const sortedContent = async () => (await open()).digest();
+  const sortedContent = async () => (await open()).digest!();
   const sorted = input.orderBy === 'timestamp';
   try {
     const position = await identify(path, input, name, prior, sorted ? sortedContent : undefined);
     const context: AppenderContext = {...options, position, name, topic, partitions, startMs};
     if (position.done) return await finishAgain(context);
     const {source, encoder, bytesRead, bytesTotal, rowsTotal, digest} = await open();
-    if (sorted) position.content ??= digest();
+    const content = digest ?? (() => position.file);
+    if (sorted) position.content ??= content();
     const appender = new Appender(context, encoder, (rows) =>
       options.onProgress?.({phase: 'appending', bytesRead: bytesRead(), bytesTotal, rows, rowsTotal}),
     );
-    return await appender.run(source, digest);
+    return await appender.run(source, content);
   } catch (error) {
     if (options.signal?.aborted && !(error instanceof PlatformError))
       return emptyReport(options, name, prior, 'stopped');
@@ -234,6 +235,13 @@ async function openRecords(
   return {...stream, source, rowsTotal: stream.source.row};
 }
 
+async function* reporting(chunks: AsyncIterable<Uint8Array>, report: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    report();
+    yield chunk;
+  }
+}
+
 async function openStream(
   options: IngestFileOptions,
   name: string,
@@ -242,7 +250,10 @@ async function openStream(
 ): Promise<Opened> {
   const {input, eventType, path} = options;
   const file = await openFile(path);
-  const {chunks, digest} = hashing(file.chunks, () => onChunk(file));
+  // A plain file's hash is known by now (identify): it is that of its content.
+  const {chunks, digest} = isPacked(path)
+    ? hashing(file.chunks, () => onChunk(file))
+    : {chunks: reporting(file.chunks, () => onChunk(file)), digest: undefined};
   let scanner: RecordScanner =
     input.format === 'csv' ? new CsvScanner([]) : new JsonScanner(wantedColumns(eventType, input));
   const source = new StreamRecords(chunks, scanner);

@@ -33,6 +33,9 @@ type Packing = 'plain' | 'gzip' | 'zip';
 const packingOf = (path: string): Packing =>
   /\.gz$/i.test(path) ? 'gzip' : /\.zip$/i.test(path) ? 'zip' : 'plain';
 
+/** Whether what is in the file differs from the file itself. */
+export const isPacked = (path: string): boolean => packingOf(path) !== 'plain';
+
 /** Name of a file without path and packing: what its rows are known by. `data/flights.csv.zip` -> `flights.csv`. */
 export const contentName = (path: string): string => basename(path).replace(/\.(gz|zip)$/i, '');
 

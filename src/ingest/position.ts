@@ -2,7 +2,7 @@
 
 import {PlatformError} from '../errors.ts';
 import type {Input} from '../model/types.ts';
-import {contentHash, fileHash} from './open.ts';
+import {contentHash, fileHash, isPacked} from './open.ts';
 
 export type FilePosition = {
   version: 1;
@@ -53,7 +53,9 @@ export async function identify(
       done: false,
       final: false,
     };
-  if (prior.file !== file && (prior.content === null || prior.content !== (await content())))
+  const same = async () =>
+    prior.content !== null && prior.content === (isPacked(path) ? await content() : file);
+  if (prior.file !== file && !(await same()))
     throw new PlatformError('INPUT_CHANGED', `${name} was ingested before with other content`, {
       place: path,
       hint: `if these are other events, give them a name of their own: --as ${suggestion(name)}`,

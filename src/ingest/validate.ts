@@ -1,13 +1,10 @@
 /** One record of a file -> one frame of the log, by code generated for (event type, columns of the file). */
 import {PlatformError} from '../errors.ts';
-import {compileRow} from '../expr/compile.ts';
-import {ExpressionFailure} from '../expr/failure.ts';
-import type {Value} from '../expr/types.ts';
-import {columnsOf} from '../expr/walk.ts';
 import {partitionOfBytes} from '../log/partition.ts';
 import type {EventType, Field, Input} from '../model/types.ts';
 import type {Uuid5} from '../schema/uuid5.ts';
 import {writeLong} from '../schema/write.ts';
+import {compileChecks} from './checks.ts';
 import {type Converter, convertedBytesMax, converterOf, explainValue, timestampReader} from './convert.ts';
 import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
@@ -44,7 +41,7 @@ export type RowEncoder = {
 };
 
 /** A field, the column it comes from (-1: none) and its conversion. */
-type Plan = {field: Field; slot: number; converter: Converter};
+export type Plan = {field: Field; slot: number; converter: Converter};
 
 /** Columns of a file that the fields come from: what a JSONL scanner has to look for. */
 export const wantedColumns = (eventType: EventType, input: Input): string[] => [
@@ -145,7 +142,8 @@ function checkColumns(plans: readonly Plan[], columns: readonly string[], input:
   );
 }
 
-type IsNull = (bytes: Uint8Array, start: number, end: number) => boolean;
+/** Whether a text stands for NULL. */
+export type IsNull = (bytes: Uint8Array, start: number, end: number) => boolean;
 
 /** Whether a text is one of the input's tokens for NULL. */
 function nullTokens(tokens: readonly string[]): IsNull {
@@ -266,58 +264,5 @@ function partitioner(options: RowOptions, plans: readonly Plan[], isNull: IsNull
     if (converter.write(buffer, start, end, room, 0) < 0) return 0;
     const text = Buffer.from(String(converter.read(buffer, start, end)));
     return partitionOfBytes(text, partitions, 0, text.length);
-  };
-}
-
-/** @returns a function that gives 0 or the reason of the first check that fails; undefined when there are no checks. */
-function compileChecks(
-  eventType: EventType,
-  plans: readonly Plan[],
-  isNull: IsNull,
-  state: {check: string; detail: string},
-): ((scanner: RecordScanner) => number) | undefined {
-  if (eventType.checks.length === 0) return undefined;
-  let scanner: RecordScanner;
-  const read = ({slot, converter}: Plan): Value => {
-    const start = slot < 0 ? absent : scanner.starts[slot]!;
-    if (start < 0) return null;
-    const end = scanner.ends[slot]!;
-    return isNull(scanner.buffer, start, end) ? null : converter.read(scanner.buffer, start, end);
-  };
-  // Only what the checks look at is read, directly or through derived columns.
-  const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
-  const derived = eventType.derive
-    .toReversed()
-    .filter(({name, expr}) => {
-      if (!wanted.has(name)) return false;
-      for (const column of columnsOf(expr)) wanted.add(column);
-      return true;
-    })
-    .toReversed()
-    .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
-  const fields = plans.filter(({field}) => wanted.has(field.name));
-  const checks = eventType.checks.map((check) => ({...check, evaluate: compileRow(check.expr)}));
-  const row: Record<string, Value> = {};
-  return (record) => {
-    scanner = record;
-    let name = checks[0]!.name;
-    try {
-      for (const plan of fields) row[plan.field.name] = read(plan);
-      for (const column of derived) row[column.name] = column.evaluate(row);
-      for (const check of checks) {
-        name = check.name;
-        if (check.evaluate(row) !== false) continue;
-        state.detail = [...columnsOf(check.expr)]
-          .map((column) => `${column} = ${String(row[column])}`)
-          .join(', ');
-        state.check = name;
-        return reasonNumber.CHECK;
-      }
-    } catch (failure) {
-      if (!(failure instanceof ExpressionFailure)) throw failure;
-      state.detail = `the check ${name} cannot be computed: ${failure.message}`;
-      return reasonNumber.EXPRESSION;
-    }
-    return 0;
   };
 }
