@@ -17,7 +17,7 @@ export async function loadPlugin(path: string): Promise<Plugins> {
   const secrets = specsOf(path, 'secrets', module.secrets) as Record<string, SecretBackendSpec>;
   if (Object.keys(sinks).length + Object.keys(secrets).length === 0)
     throw new PlatformError('PLUGIN_INVALID', `${path} exports neither sinks nor secrets`, {
-      hint: 'export const sinks = {mine: defineSink({...})}; see docs/extending.md',
+      hint: 'export const sinks = [{name, summary, fields, capabilities, open}]; see docs/extending.md',
     });
   return {sinks, secrets};
 }

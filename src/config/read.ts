@@ -80,7 +80,8 @@ const isNull = (node: ConfigNode): boolean => node.kind === 'scalar' && node.val
 function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): unknown {
   if (node.kind !== 'scalar') return mismatch(node, spec, path, context);
   if (typeof node.value === 'string' && node.value.includes('${')) {
-    const allowed = spec.type === 'string' && context.secrets !== 'none';
+    const allowed =
+      spec.type === 'string' && context.secrets !== 'none' && (spec.secret || path[0] === 'sinks');
     if (allowed) return readSecret(node, path, context);
     if (node.value.includes('${secret:'))
       return report(
