@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {test} from 'node:test';
+import {prose} from '../../docs/generate/markdown.ts';
+import {generated} from '../../docs/generate.ts';
+import type {FieldSpec} from '../../src/config/fields.ts';
+import {secretBackends} from '../../src/config/secrets/registry.ts';
+import {domainSpec} from '../../src/config/specs/domain.ts';
+import {platformSpec} from '../../src/config/specs/platform.ts';
+import {type MetricSpec, metricSpecs} from '../../src/observe/catalogue.ts';
+import {createMetrics} from '../../src/observe/metrics.ts';
+import {sinks} from '../../src/sinks/registry.ts';
+
+const root = new URL('../../', import.meta.url);
+
+for (const {path, text} of generated)
+  test(`${path} says what the source says`, () => {
+    const written = readFileSync(new URL(path, root), 'utf8').split('\n');
+    const wanted = text().split('\n');
+    const line = wanted.findIndex((each, index) => each !== written[index]);
+    // One line, not two whole pages.
+    if (line >= 0 || written.length !== wanted.length)
+      assert.fail(`${path}:${line + 1} should be ${JSON.stringify(wanted[line])}; run node docs/generate.ts`);
+  });
+
+/** Every key of a specification by its path, those of this version alone. */
+function keysOf(spec: FieldSpec, path: string): {path: string; spec: FieldSpec}[] {
+  if (spec.unavailable) return [];
+  const below =
+    spec.type === 'object'
+      ? Object.entries(spec.fields).flatMap(([key, field]) => keysOf(field, `${path}.${key}`))
+      : spec.type === 'list' || spec.type === 'map'
+        ? keysOf(spec.of, `${path}[]`)
+        : [];
+  return [{path, spec}, ...below];
+}
+
+const keys = [...keysOf(platformSpec(sinks, secretBackends), 'platform'), ...keysOf(domainSpec, 'domain')];
+
+test('every key of the configuration is in the reference, with its sentence', () => {
+  const text = readFileSync(new URL('docs/reference/configuration.md', root), 'utf8');
+  for (const {path, spec} of keys) {
+    if (!/\.\w+$/.test(path) || spec.type === 'object') continue;
+    const key = path.split('.').at(-1)!;
+    assert.match(text, new RegExp(`\`([\\w.]+\\.)?${key}(\\[\\]|\\.<name>)?\``), path);
+    assert.ok(text.includes(prose(spec.doc).replaceAll('|', '\\|')), `${path}: ${spec.doc}`);
+  }
+  assert.ok(keys.length > 100, `${keys.length} keys`);
+});
+
+test('what is said of a key is a sentence', () => {
+  for (const {path, spec} of keys) assert.match(spec.doc, /^\S.*\.$/, path);
+});
+
+test('the metrics of the catalogue are those that are exposed, with their help, type and labels', async () => {
+  const status = {
+    query: 'shop.sales',
+    state: 'running' as const,
+    counts: [],
+    watermarkMs: 0,
+    lagEvents: 0,
+    lagMs: 0,
+    groups: 0,
+    openWindows: 0,
+    memoryBytes: 0,
+    checkpointEpoch: 0,
+  };
+  const sink = {sink: 's', table: 'shop.sales'};
+  const metrics = createMetrics(() => ({
+    queries: [status],
+    raw: [{...sink, lagEvents: 0, written: 0}],
+    delivery: [{...sink, pending: 0, paused: false}],
+  }));
+  const query = {domain: 'shop', query: 'sales'};
+  const failed = {code: 'SINK_REFUSED', message: ''};
+  metrics.emit('EventsAppended', {
+    domain: 'shop',
+    eventType: 'sale',
+    source: 'f',
+    appended: 1,
+    duplicate: 1,
+    rejected: 1,
+    seconds: 1,
+  });
+  metrics.emit('RowsWritten', {...sink, rows: 1, seconds: 1});
+  metrics.emit('SinkFailed', {...sink, ...failed, retry: false});
+  metrics.emit('SinkPaused', {...sink, seconds: 0});
+  metrics.emit('CheckpointCommitted', {...query, bytes: 1, seconds: 1, pauseSeconds: 1});
+  metrics.emit('QueryStopped', {...query, ...failed});
+  metrics.emit('InputStopped', {domain: 'shop', input: 'i', ...failed});
+  const text = await metrics.render();
+  const exposed = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, ...found]) => found);
+  const wanted = Object.entries<MetricSpec>(metricSpecs).map(([name, {help, type}]) => [name, help, type]);
+  assert.deepEqual(exposed.sort(), wanted.sort());
+  for (const [name, {labels}] of Object.entries<MetricSpec>(metricSpecs)) {
+    const sample = new RegExp(`^${name}(?:_count)?\\{(.*)\\} `, 'm').exec(text);
+    const names = [...sample![1]!.matchAll(/(\w+)="/g)].map(([, label]) => label);
+    assert.deepEqual(names.sort(), [...labels].sort(), name);
+  }
+});
