@@ -41,7 +41,15 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
   const {name, choice, root, readOnly = false, telemetry = noTelemetry} = options;
   const plugins = (options.plugins ?? []).map((path) => resolve(root, path));
   const {spec} = await findSink(choice.backend, plugins);
-  const init: SinkInit = {name, backend: choice.backend, options: choice.options, root, plugins, readOnly};
+  const init: SinkInit = {
+    name,
+    backend: choice.backend,
+    options: choice.options,
+    root,
+    plugins,
+    readOnly,
+    command: process.argv.slice(1).join(' '),
+  };
   if (spec.capabilities.isolation === 'inline') {
     const local = await openLocal(init, telemetry);
     // A plugin's sink may be an instance of a class: its methods are bound, not copied.

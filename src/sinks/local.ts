@@ -14,6 +14,8 @@ export type SinkInit = {
   /** Absolute paths of plugin modules. */
   plugins: string[];
   readOnly: boolean;
+  /** Command line of the platform. */
+  command: string;
 };
 
 const sinkMethods = [
@@ -40,7 +42,12 @@ export type LocalSink = {sink: Sink; spec: SinkSpec; raw: RawControl | undefined
 /** @throws SINK_UNKNOWN, PLUGIN_INVALID and what the sink's `open` throws. */
 export async function openLocal(init: SinkInit, telemetry: Telemetry): Promise<LocalSink> {
   const {spec} = await findSink(init.backend, init.plugins);
-  const sink = await spec.open(init.options, {root: init.root, name: init.name, readOnly: init.readOnly});
+  const sink = await spec.open(init.options, {
+    root: init.root,
+    name: init.name,
+    readOnly: init.readOnly,
+    command: init.command,
+  });
   const raw =
     sink.writeRaw && sink.rawOffsets
       ? createRawControl({sink, sinkName: init.name, clock: systemClock, random: Math.random, telemetry})

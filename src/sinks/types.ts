@@ -51,6 +51,8 @@ export type SinkContext = {
   /** Name of the sink in the configuration. */
   name: string;
   readOnly?: boolean;
+  /** Command line of the platform: told to a second one that wants the same directory. */
+  command?: string;
 };
 
 export type SinkSpec = {

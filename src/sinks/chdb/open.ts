@@ -1,11 +1,11 @@
-import {mkdirSync} from 'node:fs';
-import {dirname, resolve} from 'node:path';
 import {type ClickHouseClient, createClient} from '@clickhouse/client';
 import {type ChdbConnection, createChdbConnection} from 'chdb/connection';
 import {PlatformError} from '../../errors.ts';
+import type {Lock} from '../../log/lock.ts';
 import type {ClickHouseConnection} from '../clickhouse/connection.ts';
-import {codeOf} from '../clickhouse/errors.ts';
+import {quoteTable} from '../clickhouse/names.ts';
 import {createClickHouseSink} from '../clickhouse/sink.ts';
+import {ownDirectory} from '../directory.ts';
 import type {Sink, SinkContext} from '../types.ts';
 
 /** chDB types its connection against its own copy of the client's interface. */
@@ -13,31 +13,21 @@ type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[
 
 /** Sessions that insert: one runs one statement at a time; measured, a second one takes a third off ten tables, a third nothing. */
 const writers = 2;
-/** ClickHouse's code when another process has the directory. */
-const directoryInUse = 76;
-
-/** Options: `dir`. Throws SINK_DAMAGED when the database does not open or has lost parts of a table. */
+/**
+ * Options: `dir`; `<dir>.lock` names its owner to a second opener, which chDB itself refuses without a reason.
+ * Throws LOCKED, SINK_DAMAGED when the database does not open or has lost parts of a table.
+ */
 export async function openChdb(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
-  const dir = resolve(context.root, String(options.dir ?? '.millrace/clickhouse'));
+  const {dir, lock} = ownDirectory(String(options.dir ?? '.millrace/clickhouse'), context);
+  let connection: ClickHouseConnection | undefined;
   try {
-    mkdirSync(dirname(dir), {recursive: true});
-    const connection = connect(dir);
+    connection = connect(dir, lock);
     await check(connection.client);
     return await createClickHouseSink(connection);
   } catch (error) {
-    if (codeOf(error) === directoryInUse)
-      throw new PlatformError('SINK_UNAVAILABLE', `${dir} is in use by another process`, {
-        cause: error,
-        place: dir,
-        hint: 'stop the other platform, or use another directory',
-      });
+    await connection?.close();
+    lock.release();
     if (error instanceof PlatformError) throw error;
-    if ((error as NodeJS.ErrnoException).syscall !== undefined)
-      throw new PlatformError('SINK_REFUSED', (error as Error).message, {
-        cause: error,
-        place: dir,
-        hint: 'make the directory writable, or name another one',
-      });
     throw damaged(dir, (error as Error).message, error);
   }
 }
@@ -49,18 +39,25 @@ const damaged = (dir: string, message: string, cause?: unknown) =>
     hint: 'npx millrace rebuild (moves the directory aside and fills a new one from the log)',
   });
 
-/** Parts that ClickHouse set aside as broken when it loaded its tables hold rows that are missing now. */
+/**
+ * Parts that ClickHouse set aside as broken when it loaded its tables hold rows that are missing now; then one row of every
+ * table is read.
+ */
 async function check(client: ClickHouseClient): Promise<void> {
-  const found = await client.query({
-    query: `SELECT database || '.' || table AS name, any(reason) AS why FROM system.detached_parts
-      WHERE reason LIKE 'broken%' OR reason LIKE 'unexpected%' GROUP BY name`,
-    format: 'JSONEachRow',
-  });
-  const [first] = await found.json<{name: string; why: string}>();
-  if (first) throw new Error(`table ${first.name} has lost a part (${first.why})`);
+  const rows = async <T>(query: string) => (await client.query({query, format: 'JSONEachRow'})).json<T>();
+  const [lost] = await rows<{name: string; why: string}>(
+    `SELECT database || '.' || table AS name, any(reason) AS why FROM system.detached_parts
+     WHERE reason LIKE 'broken%' OR reason LIKE 'unexpected%' GROUP BY name`,
+  );
+  if (lost) throw new Error(`table ${lost.name} has lost a part (${lost.why})`);
+  const tables = await rows<{database: string; name: string}>(
+    "SELECT database, name FROM system.tables WHERE engine LIKE '%MergeTree' AND database != 'system'",
+  );
+  for (const {database, name} of tables)
+    await (await client.query({query: `SELECT * FROM ${quoteTable(database, name)} LIMIT 1`})).text();
 }
 
-function connect(dir: string): ClickHouseConnection {
+function connect(dir: string, lock: Lock): ClickHouseConnection {
   const sessions: ChdbConnection[] = [];
   const open = () => {
     const session = createChdbConnection({path: dir});
@@ -113,6 +110,7 @@ function connect(dir: string): ClickHouseConnection {
     },
     async close() {
       for (const session of sessions) await session.close();
+      lock.release();
     },
   };
 }

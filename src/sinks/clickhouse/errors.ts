@@ -6,6 +6,9 @@ const passing = new Set([
   439, 999,
 ]);
 
+/** Codes for data on disk that cannot be what was written: checksums, codecs, sizes, missing files of a part. */
+const broken = new Set([33, 40, 226, 227, 228, 246, 271, 354, 432, 740]);
+
 /** ClickHouse's error code; undefined for an error that is not ClickHouse's. */
 export function codeOf(error: unknown): number | undefined {
   const {code, message} = (error ?? {}) as {code?: string; message?: string};
@@ -13,9 +16,20 @@ export function codeOf(error: unknown): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, else SINK_REFUSED. */
+const damage = (error: unknown, place?: string): PlatformError | undefined =>
+  broken.has(codeOf(error) ?? -1)
+    ? new PlatformError('SINK_DAMAGED', (error as Error).message, {
+        cause: error,
+        hint: 'npx millrace rebuild (fills a new table from the log)',
+        ...(place === undefined ? {} : {place}),
+      })
+    : undefined;
+
+/** A failure of a statement of ours: SINK_DAMAGED, SINK_UNAVAILABLE when it can pass, else SINK_REFUSED. */
 export function statementError(error: unknown, place: string): PlatformError {
   if (error instanceof PlatformError) return error;
+  const damaged = damage(error, place);
+  if (damaged) return damaged;
   const code = codeOf(error);
   const message = error instanceof Error ? error.message : String(error);
   if (code === undefined || passing.has(code))
@@ -27,8 +41,9 @@ export function statementError(error: unknown, place: string): PlatformError {
   });
 }
 
-/** A failure of a user's SQL. */
+/** A failure of a user's SQL, or of the data that it reads. */
 export const queryError = (error: unknown): PlatformError =>
+  damage(error) ??
   new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
     cause: error,
     hint: 'queries read only; tables are <domain>.<query>: npx millrace query "SHOW TABLES FROM <domain>"',

@@ -1,9 +1,9 @@
-import {resolve} from 'node:path';
 import {isMainThread} from 'node:worker_threads';
 import {PGlite, type Results, type Transaction, types} from '@electric-sql/pglite';
 import {PlatformError} from '../../errors.ts';
 import type {Value} from '../../expr/types.ts';
-import {acquireLock, type Lock} from '../../log/lock.ts';
+import type {Lock} from '../../log/lock.ts';
+import {ownDirectory} from '../directory.ts';
 import type {PostgresConnection, PostgresTransaction} from '../postgres/connection.ts';
 import {createPostgresSink} from '../postgres/sink.ts';
 import {int64} from '../tables.ts';
@@ -14,8 +14,7 @@ import type {Sink, SinkContext} from '../types.ts';
  * Throws LOCKED, SINK_DAMAGED when the database does not open or a table cannot be read.
  */
 export async function openPglite(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
-  const dir = resolve(context.root, String(options.dir ?? '.millrace/postgres'));
-  const lock = acquireLock(`${dir}.lock`, {command: process.argv.slice(1).join(' ')});
+  const {dir, lock} = ownDirectory(String(options.dir ?? '.millrace/postgres'), context);
   let database: PGlite | undefined;
   try {
     database = await PGlite.create({dataDir: dir});

@@ -9,17 +9,24 @@ export function stateOf(error: unknown): string | undefined {
   return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
 }
 
+/** A page with a wrong checksum, a broken index: what is on disk cannot be what was written. */
+function damage(error: unknown, place?: string): PlatformError | undefined {
+  const state = stateOf(error);
+  if (state !== 'XX001' && state !== 'XX002') return undefined;
+  return new PlatformError('SINK_DAMAGED', `${(error as Error).message} (SQLSTATE ${state})`, {
+    cause: error,
+    hint: 'npx millrace rebuild (fills a new table from the log)',
+    ...(place === undefined ? {} : {place}),
+  });
+}
+
 /** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, SINK_DAMAGED for a damaged page, else SINK_REFUSED. */
 export function statementError(error: unknown, place: string): PlatformError {
   if (error instanceof PlatformError) return error;
   const state = stateOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  if (state === 'XX001' || state === 'XX002')
-    return new PlatformError('SINK_DAMAGED', `${message} (SQLSTATE ${state})`, {
-      cause: error,
-      place,
-      hint: 'npx millrace rebuild',
-    });
+  const damaged = damage(error, place);
+  if (damaged) return damaged;
   if (state === undefined || passing.includes(state.slice(0, 2)))
     return new PlatformError('SINK_UNAVAILABLE', message, {cause: error, place});
   return new PlatformError('SINK_REFUSED', `${message} (SQLSTATE ${state})`, {
@@ -29,8 +36,9 @@ export function statementError(error: unknown, place: string): PlatformError {
   });
 }
 
-/** A failure of a user's SQL. */
+/** A failure of a user's SQL, or of the data that it reads. */
 export const queryError = (error: unknown): PlatformError =>
+  damage(error) ??
   new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
     cause: error,
     hint: 'one statement that only reads; tables are <domain>.<event type>',

@@ -1,0 +1,27 @@
+/** The other side of `sinks.bench.ts`: the engines alone, fed with prepared text. Messages: bytes in, milliseconds out. */
+import {parentPort, workerData} from 'node:worker_threads';
+
+if (parentPort) {
+  const {PGlite} = await import('@electric-sql/pglite');
+  const {dir, ddl, target} = workerData as {dir: string; ddl: string; target: string};
+  const database = await PGlite.create({dataDir: dir});
+  await database.exec(ddl);
+  parentPort.on('message', async (text: string) => {
+    const startMs = performance.now();
+    await database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob([text])});
+    parentPort!.postMessage(performance.now() - startMs);
+  });
+  parentPort.postMessage(0);
+} else {
+  const {createChdbConnection} = await import('chdb/connection');
+  const [dir, ddl, table] = process.argv.slice(2) as [string, string, string];
+  const connection = createChdbConnection({path: dir});
+  for (const statement of ddl.split(';')) await connection.command({query: statement});
+  process.on('disconnect', () => process.exit());
+  process.on('message', async (bytes: Uint8Array) => {
+    const startMs = performance.now();
+    await connection.chdb.rawInsert({table, values: Buffer.from(bytes), format: 'TabSeparated'});
+    process.send!(performance.now() - startMs);
+  });
+  process.send!(0);
+}
