@@ -13,12 +13,12 @@ export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | '
 
 /**
  * Decides how a query begins: from its checkpoint; from the log's start when it has none, or when a sink lost what it had
- * acknowledged. @throws PlatformError QUERY_CHANGED, QUERY_STATE_LOST, QUERY_LOOKUP_MISSING, CHECKPOINT_CORRUPT
+ * acknowledged. `newer`: snapshots to switch to when that is allowed. @throws PlatformError QUERY_CHANGED, QUERY_STATE_LOST, QUERY_LOOKUP_MISSING, CHECKPOINT_CORRUPT
  */
 export async function prepareQuery(
   plan: QueryPlan,
   options: PrepareOptions,
-): Promise<{start: QueryStart; snapshots: DomainSnapshot[]}> {
+): Promise<{start: QueryStart; snapshots: DomainSnapshot[]; newer: DomainSnapshot[]}> {
   const {store, marked} = options;
   let saved = readCheckpoint(store, plan);
   if (saved) checkFingerprint(plan, saved.header);
@@ -37,7 +37,9 @@ export async function prepareQuery(
   const snapshots = await snapshotsOf(plan, saved, options);
   const lookups = Object.fromEntries(snapshots.map(({snapshot}) => [snapshot.name, snapshot.id]));
   const startEnds = saved ? endsOf(plan, options.log.dir) : [];
-  return {start: {plan, lookups, epoch, startEnds}, snapshots};
+  const current = saved ? await snapshotsOf(plan, undefined, options) : [];
+  const newer = current.filter(({snapshot}) => snapshot.id !== lookups[snapshot.name]);
+  return {start: {plan, lookups, epoch, startEnds}, snapshots, newer};
 }
 
 /** A replay makes the same rows only while the log still begins where the revision did. */

@@ -100,6 +100,7 @@ class Host implements InlineEngine {
     const {log, stateDir, schemas, flushMs, checkpointIntervalMs} = this.#options;
     this.#writer = await startCheckpointWriter(stateDir);
     const snapshots: DomainSnapshot[] = [];
+    const newer: DomainSnapshot[] = [];
     const queries: QueryStart[] = [];
     const store = openStateStore(stateDir, this.#writer.connect());
     for (const plan of plans) {
@@ -108,6 +109,7 @@ class Host implements InlineEngine {
         const prepared = await prepareQuery(plan, {...this.#options, store});
         queries.push(prepared.start);
         snapshots.push(...prepared.snapshots);
+        newer.push(...prepared.newer);
       } catch (error) {
         this.#stopped(plan, failureOf(error));
       }
@@ -132,6 +134,7 @@ class Host implements InlineEngine {
       onEvent: (event) => this.#event(event),
       onCrash: (worker, error) => this.#crashed(worker, error),
     });
+    for (const {domain, snapshot} of newer) this.refreshLookup(domain, snapshot);
   }
 
   acknowledge(query: string, sequence: number): void {

@@ -46,6 +46,9 @@ export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: State
   const {cellCount, objectCount} = layout;
   const {slots, cells, objects} = pane;
   const prefix = paneKey(pane);
+  // One buffer for all chunks: allocating and giving away each by itself costs more than the copy.
+  const copied = new Float64Array(pane.changedChunks.size * chunkSlots * cellCount);
+  let at = 0;
   for (const chunk of pane.changedChunks) {
     const from = chunk * chunkSlots;
     const to = Math.min(from + chunkSlots, slots.count);
@@ -53,8 +56,10 @@ export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: State
       for (let slot = from; slot < to; slot++) writer.text(groups.key(slots.gids[slot]!));
       puts.push({key: `${prefix}/${chunk}/k`, bytes: writer.take()});
     }
-    const copied = cells.values.slice(from * cellCount, to * cellCount) as Float64Array<ArrayBuffer>;
-    puts.push({key: `${prefix}/${chunk}/c`, bytes: new Uint8Array(copied.buffer)});
+    copied.set(cells.values.subarray(from * cellCount, to * cellCount), at);
+    const bytes = new Uint8Array(copied.buffer, at * 8, (to - from) * cellCount * 8);
+    puts.push({key: `${prefix}/${chunk}/c`, bytes});
+    at += (to - from) * cellCount;
     const wide = wideOf(cells, from * cellCount, to * cellCount);
     if (objectCount === 0 && wide.length === 0 && !pane.restChunks.has(chunk)) continue;
     pane.restChunks.add(chunk);

@@ -146,6 +146,7 @@ export class QueryOwner {
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || this.#side.size > 0) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
+    if (!this.#isDraining && (this.#switches.size > 0 || this.#switchEpoch > 0)) return false;
     return merger.isClean() && !merger.wantsCheckpoint();
   }
 
