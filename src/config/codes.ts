@@ -1,6 +1,5 @@
 /**
  * Every mistake that a configuration can have: stable code -> what it means. `docs/reference/errors.md` is generated from it.
- * Mistakes inside expressions have the codes of `src/expr/` (`EXPR_*`, `MEASURE_*`).
  */
 export const diagnosticCodes = {
   CONFIG_NOT_FOUND: 'There is no `config/` directory here or above.',
@@ -49,7 +48,6 @@ export const diagnosticCodes = {
   SINK_UNKNOWN: 'A sink that is not in `sinks:`.',
   SINK_CAPABILITY: 'A sink is used for what its backend cannot do.',
 
-  FIELD_TYPE: 'A field has a type that is not allowed in its place.',
   ENUM_SYMBOLS:
     'An enum without symbols, with a symbol that Avro does not allow, or symbols on another type.',
   EXPRESSION_NULL: 'A derived column that is always NULL has no type.',
@@ -60,10 +58,16 @@ export const diagnosticCodes = {
   WINDOW_SIZE: 'A window has no length, or an event would be in too many windows.',
   WINDOW_SLIDE_NOT_DIVISOR: 'The slide of a sliding window does not divide its size.',
   TIMEZONE_UNKNOWN: 'A time zone that the tz database does not have.',
-  OPTION_WITHOUT_EFFECT: 'An option that changes nothing here.',
+  EXPR_SYNTAX: 'An expression is not written as SQL wants it.',
+  EXPR_UNKNOWN_NAME: 'An expression names a column or measure that does not exist here.',
+  EXPR_UNKNOWN_FUNCTION: 'An expression calls a function that does not exist.',
+  EXPR_ARGUMENTS: 'A function has too many arguments, too few, or one of a wrong kind.',
+  EXPR_TYPE: 'A part of an expression has another type than its place wants.',
+  EXPR_LITERAL: 'A literal cannot be read: a date that does not exist, a number that is too large.',
+  EXPR_SYMBOL: 'A column is compared with a value that it never has.',
+  EXPR_LIMIT: 'An expression is too long, too deep or too complex.',
   INPUT_FORMAT: 'The format of an input is not given and its file name does not tell.',
   INPUT_MAP: 'A field of an input is mapped twice.',
 } as const satisfies Record<string, string>;
 
-/** A code of this catalogue, or one of `src/expr/`. */
-export type DiagnosticCode = keyof typeof diagnosticCodes | `EXPR_${string}` | `MEASURE_${string}`;
+export type DiagnosticCode = keyof typeof diagnosticCodes;

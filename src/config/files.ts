@@ -4,7 +4,8 @@ import type {Diagnostics} from './diagnostics.ts';
 import {suggest} from './nearest.ts';
 import {type ConfigNode, describeNode} from './nodes.ts';
 import {SourceFile} from './source.ts';
-import {decodeText, parseYaml, yamlLimits} from './yaml.ts';
+import {decodeText, parseYaml} from './yaml.ts';
+import {yamlLimits} from './yaml-nodes.ts';
 
 /**
  * The directory that holds `config/`: `from` or the nearest one above it; undefined when there is none. A `config/` counts when

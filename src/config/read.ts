@@ -1,31 +1,11 @@
-import type {DiagnosticCode} from './codes.ts';
-import type {Diagnostics, Path} from './diagnostics.ts';
+import type {Path} from './diagnostics.ts';
 import type {FieldSpec} from './fields.ts';
 import {nameHint, nameProblem} from './names.ts';
 import {nearest, suggest} from './nearest.ts';
-import {
-  type ConfigNode,
-  child,
-  describeNode,
-  type MapNode,
-  placeInside,
-  quote,
-  type ScalarNode,
-} from './nodes.ts';
+import {type ConfigNode, child, describeNode, type MapNode, quote} from './nodes.ts';
+import {mismatch, type ReadContext, readAny, readLeaf, report} from './read-leaf.ts';
 import {describeSpec, readScalar} from './scalars.ts';
-import {fillSecrets, type SecretAnswer, secretReferences} from './secrets/resolve.ts';
-import {Secret} from './secrets/secret.ts';
 import type {Place} from './source.ts';
-
-export type ReadContext = {
-  diagnostics: Diagnostics;
-  /** Directory that holds `config/`. */
-  root: string;
-  /** Answers of the secret backend; `none` where no secret may stand, `unused` in options of a backend that is not chosen. */
-  secrets: Map<string, SecretAnswer> | 'none' | 'unused';
-  /** Where a key that is unknown at the top of this file belongs, as a hint. */
-  elsewhere?: (key: string) => string | undefined;
-};
 
 type ObjectSpec = FieldSpec & {type: 'object'};
 
@@ -50,96 +30,7 @@ export function read(node: ConfigNode, spec: FieldSpec, path: Path, context: Rea
   }
 }
 
-function report(
-  context: ReadContext,
-  place: Place,
-  code: DiagnosticCode,
-  message: string,
-  path: Path,
-  hint?: string,
-): undefined {
-  context.diagnostics.error(place, code, message, {path, ...(hint === undefined ? {} : {hint})});
-  return undefined;
-}
-
-function mismatch(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): undefined {
-  // A list or map spans lines; its first character is mark enough.
-  const {file, start, end} = node.place;
-  const place = node.kind === 'scalar' ? {file, start, end} : {file, start, end: start + 1};
-  return report(
-    context,
-    place,
-    'TYPE_WRONG',
-    `expected ${describeSpec(spec)}, not ${describeNode(node)}`,
-    path,
-  );
-}
-
 const isNull = (node: ConfigNode): boolean => node.kind === 'scalar' && node.value === null;
-
-function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context: ReadContext): unknown {
-  if (node.kind !== 'scalar') return mismatch(node, spec, path, context);
-  if (typeof node.value === 'string' && node.value.includes('${')) {
-    const allowed =
-      spec.type === 'string' && context.secrets !== 'none' && (spec.secret || path[0] === 'sinks');
-    if (allowed) return readSecret(node, path, context);
-    if (node.value.includes('${secret:'))
-      return report(
-        context,
-        node.place,
-        'SECRET_NOT_HERE',
-        'a secret cannot stand here',
-        path,
-        'secrets stand in text options of sinks and of the server',
-      );
-  }
-  const result = readScalar(node, spec, context.root);
-  if (result.ok) {
-    if (!spec.secret || typeof result.value !== 'string') return result.value;
-    if (context.secrets !== 'unused')
-      context.diagnostics.warn(node.place, 'SECRET_LITERAL', 'a secret is written in the file', {
-        path,
-        hint: 'write ${secret:name} and put it where `secrets:` says',
-      });
-    return new Secret(result.value);
-  }
-  return report(context, node.place, result.code, result.message, path, result.hint);
-}
-
-function readSecret(node: ScalarNode, path: Path, context: ReadContext): unknown {
-  const text = node.value as string;
-  let ok = true;
-  for (const {name, offset, length, written} of secretReferences(text)) {
-    const place = placeInside(node, offset, length);
-    if (name === undefined) {
-      const hint = 'write ${secret:name}; a name has letters, digits, _ . and -';
-      report(context, place, 'SECRET_SYNTAX', `${quote(written)} is no reference to a secret`, path, hint);
-      ok = false;
-    } else if (context.secrets instanceof Map) {
-      const answer = context.secrets.get(name);
-      if (answer?.kind === 'found') continue;
-      ok = false;
-      if (answer?.kind === 'failed')
-        report(
-          context,
-          place,
-          'SECRET_UNREADABLE',
-          `the secret ${quote(name)} cannot be read: ${answer.message}`,
-          path,
-        );
-      else
-        report(
-          context,
-          place,
-          'SECRET_UNKNOWN',
-          `there is no secret ${quote(name)}`,
-          path,
-          'put it where `secrets:` says (default: the .env file or the environment)',
-        );
-    }
-  }
-  return ok && context.secrets instanceof Map ? fillSecrets(text, context.secrets) : undefined;
-}
 
 /** Keys whose sections are options of a backend: read only as far as they can be checked unless the backend is chosen. */
 function backendOf(
@@ -328,15 +219,4 @@ function readOneOf(
     path,
     close ? `did you mean ${close}?` : undefined,
   );
-}
-
-/** Whatever a plugin's own option holds; secrets are filled in at every depth. */
-function readAny(node: ConfigNode, path: Path, context: ReadContext): unknown {
-  if (node.kind === 'list') return node.items.map((item, index) => readAny(item, [...path, index], context));
-  if (node.kind === 'map')
-    return Object.fromEntries(
-      [...node.entries].map(([key, {value}]) => [key, readAny(value, [...path, key], context)]),
-    );
-  const isReference = typeof node.value === 'string' && node.value.includes('${secret:');
-  return isReference ? readLeaf(node, {type: 'string', doc: ''}, path, context) : node.value;
 }

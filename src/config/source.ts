@@ -43,3 +43,10 @@ export class SourceFile {
 
 /** A stretch of a file, [start, end) in UTF-16 units. */
 export type Place = {file: SourceFile; start: number; end: number};
+
+/** A stretch of a file; never of negative length. */
+export const placeAt = (file: SourceFile, start: number, end: number): Place => ({
+  file,
+  start,
+  end: Math.max(end, start),
+});

@@ -1,7 +1,7 @@
+import {nearest} from '../config/nearest.ts';
 import type {Checker} from './check.ts';
 import {type Checked, coerce, commonType, isNumberType, literal, typeOf} from './convert.ts';
 import {functions, type Signature, synonyms} from './functions.ts';
-import {nearest} from './nearest.ts';
 import type {Expr, ValueType} from './types.ts';
 import {isZone} from './zones.ts';
 

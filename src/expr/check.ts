@@ -1,3 +1,4 @@
+import {nearest} from '../config/nearest.ts';
 import {arithmetic, negate} from './arithmetic.ts';
 import {callFunction} from './call.ts';
 import {
@@ -13,7 +14,6 @@ import {
   type Report,
   typeOf,
 } from './convert.ts';
-import {nearest} from './nearest.ts';
 import {limits} from './parse.ts';
 import type {Expr, ExprProblem, ExprScope, Span, TypedExpr, ValueType} from './types.ts';
 import {canCast} from './values.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
+import {nearest} from '../config/nearest.ts';
 import {parseTimestamp} from './calendar.ts';
-import {nearest} from './nearest.ts';
 import type {Expr, Span, TypedExpr, ValueType} from './types.ts';
 import {parseDecimal, parseUuid, toInteger} from './values.ts';
 

@@ -1,7 +1,7 @@
+import {nearest} from '../config/nearest.ts';
 import {aggregates} from './aggregates.ts';
 import {checkExpr} from './check.ts';
 import {functions} from './functions.ts';
-import {nearest} from './nearest.ts';
 import {parseExpr} from './parse.ts';
 import type {Expr, ExprProblem, ExprScope, Span, TypedExpr, ValueType} from './types.ts';
 import {columnsOf} from './walk.ts';

@@ -1,8 +1,8 @@
 /** Long because a grammar is read as one: each rule calls the others. */
 
+import {nearest} from '../config/nearest.ts';
 import {parseDate, parseTimestamp} from './calendar.ts';
 import {lex, type Token} from './lex.ts';
-import {nearest} from './nearest.ts';
 import type {Expr, ExprProblem, Span, ValueType} from './types.ts';
 
 /** Limits on one expression: text in bytes, nested parts, parts in all. */
