@@ -192,6 +192,7 @@ function stoppedStatus({id}: QueryPlan, {code, message, hint}: PlatformError): Q
     openWindows: 0,
     memoryBytes: 0,
     checkpointEpoch: 0,
+    observedMs: 0,
     settled: true,
   };
 }

@@ -56,6 +56,7 @@ export type RunningPlatform = {
 };
 
 const statusMs = 500;
+const endsMs = 500;
 
 /**
  * Starts everything: lock, log, schemas, sinks, engine, raw deliveries, servers, inputs.
@@ -173,11 +174,15 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       }),
       ledger: () => readLedger(platform, dirs, outputs.deliveries()),
       async idle(signal) {
-        await inputs.settled();
-        for (let calm = 0; calm < 2; ) {
-          await clock.sleep(statusMs, signal);
-          await refresh();
-          calm = isIdle(engine, outputs, raw) && !inputs.busy() ? calm + 1 : 0;
+        for (;;) {
+          await inputs.settled();
+          // Ends of partitions are looked at four times a second; an older look may not know the last events.
+          const sinceMs = clock.now() + endsMs;
+          do {
+            await clock.sleep(statusMs, signal);
+            await refresh();
+          } while (!isIdle(engine, outputs, raw, sinceMs));
+          if (!inputs.busy()) return;
         }
       },
       async restartEngine() {
@@ -263,14 +268,16 @@ function totalsOf(
   return totals;
 }
 
-/** Queries that stopped cannot become idle and are not waited for. */
-function isIdle(engine: EngineHost, outputs: Outputs, raw: RawStatus[]): boolean {
+/** Judged by what was observed after `sinceMs`. Queries that stopped cannot become idle and are not waited for. */
+function isIdle(engine: EngineHost, outputs: Outputs, raw: RawStatus[], sinceMs: number): boolean {
   return (
     engine
       .status()
       .every(
-        ({state, settled, lagEvents}) =>
-          state === 'stopped' || state === 'failed' || (settled === true && lagEvents === 0),
+        ({state, settled, lagEvents, observedMs}) =>
+          state === 'stopped' ||
+          state === 'failed' ||
+          (settled === true && lagEvents === 0 && observedMs > sinceMs),
       ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
     raw.every(({lagEvents, state}) => lagEvents === 0 || state === 'stopped')

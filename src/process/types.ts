@@ -42,6 +42,8 @@ export type QueryStatus = {
   openWindows: number;
   memoryBytes: number;
   checkpointEpoch: number;
+  /** When this was so, epoch ms of the engine's clock. */
+  observedMs: number;
   /** Everything that was read is in rows that the sinks have acknowledged and marked, and in a checkpoint. */
   settled?: boolean;
 };

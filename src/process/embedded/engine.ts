@@ -246,6 +246,7 @@ class Host implements InlineEngine {
       openWindows: 0,
       memoryBytes: 0,
       checkpointEpoch: 0,
+      observedMs: 0,
       ...known,
       query: plan.id,
       state: code === 'QUERY_FAILED' ? 'failed' : 'stopped',

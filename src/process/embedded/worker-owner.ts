@@ -279,6 +279,7 @@ export class QueryOwner {
       openWindows: merger?.openWindows() ?? 0,
       memoryBytes: merger?.bytes() ?? 0,
       checkpointEpoch: merger?.committedEpoch ?? 0,
+      observedMs: this.#options.clock.now(),
       settled: this.isSettled && !this.#isPaused && behind.length === 0,
     };
   }
