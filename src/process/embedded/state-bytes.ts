@@ -1,5 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import type {Value} from '../../expr/types.ts';
+import {registerCount} from './accumulators.ts';
 import type {AccumulatorObject} from './types.ts';
 
 /** A buffer that grows while it is written. Numbers are little-endian. */
@@ -110,63 +111,96 @@ const damaged = (message: string): PlatformError =>
 /** A piece that the checkpoint names is not in the store. */
 export const missingPiece = (key: string): PlatformError => damaged(`the checkpoint lacks its piece ${key}`);
 
-const tags = {none: 0, distinctSparse: 1, distinctDense: 2, quantile: 3, first: 4, last: 5} as const;
+const tags = {none: 0, quantile: 1, first: 2, last: 3} as const;
 
 /**
- *   object := 0 | 1 count:u32 (i32)* | 2 count:u32 (u8)* | 3 buckets buckets zeros:f64
- *           | (4 | 5) time:f64 event_id:text value
- *   buckets := count:u32 (index:f64 count:f64)*
+ * Objects of one accumulator, row by row. Distinct ones are written in bulk, since they are many and long.
+ *
+ *   objects  := 0 object* | 1 length:i32{count} content
+ *   length   := -1 none | -2 registers | number of tokens
+ *   content  := (token:i32* | registers:u8{4096})*
+ *   object   := 0 | 1 buckets buckets zeros:f64 | (2 | 3) time:f64 event_id:text value
+ *   buckets  := count:u32 (index:f64 count:f64)*
  */
-export function writeObject(into: ByteWriter, object: AccumulatorObject | null): void {
-  if (object === null) {
+export function writeObjects(
+  into: ByteWriter,
+  column: (AccumulatorObject | null)[],
+  from: number,
+  to: number,
+): void {
+  let isDistinct = false;
+  for (let row = from; row < to && !isDistinct; row++) isDistinct = column[row]?.op === 'distinct';
+  into.u8(isDistinct ? 1 : 0);
+  if (isDistinct) writeDistinct(into, column as (Distinct | null)[], from, to);
+  else for (let row = from; row < to; row++) writeObject(into, column[row]!);
+}
+
+export function readObjects(from: ByteReader, count: number): (AccumulatorObject | null)[] {
+  if (from.u8() === 0) return Array.from({length: count}, () => readObject(from));
+  return Array.from(from.i32s(count), (length): Distinct | null => {
+    if (length === -1) return null;
+    if (length === -2) return {op: 'distinct', sparse: null, dense: from.raw(registerCount)};
+    return {op: 'distinct', sparse: from.i32s(length), dense: null};
+  });
+}
+
+type Distinct = Extract<AccumulatorObject, {op: 'distinct'}>;
+
+function writeDistinct(into: ByteWriter, column: (Distinct | null)[], from: number, to: number): void {
+  const lengths = new Int32Array(to - from);
+  let bytes = 0;
+  for (let row = from; row < to; row++) {
+    const object = column[row]!;
+    lengths[row - from] = object === null ? -1 : (object.sparse?.length ?? -2);
+    bytes += object === null ? 0 : (object.sparse ?? object.dense!).byteLength;
+  }
+  into.raw(lengths);
+  // Tokens and registers are both whole words, so that one array takes them without a view for each.
+  const words = new Int32Array(bytes / 4);
+  const registers = new Uint8Array(words.buffer);
+  let at = 0;
+  for (let row = from; row < to; row++) {
+    const object = column[row]!;
+    if (object === null) continue;
+    if (object.sparse) words.set(object.sparse, at);
+    else registers.set(object.dense!, at * 4);
+    at += (object.sparse ?? object.dense!).byteLength / 4;
+  }
+  into.raw(words);
+}
+
+function writeObject(into: ByteWriter, object: AccumulatorObject | null): void {
+  if (object === null || object.op === 'distinct') {
     into.u8(tags.none);
     return;
   }
-  switch (object.op) {
-    case 'distinct': {
-      const registers = object.dense ?? object.sparse;
-      into.u8(object.dense ? tags.distinctDense : tags.distinctSparse);
-      into.u32(registers.length);
-      into.raw(registers);
-      break;
-    }
-    case 'quantile':
-      into.u8(tags.quantile);
-      for (const buckets of [object.positive, object.negative]) {
-        into.u32(buckets.size);
-        for (const [index, count] of buckets) {
-          into.f64(index);
-          into.f64(count);
-        }
-      }
-      into.f64(object.zeros);
-      break;
-    default:
-      into.u8(tags[object.op]);
-      into.f64(object.timeMs);
-      into.text(object.eventId);
-      writeValue(into, object.value);
+  if (object.op !== 'quantile') {
+    into.u8(tags[object.op]);
+    into.f64(object.timeMs);
+    into.text(object.eventId);
+    writeValue(into, object.value);
+    return;
   }
+  into.u8(tags.quantile);
+  for (const buckets of [object.positive, object.negative]) {
+    into.u32(buckets.size);
+    for (const [index, count] of buckets) {
+      into.f64(index);
+      into.f64(count);
+    }
+  }
+  into.f64(object.zeros);
 }
 
-export function readObject(from: ByteReader): AccumulatorObject | null {
+function readObject(from: ByteReader): AccumulatorObject | null {
   const tag = from.u8();
-  switch (tag) {
-    case tags.none:
-      return null;
-    case tags.distinctSparse:
-      return {op: 'distinct', sparse: from.i32s(from.u32()), dense: null};
-    case tags.distinctDense:
-      return {op: 'distinct', sparse: null, dense: from.raw(from.u32())};
-    case tags.quantile: {
-      const [positive, negative] = [readBuckets(from), readBuckets(from)];
-      return {op: 'quantile', positive, negative, zeros: from.f64()};
-    }
-    default: {
-      const op = tag === tags.first ? 'first' : 'last';
-      return {op, timeMs: from.f64(), eventId: from.text(), value: readValue(from)};
-    }
+  if (tag === tags.none) return null;
+  if (tag === tags.quantile) {
+    const [positive, negative] = [readBuckets(from), readBuckets(from)];
+    return {op: 'quantile', positive, negative, zeros: from.f64()};
   }
+  const op = tag === tags.first ? 'first' : 'last';
+  return {op, timeMs: from.f64(), eventId: from.text(), value: readValue(from)};
 }
 
 function readBuckets(from: ByteReader): Map<number, number> {

@@ -14,6 +14,8 @@ export const cellKinds = {sum: 0, min: 1, max: 2, sumDouble: 3, minDouble: 4, ma
 
 /** Where each accumulator of a plan lives: in a cell, or as an object. */
 export type Layout = {
+  /** Number of group_by columns. */
+  dimensions: number;
   cellCount: number;
   /** `cellKinds` of each cell. */
   kinds: Uint8Array;
@@ -45,6 +47,7 @@ export function layoutOf(plan: QueryPlan): Layout {
     }
   }
   return {
+    dimensions: plan.groupBy.length,
     cellCount: kinds.length,
     kinds: Uint8Array.from(kinds),
     empty: Float64Array.from(kinds, (kind) =>

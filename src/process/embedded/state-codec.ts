@@ -1,7 +1,7 @@
 import type {StatePut} from './state.ts';
-import {ByteReader, ByteWriter, readObject, writeObject} from './state-bytes.ts';
+import {ByteReader, ByteWriter, missingPiece, readObjects, writeObjects} from './state-bytes.ts';
 import type {Cells, Layout} from './state-cells.ts';
-import type {Groups} from './state-groups.ts';
+import {type Groups, splitKeys} from './state-groups.ts';
 import {chunkSlots, type Pane} from './state-panes.ts';
 import type {SlotTable} from './state-slots.ts';
 import type {AccumulatorObject} from './types.ts';
@@ -12,14 +12,14 @@ import type {AccumulatorObject} from './types.ts';
  *
  *   <pane>          "p/<start>/<end>" pane, "o/<start>/<end>" a sliding window's own state
  *   <pane>/<chunk>  chunkSlots rows of it, in three pieces:
- *     /k  keys  := key:text*               written when a group joined
+ *     /k  keys  := UTF-8 of the keys, one after another (a key ends by itself); written when a group joined
  *     /c  cells := f64*                    row by row
  *     /x  rest  := wide objects            when there is either
  *   "s/<bucket>"    sessions := count:u32 key:text{count} start:f64{count} last:f64{count} cells rest
  *   "pending", "tombstones"  := count:u32 (start:f64 end:f64 all:u8 count:u32 key:text{count})*
  *
  *   wide    := count:u32 (cell index:u32 decimal:text)*
- *   objects := by object accumulator, by row: object (state-bytes.ts)
+ *   objects := by object accumulator: see `writeObjects` in state-bytes.ts
  *
  * The copy is made on the hot thread: cells are one memcpy, keys are encoded once in a group's life in a pane.
  */
@@ -40,6 +40,8 @@ export const pieceKeys = (pane: PanePlace, chunks: number): string[] =>
   ).flat();
 
 const writer = new ByteWriter();
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** Copies the changed chunks of a pane, which is then as the store will have it. */
 export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: StatePut[]): void {
@@ -53,8 +55,10 @@ export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: State
     const from = chunk * chunkSlots;
     const to = Math.min(from + chunkSlots, slots.count);
     if (to > pane.storedSlots) {
-      for (let slot = from; slot < to; slot++) writer.text(groups.key(slots.gids[slot]!));
-      puts.push({key: `${prefix}/${chunk}/k`, bytes: writer.take()});
+      // One string for all: encoding each key by itself is what a first checkpoint would wait for.
+      let text = '';
+      for (let slot = from; slot < to; slot++) text += groups.key(slots.gids[slot]!);
+      puts.push({key: `${prefix}/${chunk}/k`, bytes: encoder.encode(text)});
     }
     copied.set(cells.values.subarray(from * cellCount, to * cellCount), at);
     const bytes = new Uint8Array(copied.buffer, at * 8, (to - from) * cellCount * 8);
@@ -64,7 +68,7 @@ export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: State
     if (objectCount === 0 && wide.length === 0 && !pane.restChunks.has(chunk)) continue;
     pane.restChunks.add(chunk);
     writeWide(wide);
-    for (const column of objects) for (let slot = from; slot < to; slot++) writeObject(writer, column[slot]!);
+    for (const column of objects) writeObjects(writer, column, from, to);
     puts.push({key: `${prefix}/${chunk}/x`, bytes: writer.take()});
   }
   pane.changedChunks.clear();
@@ -101,8 +105,8 @@ export function decodeChunk(
 ): DecodedRows {
   const cells = new Float64Array(Uint8Array.from(pieces.cells).buffer);
   const count = cells.length / layout.cellCount;
-  const keys = new ByteReader(pieces.keys);
-  const groupKeys = Array.from({length: count}, () => keys.text());
+  const groupKeys = splitKeys(decoder.decode(pieces.keys), layout.dimensions);
+  if (groupKeys.length !== count) throw missingPiece('keys');
   if (!pieces.rest) return {groupKeys, cells, wide: [], objects: []};
   return {groupKeys, cells, ...readRest(new ByteReader(pieces.rest), count, layout)};
 }
@@ -141,8 +145,10 @@ export function copySessions(
         : [],
     ),
   );
-  for (let index = 0; index < objectCount; index++)
-    for (const {objects} of sessions) writeObject(writer, objects[index] ?? null);
+  for (let index = 0; index < objectCount; index++) {
+    const column = sessions.map(({objects}) => objects[index] ?? null);
+    writeObjects(writer, column, 0, column.length);
+  }
   return {key: sessionsKey(bucket), bytes: writer.take()};
 }
 
@@ -160,9 +166,7 @@ export function decodeSessions(
 
 function readRest(from: ByteReader, count: number, layout: Layout): Pick<DecodedRows, 'wide' | 'objects'> {
   const wide = Array.from({length: from.u32()}, (): [number, bigint] => [from.u32(), BigInt(from.text())]);
-  const objects = Array.from({length: layout.objectCount}, () =>
-    Array.from({length: count}, () => readObject(from)),
-  );
+  const objects = Array.from({length: layout.objectCount}, () => readObjects(from, count));
   return {wide, objects};
 }
 

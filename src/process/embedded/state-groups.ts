@@ -110,6 +110,24 @@ export function keyOf(dimensions: number, value: (dimension: number) => Value): 
   return key;
 }
 
+/** The keys of a text that is keys one after another. A query without dimensions has one group, whose key is empty. */
+export function splitKeys(text: string, dimensions: number): string[] {
+  if (dimensions === 0) return [''];
+  const keys: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const from = at;
+    for (let dimension = 0; dimension < dimensions; dimension++) {
+      if (text[at] === '~') at++;
+      else {
+        const equals = text.indexOf('=', at);
+        at = equals + 1 + Number(text.slice(at, equals));
+      }
+    }
+    keys.push(text.slice(from, at));
+  }
+  return keys;
+}
+
 /** The values of a key of `keyOf`. */
 export function valuesOf(key: string, types: ValueType[]): Value[] {
   let at = 0;

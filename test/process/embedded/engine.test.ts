@@ -190,3 +190,34 @@ test('drain ends with everything read in rows, marks and checkpoints', async (t)
   rig.check();
   assert.ok([...rig.tables.values()].some((table, index) => table.writes >= writes[index]!));
 });
+
+test('sketches, first and last survive crashes: the rows are those of a run without one', async (t) => {
+  const sketches = planOf([purchase], {
+    name: 'sketches',
+    groupBy: ['country'],
+    measures: {
+      users: 'distinct(user)',
+      median: 'quantile(amount, 0.5)',
+      opening: 'first(user)',
+      closing: 'last(amount)',
+    },
+    window: {type: 'sliding', sizeMs: 5 * minute, slideMs: minute},
+  });
+  const parts = [1, 2, 3, 4].map((seed) => events(100, seed, 2, day + seed * 300_000));
+  const [calm, rough] = [
+    await started(t, [sketches], {partitions: 2}),
+    await started(t, [sketches], {partitions: 2}),
+  ];
+  for (const part of parts) {
+    for (const rig of [calm, rough]) {
+      await rig.append(part);
+      await rig.engine.settle();
+    }
+    await rough.crash();
+  }
+  await rough.engine.settle();
+  const rows = (rig: EngineRig) =>
+    rig.tables.get(sketches.id)!.read('country', 'users', 'median', 'opening', 'closing', 'events');
+  assert.deepEqual(rows(rough), rows(calm));
+  assert.ok(rows(calm).some(([, , users]) => Number(users) > 3));
+});
