@@ -4,7 +4,7 @@ import {PlatformError} from '../errors.ts';
 import type {SecretBackendSpec} from './secrets/types.ts';
 import type {BackendSpecs} from './specs/platform.ts';
 
-/** What plugin modules export: `sinks` and `secrets`, each a record or a list of specifications. */
+/** What plugin modules add, by name; they export `sinks` and `secrets`, each a list of specifications. */
 export type Plugins = {sinks: BackendSpecs; secrets: Record<string, SecretBackendSpec>};
 
 /**
@@ -38,17 +38,17 @@ async function importModule(path: string): Promise<Record<string, unknown>> {
 
 function specsOf(path: string, kind: string, exported: unknown): Record<string, unknown> {
   if (exported === undefined) return {};
-  if (typeof exported !== 'object' || exported === null)
-    throw invalid(path, `its export "${kind}" is neither a record nor a list`);
+  if (!Array.isArray(exported)) throw invalid(path, `its export "${kind}" is not a list`);
   const out: Record<string, unknown> = {};
-  for (const spec of Object.values(exported)) {
-    const {name, fields, open} = (spec ?? {}) as {name?: unknown; fields?: unknown; open?: unknown};
-    if (typeof name !== 'string' || !/^[a-z][a-z0-9_-]{0,47}$/.test(name) || name === 'backend')
-      throw invalid(path, `a specification in "${kind}" has no name of lower-case letters, digits, _ and -`);
-    if (typeof fields !== 'object' || fields === null) throw invalid(path, `"${name}" has no fields`);
+  for (const spec of exported as unknown[]) {
+    const {name, fields = {}, open} = (spec ?? {}) as {name?: unknown; fields?: unknown; open?: unknown};
+    if (typeof name !== 'string' || !/^[A-Za-z][A-Za-z0-9_]{0,47}$/.test(name) || name === 'backend')
+      throw invalid(path, `a specification in "${kind}" has no name of letters, digits and _`);
+    if (typeof fields !== 'object' || fields === null)
+      throw invalid(path, `the fields of "${name}" are no record`);
     if (typeof open !== 'function') throw invalid(path, `"${name}" has no function open`);
     if (Object.hasOwn(out, name)) throw invalid(path, `"${name}" is defined twice`);
-    out[name] = spec;
+    out[name] = {fields: {}, ...(spec as object)};
   }
   return out;
 }

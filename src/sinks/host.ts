@@ -1,5 +1,6 @@
 import {resolve} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
+import {revealSecrets} from '../config/secrets/secret.ts';
 import {PlatformError} from '../errors.ts';
 import type {BackendChoice, Table} from '../model/types.ts';
 import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
@@ -44,7 +45,8 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
   const init: SinkInit = {
     name,
     backend: choice.backend,
-    options: choice.options,
+    // Secrets do not survive the way to another thread or process; what opens the sink needs their texts.
+    options: revealSecrets(choice.options),
     root,
     plugins,
     readOnly,

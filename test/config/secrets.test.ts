@@ -23,7 +23,7 @@ test('a secret stays out of JSON, templates, inspect and errors', () => {
     String(secret),
     inspect({deep: [{secret}]}, {depth: 9, showHidden: true}),
     new Error(`cannot connect with ${secret}`).stack,
-    `${secret}` + secret,
+    `${secret}${[secret]}`,
   ].join('\n');
   assert.doesNotMatch(shown, new RegExp(canary));
   assert.equal(secret.reveal(), canary);
@@ -141,10 +141,10 @@ sinks: {q: {backend: queue, queue: {size: 5k, password: "\${secret:x}"}}}
     ...domain,
     'plugins/mine.mjs': `
 export const sinks = [{name: 'queue', summary: 's', fields: {size: {type: 'count', doc: 'd'}, password: {type: 'string', secret: true, doc: 'd'}}, capabilities: {raw: false}, open() {}}];
-export const secrets = {vaultish: {name: 'vaultish', summary: 's', fields: {prefix: {type: 'string', doc: 'd'}}, open: async ({prefix}) => ({read: async (name) => prefix + name})}};
+export const secrets = [{name: 'vaultish', summary: 's', fields: {prefix: {type: 'string', doc: 'd'}}, open: async ({prefix}) => ({read: async (name) => prefix + name})}];
 `,
-    'plugins/broken.mjs': 'export const sinks = {a: {name: "a"}};',
-    'plugins/twice.mjs': 'export const sinks = {chdb: {name: "chdb", fields: {}, open() {}}};',
+    'plugins/broken.mjs': 'export const sinks = [{name: "a"}];',
+    'plugins/twice.mjs': 'export const sinks = [{name: "chdb", open() {}}];',
   });
   const loaded = await loadPlatform({from: root, sinkSpecs, variables: {}});
   assert.ok(loaded.ok, JSON.stringify(loaded));
