@@ -64,6 +64,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     openWindows: 0,
     memoryBytes: 0,
     checkpointEpoch: 0,
+    observedMs: 0,
   };
   const sink = {sink: 's', table: 'shop.sales'};
   const metrics = createMetrics(() => ({
