@@ -2,8 +2,9 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Table} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {reduceToHighest} from './reduce.ts';
 import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
-import {concat, reduceToHighest, slice, tableId} from './tables.ts';
+import {concat, slice, tableId} from './tables.ts';
 import type {RowBatch, Sink} from './types.ts';
 
 export type DeliveryState = 'running' | 'paused' | 'stopped' | 'closed';

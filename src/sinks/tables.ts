@@ -1,5 +1,5 @@
 import type {Value} from '../expr/types.ts';
-import type {Column, Table} from '../model/types.ts';
+import type {Table} from '../model/types.ts';
 import type {RawBatch, RowBatch} from './types.ts';
 
 /** Version of a tombstone: int64's maximum, above every version that counts events. */
@@ -16,21 +16,6 @@ export const columnIndex = (table: Table, name: string): number =>
 export function revisionOf(name: string): {query: string; revision: number} | undefined {
   const match = /^(.+)__r(\d+)$/.exec(name);
   return match ? {query: match[1]!, revision: Number(match[2])} : undefined;
-}
-
-/** Text that is equal for two rows exactly when their keys are; NULL differs from ''. */
-export function keyReader(table: Table): (batch: RowBatch, row: number) => string {
-  const indexes = table.key.map((name) => columnIndex(table, name));
-  return (batch, row) => {
-    let key = '';
-    for (const index of indexes) {
-      const value = batch.columns[index]![row]!;
-      const text = value === null ? '' : String(value);
-      // The length in front keeps ('a', 'bc') and ('ab', 'c') apart; a NULL has none.
-      key += value === null ? '-;' : `${text.length}:${text};`;
-    }
-    return key;
-  };
 }
 
 /** Rows `rows` of the batch, in that order. */
@@ -63,22 +48,6 @@ export function concat(batches: RowBatch[]): RowBatch {
   };
 }
 
-/**
- * Keeps of every key the row with the highest version, the last one among equals. Tables without a version column (raw
- * events) keep the first row of a key.
- */
-export function reduceToHighest(table: Table, batch: RowBatch): RowBatch {
-  const keyOf = keyReader(table);
-  const versions = batch.columns[columnIndex(table, 'version')];
-  const best = new Map<string, number>();
-  for (let row = 0; row < batch.count; row++) {
-    const key = keyOf(batch, row);
-    const known = best.get(key);
-    if (known === undefined || (versions && versions[row]! >= versions[known]!)) best.set(key, row);
-  }
-  return best.size === batch.count ? batch : pick(batch, [...best.values()]);
-}
-
 /** The part of a raw batch that lies at or above `offset`; undefined when nothing of it does. Rows carry `_offset`. */
 export function fromOffset(table: Table, batch: RawBatch, offset: number): RawBatch | undefined {
   if (offset >= batch.toOffset) return undefined;
@@ -107,9 +76,6 @@ export function differences(
     found.push(`the key is (${existing.key.join(', ')}) instead of (${wanted.key.join(', ')})`);
   return found;
 }
-
-/** True for the columns that every row has: never NULL in a table, whatever its batch says. */
-export const isKeyColumn = (table: Table, column: Column): boolean => table.key.includes(column.name);
 
 /** Days since 1970-01-01 -> `YYYY-MM-DD`. */
 export const dateText = (days: number): string => new Date(days * 86_400_000).toISOString().slice(0, 10);

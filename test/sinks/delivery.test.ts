@@ -6,8 +6,9 @@ import {PlatformError} from '../../src/errors.ts';
 import type {Table} from '../../src/model/types.ts';
 import {createDelivery} from '../../src/sinks/delivery.ts';
 import {createMarker} from '../../src/sinks/marker.ts';
+import {reduceToHighest} from '../../src/sinks/reduce.ts';
 import {retryDelayMs} from '../../src/sinks/retry.ts';
-import {batchOf, columnIndex, keyReader} from '../../src/sinks/tables.ts';
+import {batchOf, columnIndex, pick} from '../../src/sinks/tables.ts';
 import type {RowBatch, Sink} from '../../src/sinks/types.ts';
 import {countryRow, queryTable} from '../conformance/sink.ts';
 
@@ -28,11 +29,10 @@ function memorySink(table: Table) {
       await turn();
       sink.inFlight -= 1;
       if (sink.failure && !sink.failure.after) throw sink.failure.error;
-      const keyOf = keyReader(table);
       const [version, total] = ['version', 'total'].map((name) => batch.columns[columnIndex(table, name)]!);
       const keys = new Set<string>();
       for (let row = 0; row < batch.count; row++) {
-        const key = keyOf(batch, row);
+        const key = keyText(table, batch, row);
         assert.ok(!keys.has(key), 'a batch has one row a key');
         keys.add(key);
         const next = {version: Number(version![row]), total: Number(total![row])};
@@ -53,6 +53,9 @@ function memorySink(table: Table) {
   };
   return sink satisfies Sink;
 }
+
+const keyText = (table: Table, batch: RowBatch, row: number) =>
+  JSON.stringify(table.key.map((name) => batch.columns[columnIndex(table, name)]![row]));
 
 function setup(rowsMax?: number) {
   const table = queryTable('delivered', {country: 'string'});
@@ -238,3 +241,44 @@ async function settle(clock: ReturnType<typeof testClock>, ms: number) {
   await clock.advance(ms);
   for (let round = 0; round < 5; round++) await turn();
 }
+
+test('reducing keeps of every key the highest version, as the obvious way does', () => {
+  const table = queryTable('reduced', {text: 'string', count: 'long', share: 'double', yes: 'boolean'});
+  const texts = [null, '', 'a', 'b', 'ab', 'null', '1', 'é'];
+  const counts = [null, 0, 1, -1, 4_294_967_296, 9_007_199_254_740_993n, 9_007_199_254_740_995n];
+  const shares = [null, 0.25, 0.5, Number.NaN, Number.POSITIVE_INFINITY, -1e300];
+  let seed = 1;
+  const next = (below: number) => (seed = (seed * 48_271) % 2_147_483_647) % below;
+  const rows = Array.from({length: 20_000}, (_, row) => [
+    next(4) * 60_000,
+    60_000,
+    texts[next(8)]!,
+    counts[next(7)]!,
+    shares[next(6)]!,
+    [null, true, false][next(3)]!,
+    row,
+    1,
+    false,
+    false,
+    next(50),
+  ]);
+  const batch = batchOf(table, rows);
+  const best = new Map<string, number>();
+  rows.forEach((values, row) => {
+    const key = values
+      .slice(0, 1)
+      .concat(values.slice(2, 6))
+      .map((value) => `${typeof value} ${value}`)
+      .join('|');
+    const known = best.get(key);
+    if (known === undefined || values[10]! >= rows[known]![10]!) best.set(key, row);
+  });
+  assert.ok(best.size > 3_000);
+  assert.deepEqual(
+    reduceToHighest(table, batch),
+    pick(
+      batch,
+      [...best.values()].sort((a, b) => a - b),
+    ),
+  );
+});

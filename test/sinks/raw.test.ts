@@ -172,6 +172,43 @@ test('events of an older schema are read as the newer one sees them', async () =
   assert.deepEqual(column('country'), [null, 'DE']);
 });
 
+test('a raw delivery whose process is killed is brought back, and repeats nothing', async () => {
+  const type = eventType('survivor', [field('note', 'string')]);
+  const table = rawTable(type);
+  await append(
+    type,
+    0,
+    purchases(0, 500).map((values) => values.slice(0, 3)),
+  );
+  const sink = await openSink({
+    name: 'a',
+    choice: {backend: 'chdb', options: {dir: 'clickhouse'}},
+    root: dir,
+  });
+  try {
+    await sink.ensure(table);
+    await sink.raw!.start(job(type));
+    await until(sink.raw!, ({written}) => written === 500);
+    const pid = sink.pid()!;
+    process.kill(pid, 'SIGKILL');
+    await append(
+      type,
+      1,
+      purchases(500, 7).map((values) => values.slice(0, 3)),
+    );
+    // Nobody calls the sink: it comes back by itself.
+    for (let tries = 0; (sink.pid() ?? pid) === pid; tries++) {
+      assert.ok(tries < 400);
+      await wait(10);
+    }
+    await until(sink.raw!, ({offsets}) => offsets[1] === 7);
+    const {rows} = await sink.query!('SELECT count(), uniqExact(event_id), sum(_offset) FROM shop.survivor');
+    assert.deepEqual(rows, [[507, 507, (500 * 499) / 2 + 21]]);
+  } finally {
+    await sink.close();
+  }
+});
+
 /** A sink that only remembers raw batches. */
 function recorder() {
   const batches: RawBatch[] = [];

@@ -1,6 +1,7 @@
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
-import {reduceToHighest, tableId} from '../tables.ts';
+import {reduceToHighest} from '../reduce.ts';
+import {tableId} from '../tables.ts';
 import {encodeTsv, type TsvDialect} from '../tsv.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';

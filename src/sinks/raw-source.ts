@@ -1,0 +1,142 @@
+import type {Value} from '../expr/types.ts';
+import {openLogReader} from '../log/embedded.ts';
+import type {LogReader, RecordBatch} from '../log/types.ts';
+import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
+import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {DecodeFailure} from '../schema/read.ts';
+import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import type {AvroRecord} from '../schema/types.ts';
+import type {RawJob} from './raw.ts';
+import {tableId} from './tables.ts';
+import type {RawBatch} from './types.ts';
+
+/** Rows of one write; a log batch is not divided. */
+const rowsMax = 20_000;
+
+/** An open log with the decoders of the schemas that it holds. */
+export type RawSource = {
+  reader: LogReader;
+  /** Rows of the records at or above `fromOffset`, at most `rowsMax` of them. */
+  rowsOf(
+    partition: number,
+    fromOffset: number,
+    batches: RecordBatch[],
+  ): Promise<{batch: RawBatch; skipped: number}>;
+  close(): void;
+};
+
+/** @throws the log's and the registry's errors. */
+export function openSource(job: RawJob): RawSource {
+  const reader = openLogReader(job.logDir);
+  let registry: SchemaRegistry;
+  try {
+    registry = openEmbeddedRegistry(job.registryDir, {readOnly: true});
+  } catch (error) {
+    reader.close();
+    throw error;
+  }
+  const decoders = new Map<number, Decoder | null>();
+  const fields = job.table.columns.map(({name}) => name).filter((name) => !name.startsWith('_'));
+  const decoderOf = async (schemaId: number): Promise<Decoder | null> => {
+    const known = decoders.get(schemaId);
+    if (known !== undefined) return known;
+    const registered = await registry.byId(schemaId);
+    const decoder = registered
+      ? compileResolvingDecoder(registered.schema as AvroRecord, job.schema, fields)
+      : null;
+    decoders.set(schemaId, decoder);
+    return decoder;
+  };
+  return {
+    reader,
+    async rowsOf(partition, fromOffset, batches) {
+      const ids = new Set<number>();
+      for (const batch of batches)
+        eachFrame(batch, fromOffset, (_, pos) => ids.add(readId(batch.bytes, pos)));
+      const byId = new Map<number, Decoder | null>();
+      for (const id of ids) byId.set(id, id < 0 ? null : await decoderOf(id));
+      return decodeRows({job, partition, fromOffset, batches, byId, fields: fields.length});
+    },
+    close() {
+      reader.close();
+      registry.close();
+    },
+  };
+}
+
+function decodeRows(options: {
+  job: RawJob;
+  partition: number;
+  fromOffset: number;
+  batches: RecordBatch[];
+  byId: Map<number, Decoder | null>;
+  fields: number;
+}): {batch: RawBatch; skipped: number} {
+  const {job, partition, fromOffset, batches, byId, fields} = options;
+  const columns: Value[][] = job.table.columns.map(() => []);
+  let skipped = 0;
+  let count = 0;
+  let toOffset = fromOffset;
+  for (const batch of batches) {
+    if (count >= rowsMax) break;
+    eachFrame(batch, fromOffset, (offset, pos, end) => {
+      const row = decodeRow(byId.get(readId(batch.bytes, pos)) ?? null, batch.bytes, pos, end);
+      if (!row) {
+        skipped += 1;
+        return;
+      }
+      for (let index = 0; index < fields; index++) columns[index]!.push(row[index]!);
+      columns[fields]!.push(partition);
+      columns[fields + 1]!.push(offset);
+      columns[fields + 2]!.push(batch.appendTimeMs);
+      count += 1;
+    });
+    toOffset = batch.baseOffset + batch.count;
+  }
+  const batch = {
+    table: tableId(job.table),
+    count,
+    columns,
+    topic: job.topic,
+    partition,
+    fromOffset,
+    toOffset,
+  };
+  return {batch, skipped};
+}
+
+function eachFrame(
+  batch: RecordBatch,
+  from: number,
+  visit: (offset: number, pos: number, end: number) => void,
+) {
+  if (batch.kind === 'mark') return;
+  walkRecords(batch, (index, pos, end) => {
+    if (batch.baseOffset + index >= from) visit(batch.baseOffset + index, pos, end);
+  });
+}
+
+/** Schema id of a frame; -1 when it is none. */
+function readId(bytes: Uint8Array, pos: number): number {
+  try {
+    return schemaIdOf(bytes, pos, pos + frameHeaderBytes);
+  } catch (error) {
+    if (error instanceof DecodeFailure) return -1;
+    throw error;
+  }
+}
+
+function decodeRow(
+  decoder: Decoder | null,
+  bytes: Uint8Array,
+  pos: number,
+  end: number,
+): Value[] | undefined {
+  if (!decoder) return undefined;
+  try {
+    return decoder(bytes, pos + frameHeaderBytes, end) as Value[];
+  } catch (error) {
+    if (error instanceof DecodeFailure) return undefined;
+    throw error;
+  }
+}
