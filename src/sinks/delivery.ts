@@ -3,7 +3,14 @@ import {PlatformError} from '../errors.ts';
 import type {Table} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {reduceToHighest} from './reduce.ts';
-import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {
+  createGate,
+  defaultRetry,
+  type Gate,
+  type RetryHooks,
+  type RetryPolicy,
+  retryUntilDone,
+} from './retry.ts';
 import {concat, slice, tableId} from './tables.ts';
 import type {RowBatch, Sink} from './types.ts';
 
@@ -66,55 +73,19 @@ export type DeliveryOptions = {
 type Waiting = {batch: RowBatch; resolve: () => void; reject: (error: unknown) => void};
 
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const {sink, sinkName, table, clock, random, telemetry, callbacks = {}, retry = defaultRetry} = options;
+  const {sink, sinkName, table, clock, random, telemetry, retry = defaultRetry} = options;
   const rowsMax = options.rowsMax ?? 50_000;
   const id = tableId(table);
   const abort = new AbortController();
+  const gate = createGate(abort.signal);
   const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0};
-  let state: DeliveryState = 'running';
-  let reason: PlatformError | undefined;
+  const health: Health = {state: 'running', reason: undefined};
+  const hooks = healthHooks(health, gate, options);
   let waiting: Waiting[] = [];
   let working = false;
   const idle: (() => void)[] = [];
   let writeMs = 0;
-  let resumeNow: (() => void) | undefined;
 
-  const hooks = {
-    onFailed(error: PlatformError) {
-      telemetry.emit('SinkFailed', {
-        sink: sinkName,
-        table: id,
-        code: error.code,
-        message: error.message,
-        retry: error.retry,
-      });
-    },
-    onPaused(error: PlatformError) {
-      state = 'paused';
-      reason = error;
-      telemetry.emit('SinkPaused', {sink: sinkName, table: id, seconds: 0});
-      callbacks.onPaused?.(error);
-    },
-    onResumed() {
-      state = 'running';
-      reason = undefined;
-      telemetry.emit('SinkResumed', {sink: sinkName, table: id});
-      callbacks.onResumed?.();
-    },
-    onStopped(error: PlatformError): Promise<void> {
-      state = 'stopped';
-      reason = error;
-      const resumed = new Promise<void>((resolve, reject) => {
-        resumeNow = resolve;
-        abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
-      });
-      callbacks.onStopped?.(error);
-      return resumed.then(() => {
-        state = 'running';
-        reason = undefined;
-      });
-    },
-  };
   const write = async (batch: RowBatch) => {
     const startMs = performance.now();
     await retryUntilDone(() => sink.write(table, batch), {
@@ -156,7 +127,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while ${id} was written`);
   return {
     push(batch) {
-      if (state === 'closed') return Promise.reject(closed());
+      if (health.state === 'closed') return Promise.reject(closed());
       counts.emitted += batch.count;
       counts.pending += batch.count;
       return new Promise((resolve, reject) => {
@@ -164,21 +135,52 @@ export function createDelivery(options: DeliveryOptions): Delivery {
         if (!working) void work();
       });
     },
-    resume() {
-      resumeNow?.();
-      resumeNow = undefined;
-    },
-    state: () => state,
-    reason: () => reason,
+    resume: () => gate.resume(),
+    state: () => health.state,
+    reason: () => health.reason,
     counts: () => ({...counts}),
     writeMs: () => writeMs,
     drained: () => (working ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve()),
     close() {
-      if (state === 'closed') return;
-      state = 'closed';
+      if (health.state === 'closed') return;
+      health.state = 'closed';
       const error = closed();
       abort.abort(error);
       for (const each of waiting.splice(0)) each.reject(error);
+    },
+  };
+}
+
+type Health = {state: DeliveryState; reason: PlatformError | undefined};
+
+/** What failures do to the delivery's state, and who is told. */
+function healthHooks(
+  health: Health,
+  gate: Gate,
+  {sinkName, table, telemetry, callbacks = {}}: DeliveryOptions,
+): RetryHooks {
+  const place = {sink: sinkName, table: tableId(table)};
+  const become = (state: DeliveryState, reason?: PlatformError) => {
+    health.state = state;
+    health.reason = reason;
+  };
+  return {
+    onFailed: ({code, message, retry}) => telemetry.emit('SinkFailed', {...place, code, message, retry}),
+    onPaused(error) {
+      become('paused', error);
+      telemetry.emit('SinkPaused', {...place, seconds: 0});
+      callbacks.onPaused?.(error);
+    },
+    onResumed() {
+      become('running');
+      telemetry.emit('SinkResumed', place);
+      callbacks.onResumed?.();
+    },
+    async onStopped(error) {
+      become('stopped', error);
+      callbacks.onStopped?.(error);
+      await gate.wait();
+      become('running');
     },
   };
 }

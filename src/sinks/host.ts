@@ -63,6 +63,7 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
   return openRemote(init, spec, telemetry, options.clock ?? systemClock);
 }
 
+type Call = <T>(method: string, ...args: unknown[]) => Promise<T>;
 type Remote = {channel: Channel; methods: string[]};
 
 async function openRemote(
@@ -134,10 +135,7 @@ async function openRemote(
     write: (table, batch) => call('write', table, batch),
     mark: (marks) => call('mark', marks),
     marked: (table) => call('marked', table),
-    ...(has('writeRaw') ? {writeRaw: (table, batch) => call('writeRaw', table, batch)} : {}),
-    ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
-    ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
-    ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),
+    ...optionalMethods(has, call),
     ...(has('drop')
       ? {
           async drop(table) {
@@ -146,7 +144,6 @@ async function openRemote(
           },
         }
       : {}),
-    ...(has('query') ? {query: (sql) => call('query', sql)} : {}),
     raw: has('writeRaw') && has('rawOffsets') ? rawControl(call, jobs) : undefined,
     pid: () => pid,
     async close() {
@@ -164,10 +161,18 @@ async function openRemote(
   };
 }
 
-function rawControl(
-  call: <T>(method: string, ...args: unknown[]) => Promise<T>,
-  jobs: Map<string, RawJob>,
-): RawControl {
+/** The methods that not every sink has, `drop` aside. */
+function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Partial<Sink> {
+  return {
+    ...(has('writeRaw') ? {writeRaw: (table, batch) => call('writeRaw', table, batch)} : {}),
+    ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
+    ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
+    ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),
+    ...(has('query') ? {query: (sql) => call('query', sql)} : {}),
+  };
+}
+
+function rawControl(call: Call, jobs: Map<string, RawJob>): RawControl {
   return {
     async start(job) {
       await call('raw.start', job);

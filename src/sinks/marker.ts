@@ -1,7 +1,7 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Telemetry} from '../telemetry.ts';
-import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import type {Sink} from './types.ts';
 
 /** Tells a sink which checkpoint epochs it has wholly, for all its tables together. */
@@ -27,9 +27,9 @@ export function createMarker(options: {
 }): Marker {
   const {sink, sinkName, clock, random, telemetry, retry = defaultRetry} = options;
   const abort = new AbortController();
+  const gate = createGate(abort.signal);
   let waiting = new Map<string, {epoch: number; done: {resolve(): void; reject(error: unknown): void}[]}>();
   let working = false;
-  let resumeNow: (() => void) | undefined;
   const hooks = {
     onFailed(error: PlatformError) {
       const {code, message, retry: again} = error;
@@ -43,11 +43,7 @@ export function createMarker(options: {
     },
     onPaused() {},
     onResumed() {},
-    onStopped: () =>
-      new Promise<void>((resolve, reject) => {
-        resumeNow = resolve;
-        abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
-      }),
+    onStopped: () => gate.wait(),
   };
   const work = async () => {
     working = true;
@@ -81,10 +77,7 @@ export function createMarker(options: {
         if (!working) void work();
       });
     },
-    resume() {
-      resumeNow?.();
-      resumeNow = undefined;
-    },
+    resume: () => gate.resume(),
     close() {
       abort.abort(new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while marks were written`));
     },

@@ -4,7 +4,7 @@ import type {Table} from '../model/types.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openSource, type RawSource} from './raw-source.ts';
-import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import {tableId} from './tables.ts';
 import type {Sink} from './types.ts';
 
@@ -86,12 +86,7 @@ function runJob(
   const id = tableId(job.table);
   const abort = new AbortController();
   const stats: RawStats = {table: id, state: 'running', written: 0, skipped: 0, lagEvents: 0, offsets: {}};
-  let wake: (() => void) | undefined;
-  const standStill = () =>
-    new Promise<void>((resolve, reject) => {
-      wake = resolve;
-      abort.signal.addEventListener('abort', () => reject(abort.signal.reason), {once: true});
-    });
+  const gate = createGate(abort.signal);
   const stopped = new Promise<void>((resolve) => {
     abort.signal.addEventListener('abort', () => resolve(), {once: true});
   });
@@ -114,7 +109,7 @@ function runJob(
     async onStopped(error: PlatformError) {
       stats.state = 'stopped';
       because(error);
-      await standStill();
+      await gate.wait();
       stats.state = 'running';
       delete stats.reason;
     },
@@ -127,7 +122,7 @@ function runJob(
       source = await surely(async () => openSource(job));
       const offsets = await surely(() => sink.rawOffsets!(job.table));
       while (!abort.signal.aborted) {
-        if (stats.state === 'held') await standStill().then(() => (stats.state = 'running'));
+        if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
         const opened = source;
         const moved = await surely(() => step(job, opened, sink, offsets, stats, sinkName, telemetry));
         if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
@@ -148,7 +143,7 @@ function runJob(
       if (stats.state === 'running') stats.state = 'held';
     },
     resume() {
-      wake?.();
+      gate.resume();
       if (stats.state === 'held') stats.state = 'running';
     },
     stats: () => ({...stats, offsets: {...stats.offsets}}),

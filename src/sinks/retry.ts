@@ -34,6 +34,29 @@ export function sinkError(error: unknown): PlatformError {
   return new PlatformError('SINK_UNAVAILABLE', message, {cause: error});
 }
 
+/** Where something stands still until someone says `resume`. */
+export type Gate = {
+  /** Rejects with the reason of the signal. */
+  wait(): Promise<void>;
+  resume(): void;
+};
+
+export function createGate(signal: AbortSignal): Gate {
+  let open: (() => void) | undefined;
+  return {
+    wait: () =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason);
+        open = resolve;
+        signal.addEventListener('abort', () => reject(signal.reason), {once: true});
+      }),
+    resume() {
+      open?.();
+      open = undefined;
+    },
+  };
+}
+
 /** Runs `work` until it succeeds. @throws only the reason of `signal`. */
 export async function retryUntilDone<T>(
   work: () => Promise<T>,
