@@ -41,7 +41,20 @@ export function mismatch(node: ConfigNode, spec: FieldSpec, path: Path, context:
     'TYPE_WRONG',
     `expected ${describeSpec(spec)}, not ${describeNode(node)}`,
     path,
+    shapeHint(node, spec),
   );
+}
+
+function shapeHint(node: ConfigNode, spec: FieldSpec): string | undefined {
+  if (spec.type === 'list') {
+    if (node.kind === 'map') return 'begin each item with a dash: "- ..."';
+    return node.kind === 'scalar' && typeof node.value === 'string' ? `write [${node.value}]` : undefined;
+  }
+  if (spec.type === 'map') return 'write key: value';
+  if (spec.type !== 'object') return undefined;
+  const fields = Object.entries(spec.fields);
+  const [key] = fields.find(([, field]) => field.required) ?? fields[0] ?? [];
+  return key === undefined ? undefined : `write ${key}: ...`;
 }
 
 /** The value of a scalar, its secrets filled in; undefined after a mistake. */

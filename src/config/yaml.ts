@@ -70,19 +70,26 @@ export function parseYaml(file: SourceFile, diagnostics: Diagnostics): ConfigNod
   return convertDocument(file, first, diagnostics);
 }
 
+const syntaxHints: Record<string, string | undefined> = {
+  MULTILINE_IMPLICIT_KEY: 'is a `:` missing?',
+  TAB_AS_INDENT: 'indent with spaces',
+  BAD_INDENT: 'close what is open; lines of one map or list begin in one column',
+  BAD_SCALAR_START: 'put quotes around the value',
+};
+
 /** One mistake makes the parser stumble for a while: of each run of lines with errors the first is told. */
 function reportSyntax(file: SourceFile, documents: Document.Parsed[], diagnostics: Diagnostics): number {
   const errors = documents.flatMap(({errors}) => errors).sort((a, b) => a.pos[0] - b.pos[0]);
   let told = 0;
   let lastLine = -1;
-  for (const {pos, message} of errors) {
+  for (const {pos, message, code} of errors) {
     const {line} = file.position(pos[0]);
     if (line > lastLine + 1 && told < yamlLimits.errorsMax) {
       told++;
       const isHalfQuoted = /:\s+(['"]).*\1\s*[^\s,}\]#]/.test(file.line(line));
       const hint = isHalfQuoted
         ? 'a value that begins with a quote ends with it: put other quotes around all of it'
-        : undefined;
+        : syntaxHints[code];
       diagnostics.error(
         placeAt(file, pos[0], pos[1]),
         'YAML_SYNTAX',

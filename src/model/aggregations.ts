@@ -6,7 +6,7 @@ import type {TypedExpr} from '../expr/types.ts';
 import {columnsOf} from '../expr/walk.ts';
 import {type Columns, checkText, ownProblems} from './columns.ts';
 import type {AggregationConfig, LimitsConfig} from './config.ts';
-import type {EventTypeInfo} from './event-types.ts';
+import {type EventTypeInfo, type EventTypes, findEventType} from './event-types.ts';
 import {columnName} from './fields.ts';
 import type {Reporter} from './reporter.ts';
 import type {Aggregation, Defaults, Measure, WindowSpec} from './types.ts';
@@ -59,7 +59,7 @@ export function scopeOf(sources: EventTypeInfo[]): Scope {
 /** The event types that a query names; undefined when one is unknown or mistaken. */
 export function findSources(
   from: (string | undefined)[],
-  known: ReadonlyMap<string, EventTypeInfo>,
+  known: EventTypes,
   path: Path,
   reporter: Reporter,
 ): EventTypeInfo[] | undefined {
@@ -68,12 +68,8 @@ export function findSources(
   for (const [index, name] of from.entries()) {
     if (name === undefined) continue;
     const place = [...path, index];
-    const info = known.get(name);
-    if (!info)
-      reporter.error(place, 'EVENT_TYPE_UNKNOWN', `there is no event type ${quote(name)} in this domain`, {
-        hint: suggest(name, known.keys()),
-      });
-    else if (reporter.claim(taken, name, 'in this list', place)) found.push(info);
+    const info = findEventType(name, known, place, reporter);
+    if (info && reporter.claim(taken, name, 'in this list', place)) found.push(info);
   }
   if (from.length === 0) reporter.error(path, 'KEY_MISSING', 'a query reads at least one event type', {});
   return found.length === from.length && found.length > 0 ? found : undefined;

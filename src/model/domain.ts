@@ -12,7 +12,7 @@ import {
   withDefaults,
 } from './aggregations.ts';
 import type {AggregationConfig, DefaultsConfig, DomainConfig} from './config.ts';
-import {buildEventType, type EventTypeInfo} from './event-types.ts';
+import {buildEventType, type EventTypeInfo, type EventTypes} from './event-types.ts';
 import {isFree} from './fields.ts';
 import {buildInput} from './inputs.ts';
 import {buildLookup} from './lookups.ts';
@@ -47,7 +47,7 @@ export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics:
   return {
     name,
     defaults,
-    eventTypes: [...eventTypes.values()].map(({eventType}) => eventType),
+    eventTypes: [...eventTypes.byName.values()].map(({eventType}) => eventType),
     lookups: [...lookups.values()].filter((lookup) => lookup !== undefined),
     aggregations,
     inputs,
@@ -125,7 +125,7 @@ function buildEventTypes(
   lookups: ReadonlyMap<string, Lookup | undefined>,
   tables: Map<string, string>,
   reporter: Reporter,
-): Map<string, EventTypeInfo> {
+): EventTypes {
   const eventTypes = new Map<string, EventTypeInfo>();
   for (const [index, eventType] of (config.event_types ?? []).entries()) {
     if (!eventType) continue;
@@ -136,13 +136,14 @@ function buildEventTypes(
     if (reporter.claim(tables, name, 'an event type of this domain', [...path, 'name']))
       eventTypes.set(name, info);
   }
-  return eventTypes;
+  const isComplete = config.event_types?.every((eventType) => eventType?.name !== undefined) === true;
+  return {byName: eventTypes, isComplete};
 }
 
 type Surroundings = {
   name: string;
   defaults: Defaults;
-  eventTypes: ReadonlyMap<string, EventTypeInfo>;
+  eventTypes: EventTypes;
   /** Names of event types: raw tables. */
   tables: ReadonlyMap<string, string>;
   sinks: SinkNames;
@@ -212,7 +213,7 @@ function buildAggregation(
 function buildInputs(
   config: DomainConfig,
   domain: string,
-  eventTypes: ReadonlyMap<string, EventTypeInfo>,
+  eventTypes: EventTypes,
   reporter: Reporter,
 ): Domain['inputs'] {
   const taken = new Map<string, string>();

@@ -17,6 +17,24 @@ export type EventTypeInfo = {
   broken: ReadonlySet<string>;
 };
 
+/** The event types of a domain. `isComplete`: nothing of the section was unreadable, so that what is not here does not exist. */
+export type EventTypes = {byName: ReadonlyMap<string, EventTypeInfo>; isComplete: boolean};
+
+/** The event type of this name; reports one that does not exist. */
+export function findEventType(
+  name: string,
+  {byName, isComplete}: EventTypes,
+  path: Path,
+  reporter: Reporter,
+): EventTypeInfo | undefined {
+  const found = byName.get(name);
+  if (!found && isComplete)
+    reporter.error(path, 'EVENT_TYPE_UNKNOWN', `there is no event type ${quote(name)} in this domain`, {
+      hint: suggest(name, byName.keys()) ?? 'add it to `event_types:`',
+    });
+  return found;
+}
+
 /** @param lookups by name; undefined for one that was mistaken. */
 export function buildEventType(
   config: EventTypeConfig,

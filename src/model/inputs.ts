@@ -3,7 +3,7 @@ import type {Path} from '../config/diagnostics.ts';
 import {suggest} from '../config/nearest.ts';
 import {quote} from '../config/nodes.ts';
 import type {InputConfig} from './config.ts';
-import type {EventTypeInfo} from './event-types.ts';
+import {type EventTypeInfo, type EventTypes, findEventType} from './event-types.ts';
 import type {Reporter} from './reporter.ts';
 import type {Input} from './types.ts';
 import {checkZone} from './windows.ts';
@@ -12,19 +12,15 @@ import {checkZone} from './windows.ts';
 export function buildInput(
   config: InputConfig,
   domain: string,
-  known: ReadonlyMap<string, EventTypeInfo>,
+  known: EventTypes,
   path: Path,
   reporter: Reporter,
 ): Input | undefined {
   const {name, event_type: eventTypeName, from} = config;
-  const info = eventTypeName === undefined ? undefined : known.get(eventTypeName);
-  if (eventTypeName !== undefined && !info)
-    reporter.error(
-      [...path, 'event_type'],
-      'EVENT_TYPE_UNKNOWN',
-      `there is no event type ${quote(eventTypeName)} in this domain`,
-      {hint: suggest(eventTypeName, known.keys())},
-    );
+  const info =
+    eventTypeName === undefined
+      ? undefined
+      : findEventType(eventTypeName, known, [...path, 'event_type'], reporter);
   if (from !== undefined && !existsSync(from))
     reporter.warn([...path, 'from'], 'FILE_NOT_FOUND', `there is no file ${from}`, {
       hint: 'a path is relative to the file it stands in',

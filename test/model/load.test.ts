@@ -271,3 +271,70 @@ test('tables of a query and of raw events are those of the contracts', async (t)
     ['amount_cents money', 'quantity long', '_partition int', '_offset long', '_appended_at timestamp'],
   );
 });
+
+test('options of backends that are not chosen may stay; those of later versions are warnings, their secrets are not needed', async (t) => {
+  const loaded = await load(t, {
+    'config/domains/a.yaml': 'event_types: []',
+    'config/platform.yaml': `platform: acme
+secrets:
+  backend: env
+  env: {file: .env}
+  vault: {url: https://vault.example.com, mount: secret, path: millrace}
+log:
+  backend: embedded
+  embedded: {dir: .millrace/log, retention: 7d, size_max: 20GiB, partitions: 2}
+  kafka: {brokers: [localhost:9092], security: {password: "\${secret:kafka_password}"}}
+registry:
+  backend: embedded
+  confluent: {url: http://localhost:8081}
+engine:
+  backend: embedded
+  embedded: {workers: 2, checkpoint_interval: 1s, checkpoints: .millrace/state, flush: 25ms}
+  spark: {connect: "sc://spark-{domain}:15002", checkpoints: "s3a://checkpoints", trigger: 200ms}
+sinks:
+  analytics:
+    backend: chdb
+    chdb: {dir: .millrace/clickhouse}
+    clickhouse: {url: http://localhost:8123, password: "\${secret:clickhouse_password}"}
+  records:
+    backend: pglite
+    pglite: {dir: .millrace/postgres}
+    remote: {password: "\${secret:unknown}"}
+defaults: {watermark: 10m, late: correct, correct_for: 1d, aggregates: analytics, raw: null}
+server: {host: 127.0.0.1, port: 4000}
+`,
+  });
+  assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
+  assert.deepEqual(
+    loaded.warnings.map(({code, path}) => `${code} ${path}`),
+    ['secrets.vault', 'log.kafka', 'registry.confluent', 'engine.spark', 'sinks.analytics.clickhouse'].map(
+      (path) => `NOT_AVAILABLE ${path}`,
+    ),
+  );
+  assert.deepEqual(loaded.platform.log.options, {
+    dir: join(loaded.platform.root, '.millrace/log'),
+    retention: 604_800_000,
+    size_max: 21_474_836_480,
+    partitions: 2,
+  });
+  assert.equal(loaded.platform.engine.workers, 2);
+  assert.equal(loaded.platform.domains[0]!.defaults.raw, null);
+});
+
+test('aliases of a list or map stand for what they name, in every place', async (t) => {
+  const platform = await platformOf(t, {
+    'config/domains/a.yaml': `event_types:
+  - {name: click, dimensions: &dims [country, device], derive: {mobile: &mobile "device = 'phone'"}}
+aggregations:
+  - {name: a, from: click, window: &minute {type: tumbling, size: 1m}, group_by: *dims, measures: {phones: count(mobile)}}
+  - {name: b, from: click, window: *minute, where: *mobile}
+`,
+  });
+  const [a, b] = platform.domains[0]!.aggregations;
+  assert.deepEqual(
+    a!.groupBy.map(({name}) => name),
+    ['country', 'device'],
+  );
+  assert.deepEqual(b!.window, {type: 'tumbling', sizeMs: 60_000});
+  assert.ok(b!.where);
+});
