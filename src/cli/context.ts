@@ -3,11 +3,12 @@ import {join} from 'node:path';
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
+import {lockOwner} from '../log/lock.ts';
 import type {LogReader} from '../log/types.ts';
 import {type LoadedPlatform, loadPlatform} from '../model/load.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
-import {dirsOf, type PlatformDirs} from '../platform/places.ts';
+import {dirsOf, type PlatformDirs, placesOf} from '../platform/places.ts';
 import {sinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {CommandCall} from './command.ts';
@@ -38,11 +39,21 @@ export function printDiagnostics({options, io}: CommandCall, diagnostics: Diagno
 
 export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control | undefined};
 
-/** The platform, where it keeps things, and a connection to it if it runs. */
+/** The platform, where it keeps things, and a connection to it if it runs. One that is just starting is waited for. */
 export async function openPlatform(call: CommandCall): Promise<Opened> {
   const platform = await requirePlatform(call);
-  return {platform, dirs: dirsOf(platform), control: await connectControl(platform.root)};
+  const {lock} = placesOf(platform.root);
+  const untilMs = performance.now() + startMsMax;
+  let control = await connectControl(platform.root);
+  while (!control && lockOwner(lock) && performance.now() < untilMs) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    control = await connectControl(platform.root);
+  }
+  return {platform, dirs: dirsOf(platform), control};
 }
+
+/** How long a platform may take from its lock to its control socket, ms; beyond it the command goes on and meets the lock. */
+const startMsMax = 15_000;
 
 /** The log for reading. @throws NOT_RUNNING when nothing was ever ingested here. */
 export function openLog(dirs: PlatformDirs): LogReader {

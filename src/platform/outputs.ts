@@ -1,17 +1,15 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
-import {rawTable} from '../model/tables.ts';
 import type {Platform, Table} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import type {RegisteredSchema} from '../schema/types.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {createMarker, type Marker} from '../sinks/marker.ts';
-import type {RawStats} from '../sinks/raw.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {QueryResult, RowBatch} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
-import type {DeliveryStatus, RawStatus} from './status.ts';
+import {createRaw, type RawOutputs} from './raw.ts';
+import type {DeliveryStatus} from './status.ts';
 
 /** Everything behind the engine: open sinks, a delivery for each (query, sink), raw deliveries, delivery marks. */
 export type Outputs = {
@@ -29,19 +27,12 @@ export type Outputs = {
   empty(plan: QueryPlan): Promise<void>;
   /** Revisions of the query whose tables exist in some sink. */
   revisions(plan: QueryPlan): Promise<number[]>;
-  /** Per topic, partition -> next offset that the raw sink wants. */
-  rawOffsets(): Promise<{topic: string; offsets: Record<number, number>}[]>;
-  /** Starts raw deliveries of every event type whose domain names a raw sink. */
-  startRaw(schemas: Map<string, RegisteredSchema>, dirs: {log: string; registry: string}): Promise<void>;
+  raw: RawOutputs;
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
   sql(sink: string, text: string): Promise<QueryResult>;
   /** Written, pending and state of every delivery. */
   deliveries(): DeliveryStatus[];
-  /** Refreshes and gives the figures of the raw deliveries. */
-  raw(): Promise<RawStatus[]>;
-  /** Resolves when no row is pending and raw deliveries have reached the log's end, or after `ms`. */
-  drained(ms: number): Promise<boolean>;
   close(): Promise<void>;
 };
 
@@ -54,44 +45,45 @@ export type OutputCallbacks = {
 type Open = {sink: HostedSink; marker: Marker};
 type QueryOutput = {table: Table; deliveries: {sinkName: string; delivery: Delivery}[]};
 
-/** Opens every sink that something is written to. @throws the error of a sink that does not open, naming the sink. */
+/** Opens the sinks of queries; those of raw events when they are first wanted. @throws the error of a sink that does not open, naming the sink. */
 export async function openOutputs(
   platform: Platform,
   {clock, telemetry}: {clock: Clock; telemetry: Telemetry},
 ): Promise<Outputs> {
   const open = new Map<string, Open>();
+  const opening = new Map<string, Promise<Open>>();
   const queries = new Map<string, QueryOutput>();
-  const rawTables: {sinkName: string; table: Table}[] = [];
-  let rawSeen: RawStatus[] = [];
 
+  const openNow = async (name: string): Promise<Open> => {
+    const {root, plugins, sinks} = platform;
+    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock});
+    const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
+    open.set(name, {sink, marker});
+    return {sink, marker};
+  };
+  /** Opens a sink once; one that failed to open is tried again by the next who wants it. */
+  const openOnce = (name: string): Promise<Open> => {
+    let pending = opening.get(name);
+    if (!pending) {
+      opening.set(name, (pending = openNow(name)));
+      pending.catch(() => opening.delete(name));
+    }
+    return pending;
+  };
+  const closeAll = async () => {
+    await Promise.allSettled(opening.values());
+    await Promise.all([...open.values()].map(({sink}) => sink.close()));
+  };
   try {
-    await Promise.all(
-      sinksInUse(platform).map(async (name) => {
-        const choice = platform.sinks[name]!;
-        const sink = await openSink({
-          name,
-          choice,
-          root: platform.root,
-          plugins: platform.plugins,
-          telemetry,
-          clock,
-        });
-        open.set(name, {
-          sink,
-          marker: createMarker({sink, sinkName: name, clock, random: Math.random, telemetry}),
-        });
-      }),
-    );
+    await Promise.all(sinksOfQueries(platform).map(openOnce));
   } catch (error) {
-    await Promise.allSettled([...open.values()].map(({sink}) => sink.close()));
+    await closeAll().catch(() => {});
     throw error;
   }
+  const raw = createRaw(platform, async (name) => (await openOnce(name)).sink, telemetry);
   const opened = (name: string): Open => {
     const found = open.get(name);
-    if (!found)
-      throw new PlatformError('NAME_UNKNOWN', `there is no sink "${name}" in use`, {
-        hint: `sinks in use: ${[...open.keys()].join(', ')}`,
-      });
+    if (!found) throw new Error(`a query of a sink that was not opened: ${name}`);
     return found;
   };
   const outputOf = (query: string): QueryOutput => {
@@ -100,21 +92,8 @@ export async function openOutputs(
     return found;
   };
 
-  const readRaw = async (): Promise<RawStatus[]> => {
-    const names = [...new Set(rawTables.map(({sinkName}) => sinkName))];
-    const read = async (name: string) => {
-      const stats = await opened(name).sink.raw!.stats();
-      return stats.map((each) => rawStatus(name, each));
-    };
-    rawSeen = (
-      await Promise.all(
-        names.map((name) => read(name).catch(() => rawSeen.filter(({sink}) => sink === name))),
-      )
-    ).flat();
-    return rawSeen;
-  };
-
   return {
+    raw,
     async addQuery(plan, callbacks) {
       const deliveries = await Promise.all(
         plan.sinks.map(async (sinkName) => {
@@ -169,32 +148,6 @@ export async function openOutputs(
       );
       return found.flat();
     },
-    async rawOffsets() {
-      const names = [...new Set(rawTables.map(({sinkName}) => sinkName))];
-      const stats = await Promise.all(names.map((name) => opened(name).sink.raw!.stats()));
-      return stats.flat().map(({table, offsets}) => ({topic: table, offsets}));
-    },
-    async startRaw(schemas, dirs) {
-      for (const domain of platform.domains) {
-        const sinkName = domain.defaults.raw;
-        if (sinkName === null) continue;
-        const {sink} = opened(sinkName);
-        if (!sink.raw) continue;
-        for (const eventType of domain.eventTypes) {
-          const table = rawTable(eventType);
-          const {schema} = schemas.get(eventType.topic)!;
-          await sink.ensure(table);
-          await sink.raw.start({
-            table,
-            topic: eventType.topic,
-            schema: schema as Parameters<typeof sink.raw.start>[0]['schema'],
-            logDir: dirs.log,
-            registryDir: dirs.registry,
-          });
-          rawTables.push({sinkName, table});
-        }
-      }
-    },
     async resume(name) {
       let found = false;
       for (const {deliveries} of queries.has(name) ? [queries.get(name)!] : []) {
@@ -204,19 +157,22 @@ export async function openOutputs(
           found = true;
         }
       }
-      for (const {sinkName, table} of rawTables)
-        if (tableId(table) === name) {
-          await opened(sinkName).sink.raw!.resume(name);
-          found = true;
-        }
-      return found;
+      return (await raw.resume(name)) || found;
     },
     async sql(name, text) {
-      const {sink} = opened(name);
-      if (!sink.query)
-        throw new PlatformError('NAME_UNKNOWN', `sink "${name}" cannot be asked with SQL`, {
-          hint: `sinks that can: ${[...open].flatMap(([other, {sink: each}]) => (each.query ? [other] : [])).join(', ')}`,
+      if (!Object.hasOwn(platform.sinks, name))
+        throw new PlatformError('NAME_UNKNOWN', `there is no sink "${name}"`, {
+          hint: `sinks: ${Object.keys(platform.sinks).join(', ')}`,
         });
+      const {sink} = await openOnce(name);
+      if (!sink.query)
+        throw new PlatformError(
+          'NAME_UNKNOWN',
+          `sink "${name}" (${sink.spec.name}) cannot be asked with SQL`,
+          {
+            hint: 'chdb and pglite can',
+          },
+        );
       return sink.query(text);
     },
     deliveries: () =>
@@ -233,41 +189,14 @@ export async function openOutputs(
           };
         }),
       ),
-    raw: readRaw,
-    async drained(ms) {
-      const untilMs = performance.now() + ms;
-      for (;;) {
-        const pending = [...queries.values()].some(({deliveries}) =>
-          deliveries.some(({delivery}) => delivery.counts().pending > 0),
-        );
-        const lagging = (await readRaw()).some(({lagEvents, state}) => state === 'running' && lagEvents > 0);
-        if (!pending && !lagging) return true;
-        if (performance.now() > untilMs) return false;
-        await clock.sleep(50);
-      }
-    },
     async close() {
       for (const {deliveries} of queries.values()) for (const {delivery} of deliveries) delivery.close();
       for (const {marker} of open.values()) marker.close();
-      await Promise.all([...open.values()].map(({sink}) => sink.close()));
+      await closeAll();
     },
   };
 }
 
-function sinksInUse({domains}: Platform): string[] {
-  const names = new Set<string>();
-  for (const domain of domains) {
-    for (const {sinks} of domain.aggregations) for (const name of sinks) names.add(name);
-    if (domain.defaults.raw !== null && domain.eventTypes.length > 0) names.add(domain.defaults.raw);
-  }
-  return [...names];
+function sinksOfQueries({domains}: Platform): string[] {
+  return [...new Set(domains.flatMap(({aggregations}) => aggregations.flatMap(({sinks}) => sinks)))];
 }
-
-const rawStatus = (sink: string, {table, state, reason, written, lagEvents}: RawStats): RawStatus => ({
-  sink,
-  table,
-  state: state === 'held' ? 'paused' : state,
-  written,
-  lagEvents,
-  ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
-});

@@ -134,12 +134,12 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     };
     await startEngine();
     closing.push(() => engine.stop());
-    await outputs.startRaw(schemas.newest, {log: dirs.log, registry: dirs.registry});
+    outputs.raw.start(schemas.newest, {log: dirs.log, registry: dirs.registry});
     const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
 
     const refresh = async () => {
       counts = log.ledger();
-      raw = await outputs.raw();
+      raw = await outputs.raw.status();
     };
     const liveLedger = () =>
       buildLedger({
@@ -280,7 +280,7 @@ function isIdle(engine: EngineHost, outputs: Outputs, raw: RawStatus[], sinceMs:
           (settled === true && lagEvents === 0 && observedMs > sinceMs),
       ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
-    raw.every(({lagEvents, state}) => lagEvents === 0 || state === 'stopped')
+    raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))
   );
 }
 

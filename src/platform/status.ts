@@ -51,7 +51,7 @@ export type DeliveryStatus = {
 export type RawStatus = {
   sink: string;
   table: string;
-  state: 'running' | 'paused' | 'stopped';
+  state: 'starting' | 'running' | 'paused' | 'stopped';
   written: number;
   lagEvents: number;
   message?: string;

@@ -37,16 +37,15 @@ async function trim(
   };
   const cuts = cutsOf(platform, dirs);
   for (const {topic, partition, offset} of cuts) lower(topic, partition, offset);
-  for (const {topic, offsets} of await outputs.rawOffsets())
+  const raw = await outputs.raw.offsets();
+  for (const {topic, offsets = {}} of raw)
     for (const [partition, offset] of Object.entries(offsets)) lower(topic, Number(partition), offset);
-  // A query without a checkpoint has read nothing yet: what it reads stays.
-  const waiting = new Set(
-    platform.domains.flatMap(({name: domain, aggregations}) =>
-      aggregations
-        .filter(({name}) => !cuts.some(({query}) => query === `${domain}.${name}`))
-        .flatMap(({from}) => from.map((eventType) => `${domain}.${eventType}`)),
-    ),
-  );
+  // A query without a checkpoint has read nothing yet, nor has a raw delivery that does not run: what they want stays.
+  const waiting = new Set(raw.flatMap(({topic, offsets}) => (offsets ? [] : [topic])));
+  for (const {name: domain, aggregations} of platform.domains)
+    for (const {name, from} of aggregations)
+      if (!cuts.some(({query}) => query === `${domain}.${name}`))
+        for (const eventType of from) waiting.add(`${domain}.${eventType}`);
   for (const [key, belowOffset] of floors) {
     const slash = key.lastIndexOf('/');
     const topic = key.slice(0, slash);

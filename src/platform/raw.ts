@@ -1,0 +1,130 @@
+import {PlatformError} from '../errors.ts';
+import {rawTable} from '../model/tables.ts';
+import type {EventType, Platform, Table} from '../model/types.ts';
+import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
+import type {HostedSink} from '../sinks/host.ts';
+import type {RawStats} from '../sinks/raw.ts';
+import {tableId} from '../sinks/tables.ts';
+import type {Telemetry} from '../telemetry.ts';
+import type {RawStatus} from './status.ts';
+
+/** Raw deliveries: every event of a domain that names a raw sink, at the sink's own pace. */
+export type RawOutputs = {
+  /** Opens the raw sinks and starts their deliveries, beside everything else: a slow start of theirs delays nothing. */
+  start(schemas: Map<string, RegisteredSchema>, dirs: {log: string; registry: string}): void;
+  /** Refreshes the figures. */
+  status(): Promise<RawStatus[]>;
+  /** Per topic, partition -> next offset that the raw sink wants; undefined for a topic whose delivery does not run. */
+  offsets(): Promise<{topic: string; offsets: Record<number, number> | undefined}[]>;
+  /** Starts again what stopped; true when there is a raw table of that name. */
+  resume(table: string): Promise<boolean>;
+};
+
+type Job = {
+  sinkName: string;
+  eventType: EventType;
+  table: Table;
+  state: 'starting' | 'started' | 'failed';
+  failure?: PlatformError;
+  seen?: RawStats;
+};
+
+export function createRaw(
+  {domains}: Platform,
+  open: (sink: string) => Promise<HostedSink>,
+  telemetry: Telemetry,
+): RawOutputs {
+  const jobs: Job[] = domains.flatMap(({defaults, eventTypes}) =>
+    defaults.raw === null
+      ? []
+      : eventTypes.map(
+          (eventType): Job => ({
+            sinkName: defaults.raw!,
+            eventType,
+            table: rawTable(eventType),
+            state: 'starting',
+          }),
+        ),
+  );
+  let begin: ((job: Job) => Promise<void>) | undefined;
+
+  const read = async (): Promise<void> => {
+    const names = new Set(jobs.filter(({state}) => state === 'started').map(({sinkName}) => sinkName));
+    await Promise.all(
+      [...names].map(async (name) => {
+        // A host that is being opened again has no figures; the last ones stay.
+        const stats = await (await open(name)).raw!.stats().catch(() => []);
+        for (const each of stats) {
+          const job = jobs.find(({sinkName, table}) => sinkName === name && tableId(table) === each.table);
+          if (job) job.seen = each;
+        }
+      }),
+    );
+  };
+
+  return {
+    start(schemas, dirs) {
+      begin = async (job) => {
+        job.state = 'starting';
+        delete job.failure;
+        try {
+          const sink = await open(job.sinkName);
+          await sink.ensure(job.table);
+          const {topic} = job.eventType;
+          await sink.raw!.start({
+            table: job.table,
+            topic,
+            schema: schemas.get(topic)!.schema as AvroRecord,
+            logDir: dirs.log,
+            registryDir: dirs.registry,
+          });
+          job.state = 'started';
+        } catch (error) {
+          if (!(error instanceof PlatformError)) throw error;
+          job.state = 'failed';
+          job.failure = error;
+          telemetry.emit('SinkFailed', {
+            sink: job.sinkName,
+            table: tableId(job.table),
+            code: error.code,
+            message: error.message,
+            retry: error.retry,
+          });
+          telemetry.emit('Log', {
+            level: 'error',
+            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}${error.hint ? ` (${error.hint})` : ''}; then: npx millrace resume ${tableId(job.table)}`,
+          });
+        }
+      };
+      for (const job of jobs) void begin(job);
+    },
+    async status() {
+      await read();
+      return jobs.map(statusOf);
+    },
+    async offsets() {
+      await read();
+      return jobs.map(({eventType, seen}) => ({topic: eventType.topic, offsets: seen?.offsets}));
+    },
+    async resume(name) {
+      const job = jobs.find(({table}) => tableId(table) === name);
+      if (!job) return false;
+      if (job.state === 'failed') await begin?.(job);
+      else if (job.state === 'started') await (await open(job.sinkName)).raw!.resume(name);
+      return true;
+    },
+  };
+}
+
+function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
+  const reason = failure ?? seen?.reason;
+  const states = {running: 'running', paused: 'paused', held: 'paused', stopped: 'stopped'} as const;
+  return {
+    sink: sinkName,
+    table: tableId(table),
+    state: state === 'failed' ? 'stopped' : seen ? states[seen.state] : 'starting',
+    written: seen?.written ?? 0,
+    lagEvents: seen?.lagEvents ?? 0,
+    ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
+  };
+}
