@@ -18,7 +18,7 @@ const oneOf = (values: readonly string[]): string =>
 function typeText(spec: FieldSpec): string {
   switch (spec.type) {
     case 'string':
-      return 'text';
+      return spec.secret ? 'text, a secret' : 'text';
     case 'identifier':
       return 'name';
     case 'integer':
@@ -182,8 +182,8 @@ ${table(
   ],
 )}
 
-\`\${secret:name}\` may stand in texts of \`platform.yaml\`, never in keys. It is resolved after parsing, by the backend of
-\`secrets:\`, and shown as \`***\` wherever a value is printed. YAML aliases (\`&day\`, \`*day\`) work; merge keys (\`<<\`), tags and
+\`\${secret:name}\` may stand in text options of sinks and in \`server.token\`, as the whole text or a part of it. It is resolved
+after parsing, by the backend of \`secrets:\`, and shown as \`***\` wherever a value is printed. YAML aliases (\`&day\`, \`*day\`) work; merge keys (\`<<\`), tags and
 several documents in a file do not.`;
 
 const platformExample = `\`\`\`yaml

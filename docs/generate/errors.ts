@@ -1,6 +1,7 @@
 import {diagnosticCodes} from '../../src/config/codes.ts';
 import {type ErrorSpec, errors} from '../../src/errors.ts';
 import {reasons} from '../../src/ingest/reasons.ts';
+import {queryReasons} from '../../src/process/reasons.ts';
 import {code, generatedNote, page, prose, table} from './markdown.ts';
 
 const actors: Record<ErrorSpec['actor'], string> = {
@@ -27,13 +28,11 @@ const meanings = (codes: Record<string, string>): string =>
     Object.entries(codes).map(([name, meaning]) => [code(name), prose(meaning)]),
   );
 
-const expressionCodes = Object.keys(errors).filter((name) => name.startsWith('EXPR_'));
-
 /** The text of docs/reference/errors.md. */
 export const errorReference = (): string =>
   page([
     '# Errors',
-    generatedNote('src/errors.ts, src/config/codes.ts and src/ingest/reasons.ts'),
+    generatedNote('src/errors.ts, src/config/codes.ts, src/ingest/reasons.ts and src/process/reasons.ts'),
     `Every failure has a stable code, a message, and where there is one a place and a hint. Codes do not change between
 releases; messages may. With \`--json\` a command that fails prints \`{"error": {"code", "message", "hint", "place"}}\`. A
 failure without a code is a bug of Millrace: please report it with the text that it prints.`,
@@ -45,13 +44,16 @@ failure without a code is a bug of Millrace: please report it with the text that
     exitCodes,
     '## Mistakes in the configuration',
     `\`millrace validate\` lists all of them, each with file, line and column, and exits with 2. Every command that reads the
-configuration does the same before it does anything else. Mistakes inside expressions have the codes
-${expressionCodes.map(code).join(', ')} of the table above.`,
+configuration does the same before it does anything else.`,
     meanings(diagnosticCodes),
     '## Reasons of dead letters',
     `A record that cannot be used is kept in the topic \`dlq.<domain>\` with one of these codes; \`millrace dlq list --code CODE\`
 finds them. A check that fails has the code \`CHECK:<name of the check>\`.`,
+    '### Of ingestion',
     meanings(reasons),
+    '### Of queries',
+    'The event itself is in the log; only this query leaves it out.',
+    meanings(queryReasons),
   ]);
 
 /** Exit codes of every command; errors.md and commands.md show the same. */

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
-import {readFileSync} from 'node:fs';
+import {readdirSync, readFileSync} from 'node:fs';
+import {Writable} from 'node:stream';
 import {test} from 'node:test';
 import {prose} from '../../docs/generate/markdown.ts';
 import {generated} from '../../docs/generate.ts';
+import {main} from '../../src/cli/main.ts';
 import type {FieldSpec} from '../../src/config/fields.ts';
 import {secretBackends} from '../../src/config/secrets/registry.ts';
 import {domainSpec} from '../../src/config/specs/domain.ts';
 import {platformSpec} from '../../src/config/specs/platform.ts';
+import {errors} from '../../src/errors.ts';
 import {type MetricSpec, metricSpecs} from '../../src/observe/catalogue.ts';
 import {createMetrics} from '../../src/observe/metrics.ts';
+import {queryReasons} from '../../src/process/reasons.ts';
 import {sinks} from '../../src/sinks/registry.ts';
 
 const root = new URL('../../', import.meta.url);
@@ -50,6 +54,23 @@ test('every key of the configuration is in the reference, with its sentence', ()
 
 test('what is said of a key is a sentence', () => {
   for (const {path, spec} of keys) assert.match(spec.doc, /^\S.*\.$/, path);
+});
+
+test('every code that the engine writes is in a catalogue, and every reason is written', () => {
+  const dir = new URL('src/process/embedded/', root);
+  const written = new Set(
+    readdirSync(dir).flatMap((name) =>
+      [
+        ...readFileSync(new URL(name, dir), 'utf8').matchAll(
+          /code: '([A-Z_]+)'|(?:fail|dead)\([^;]*?'([A-Z_]+)'/g,
+        ),
+      ].map((match) => match[1] ?? match[2]!),
+    ),
+  );
+  const unknown = [...written].filter((each) => !(each in errors) && !(each in queryReasons));
+  assert.deepEqual(unknown, []);
+  for (const reason of Object.keys(queryReasons))
+    assert.ok(written.has(reason), `${reason} is never written`);
 });
 
 test('the metrics of the catalogue are those that are exposed, with their help, type and labels', async () => {
@@ -98,4 +119,20 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     const names = [...sample![1]!.matchAll(/(\w+)="/g)].map(([, label]) => label);
     assert.deepEqual(names.sort(), [...labels].sort(), name);
   }
+});
+
+test('the options that the reference gives to every command are those of its help', async () => {
+  const text = readFileSync(new URL('docs/reference/commands.md', root), 'utf8');
+  let help = '';
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      help += chunk;
+      done();
+    },
+  });
+  const code = await main(['status', '--help'], {stdout: stream, stderr: stream, env: {}, cwd: '.'});
+  assert.equal(code, 0);
+  const flags = [...help.matchAll(/^ {2}(?:-\w, )?(--\w+(?: <\w+>)?) /gm)].map(([, flag]) => flag!);
+  assert.deepEqual(flags, ['--json', '--config <dir>', '--env <name>', '--help']);
+  for (const flag of flags.slice(0, 3)) assert.ok(text.includes(`| \`${flag}\` |`), flag);
 });

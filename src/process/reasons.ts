@@ -1,0 +1,13 @@
+/**
+ * Why a query set an event or a value aside: the codes of the dead letters that the engine writes. Stable, like those of
+ * ingestion (`src/ingest/reasons.ts`).
+ */
+export const queryReasons = {
+  DECODE:
+    'The bytes of the record are no event of the schema that it names, or a column that the query needs cannot be read.',
+  UNKNOWN_SCHEMA: 'The record names a schema id that the registry does not have.',
+  TIMESTAMP_RANGE: 'The event time is before 1970, or beyond what a date can be.',
+  EXPRESSION: 'An expression of the query has no value for this event: an overflow or a failed cast.',
+  SUM_OVERFLOW:
+    'A total leaves 64 bits: it is NULL in its row, and the query runs on. Told once for a window and group.',
+} as const satisfies Record<string, string>;
