@@ -16,7 +16,7 @@ export type Keys = {
   /** In `bits`: where each code begins, and how many codes it has room for. */
   shifts: Int32Array;
   limits: Int32Array;
-  /** Keys are below it. */
+  /** Keys are below it; Infinity in `pairs`, where a key can be new at any row. */
   space(): number;
   /** Own dictionaries of text columns that do not use the logged column's codes. */
   texts: (TextDictionary | undefined)[];
@@ -70,7 +70,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
     shifts: new Int32Array(count),
     limits: new Int32Array(count),
     space: () =>
-      keys.mode === 'bits' ? 2 ** bits.reduce((sum, width) => sum + width, 0) : pairs.at(-1)!.size,
+      keys.mode === 'bits' ? 2 ** bits.reduce((sum, width) => sum + width, 0) : Infinity,
     texts,
     numberCode: (dimension, value) => numbers[dimension]!.code(value),
     codeOf(k, value) {
