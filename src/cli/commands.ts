@@ -163,10 +163,17 @@ export const commands: CommandSpec[] = [
   },
   {
     name: 'rebuild',
-    summary: 'Fill a new revision of a query from the log and switch the view to it',
-    arguments: '<query>',
-    options: [dryRun],
-    examples: [['millrace rebuild flights.departures_per_day', 'the old table stays']],
+    summary:
+      'Fill a new revision of a query from the log and switch the view to it; or a whole embedded database',
+    arguments: '[query]',
+    options: [
+      {flags: '--sink <name>', doc: 'move the database of this sink aside; the next run fills a new one'},
+      dryRun,
+    ],
+    examples: [
+      ['millrace rebuild flights.departures_per_day', 'the old table stays'],
+      ['millrace rebuild --sink analytics', 'when the database is damaged'],
+    ],
     load: () => import('./rebuild.ts'),
   },
   {

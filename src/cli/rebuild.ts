@@ -1,16 +1,20 @@
-import {rebuildOffline} from '../platform/rebuild.ts';
-import type {CommandBody} from './command.ts';
-import {openPlatform, queryOf} from './context.ts';
+import {PlatformError} from '../errors.ts';
+import type {Platform} from '../model/types.ts';
+import {moveSinkAside} from '../platform/aside.ts';
+import {type RebuildLine, rebuildOffline} from '../platform/rebuild.ts';
+import type {CommandBody, CommandCall} from './command.ts';
+import {openPlatform, queryOf, unknownName} from './context.ts';
 import {formatCount, printJson} from './output.ts';
-
-type Line =
-  | {query: string; revision: number; lagEvents: number}
-  | {query: string; revision: number; switched: true; old: string};
 
 export const run: CommandBody = async (call) => {
   const {platform, control} = await openPlatform(call);
-  const {options, io} = call;
-  const query = queryOf(platform, call.args[0]!);
+  const {args, options, io} = call;
+  if (options.sink !== undefined) return rebuildSink(call, platform, String(options.sink));
+  if (args[0] === undefined)
+    throw new PlatformError('USAGE', 'rebuild what?', {
+      hint: 'npx millrace rebuild <domain>.<query>, or --sink <name>',
+    });
+  const query = queryOf(platform, args[0]);
   if (options.dryRun) {
     if (options.json) printJson(io, {query, dryRun: true});
     else
@@ -19,10 +23,10 @@ export const run: CommandBody = async (call) => {
       );
     return 0;
   }
-  const lines: AsyncIterable<Line> = control
-    ? control.lines<Line>('/v1/rebuild', {}, undefined, {query})
+  const lines: AsyncIterable<RebuildLine> = control
+    ? control.lines<RebuildLine>('/v1/rebuild', {}, undefined, {query})
     : rebuildOffline(platform, query);
-  let last: Line | undefined;
+  let last: RebuildLine | undefined;
   for await (const line of lines) {
     last = line;
     if (options.json) continue;
@@ -33,3 +37,18 @@ export const run: CommandBody = async (call) => {
   if (options.json) printJson(io, last);
   return 0;
 };
+
+function rebuildSink({options, io}: CommandCall, platform: Platform, name: string): number {
+  if (!Object.hasOwn(platform.sinks, name)) throw unknownName('sink', name, Object.keys(platform.sinks));
+  if (options.dryRun) {
+    io.stderr.write(
+      `would move the database of sink ${name} aside; the next run would fill a new one from the log\n`,
+    );
+    return 0;
+  }
+  const {from, to} = moveSinkAside(platform, name);
+  if (options.json) printJson(io, {sink: name, from, to});
+  else
+    io.stderr.write(`moved ${from} to ${to}; the next run fills a new one from the log: npx millrace run\n`);
+  return 0;
+}

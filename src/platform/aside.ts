@@ -1,0 +1,34 @@
+import {existsSync, renameSync} from 'node:fs';
+import {PlatformError} from '../errors.ts';
+import {acquireLock} from '../log/lock.ts';
+import type {Platform} from '../model/types.ts';
+import {ensureHome, placesOf} from './places.ts';
+
+/**
+ * Moves the directory of an embedded sink aside. The next run finds that the sink knows less than the checkpoints and fills
+ * it again from the log; raw events likewise. @returns the old directory and its new name
+ * @throws LOCKED while a platform runs, NAME_UNKNOWN when the sink has no directory.
+ */
+export function moveSinkAside(platform: Platform, name: string): {from: string; to: string} {
+  const dir = platform.sinks[name]?.options.dir;
+  if (typeof dir !== 'string')
+    throw new PlatformError('NAME_UNKNOWN', `sink "${name}" keeps no directory of its own`, {
+      hint: 'rebuild its queries one by one: npx millrace rebuild <domain>.<query>',
+    });
+  const places = placesOf(platform.root);
+  ensureHome(places);
+  const lock = acquireLock(places.lock, {command: 'millrace rebuild'});
+  try {
+    if (!existsSync(dir))
+      throw new PlatformError('NAME_UNKNOWN', `there is no ${dir}`, {
+        hint: 'the next run makes it: npx millrace run',
+      });
+    let number = 1;
+    while (existsSync(`${dir}.aside-${number}`)) number++;
+    const to = `${dir}.aside-${number}`;
+    renameSync(dir, to);
+    return {from: dir, to};
+  } finally {
+    lock.release();
+  }
+}
