@@ -1,7 +1,8 @@
 /** Accumulators that are more than a number: HyperLogLog, DDSketch, first and last. Mergeable, order-free. */
 import assert from 'node:assert/strict';
 import type {Value} from '../../expr/types.ts';
-import {hashBytes, hashNumber} from './dictionary.ts';
+import {hashBytes} from './dictionary.ts';
+import {hashNumber} from './dictionary-numbers.ts';
 import type {AccumulatorObject} from './types.ts';
 
 type Distinct = Extract<AccumulatorObject, {op: 'distinct'}>;

@@ -2,13 +2,16 @@ import type {Flat} from '../../schema/flat.ts';
 import type {ColumnUse} from './decode-columns.ts';
 import {probeSource} from './dictionary.ts';
 
+/** A column to fill, by index. */
+export type Target = {column: number; use: ColumnUse};
+
 /** What the generated decoder does with one field of a writer's schema, in its order. */
 export type FieldStep = {
   flat: Exclude<Flat, {kind: 'union' | 'array' | 'map' | 'record'}>;
   /** Byte of the union's branch that holds the value, and of the one that holds null; null: no union. */
   union: {value: number; null: number} | null;
   /** Columns to fill, by index. */
-  targets: {column: number; use: ColumnUse}[];
+  targets: Target[];
   isTime: boolean;
 };
 
@@ -50,11 +53,12 @@ export const slackOf = (fields: number): number => 72 * fields + 64;
 
 /**
  * Generates the decoder of a writer's schema: reads every field (a record is good or bad as a whole), keeps the wanted ones.
- * The code holds indexes and numbers only. Union branch and length are read as one 16-bit load, numbers of up to 28 bits
- * without a branch for each byte.
+ * `absent` are columns that the writer does not have: NULL. The code holds indexes and numbers only. Union branch and length
+ * are read as one 16-bit load, numbers of up to 28 bits without a branch for each byte.
  */
 export function generateDecodeRun(
   steps: FieldStep[],
+  absent: Target[],
   schemaId: number,
   shortMasks: Int32Array,
 ): {run: DecodeRun; enums: EnumCodes[]} {
@@ -62,7 +66,7 @@ export function generateDecodeRun(
   const coded = steps.flatMap(({targets}) =>
     targets.filter(({use}) => use === 'code').map(({column}) => column),
   );
-  const columns = steps.flatMap(({targets}) => targets.map(({column}) => column));
+  const columns = [...steps.flatMap(({targets}) => targets), ...absent].map(({column}) => column);
   const source = `return (S,u8,dv,pos,end,row)=>{
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 ${coded.map((column) => `let K${column}=S.dictionaries[${column}].keys,M${column}=S.dictionaries[${column}].mask;`).join('')}
@@ -73,6 +77,7 @@ if(dv.getInt32(pos+4,false)!==${schemaId >>> 8}||u8[pos+8]!==${schemaId & 255})b
 let p=pos+9;
 ${steps.map((step) => stepSource(step, enums)).join('\n')}
 if(p!==recordEnd)break;
+${missing({targets: absent})}
 row++;pos=recordEnd;
 }
 S.pos=pos;S.row=row;
@@ -108,7 +113,7 @@ function stepSource(step: FieldStep, enums: EnumCodes[]): string {
 }
 
 /** Statements that store NULL. */
-const missing = ({targets}: FieldStep): string =>
+const missing = ({targets}: {targets: Target[]}): string =>
   targets
     .map(({column, use}) => `C${column}[row]=${use === 'number' ? 'NaN' : use === 'place' ? -1 : 0};`)
     .join('');

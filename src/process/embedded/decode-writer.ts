@@ -64,7 +64,10 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
   );
   // A time that is missing or of a wrong type makes every record dead: the checked way says so.
   const simple = steps.every((step) => step !== undefined) && places[0]! >= 0;
-  const generated = simple ? generateDecodeRun(steps as FieldStep[], schemaId, shortMasks) : undefined;
+  const absent = specs.flatMap(({use}, column) => (places[column]! < 0 ? [{column, use}] : []));
+  const generated = simple
+    ? generateDecodeRun(steps as FieldStep[], absent, schemaId, shortMasks)
+    : undefined;
   return {
     run: generated?.run,
     enums: generated?.enums ?? [],

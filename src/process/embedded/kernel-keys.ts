@@ -1,12 +1,8 @@
 import type {Value} from '../../expr/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {isText} from './decode-columns.ts';
-import {
-  createNumberDictionary,
-  createTextDictionary,
-  type NumberDictionary,
-  type TextDictionary,
-} from './dictionary.ts';
+import {createTextDictionary, type TextDictionary} from './dictionary.ts';
+import {createNumberDictionary, type NumberDictionary} from './dictionary-numbers.ts';
 import {createGroupTable, createPairDictionary, type GroupTable} from './kernel-groups.ts';
 
 /** Codes of group_by columns, the integer key made of them, and the groups by key. */
@@ -69,8 +65,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
     mode: 'bits',
     shifts: new Int32Array(count),
     limits: new Int32Array(count),
-    space: () =>
-      keys.mode === 'bits' ? 2 ** bits.reduce((sum, width) => sum + width, 0) : Infinity,
+    space: () => (keys.mode === 'bits' ? 2 ** bits.reduce((sum, width) => sum + width, 0) : Infinity),
     texts,
     numberCode: (dimension, value) => numbers[dimension]!.code(value),
     codeOf(k, value) {
