@@ -7,17 +7,16 @@ import assert from 'node:assert/strict';
 import type {LogReader, RecordBatch} from '../../src/log/types.ts';
 import {commitOf, readCheckpoint, stateName} from '../../src/process/embedded/checkpoint.ts';
 import {createTopicDecoder, type TopicDecoder} from '../../src/process/embedded/decode.ts';
-import type {EmitFailure} from '../../src/process/embedded/emit.ts';
 import {createKernel, type Kernel} from '../../src/process/embedded/kernel.ts';
 import {Merger} from '../../src/process/embedded/merger.ts';
 import {type Cursor, Reader} from '../../src/process/embedded/reader.ts';
 import type {StateStore} from '../../src/process/embedded/statestore.ts';
-import type {Delta, SideRecord} from '../../src/process/embedded/types.ts';
+import type {Delta} from '../../src/process/embedded/types.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
 import type {Random} from '../schema/random.ts';
-import {Changelog} from './changelog.ts';
+import {Told} from './told.ts';
 
 export type SteppedOptions = {
   plans: QueryPlan[];
@@ -27,16 +26,6 @@ export type SteppedOptions = {
   lookups?: LookupSnapshot[];
   workers: number;
   random: Random;
-};
-
-/** What one query has told the outside world; it outlives crashes. */
-export type Outside = {
-  changelog: Changelog;
-  /** By identity, so that a repetition changes nothing. */
-  side: Map<string, SideRecord>;
-  failures: Map<string, EmitFailure>;
-  /** Highest epoch that the sink has marked. */
-  markedEpoch: number;
 };
 
 type Query = {
@@ -63,7 +52,7 @@ export class Stepped {
   nowMs = 0;
   crashes = 0;
   checkpoints = 0;
-  readonly outside = new Map<string, Outside>();
+  readonly told = new Map<string, Told>();
   readonly #options: SteppedOptions;
   #queries: Query[] = [];
   #crashing = false;
@@ -73,13 +62,7 @@ export class Stepped {
 
   constructor(options: SteppedOptions) {
     this.#options = options;
-    for (const plan of options.plans)
-      this.outside.set(plan.id, {
-        changelog: new Changelog(plan),
-        side: new Map(),
-        failures: new Map(),
-        markedEpoch: 0,
-      });
+    for (const plan of options.plans) this.told.set(plan.id, new Told(plan));
   }
 
   /** Starts from the store; a query that has no checkpoint yet makes its first before anything else. */
@@ -145,8 +128,11 @@ export class Stepped {
     return query;
   }
 
-  /** One thing that an engine does, chosen by chance. @param crash how often of 1000 the process dies instead. */
-  async step(crash = 0): Promise<void> {
+  /**
+   * One thing that an engine does, chosen by chance. @param crash how often of 1000 the process dies instead
+   * @param clock whether time goes on, too
+   */
+  async step({crash, clock}: {crash: number; clock: boolean}): Promise<void> {
     const {random} = this.#options;
     this.#crashing = crash > 0;
     if (random.int(1000) < crash) return this.crash();
@@ -159,7 +145,7 @@ export class Stepped {
     else if (what === 17) this.#acknowledge(query);
     else if (what === 18) await this.#checkpoint(query);
     else if (random.int(8) === 0) this.#endGeneration(random.int(this.#workers.length));
-    else this.nowMs += random.int(20_000);
+    else if (clock) this.nowMs += random.int(20_000);
   }
 
   /** Everything in memory is gone; what is durable is read again. */
@@ -229,9 +215,7 @@ export class Stepped {
     const waiting = query.deltas.filter(({length}) => length > 0);
     if (waiting.length === 0) return;
     const delta = this.#options.random.pick(waiting).shift()!;
-    const {side} = this.outside.get(query.plan.id)!;
-    for (const record of delta.side)
-      side.set(`${record.kind} ${record.topic}/${record.partition}@${record.offset}`, record);
+    this.told.get(query.plan.id)!.addSide(delta.side);
     query.merger.apply(delta, this.nowMs);
     query.merger.tick(this.nowMs);
   }
@@ -239,12 +223,11 @@ export class Stepped {
   #emit(query: Query): void {
     query.merger.tick(this.nowMs);
     const rows = query.merger.takeRows();
-    const outside = this.outside.get(query.plan.id)!;
-    for (const failure of query.merger.takeFailures())
-      outside.failures.set(`${failure.windowStartMs} ${failure.measure} ${failure.groupKey}`, failure);
+    const told = this.told.get(query.plan.id)!;
+    told.addFailures(query.merger.takeFailures());
     if (!rows) return;
     assert.equal(query.inFlight, undefined, 'rows leave one batch at a time');
-    outside.changelog.add(rows);
+    told.changelog.add(rows);
     query.inFlight = rows;
   }
 
@@ -273,7 +256,7 @@ export class Stepped {
 
   #mark(query: Query, epoch: number | undefined): void {
     if (epoch === undefined) return;
-    this.outside.get(query.plan.id)!.markedEpoch = epoch;
+    this.told.get(query.plan.id)!.markedEpoch = epoch;
     this.#mark(query, query.merger.marked(epoch));
   }
 

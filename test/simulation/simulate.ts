@@ -1,0 +1,170 @@
+/** One seeded run of the engine's parts over a random log, against the obvious evaluator. */
+import type {Domain} from '../../src/model/types.ts';
+import type {StateStore} from '../../src/process/embedded/statestore.ts';
+import {buildPlan} from '../../src/process/plan/build.ts';
+import type {QueryPlan} from '../../src/process/plan/nodes.ts';
+import type {LookupSnapshot} from '../../src/process/types.ts';
+import {type Random, random as seeded} from '../schema/random.ts';
+import {EventLog, type Step} from '../support/log.ts';
+import {compareOutcome, naiveOf} from '../support/outcome.ts';
+import {Stepped} from '../support/stepped.ts';
+import {type RandomDomain, randomEvent} from './domains.ts';
+
+export type Simulated = {
+  problems: string[];
+  plans: QueryPlan[];
+  appends: number;
+  events: number;
+  rows: number;
+  crashes: number;
+  late: number;
+  dead: number;
+};
+
+/** Around the change to daylight saving time in New York, 2024. */
+const beginMs = Date.UTC(2024, 2, 9, 12);
+
+/**
+ * @param revision names the state in the store: a new one for every run.
+ * @param appendsMax appends no more than so many times; fewer show where a failure begins.
+ */
+export async function simulate(
+  seed: number,
+  {
+    domain,
+    recipe,
+    store,
+    revision,
+  }: {domain: Domain; recipe: RandomDomain; store: StateStore; revision: number},
+  appendsMax = Infinity,
+): Promise<Simulated> {
+  const random = seeded(seed ^ 0x5eed);
+  const log = new EventLog();
+  try {
+    log.add(domain, (eventType) => recipe.partitions[eventType]!);
+    const plans = domain.aggregations.map((aggregation) => buildPlan(domain, aggregation, revision));
+    const lookups: LookupSnapshot[] = recipe.lookup
+      ? [{name: 'things', id: 'first', columns: ['brand', 'price'], rows: recipe.lookup.rows}]
+      : [];
+    const engine = new Stepped({
+      plans,
+      log: log.reader,
+      store,
+      schemaOf: log.schemaOf,
+      lookups,
+      workers: 1 + random.int(3),
+      random,
+    });
+    const crash = random.pick([0, 5, 25]);
+    await engine.start();
+    const all = randomSteps(random, domain, recipe);
+    const groups = inTransactions(random, all).slice(0, appendsMax);
+    for (const group of groups) {
+      await log.append(group);
+      for (let step = random.int(12); step > 0; step--) await engine.step({crash, clock: true});
+    }
+    // Closed rows are compared, too: everything ends.
+    await log.append(endMarks(domain, recipe, all));
+    await engine.finish();
+    const problems: string[] = [];
+    const result: Simulated = {
+      problems,
+      plans,
+      appends: groups.length,
+      events: log.naive.length,
+      rows: 0,
+      crashes: engine.crashes,
+      late: 0,
+      dead: 0,
+    };
+    for (const plan of plans) {
+      const {changelog, side} = engine.told.get(plan.id)!;
+      const wanted = naiveOf(plan, log, lookups);
+      result.rows += wanted.rows.length;
+      result.late += wanted.late.length;
+      result.dead += wanted.dead.length;
+      const outcome = {changelog, side: side.values(), counts: engine.counts(plan.id)};
+      problems.push(...compareOutcome(plan, outcome, wanted).map((problem) => `${plan.id}: ${problem}`));
+      for (const row of changelog.read())
+        if (row.closed !== true)
+          problems.push(`${plan.id}: not closed after the end marks: ${String(row.window_start)}`);
+    }
+    return result;
+  } finally {
+    await log.close();
+  }
+}
+
+function randomSteps(random: Random, domain: Domain, recipe: RandomDomain): Step[] {
+  const mode = random.pick([0, 0, 0, 1, 2]);
+  const [lateShare, markShare, brokenShare] = [
+    random.pick([0, 10, 50]),
+    random.pick([0, 0, 5]),
+    random.pick([0, 0, 5]),
+  ];
+  const clocks = new Map<string, number>();
+  let id = 0;
+  return Array.from({length: 5 + random.int(60)}, (): Step => {
+    const {name, topic} = random.pick(domain.eventTypes);
+    // Skewed: low partitions get most.
+    const partition = Math.min(random.int(recipe.partitions[name]!), random.int(recipe.partitions[name]!));
+    const place = `${topic}/${partition}`;
+    let nowMs = clocks.get(place) ?? beginMs + random.int(recipe.stepMs * 20);
+    if (random.int(100) < markShare) {
+      nowMs += random.int(recipe.spreadMs);
+      clocks.set(place, nowMs);
+      return {kind: 'mark', topic, partition, timeMs: nowMs};
+    }
+    if (random.int(100) < brokenShare)
+      return {kind: 'broken', topic, partition, frames: brokenFrames(random)};
+    const events = Array.from({length: 1 + random.int(random.pick([2, 8, 20]))}, () => {
+      nowMs += random.pick([0, 1, random.int(recipe.stepMs * 2)]);
+      const behindMs = random.int(100) < lateShare ? random.int(recipe.spreadMs) : random.int(3);
+      return randomEvent(
+        random,
+        recipe.columns[name]!,
+        nowMs - behindMs,
+        `e${random.int(1000)}-${id++}`,
+        mode,
+      );
+    });
+    clocks.set(place, nowMs);
+    return {kind: 'events', topic, partition, events};
+  });
+}
+
+/** Frames that no schema reads: empty, of another format, of an unknown schema, cut. */
+const brokenFrames = (random: Random): Uint8Array[] =>
+  Array.from({length: 1 + random.int(3)}, () =>
+    Uint8Array.from(
+      random.pick([[], [0, 0, 0], [1, 0, 0, 0, 1, 0], [0, 0, 0, 15, 160, 2, 2, 2], [0, 0, 0, 0, 1, 200]]),
+    ),
+  );
+
+/** Steps that are appended together; marks alone, since they come after the batches of their transaction. */
+function inTransactions(random: Random, steps: Step[]): Step[][] {
+  const groups: Step[][] = [];
+  for (const step of steps) {
+    const last = groups.at(-1);
+    if (!last || random.int(3) > 0 || step.kind === 'mark' || last[0]!.kind === 'mark') groups.push([step]);
+    else last.push(step);
+  }
+  return groups;
+}
+
+function endMarks(domain: Domain, recipe: RandomDomain, steps: Step[]): Step[] {
+  const times = steps.flatMap((step) =>
+    step.kind === 'events'
+      ? step.events.map(({timestamp}) => Number(timestamp))
+      : step.kind === 'mark'
+        ? [step.timeMs]
+        : [],
+  );
+  const timeMs = Math.max(beginMs, ...times) + 100 * 365 * 86_400_000;
+  return domain.eventTypes.flatMap(({name, topic}) =>
+    Array.from(
+      {length: recipe.partitions[name]!},
+      (_, partition): Step => ({kind: 'mark', topic, partition, timeMs}),
+    ),
+  );
+}
