@@ -1,5 +1,6 @@
 /** Records -> transactions of the log: events, dead letters, ledger and position together, one transaction after another. */
 import {PlatformError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import {Chunk} from './chunk.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic, fileDeadLetters} from './deadletters.ts';
@@ -211,10 +212,12 @@ export class Appender {
   async #append(chunk: Chunk): Promise<void> {
     const {log, clock, telemetry, input, eventType} = this.#context;
     const transaction = this.#transaction(chunk);
+    failpoint('ingest.before-append');
     const rows = this.#position.rows;
     const rejected = chunk.deadLetters.length;
     const startMs = clock.now();
     const result = await this.#retrying(() => log.append(transaction));
+    failpoint('ingest.after-append');
     const events = transaction.appends.flatMap(({topic}, i) =>
       topic === this.#context.topic ? [result.appends[i]!] : [],
     );

@@ -4,6 +4,7 @@ import {dirname, join, resolve} from 'node:path';
 import type {DatabaseSync} from 'node:sqlite';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import {formatBytes} from '../quantity.ts';
 import type {Stream} from './chain.ts';
 import {commitsIn, logError, openForWriting, pageBytes, witnessFile} from './database.ts';
@@ -235,12 +236,15 @@ class EmbeddedWriter implements LogWriter {
       this.#statements.begin.run();
       work();
       this.#statements.count.run(this.#sequence + 1);
+      failpoint('log.before-commit');
       this.#statements.commit.run();
     } catch (error) {
       this.#rollBack(error);
     }
     this.#sequence++;
+    failpoint('log.after-commit');
     this.#witness.acknowledged(this.#sequence);
+    failpoint('log.acknowledged');
     if (this.#counter) {
       Atomics.add(this.#counter, 0, 1);
       Atomics.notify(this.#counter, 0);

@@ -12,6 +12,7 @@ import {
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
+import {failpoint} from '../failpoint.ts';
 import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
 import {CsvScanner, readCsvHeader} from '../ingest/csv.ts';
 import {StreamRecords} from '../ingest/records.ts';
@@ -61,7 +62,9 @@ function keep(home: string, id: string, bytes: Uint8Array): void {
   writeSync(descriptor, bytes);
   fsyncSync(descriptor);
   closeSync(descriptor);
+  failpoint('lookup.before-keep');
   renameSync(`${path}.tmp`, path);
+  failpoint('lookup.after-keep');
 }
 
 const invalid = (lookup: Lookup, message: string, cause?: unknown) =>

@@ -1,5 +1,6 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
 import type {Table} from '../model/types.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
@@ -169,7 +170,9 @@ async function step(
     if (batches.length > 0) {
       const {batch, skipped} = await source.rowsOf(partition, start, batches);
       const startMs = performance.now();
+      failpoint('raw.before-write');
       await sink.writeRaw!(job.table, batch);
+      failpoint('raw.after-write');
       const seconds = (performance.now() - startMs) / 1000;
       telemetry.emit('RowsWritten', {sink: sinkName, table: tableId(job.table), rows: batch.count, seconds});
       offsets.set(partition, batch.toOffset);

@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import type {DatabaseSync} from 'node:sqlite';
 import {type MessagePort, parentPort, workerData} from 'node:worker_threads';
 import {PlatformError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import {acquireLock} from '../../log/lock.ts';
 import {acknowledgedCommits, openWitness, type Witness} from '../../log/witness.ts';
 import type {StateCommit, StateReply, StateRequest} from './statestore.ts';
@@ -154,7 +155,9 @@ class CheckpointThread {
         }
       }
       this.#count.run(this.#sequence + 1);
+      failpoint('state.before-commit');
       this.#database.exec('COMMIT');
+      failpoint('state.after-commit');
       this.#witness.acknowledged(++this.#sequence);
     } catch (error) {
       const failure = failureOf(this.#rollBack(error));

@@ -2,6 +2,7 @@ import {constants} from 'node:fs';
 import {type FileHandle, mkdir, open, readFile, rename} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {PlatformError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 
 /** Makes entries of a directory (created, renamed, removed files) durable. */
 export async function syncDirectory(dir: string): Promise<void> {
@@ -28,7 +29,9 @@ export async function replaceFile(path: string, text: string): Promise<void> {
   } finally {
     await handle.close();
   }
+  failpoint('file.before-rename');
   await rename(`${path}.tmp`, path);
+  failpoint('file.after-rename');
   await syncDirectory(dirname(path));
 }
 
@@ -86,7 +89,9 @@ export async function openAppender(path: string): Promise<Appender> {
         const result = await handle.write(bytes, written, bytes.length - written, length + written);
         written += result.bytesWritten;
       }
+      failpoint('file.before-sync');
       await handle.datasync();
+      failpoint('file.after-sync');
       length += bytes.length;
     },
     close: () => handle.close(),
