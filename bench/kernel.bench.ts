@@ -1,13 +1,18 @@
 /**
  * Decode and kernel of one thread, from encoded batches: node bench/kernel.bench.ts [events] [rounds]
  *
- * The peers run interleaved in one process and their results are compared before anything is reported. Figures are medians of
- * events per second of this thread's CPU time (wall time beside it), since the machine may be shared. A delta is taken every
+ * Beside the engine: `avsc` objects and a Map, and chDB's AvroConfluent format with GROUP BY of a file of the same frames, on
+ * one thread (its schema registry is a few lines in a worker). The peers run interleaved in one process and their results are compared before anything is reported. Figures are medians of
+ * events per second of CPU time (this thread's; chDB: the process's, since it has its own), wall time beside it, since the machine may be shared. A delta is taken every
  * 250,000 events, its cost is part of the figure. The event is the purchase of docs: 8 fields, about 100 bytes.
  */
 import assert from 'node:assert/strict';
-import {cpus} from 'node:os';
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {cpus, tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {Worker} from 'node:worker_threads';
 import avsc from 'avsc';
+import {query} from 'chdb';
 import type {ValueType} from '../src/expr/types.ts';
 import type {RecordBatch} from '../src/log/types.ts';
 import type {WindowSpec} from '../src/model/types.ts';
@@ -237,9 +242,58 @@ function avscAndMap(batches: RecordBatch[], sizeMs: number, dimensions: string[]
   };
 }
 
+/** Answers every request for a schema with the one there is. */
+const registrySource = `
+const {createServer} = require('node:http');
+const {workerData, parentPort} = require('node:worker_threads');
+createServer((request, response) => response.setHeader('content-type', 'application/json').end(workerData))
+  .listen(0, '127.0.0.1', function () { parentPort.postMessage(this.address().port); });`;
+
+async function chdbOverFile(batches: RecordBatch[]): Promise<Runner & {close(): Promise<void>}> {
+  const dir = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
+  const path = join(dir, 'frames');
+  const parts: Buffer[] = [];
+  for (const {bytes} of batches) {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    for (let pos = 0; pos < buffer.length; pos += 4 + buffer.readUInt32LE(pos))
+      parts.push(buffer.subarray(pos + 4, pos + 4 + buffer.readUInt32LE(pos)));
+  }
+  writeFileSync(path, Buffer.concat(parts));
+  const workerData = JSON.stringify({schema: JSON.stringify(schema)});
+  const registry = new Worker(registrySource, {eval: true, workerData});
+  const port = await new Promise((resolve) => registry.once('message', resolve));
+  const columns =
+    "timestamp DateTime64(3, 'UTC'), category Nullable(String), country Nullable(String), amount_cents Int64";
+  const sql = `SELECT toUnixTimestamp(toStartOfMinute(timestamp)) * 1000 AS start, category, country,
+      count(), sum(amount_cents), max(amount_cents), avg(amount_cents)
+    FROM file('${path}', 'AvroConfluent', '${columns.replaceAll("'", "\\'")}') GROUP BY start, category, country
+    SETTINGS format_avro_schema_registry_url = 'http://127.0.0.1:${port}', max_threads = 1`;
+  let answer = '';
+  return {
+    name: 'chDB AvroConfluent + GROUP BY, one thread',
+    run() {
+      answer = String(query(sql, 'JSONCompactEachRow'));
+    },
+    result: () =>
+      new Map(
+        answer
+          .trim()
+          .split('\n')
+          .map((line): [string, number[]] => {
+            const [start, category, country, ...cells] = JSON.parse(line);
+            return [`${start} ${category}|${country}`, cells.slice(0, 3).map(Number)];
+          }),
+      ),
+    async close() {
+      await registry.terminate();
+      rmSync(dir, {recursive: true});
+    },
+  };
+}
+
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
-const cpuMs = (): number => {
-  const {user, system} = process.threadCpuUsage();
+const cpuMs = (isProcess: boolean): number => {
+  const {user, system} = isProcess ? process.cpuUsage() : process.threadCpuUsage();
   return (user + system) / 1000;
 };
 
@@ -259,9 +313,11 @@ const distinctPlan = planOf('distinct', tumbling, two, distinct);
 
 const reference = avscAndMap(batches, minuteMs, two);
 const manyReference = avscAndMap(batches, minuteMs, many);
+const chdb = await chdbOverFile(batches);
 const base = engine('tumbling 1m, 2 dimensions, count sum max avg', [tumblingPlan], batches, false);
 const runners: Runner[] = [
   reference,
+  chdb,
   base,
   engine('sliding 5m/1m, the same', [planOf('sliding', sliding, two, four)], batches, false),
   engine('tumbling + distinct(user_id)', [distinctPlan], batches, false),
@@ -286,8 +342,10 @@ reference.run();
 manyReference.run();
 const expected = reference.result();
 assert.deepEqual(base.result(), expected);
-assert.deepEqual(runners[2]!.result(), expected, 'the panes of the sliding window are the minutes');
-assert.deepEqual(runners[4]!.result(), manyReference.result());
+chdb.run();
+assert.deepEqual(chdb.result(), expected);
+assert.deepEqual(runners[3]!.result(), expected, 'the panes of the sliding window are the minutes');
+assert.deepEqual(runners[5]!.result(), manyReference.result());
 checkDistinct();
 
 function checkDistinct(): void {
@@ -322,11 +380,11 @@ function checkDistinct(): void {
 const times = runners.map((): {cpu: number[]; wall: number[]} => ({cpu: [], wall: []}));
 for (let round = 0; round <= rounds; round++)
   for (const [k, runner] of runners.entries()) {
-    const [wall, cpu] = [performance.now(), cpuMs()];
+    const [wall, cpu] = [performance.now(), cpuMs(runner === chdb)];
     runner.run();
     // The first round warms up.
     if (round === 0) continue;
-    times[k]!.cpu.push(cpuMs() - cpu);
+    times[k]!.cpu.push(cpuMs(runner === chdb) - cpu);
     times[k]!.wall.push(performance.now() - wall);
   }
 const rate = (ms: number) => eventCount / ms / 1000;
@@ -340,3 +398,4 @@ for (const [k, {name}] of runners.entries()) {
     `${name.padEnd(50)} ${own.toFixed(2).padStart(7)} M events/s CPU (${rate(median(times[k]!.wall)).toFixed(2)} wall)  ${(own / baseRate).toFixed(1)}x`,
   );
 }
+await chdb.close();
