@@ -2,7 +2,13 @@ import {PlatformError} from '../../errors.ts';
 import {openLogReader} from '../../log/embedded.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
-import {checkFingerprint, readCheckpoint, type SavedState, stateName} from './checkpoint.ts';
+import {
+  type CheckpointHeader,
+  checkFingerprint,
+  readCheckpoint,
+  type SavedState,
+  stateName,
+} from './checkpoint.ts';
 import type {EngineOptions} from './engine.ts';
 import type {StateStore} from './statestore.ts';
 import type {DomainSnapshot, OpenPlace, QueryStart} from './worker-messages.ts';
@@ -25,14 +31,16 @@ export async function prepareQuery(
   const sinkEpoch = (await marked?.(plan)) ?? 0;
   let epoch = 0;
   if (saved && saved.header.markedEpoch > sinkEpoch) {
-    checkLogIsWhole(plan, saved, options.log.dir);
+    checkLogIsWhole(plan, saved.header.starts, options.log.dir);
     epoch = saved.header.epoch;
     await store.drop(stateName(plan));
     saved = undefined;
   }
   if (!saved) {
+    // Rows without a state: they can only be made again by a log that begins where they began, so from the first record.
+    if (epoch === 0 && sinkEpoch > 0) checkLogIsWhole(plan, startsOf(plan, options.log.dir), options.log.dir);
     epoch = Math.max(epoch, sinkEpoch);
-    if (epoch > 0) await options.onReset?.(plan);
+    if (epoch > 0 && plan.window.type === 'session') await options.onReset?.(plan);
   }
   const snapshots = await snapshotsOf(plan, saved, options);
   const lookups = Object.fromEntries(snapshots.map(({snapshot}) => [snapshot.name, snapshot.id]));
@@ -43,15 +51,15 @@ export async function prepareQuery(
 }
 
 /** A replay makes the same rows only while the log still begins where the revision did. */
-function checkLogIsWhole(plan: QueryPlan, {header}: SavedState, logDir: string): void {
+function checkLogIsWhole(plan: QueryPlan, starts: CheckpointHeader['starts'], logDir: string): void {
   const log = openLogReader(logDir);
   try {
-    for (const {topic, partition, offset} of header.starts) {
+    for (const {topic, partition, offset} of starts) {
       const startOffset = log.startOffset(topic, partition);
       if (startOffset <= offset) continue;
       throw new PlatformError(
         'QUERY_STATE_LOST',
-        `a sink of ${plan.id} lost rows, and ${topic}/${partition} begins at ${startOffset} now, not at ${offset}`,
+        `the rows of ${plan.id} have to be made again, and ${topic}/${partition} begins at ${startOffset} now, not at ${offset}`,
         {hint: `restore the sink, or accept what the log still holds: npx millrace rebuild ${plan.id}`},
       );
     }
@@ -59,6 +67,9 @@ function checkLogIsWhole(plan: QueryPlan, {header}: SavedState, logDir: string):
     log.close();
   }
 }
+
+const startsOf = (plan: QueryPlan, logDir: string): CheckpointHeader['starts'] =>
+  endsOf(plan, logDir).map(({topic, partition}) => ({topic, partition, offset: 0}));
 
 function endsOf(plan: QueryPlan, logDir: string): OpenPlace[] {
   const log = openLogReader(logDir);

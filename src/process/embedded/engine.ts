@@ -35,8 +35,8 @@ export type EngineOptions = {
   /** Lowest epoch that the query's sinks have marked; undefined when one of them has none. */
   marked?(plan: QueryPlan): Promise<number | undefined>;
   /**
-   * The query begins from an empty state while its sinks may hold rows of it. Rows of windows are written again and win; rows
-   * of sessions have keys that depend on the order of reading, so their table must be emptied.
+   * A query of sessions begins from an empty state while its sinks may hold rows of it: their table must be emptied, since
+   * the keys of sessions depend on the order of reading until they settle. (Rows of windows are simply written again.)
    */
   onReset?(plan: QueryPlan): Promise<void>;
   /** Rows to deliver; answer with `acknowledge(query, sequence)`. One at a time for a query. */

@@ -1,5 +1,3 @@
-import {PlatformError} from '../../errors.ts';
-import {formatBytes} from '../../quantity.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows} from '../types.ts';
 import {
@@ -12,6 +10,7 @@ import {
   tombstonesKey,
 } from './checkpoint.ts';
 import {type EmitFailure, RowBuilder} from './emit.ts';
+import {checkDisk, checkMemory} from './merger-limits.ts';
 import {EventTime, type PartitionPlace} from './merger-time.ts';
 import {SessionState} from './sessions.ts';
 import type {QueryState, StateCopy} from './state.ts';
@@ -109,7 +108,7 @@ export class Merger {
     this.time.advance(delta.cuts, nowMs);
     this.#state.apply(delta, gidOf);
     this.#changed = true;
-    this.#checkLimits();
+    checkMemory(this.plan, this.groups.count, this.bytes());
   }
 
   /** A worker's kernel begins anew: ids of its old generation mean nothing any more. */
@@ -211,7 +210,7 @@ export class Merger {
    * @throws PlatformError QUERY_LIMIT when the store holds more than the query may
    */
   committed(epoch: number, storedBytes: number): number | undefined {
-    this.#checkDisk(storedBytes);
+    checkDisk(this.plan, storedBytes, this.time.slowest());
     this.#copying = false;
     this.#committedEpoch = epoch;
     this.#state.committed();
@@ -298,35 +297,5 @@ export class Merger {
       kernel.gidOf[firstGroup + group] = this.groups.intern((dimension) => newGroups[dimension]![group]!);
     kernel.count = Math.max(kernel.count, count);
     return kernel.gidOf;
-  }
-
-  #checkDisk(storedBytes: number): void {
-    const {limits, id} = this.plan;
-    if (storedBytes <= limits.stateDiskBytes) return;
-    const {topic, partition, maxTimeMs} = this.time.slowest();
-    const standing =
-      maxTimeMs === -Infinity ? 'has no event yet' : `stands at ${new Date(maxTimeMs).toISOString()}`;
-    throw new PlatformError(
-      'QUERY_LIMIT',
-      `${id} keeps ${formatBytes(storedBytes)} of state on disk, its limit is ${formatBytes(limits.stateDiskBytes)}: ` +
-        `${topic}/${partition} ${standing} and holds what is newer`,
-      {hint: 'end that input (ingest --final), shorten correct_for, or raise limits.state_disk', place: id},
-    );
-  }
-
-  #checkLimits(): void {
-    const {limits, id} = this.plan;
-    if (this.groups.count > limits.groups)
-      throw new PlatformError('QUERY_LIMIT', `${id} has more than ${limits.groups} groups`, {
-        hint: 'group by fewer or coarser dimensions, or raise limits.groups',
-        place: id,
-      });
-    const bytes = this.bytes();
-    if (bytes > limits.memoryBytes)
-      throw new PlatformError(
-        'QUERY_LIMIT',
-        `${id} needs ${formatBytes(bytes)} of memory for its state, its limit is ${formatBytes(limits.memoryBytes)}`,
-        {hint: 'use smaller windows, fewer groups or no distinct, or raise limits.memory', place: id},
-      );
   }
 }

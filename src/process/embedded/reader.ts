@@ -58,8 +58,9 @@ export class Reader {
       known.endOffset = this.#log.endOffset(known.topic, known.partition);
   }
 
-  endOffset(topic: string, partition: number): number {
-    return this.#partitions.get(`${topic}/${partition}`)?.endOffset ?? 0;
+  /** End of a partition at the last look; undefined when nobody reads it here. */
+  endOffset(topic: string, partition: number): number | undefined {
+    return this.#partitions.get(`${topic}/${partition}`)?.endOffset;
   }
 
   /** Whether some query may read something. */

@@ -2,16 +2,12 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import {mergeObjects} from './accumulators.ts';
 import type {RowBuilder} from './emit.ts';
 import {type Session, SessionHeap, sessionBucket, sessionCells} from './sessions-heap.ts';
+import {isAmong, moveRows, newRows, pendingOf, readSessions, type Tombstone} from './sessions-rows.ts';
 import type {QueryState, RestoredState, StateCopy} from './state.ts';
-import {missingPiece} from './state-bytes.ts';
 import {addCells, type Layout, markWide, objectBytes} from './state-cells.ts';
-import {copySessions, decodeSessions, type PendingRows, sessionsKey} from './state-codec.ts';
+import {copySessions, sessionsKey} from './state-codec.ts';
 import type {Groups} from './state-groups.ts';
 import type {SessionDelta} from './types.ts';
-
-type Tombstone = {startMs: number; endMs: number; gid: number};
-type Rows = {sessions: Set<Session>; tombstones: Tombstone[]};
-const newRows = (): Rows => ({sessions: new Set(), tombstones: []});
 
 /**
  * State of session windows: for each group its disjoint intervals of accepted events, merged when less than the gap lies
@@ -136,31 +132,14 @@ export class SessionState implements QueryState {
 
   restore(saved: RestoredState): void {
     this.#closedThroughMs = saved.closedThroughMs;
-    const {cellCount} = this.#layout;
-    for (const key of saved.keys) {
-      if (!key.startsWith('s/')) continue;
-      const bytes = saved.read(key);
-      if (!bytes) throw missingPiece(key);
-      const {groupKeys, startsMs, lastsMs, cells, wide, objects} = decodeSessions(bytes, this.#layout);
-      const made = groupKeys.map((groupKey, row) => {
-        const gid = this.#groups.retainKey(groupKey);
-        const own = sessionCells(cells.slice(row * cellCount, (row + 1) * cellCount), new Map());
-        const session = this.#make(
-          gid,
-          startsMs[row]!,
-          lastsMs[row]!,
-          own,
-          objects.map((column) => column[row]!),
-        );
-        this.#groups.release(gid);
-        session.known = session.closed || !this.#onlyClosed;
-        this.#list(gid).push(session);
-        this.#queue(session);
-        return session;
-      });
-      for (const [index, value] of wide)
-        made[Math.floor(index / cellCount)]!.cells.wide.set(index % cellCount, value);
-      for (const {bucket} of made) this.#storedBuckets.add(bucket);
+    for (const {groupKey, startMs, lastMs, cells, objects} of readSessions(saved, this.#layout)) {
+      const gid = this.#groups.retainKey(groupKey);
+      const session = this.#make(gid, startMs, lastMs, cells, objects);
+      this.#groups.release(gid);
+      session.known = session.closed || !this.#onlyClosed;
+      this.#list(gid).push(session);
+      this.#queue(session);
+      this.#storedBuckets.add(session.bucket);
     }
     for (const {startMs, groupKeys} of saved.pending)
       for (const groupKey of groupKeys) {
@@ -303,7 +282,7 @@ export class SessionState implements QueryState {
   /** A row of it is changed, in flight or not yet followed by a mark. */
   #isBusy(session: Session): boolean {
     if (this.#dirty.has(session)) return true;
-    return [this.#inFlight, this.#acknowledged, this.#marking].some(({sessions}) => sessions.has(session));
+    return isAmong(session, [this.#inFlight, this.#acknowledged, this.#marking]);
   }
 
   #remove(session: Session): void {
@@ -324,13 +303,4 @@ export class SessionState implements QueryState {
     }
     this.#groups.release(gid);
   }
-}
-
-const pendingOf = ({startMs, endMs, gid}: Tombstone): PendingRows => ({startMs, endMs, gids: [gid]});
-
-function moveRows(from: Rows, into: Rows): void {
-  for (const session of from.sessions) into.sessions.add(session);
-  into.tombstones.push(...from.tombstones);
-  from.sessions.clear();
-  from.tombstones = [];
 }

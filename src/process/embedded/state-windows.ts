@@ -2,16 +2,14 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import {mergeObjects} from './accumulators.ts';
 import type {RowBuilder, RowState} from './emit.ts';
 import type {QueryState, RestoredState, StateCopy} from './state.ts';
-import {missingPiece} from './state-bytes.ts';
 import {addCells, type Cells, type Layout} from './state-cells.ts';
-import {copyPane, decodeChunk, type PanePlace, paneKey, parseChunkKey, pieceKeys} from './state-codec.ts';
+import {copyPane, type PanePlace, paneKey, parseChunkKey, pieceKeys} from './state-codec.ts';
 import type {Groups} from './state-groups.ts';
 import {chunkSlots, Pane} from './state-panes.ts';
+import {readPane} from './state-restore.ts';
+import {coveringStarts, markAll, moveRows, placeOf, type RowSet, rowsOf, type Window} from './state-rows.ts';
 import {SlotTable} from './state-slots.ts';
 import type {AccumulatorObject, PaneDelta} from './types.ts';
-
-/** What is known of a window while it has something to say: it is open, or rows of it changed. */
-type Window = {startMs: number; endMs: number; closed: boolean; dirty: SlotTable};
 
 /** A pane in the store, by its place; it may be in memory too. */
 type Stored = PanePlace & {chunks: number};
@@ -36,6 +34,7 @@ export class WindowState implements QueryState {
   #inFlight: RowSet = new Map();
   #acknowledged: RowSet = new Map();
   #marking: RowSet = new Map();
+  readonly #left = [this.#inFlight, this.#acknowledged, this.#marking];
   #closedThroughMs = -Infinity;
   #nextCloseMs = Infinity;
   #read: (key: string) => Uint8Array | undefined;
@@ -146,7 +145,7 @@ export class WindowState implements QueryState {
       const {own, startMs, endMs, slots} = pane;
       this.#stored.set(key, {own, startMs, endMs, chunks: Math.ceil(slots.count / chunkSlots)});
     }
-    for (const rows of [this.#inFlight, this.#acknowledged, this.#marking])
+    for (const rows of this.#left)
       for (const [window, gids] of rows) into.pending.push({...placeOf(window), gids});
     for (const window of this.#dirty)
       if (window.closed || !this.#onlyClosed) into.pending.push({...placeOf(window), gids: window.dirty});
@@ -173,8 +172,11 @@ export class WindowState implements QueryState {
     }
     for (const stored of this.#stored.values())
       if (this.#lastEndOf(stored) > this.#closedThroughMs) {
-        this.#pane(stored.own, stored.startMs, stored.endMs);
-        this.#windowsOf(stored);
+        const pane = this.#pane(stored.own, stored.startMs, stored.endMs);
+        for (const startMs of this.#coveringStarts(pane)) {
+          const endMs = this.#slideMs === 0 || pane.own ? pane.endMs : startMs + this.#sizeMs;
+          if (endMs > this.#closedThroughMs) this.#window(startMs, endMs);
+        }
       }
     for (const {startMs, endMs, all, groupKeys} of saved.pending) {
       const window = this.#window(startMs, endMs);
@@ -200,8 +202,7 @@ export class WindowState implements QueryState {
     let bytes = 0;
     for (const pane of this.#panes.values()) bytes += pane.bytes;
     for (const window of this.#windows.values()) bytes += 200 + window.dirty.bytes;
-    for (const rows of [this.#inFlight, this.#acknowledged, this.#marking])
-      for (const gids of rows.values()) bytes += gids.bytes;
+    for (const rows of this.#left) for (const gids of rows.values()) bytes += gids.bytes;
     return bytes;
   }
 
@@ -230,21 +231,15 @@ export class WindowState implements QueryState {
   }
 
   /** Windows that take a pane's events; they become known. */
-  #windowsOf(pane: {own: boolean; startMs: number; endMs: number}): Window[] {
+  #windowsOf(pane: PanePlace): Window[] {
     if (this.#slideMs === 0 || pane.own) return [this.#window(pane.startMs, pane.endMs)];
     return this.#coveringStarts(pane).map((startMs) => this.#window(startMs, startMs + this.#sizeMs));
   }
 
-  #coveringStarts(pane: {own: boolean; startMs: number}): number[] {
-    if (this.#slideMs === 0 || pane.own) return [pane.startMs];
-    const starts = [];
-    for (
-      let startMs = pane.startMs - this.#sizeMs + this.#slideMs;
-      startMs <= pane.startMs;
-      startMs += this.#slideMs
-    )
-      starts.push(startMs);
-    return starts;
+  #coveringStarts(pane: PanePlace): number[] {
+    return this.#slideMs === 0 || pane.own
+      ? [pane.startMs]
+      : coveringStarts(pane.startMs, this.#sizeMs, this.#slideMs);
   }
 
   #window(startMs: number, endMs: number): Window {
@@ -259,9 +254,7 @@ export class WindowState implements QueryState {
 
   /** Closed, and a mark stands after all of its rows. */
   #isIdle(window: Window): boolean {
-    const {closed, dirty} = window;
-    if (!closed || dirty.count > 0) return false;
-    return ![this.#inFlight, this.#acknowledged, this.#marking].some((rows) => rows.has(window));
+    return window.closed && window.dirty.count === 0 && !this.#left.some((rows) => rows.has(window));
   }
 
   /** Panes of a window that have state, read back where they had left memory. */
@@ -292,30 +285,13 @@ export class WindowState implements QueryState {
   }
 
   #readBack(key: string): Pane {
-    const {own, startMs, endMs, chunks} = this.#stored.get(key)!;
-    const pane = new Pane(own, startMs, endMs, this.#layout);
-    const {cellCount} = this.#layout;
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const [keys, cells, rest] = ['k', 'c', 'x'].map((kind) => this.#read(`${key}/${chunk}/${kind}`));
-      if (!keys || !cells) throw missingPiece(`${key}/${chunk}`);
-      if (rest) pane.restChunks.add(chunk);
-      const rows = decodeChunk({keys, cells, rest}, this.#layout);
-      for (const [row, groupKey] of rows.groupKeys.entries()) {
-        const slot = pane.slotOf(this.#groups.retainKey(groupKey));
-        for (const [index, column] of rows.objects.entries())
-          pane.mergeObject(index, slot, column[row]!, mergeObjects);
-      }
-      pane.cells.values.set(rows.cells, chunk * chunkSlots * cellCount);
-      for (const [index, value] of rows.wide)
-        pane.cells.wide.set(chunk * chunkSlots * cellCount + index, value);
-    }
-    pane.storedSlots = pane.slots.count;
+    const pane = readPane(this.#stored.get(key)!, this.#layout, this.#groups, this.#read);
     this.#panes.set(key, pane);
     return pane;
   }
 
   /** End of the last window that a pane belongs to. */
-  #lastEndOf(pane: {own: boolean; startMs: number; endMs: number}): number {
+  #lastEndOf(pane: PanePlace): number {
     return this.#slideMs === 0 || pane.own ? pane.endMs : pane.startMs + this.#sizeMs;
   }
 
@@ -333,7 +309,7 @@ export class WindowState implements QueryState {
   }
 
   /** Every window of the pane is closed, and all its rows were acknowledged. */
-  #isDone(pane: {own: boolean; startMs: number; endMs: number}): boolean {
+  #isDone(pane: PanePlace): boolean {
     return (
       this.#lastEndOf(pane) <= this.#closedThroughMs &&
       !this.#coveringStarts(pane).some((startMs) => this.#windows.has(startMs))
@@ -344,28 +320,4 @@ export class WindowState implements QueryState {
     for (let slot = 0; slot < pane.slots.count; slot++) this.#groups.release(pane.slots.gids[slot]!);
     this.#panes.delete(key);
   }
-}
-
-const placeOf = ({startMs, endMs}: Window) => ({startMs, endMs});
-
-function markAll(window: Window, panes: Pane[]): void {
-  for (const {slots} of panes)
-    for (let slot = 0; slot < slots.count; slot++) window.dirty.add(slots.gids[slot]!);
-}
-
-type RowSet = Map<Window, SlotTable>;
-
-function rowsOf(rows: RowSet, window: Window): SlotTable {
-  let gids = rows.get(window);
-  if (!gids) rows.set(window, (gids = new SlotTable()));
-  return gids;
-}
-
-function moveRows(from: RowSet, into: RowSet): void {
-  for (const [window, gids] of from) {
-    const known = into.get(window);
-    if (!known) into.set(window, gids);
-    else for (let index = 0; index < gids.count; index++) known.add(gids.gids[index]!);
-  }
-  from.clear();
 }

@@ -11,16 +11,12 @@ import type {PartitionPlace} from './merger-time.ts';
 import type {StateStore} from './statestore.ts';
 import type {Delta, SideRecord} from './types.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
-import {
-  type Failure,
-  type PeerMessage,
-  type QueryStart,
-  readerOf,
-  type WorkerEvent,
-} from './worker-messages.ts';
+import {Feeds, placesOf} from './worker-feeds.ts';
+import type {Failure, PeerMessage, QueryStart, WorkerEvent} from './worker-messages.ts';
+import {SideGate} from './worker-side.ts';
+import {type LagOf, statusOf} from './worker-status.ts';
+import {LookupSwitches} from './worker-switches.ts';
 
-/** Batches of late and dead records that may be on their way to the log before the query stops reading. */
-const sideBatchesMax = 8;
 /** A query whose checkpoint found the disk full tries again from its last one after so long. */
 const diskFullRetryMs = 5_000;
 /** Rows of sessions wait for a checkpoint, so theirs come more often: at least so far apart. */
@@ -50,6 +46,7 @@ export class QueryOwner {
   readonly plan: QueryPlan;
   #options: OwnerOptions;
   #places: PartitionPlace[];
+  #feeds: Feeds;
   #merger: Merger | undefined;
   #run: number;
   #state: QueryStatus['state'] = 'running';
@@ -62,27 +59,19 @@ export class QueryOwner {
   #retryMs = Infinity;
   /** Workers that were told to hold and have not said `held`. */
   #holding: Set<number> | undefined;
-  /** Lookups with a newer snapshot: name -> id. */
-  #switches = new Map<string, string>();
-  #switching: Record<string, string> = {};
-  /** Epoch of the checkpoint that makes the switch effective; 0 when none is on its way. */
-  #switchEpoch = 0;
-  #sideBatch = 0;
-  #side = new Set<number>();
-  #sideWaiters: (() => void)[] = [];
+  #switches: LookupSwitches;
+  #side: SideGate;
 
   constructor(options: OwnerOptions) {
     this.#options = options;
     this.#run = options.firstRun;
     this.plan = options.start.plan;
-    const {log} = options;
-    this.#places = this.plan.sources.flatMap(({topic}) =>
-      Array.from({length: log.partitions(topic)}, (_, partition) => ({
-        topic,
-        partition,
-        startOffset: log.startOffset(topic, partition),
-      })),
+    this.#switches = new LookupSwitches(this.plan, options.start.startEnds);
+    this.#side = new SideGate((batch, side) =>
+      options.toMain({kind: 'side', query: this.plan.id, batch, side}),
     );
+    this.#places = placesOf(this.plan, options.log);
+    this.#feeds = new Feeds(this.plan.id, this.#places, options);
   }
 
   /** Reads the checkpoint, or writes the first one, and only then lets the feeds begin. */
@@ -91,8 +80,7 @@ export class QueryOwner {
     const {start, store, clock} = this.#options;
     // What answers an earlier opening must not pass for an answer to this one.
     const firstSequence = run * 1e9;
-    this.#sideBatch = firstSequence;
-    this.#side.clear();
+    this.#side.begin(firstSequence);
     this.#options.setBusy(false);
     try {
       if (this.#places.length === 0)
@@ -122,18 +110,9 @@ export class QueryOwner {
   openFeed(worker: number): void {
     const merger = this.#merger;
     if (!merger || this.isStopped) return;
-    const places = merger.time.partitions
-      .filter(({topic, partition}) => readerOf(topic, partition, this.#options.workers) === worker)
-      .map(({topic, partition, offset, maxTimeMs}) => ({topic, partition, offset, maxTimeMs}));
-    merger.kernelBegins(worker);
-    if (places.length === 0) return;
-    const {id: query} = this.plan;
-    const run = this.#run;
-    const message = {query, run, owner: this.#options.worker, places, lookups: {...merger.lookups}};
-    this.#options.toWorker(worker, {kind: 'open', ...message});
-    if (this.#isPaused) this.#options.toWorker(worker, {kind: 'pause', query, run, paused: true});
-    if (this.#holding || this.#isDraining || this.#switchEpoch > 0)
-      this.#options.toWorker(worker, {kind: 'hold', query, run});
+    this.#feeds.open(worker, this.#run, merger);
+    if (this.#isPaused) this.#feeds.pause(this.#run, true);
+    if (this.#holding || this.#isDraining || this.#switches.isUnderWay) this.#feeds.hold(this.#run);
   }
 
   get isStopped(): boolean {
@@ -144,9 +123,9 @@ export class QueryOwner {
   get isSettled(): boolean {
     if (this.isStopped) return true;
     const merger = this.#merger;
-    if (!merger || this.#committing || this.#holding || this.#side.size > 0) return false;
+    if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
-    if (!this.#isDraining && (this.#switches.size > 0 || this.#switchEpoch > 0)) return false;
+    if (!this.#isDraining && (this.#switches.isWanted || this.#switches.isUnderWay)) return false;
     return merger.isClean() && !merger.wantsCheckpoint();
   }
 
@@ -178,9 +157,9 @@ export class QueryOwner {
   }
 
   sideDurable(batch: number): void {
-    this.#side.delete(batch);
-    if (this.#side.size < sideBatchesMax) this.#broadcastPause();
-    if (this.#side.size === 0) for (const wake of this.#sideWaiters.splice(0)) wake();
+    const wasFull = this.#side.isFull;
+    this.#side.durable(batch);
+    if (wasFull) this.#broadcastPause();
   }
 
   pause(reason: Failure | undefined): void {
@@ -206,8 +185,7 @@ export class QueryOwner {
 
   /** A new snapshot of a lookup is there. */
   lookup(name: string, id: string): void {
-    const uses = this.plan.sources.some(({enrich}) => enrich.some(({lookup}) => lookup === name));
-    if (uses && this.#merger?.lookups[name] !== id) this.#switches.set(name, id);
+    if (this.#merger) this.#switches.want(this.#merger, name, id);
   }
 
   drain(): void {
@@ -237,57 +215,29 @@ export class QueryOwner {
     this.#state = isOurs ? 'failed' : 'stopped';
     this.#reason = failure;
     const query = this.plan.id;
-    for (let worker = 0; worker < this.#options.workers; worker++)
-      this.#options.toWorker(worker, {kind: 'close', query, run: this.#run});
+    this.#feeds.close(this.#run);
     this.#run++;
     this.#merger = undefined;
     this.#holding = undefined;
-    this.#switchEpoch = 0;
+    this.#switches.forget();
     this.#committing = false;
     this.#options.setBusy(false);
     if (failure.code === 'CHECKPOINT_DISK_FULL') this.#retryMs = this.#options.clock.now() + diskFullRetryMs;
     this.#options.toMain({kind: 'stopped', query, failure});
   }
 
-  /** @param lagMsOf age of the record at an offset */
-  async status(
-    lagMsOf: (topic: string, partition: number, offset: number) => Promise<number>,
-  ): Promise<QueryStatus> {
-    const merger = this.#merger;
-    const partitions = merger?.time.partitions ?? [];
-    const behind = partitions.filter(({offset, endOffset}) => offset < endOffset);
-    const ages = await Promise.all(
-      behind.map(({topic, partition, offset}) => lagMsOf(topic, partition, offset)),
-    );
-    return {
-      query: this.plan.id,
-      state: this.#state,
-      ...(this.#reason
-        ? {
-            reason: {
-              code: this.#reason.code ?? 'QUERY_FAILED',
-              message: this.#reason.message,
-              ...(this.#reason.hint ? {hint: this.#reason.hint} : {}),
-            },
-          }
-        : {}),
-      counts: partitions.map(({offset, maxTimeMs, endOffset, movedMs, ...counts}) => counts),
-      watermarkMs: merger?.time.watermark() ?? null,
-      lagEvents: behind.reduce((sum, {offset, endOffset}) => sum + endOffset - offset, 0),
-      lagMs: Math.max(0, ...ages),
-      groups: merger?.groups.count ?? 0,
-      openWindows: merger?.openWindows() ?? 0,
-      memoryBytes: merger?.bytes() ?? 0,
-      checkpointEpoch: merger?.committedEpoch ?? 0,
-      observedMs: this.#options.clock.now(),
-      settled: this.isSettled && !this.#isPaused && behind.length === 0,
-    };
+  status(lagMsOf: LagOf): Promise<QueryStatus> {
+    const isSettled = this.isSettled && !this.#isPaused;
+    const now = {isSettled, nowMs: this.#options.clock.now()};
+    return statusOf(this.plan, this.#merger, {state: this.#state, reason: this.#reason, ...now}, lagMsOf);
   }
 
-  observeEnds(): void {
-    const {log} = this.#options;
-    for (const {topic, partition} of this.#places)
-      this.#merger?.time.observeEnd(topic, partition, log.endOffset(topic, partition));
+  /** @param endOf offset that the next record of a (topic, partition) will get */
+  observeEnds(endOf: (topic: string, partition: number) => number): void {
+    const time = this.#merger?.time;
+    if (time)
+      for (const {topic, partition} of this.#places)
+        time.observeEnd(topic, partition, endOf(topic, partition));
   }
 
   #merge(delta: Delta): void {
@@ -295,16 +245,14 @@ export class QueryOwner {
     merger.apply(delta, this.#options.clock.now());
     failpoint('engine.after-merge');
     if (delta.side.length > 0) this.#sendSide(delta.side, []);
-    const {id: query} = this.plan;
-    this.#options.toWorker(delta.worker, {kind: 'merged', query, run: this.#run});
+    this.#feeds.merged(delta.worker, this.#run);
   }
 
   #pump(merger: Merger, nowMs: number): number {
     const {flushMs} = this.#options;
     merger.tick(nowMs);
     if (nowMs - this.#emitMs >= flushMs) this.#emit(merger, nowMs);
-    const isSteady = !this.#holding && !this.#isDraining && this.#switchEpoch === 0;
-    if (this.#switches.size > 0 && isSteady && this.#maySwitch(merger)) this.#hold();
+    if (!this.#holding && !this.#isDraining && this.#switches.mayBegin(merger)) this.#hold();
     const intervalMs = this.#isDraining ? 0 : this.#checkpointIntervalMs();
     const dueMs = this.#checkpointMs + intervalMs - nowMs;
     if (!merger.wantsCheckpoint() || this.#committing) return merger.isClean() ? Infinity : flushMs;
@@ -342,7 +290,7 @@ export class QueryOwner {
     const pauseSeconds = (performance.now() - startedMs) / 1000;
     const bytes = commit.puts.reduce((sum, put) => sum + put.bytes.length, 0);
     // What was set aside below these offsets must be durable first: a restart would not come by it again.
-    if (this.#side.size > 0) await new Promise<void>((resolve) => this.#sideWaiters.push(resolve));
+    await this.#side.settled();
     failpoint('checkpoint.before-commit');
     await store.commit(commit);
     failpoint('checkpoint.after-commit');
@@ -362,41 +310,20 @@ export class QueryOwner {
   }
 
   #sendSide(records: SideRecord[], failures: EmitFailure[]): void {
-    const batch = ++this.#sideBatch;
-    this.#side.add(batch);
-    this.#options.toMain({kind: 'side', query: this.plan.id, batch, side: {records, failures}});
-    if (this.#side.size >= sideBatchesMax) this.#broadcastPause();
+    this.#side.send({records, failures});
+    if (this.#side.isFull) this.#broadcastPause();
   }
 
   #broadcastPause(): void {
-    const paused = this.#isPaused || this.#side.size >= sideBatchesMax;
-    const {id: query} = this.plan;
-    for (const worker of this.#readers())
-      this.#options.toWorker(worker, {kind: 'pause', query, run: this.#run, paused});
-  }
-
-  /** Workers that read for this query. */
-  #readers(): Set<number> {
-    return new Set(
-      this.#places.map(({topic, partition}) => readerOf(topic, partition, this.#options.workers)),
-    );
+    this.#feeds.pause(this.#run, this.#isPaused || this.#side.isFull);
   }
 
   // ---- Switching a lookup: the feeds hold, the switch is journalled with a checkpoint of exactly these offsets, they go on.
 
-  #maySwitch(merger: Merger): boolean {
-    const ends = this.#options.start.startEnds;
-    return merger.time.partitions.every(({topic, partition, offset}) => {
-      const end = ends.find((place) => place.topic === topic && place.partition === partition);
-      return offset >= (end?.offset ?? 0);
-    });
-  }
-
   #hold(): void {
     if (this.isStopped || !this.#merger || this.#holding) return;
-    this.#holding = this.#readers();
-    const {id: query} = this.plan;
-    for (const worker of this.#holding) this.#options.toWorker(worker, {kind: 'hold', query, run: this.#run});
+    this.#holding = new Set(this.#feeds.workers);
+    this.#feeds.hold(this.#run);
   }
 
   #held(worker: number): void {
@@ -405,19 +332,12 @@ export class QueryOwner {
     this.#holding = undefined;
     const merger = this.#merger!;
     if (this.#isDraining) return;
-    this.#switching = Object.fromEntries(this.#switches);
-    this.#switches.clear();
-    for (const [lookup, id] of Object.entries(this.#switching)) merger.switchLookup(lookup, id);
-    this.#switchEpoch = merger.nextEpoch;
+    this.#switches.begin(merger);
     this.#checkpointMs = -Infinity;
   }
 
   #releaseAfterSwitch(merger: Merger): void {
-    if (this.#switchEpoch === 0 || merger.committedEpoch < this.#switchEpoch) return;
-    const lookups = this.#switching;
-    this.#switchEpoch = 0;
-    const {id: query} = this.plan;
-    for (const worker of this.#readers())
-      this.#options.toWorker(worker, {kind: 'release', query, run: this.#run, lookups});
+    const lookups = this.#switches.finished(merger.committedEpoch);
+    if (lookups) this.#feeds.release(this.#run, lookups);
   }
 }

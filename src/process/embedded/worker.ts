@@ -143,11 +143,21 @@ export class EngineWorker {
   lookAtEnds(): void {
     this.#endsMs = this.#options.clock.now();
     this.#reader.refresh();
-    for (const owner of this.owners.values()) owner.observeEnds();
+    const ends = new Map<string, number>();
+    const endOf = (topic: string, partition: number) => {
+      const place = `${topic}/${partition}`;
+      let end = ends.get(place) ?? this.#reader.endOffset(topic, partition);
+      if (end === undefined) end = this.#log.endOffset(topic, partition);
+      ends.set(place, end);
+      return end;
+    };
+    for (const owner of this.owners.values()) owner.observeEnds(endOf);
   }
 
   async sendStatus(): Promise<void> {
     const {clock, toMain} = this.#options;
+    // What a status says of the lag is true at its moment.
+    this.lookAtEnds();
     const nowMs = clock.now();
     const ages = new Map<string, Promise<number>>();
     const lagMsOf = (topic: string, partition: number, offset: number) => {

@@ -537,3 +537,23 @@ test('a query without dimensions has one group', () =>
     rig.flush();
     assert.deepEqual(rig.table.read('total'), [[0, 10]]);
   }));
+
+test('restored panes of sliding windows leave with their horizon, too', () =>
+  withRig(
+    {window: {type: 'sliding', sizeMs: 3 * minute, slideMs: minute}, correctForMs: minute},
+    1,
+    async (rig) => {
+      rig.apply({cuts: [[0, 1, 0]], panes: [{startMs: 0, rows: [['US', 1, 1]]}]});
+      rig.apply({cuts: [[0, 2, 2 * minute]]});
+      await rig.settle();
+      rig.restart();
+      rig.apply({cuts: [[0, 3, 60 * minute]]});
+      await rig.settle();
+      assert.deepEqual(rig.table.read('closed'), [
+        [-2, true],
+        [-1, true],
+        [0, true],
+      ]);
+      assert.deepEqual([rig.keys('p/').length, rig.merger.groups.count, rig.merger.openWindows()], [0, 0, 0]);
+    },
+  ));

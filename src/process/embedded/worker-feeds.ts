@@ -1,0 +1,72 @@
+import type {LogReader} from '../../log/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {Merger} from './merger.ts';
+import type {PartitionPlace} from './merger-time.ts';
+import {type PeerMessage, readerOf} from './worker-messages.ts';
+
+/** All partitions that a query reads, with the start of what the log holds. */
+export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[] =>
+  sources.flatMap(({topic}) =>
+    Array.from({length: log.partitions(topic)}, (_, partition) => ({
+      topic,
+      partition,
+      startOffset: log.startOffset(topic, partition),
+    })),
+  );
+
+export type FeedsOptions = {
+  /** The owner, and how many workers there are. */
+  worker: number;
+  workers: number;
+  toWorker(worker: number, message: PeerMessage): void;
+};
+
+/** What an owner says to the feeds of its query. */
+export class Feeds {
+  /** Workers that read for the query. */
+  readonly workers: ReadonlySet<number>;
+  #query: string;
+  #options: FeedsOptions;
+
+  constructor(query: string, places: PartitionPlace[], options: FeedsOptions) {
+    this.#query = query;
+    this.#options = options;
+    this.workers = new Set(places.map(({topic, partition}) => readerOf(topic, partition, options.workers)));
+  }
+
+  /** A worker begins anew, where the merger stands. */
+  open(worker: number, run: number, merger: Merger): void {
+    merger.kernelBegins(worker);
+    if (!this.workers.has(worker)) return;
+    const places = merger.time.partitions
+      .filter(({topic, partition}) => readerOf(topic, partition, this.#options.workers) === worker)
+      .map(({topic, partition, offset, maxTimeMs}) => ({topic, partition, offset, maxTimeMs}));
+    const owner = this.#options.worker;
+    const message = {kind: 'open', query: this.#query, run, owner, places} as const;
+    this.#options.toWorker(worker, {...message, lookups: {...merger.lookups}});
+  }
+
+  close(run: number): void {
+    this.#tell({kind: 'close', query: this.#query, run});
+  }
+
+  hold(run: number): void {
+    this.#tell({kind: 'hold', query: this.#query, run});
+  }
+
+  release(run: number, lookups: Record<string, string>): void {
+    this.#tell({kind: 'release', query: this.#query, run, lookups});
+  }
+
+  pause(run: number, paused: boolean): void {
+    this.#tell({kind: 'pause', query: this.#query, run, paused});
+  }
+
+  merged(worker: number, run: number): void {
+    this.#options.toWorker(worker, {kind: 'merged', query: this.#query, run});
+  }
+
+  #tell(message: PeerMessage): void {
+    for (const worker of this.workers) this.#options.toWorker(worker, message);
+  }
+}

@@ -1,0 +1,51 @@
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {QueryStatus} from '../types.ts';
+import type {Merger} from './merger.ts';
+import type {Failure} from './worker-messages.ts';
+
+/** Age in ms of the record at an offset. */
+export type LagOf = (topic: string, partition: number, offset: number) => Promise<number>;
+
+export type OwnerState = {
+  state: QueryStatus['state'];
+  reason: Failure | undefined;
+  isSettled: boolean;
+  nowMs: number;
+};
+
+/** What there is to say of a query; a stopped one has no merger. */
+export async function statusOf(
+  plan: QueryPlan,
+  merger: Merger | undefined,
+  {state, reason, isSettled, nowMs}: OwnerState,
+  lagMsOf: LagOf,
+): Promise<QueryStatus> {
+  const partitions = merger?.time.partitions ?? [];
+  const behind = partitions.filter(({offset, endOffset}) => offset < endOffset);
+  const ages = await Promise.all(
+    behind.map(({topic, partition, offset}) => lagMsOf(topic, partition, offset)),
+  );
+  return {
+    query: plan.id,
+    state,
+    ...(reason
+      ? {
+          reason: {
+            code: reason.code ?? 'QUERY_FAILED',
+            message: reason.message,
+            ...(reason.hint ? {hint: reason.hint} : {}),
+          },
+        }
+      : {}),
+    counts: partitions.map(({offset, maxTimeMs, endOffset, movedMs, ...counts}) => counts),
+    watermarkMs: merger?.time.watermark() ?? null,
+    lagEvents: behind.reduce((sum, {offset, endOffset}) => sum + endOffset - offset, 0),
+    lagMs: Math.max(0, ...ages),
+    groups: merger?.groups.count ?? 0,
+    openWindows: merger?.openWindows() ?? 0,
+    memoryBytes: merger?.bytes() ?? 0,
+    checkpointEpoch: merger?.committedEpoch ?? 0,
+    observedMs: nowMs,
+    settled: isSettled && behind.length === 0,
+  };
+}
