@@ -148,6 +148,33 @@ async function run(golden: Case, way: Way): Promise<void> {
   });
 }
 
+test('several domains run at the same time in one engine, and each gives its own rows', async () => {
+  const names = ['tumbling', 'session_merge', 'dead', 'enrich', 'several_event_types', 'types'];
+  const cases = await Promise.all(names.map(loadCase));
+  const log = new EventLog();
+  for (const {domain, partitions} of cases) log.add(domain, (eventType) => partitions[eventType]!);
+  const plans = cases.flatMap((golden) => golden.plans);
+  const lookups = cases.flatMap((golden) => golden.lookups);
+  const running = new Running({plans, log, lookups, workers: 2, clock: testClock(1_800_000_000_000)});
+  try {
+    await running.start();
+    // The first event of every domain, then the second of each, and so on.
+    for (let index = 0; cases.some(({steps}) => index < steps.length); index++) {
+      const steps = cases.flatMap(({steps}) => steps.slice(index, index + 1));
+      await log.append(steps.filter((step) => step.kind !== 'wait'));
+      await running.turns(2);
+      if (index === 2) await running.crash(3);
+    }
+    await running.settle();
+    for (const golden of cases)
+      for (const plan of golden.plans)
+        checkTold(golden, plan, running.told.get(plan.id)!, running.counts(plan.id), log, false);
+  } finally {
+    await running.close();
+    await log.close();
+  }
+});
+
 /** Reads, flushes, emissions, checkpoints and crashes in an order of chance; see `Stepped`. */
 async function runStepped(golden: Case, seed: number): Promise<void> {
   await withLog(golden, golden.partitions, async (log) => {
