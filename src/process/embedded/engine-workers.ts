@@ -34,6 +34,7 @@ const runsMax = 1_000;
 export async function startThreads(options: WorkersOptions): Promise<EngineThreads> {
   const {setup, onEvent} = options;
   const threads: Worker[] = [];
+  const running = new Set<Worker>();
   let starts = 0;
   let isStopping = false;
 
@@ -44,12 +45,14 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
       transferList: [statePort],
     });
     threads[worker] = thread;
+    running.add(thread);
     let failure = new Error('the thread ended');
     thread.on('message', onEvent);
     thread.on('error', (error) => {
       failure = error as Error;
     });
     thread.on('exit', () => {
+      running.delete(thread);
       if (isStopping) return;
       options.onCrash(worker, failure);
       setTimeout(() => !isStopping && restart(worker), restartMs).unref();
@@ -85,9 +88,9 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
     },
     async stop() {
       isStopping = true;
-      const ended = threads.map((thread) => once(thread, 'exit'));
+      const ended = [...running].map((thread) => once(thread, 'exit'));
       for (let worker = 0; worker < setup.workers; worker++) post(worker, {kind: 'stop'});
-      const timer = setTimeout(() => threads.forEach((thread) => void thread.terminate()), 5_000);
+      const timer = setTimeout(() => running.forEach((thread) => void thread.terminate()), 5_000);
       await Promise.all(ended);
       clearTimeout(timer);
     },

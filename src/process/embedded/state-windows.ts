@@ -38,8 +38,7 @@ export class WindowState implements QueryState {
   #closedThroughMs = -Infinity;
   #nextCloseMs = Infinity;
   #read: (key: string) => Uint8Array | undefined;
-  #scratch: Cells;
-  #scratchObjects: (AccumulatorObject | null)[];
+  #scratch: {cells: Cells; objects: (AccumulatorObject | null)[]};
 
   constructor(plan: QueryPlan, layout: Layout, groups: Groups, read: RestoredState['read']) {
     this.#layout = layout;
@@ -50,8 +49,8 @@ export class WindowState implements QueryState {
       this.#sizeMs = plan.window.sizeMs;
       this.#slideMs = plan.window.slideMs;
     }
-    this.#scratch = {values: new Float64Array(layout.cellCount), wide: new Map()};
-    this.#scratchObjects = new Array(layout.objectCount).fill(null);
+    const cells = {values: new Float64Array(layout.cellCount), wide: new Map()};
+    this.#scratch = {cells, objects: new Array(layout.objectCount).fill(null)};
   }
 
   apply({panes}: {panes: PaneDelta[]}, gidOf: Int32Array): void {
@@ -193,9 +192,7 @@ export class WindowState implements QueryState {
   }
 
   openWindows(): number {
-    let open = 0;
-    for (const window of this.#windows.values()) if (!window.closed) open++;
-    return open;
+    return [...this.#windows.values()].filter(({closed}) => !closed).length;
   }
 
   bytes(): number {
@@ -213,8 +210,7 @@ export class WindowState implements QueryState {
       const slot = only!.slots.find(gid);
       return {cells: only!.cells, at: slot * cellCount, object: (index) => only!.objects[index]![slot]!};
     }
-    const scratch = this.#scratch;
-    const objects = this.#scratchObjects;
+    const {cells: scratch, objects} = this.#scratch;
     scratch.values.set(empty);
     scratch.wide.clear();
     objects.fill(null);
@@ -247,8 +243,8 @@ export class WindowState implements QueryState {
     if (known) return known;
     const closed = endMs <= this.#closedThroughMs;
     const window = {startMs, endMs, closed, dirty: new SlotTable()};
-    this.#windows.set(startMs, window);
     if (!closed) this.#nextCloseMs = Math.min(this.#nextCloseMs, endMs);
+    this.#windows.set(startMs, window);
     return window;
   }
 
@@ -276,9 +272,8 @@ export class WindowState implements QueryState {
 
   #pane(own: boolean, startMs: number, endMs: number): Pane {
     const key = paneKey({own, startMs, endMs});
-    const known = this.#panes.get(key);
+    const known = this.#panes.get(key) ?? (this.#stored.has(key) ? this.#readBack(key) : undefined);
     if (known) return known;
-    if (this.#stored.has(key)) return this.#readBack(key);
     const pane = new Pane(own, startMs, endMs, this.#layout);
     this.#panes.set(key, pane);
     return pane;

@@ -1,8 +1,10 @@
+import type {Clock} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
-import {type PeerMessage, readerOf} from './worker-messages.ts';
+import type {StateStore} from './statestore.ts';
+import {type PeerMessage, type QueryStart, readerOf, type WorkerEvent} from './worker-messages.ts';
 
 /** All partitions that a query reads, with the start of what the log holds. */
 export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[] =>
@@ -14,11 +16,22 @@ export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[]
     })),
   );
 
-export type FeedsOptions = {
-  /** The owner, and how many workers there are. */
+/** What the owner of a query is given. */
+export type OwnerOptions = {
+  start: QueryStart;
+  /** Openings are numbered from here. */
+  firstRun: number;
+  /** This worker, and how many there are. */
   worker: number;
   workers: number;
+  log: LogReader;
+  store: StateStore;
+  clock: Clock;
+  flushMs: number;
+  checkpointIntervalMs: number;
   toWorker(worker: number, message: PeerMessage): void;
+  toMain(event: WorkerEvent): void;
+  setBusy(busy: boolean): void;
 };
 
 /** What an owner says to the feeds of its query. */
@@ -26,9 +39,9 @@ export class Feeds {
   /** Workers that read for the query. */
   readonly workers: ReadonlySet<number>;
   #query: string;
-  #options: FeedsOptions;
+  #options: OwnerOptions;
 
-  constructor(query: string, places: PartitionPlace[], options: FeedsOptions) {
+  constructor(query: string, places: PartitionPlace[], options: OwnerOptions) {
     this.#query = query;
     this.#options = options;
     this.workers = new Set(places.map(({topic, partition}) => readerOf(topic, partition, options.workers)));

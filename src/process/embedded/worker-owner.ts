@@ -1,18 +1,16 @@
-import type {Clock} from '../../clock.ts';
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
-import type {LogReader} from '../../log/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {QueryStatus} from '../types.ts';
-import {commitOf, readCheckpoint, stateName} from './checkpoint.ts';
+import {readCheckpoint, stateName} from './checkpoint.ts';
 import type {EmitFailure} from './emit.ts';
 import {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
-import type {StateStore} from './statestore.ts';
 import type {Delta, SideRecord} from './types.ts';
+import {writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
-import {Feeds, placesOf} from './worker-feeds.ts';
-import type {Failure, PeerMessage, QueryStart, WorkerEvent} from './worker-messages.ts';
+import {Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
+import type {Failure, PeerMessage} from './worker-messages.ts';
 import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
@@ -21,22 +19,6 @@ import {LookupSwitches} from './worker-switches.ts';
 const diskFullRetryMs = 5_000;
 /** Rows of sessions wait for a checkpoint, so theirs come more often: at least so far apart. */
 const orderedCheckpointMs = 100;
-
-export type OwnerOptions = {
-  start: QueryStart;
-  firstRun: number;
-  /** This worker, and how many there are. */
-  worker: number;
-  workers: number;
-  log: LogReader;
-  store: StateStore;
-  clock: Clock;
-  flushMs: number;
-  checkpointIntervalMs: number;
-  toWorker(worker: number, message: PeerMessage): void;
-  toMain(event: WorkerEvent): void;
-  setBusy(busy: boolean): void;
-};
 
 /**
  * Runs one query's merger: opens it from its checkpoint, lets the feeds read, merges their deltas, sends rows one emission at
@@ -284,23 +266,15 @@ export class QueryOwner {
     const {store, clock, toMain} = this.#options;
     this.#committing = true;
     this.#checkpointMs = clock.now();
-    failpoint('checkpoint.before-copy');
-    const startedMs = performance.now();
-    const commit = commitOf(this.plan, merger.checkpoint());
-    const pauseSeconds = (performance.now() - startedMs) / 1000;
-    const bytes = commit.puts.reduce((sum, put) => sum + put.bytes.length, 0);
-    // What was set aside below these offsets must be durable first: a restart would not come by it again.
-    await this.#side.settled();
-    failpoint('checkpoint.before-commit');
-    await store.commit(commit);
-    failpoint('checkpoint.after-commit');
+    const written = await writeCheckpoint(merger, store, this.#side);
     if (merger !== this.#merger) return;
     this.#committing = false;
-    const mark = merger.committed(commit.epoch, store.sizeBytes(stateName(this.plan)));
-    const seconds = (performance.now() - startedMs) / 1000;
+    const mark = merger.committed(written.epoch, store.sizeBytes(stateName(this.plan)));
+    const {bytes, seconds, pauseSeconds} = written;
     toMain({kind: 'checkpoint', query: this.plan.id, bytes, seconds, pauseSeconds});
     this.#sendMark(mark);
-    this.#releaseAfterSwitch(merger);
+    const lookups = this.#switches.finished(merger.committedEpoch);
+    if (lookups) this.#feeds.release(this.#run, lookups);
   }
 
   #sendMark(epoch: number | undefined): void {
@@ -318,8 +292,6 @@ export class QueryOwner {
     this.#feeds.pause(this.#run, this.#isPaused || this.#side.isFull);
   }
 
-  // ---- Switching a lookup: the feeds hold, the switch is journalled with a checkpoint of exactly these offsets, they go on.
-
   #hold(): void {
     if (this.isStopped || !this.#merger || this.#holding) return;
     this.#holding = new Set(this.#feeds.workers);
@@ -334,10 +306,5 @@ export class QueryOwner {
     if (this.#isDraining) return;
     this.#switches.begin(merger);
     this.#checkpointMs = -Infinity;
-  }
-
-  #releaseAfterSwitch(merger: Merger): void {
-    const lookups = this.#switches.finished(merger.committedEpoch);
-    if (lookups) this.#feeds.release(this.#run, lookups);
   }
 }

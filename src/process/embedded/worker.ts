@@ -1,14 +1,9 @@
 import type {Clock} from '../../clock.ts';
 import {openLogReader} from '../../log/embedded.ts';
 import type {LogReader} from '../../log/types.ts';
-import type {AvroSchema} from '../../schema/types.ts';
-import type {QueryPlan} from '../plan/nodes.ts';
-import type {LookupSnapshot} from '../types.ts';
-import {createTopicDecoder, type TopicDecoder} from './decode.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
-import {failureOf} from './worker-failure.ts';
-import {Feed} from './worker-feed.ts';
+import {decodersOf, FeedTable} from './worker-feed-table.ts';
 import {
   ownerOf,
   type PeerMessage,
@@ -18,8 +13,6 @@ import {
 } from './worker-messages.ts';
 import {QueryOwner} from './worker-owner.ts';
 
-/** Dictionaries and columns of one topic beyond this are forgotten at the next turn. */
-const decoderBytesMax = 128 * 2 ** 20;
 /** Ends of partitions are looked at, and idle partitions noticed, at least so often. */
 const idleTurnMs = 250;
 const statusMs = 1_000;
@@ -40,12 +33,9 @@ export class EngineWorker {
   readonly owners = new Map<string, QueryOwner>();
   #options: WorkerOptions;
   #setup: WorkerSetup;
-  #plans: Map<string, QueryPlan>;
   #log: LogReader;
   #reader: Reader;
-  #decoders = new Map<string, TopicDecoder>();
-  #feeds = new Map<string, Feed>();
-  #snapshots = new Map<string, LookupSnapshot>();
+  #feeds: FeedTable;
   #busy: Int32Array;
   #waiting: Promise<boolean> | undefined;
   #wake: () => void = () => {};
@@ -61,19 +51,12 @@ export class EngineWorker {
     const {setup, clock, store} = options;
     this.#setup = setup;
     this.#busy = new Int32Array(setup.busy);
-    this.#plans = new Map(setup.queries.map(({plan}) => [plan.id, plan]));
     this.#log = openLogReader(setup.logDir, setup.counter ? {counter: setup.counter} : {});
-    const schemas = new Map(setup.schemas.map(({id, schema}): [number, AvroSchema] => [id, schema]));
-    const plans = [...this.#plans.values()];
-    for (const topic of new Set(plans.flatMap(({sources}) => sources.map((source) => source.topic)))) {
-      const readers = plans.filter(({sources}) => sources.some((source) => source.topic === topic));
-      this.#decoders.set(
-        topic,
-        createTopicDecoder(topic, readers, (id) => schemas.get(id)),
-      );
-    }
-    this.#reader = new Reader(this.#log, this.#decoders);
-    for (const {domain, snapshot} of setup.snapshots) this.#keep(domain, snapshot);
+    const decoders = decodersOf(setup);
+    this.#reader = new Reader(this.#log, decoders);
+    this.#feeds = new FeedTable(setup, decoders, this.#reader, this.#busy, (to, message) =>
+      this.#toWorker(to, message),
+    );
     const {worker, workers, flushMs, checkpointIntervalMs} = setup;
     for (const [index, start] of setup.queries.entries()) {
       if (ownerOf(start.plan.id, workers) !== worker) continue;
@@ -108,13 +91,7 @@ export class EngineWorker {
     if (startMs - this.#endsMs >= idleTurnMs) this.lookAtEnds();
     const hasRead = !this.#isDraining && (await this.#reader.turn());
     const nowMs = clock.now();
-    for (const [topic, decoder] of this.#decoders)
-      if (decoder.bytes() > decoderBytesMax) this.#endGeneration(topic, decoder, nowMs);
-    let dueMs = idleTurnMs;
-    for (const feed of this.#feeds.values()) {
-      feed.pump(nowMs);
-      dueMs = Math.min(dueMs, feed.dueInMs(nowMs));
-    }
+    let dueMs = Math.min(idleTurnMs, this.#feeds.pump(nowMs));
     for (const owner of this.owners.values()) dueMs = Math.min(dueMs, owner.pump(nowMs));
     if (nowMs - this.#statusMs >= statusMs) {
       this.#statusMs = nowMs;
@@ -179,11 +156,8 @@ export class EngineWorker {
         this.owners.get(message.query)?.receive(message);
         break;
       }
-      case 'open':
-        this.#openFeed(message);
-        break;
       default:
-        this.#tellFeed(message);
+        this.#feeds.receive(message);
     }
     this.#hasMail = true;
     this.#wake();
@@ -208,7 +182,7 @@ export class EngineWorker {
         break;
       case 'lookup': {
         const {domain, snapshot} = command.snapshot;
-        this.#keep(domain, snapshot);
+        this.#feeds.keep(command.snapshot);
         for (const owner of this.owners.values())
           if (owner.plan.domain === domain) owner.lookup(snapshot.name, snapshot.id);
         break;
@@ -230,7 +204,7 @@ export class EngineWorker {
   /** Whether everything that was appended is read, in rows that were acknowledged and marked, and in a checkpoint. */
   isSettled(): boolean {
     if (this.#reader.hasWork()) return false;
-    for (const feed of this.#feeds.values()) if (feed.dueInMs(Infinity) === 0) return false;
+    if (this.#feeds.isWaiting()) return false;
     for (const owner of this.owners.values()) if (!owner.isSettled) return false;
     return true;
   }
@@ -244,68 +218,6 @@ export class EngineWorker {
   #isDrained(): boolean {
     for (const owner of this.owners.values()) if (!owner.isSettled) return false;
     return true;
-  }
-
-  #keep(domain: string, snapshot: LookupSnapshot): void {
-    this.#snapshots.set(`${domain} ${snapshot.name} ${snapshot.id}`, snapshot);
-  }
-
-  #openFeed(message: Extract<PeerMessage, {kind: 'open'}>): void {
-    const plan = this.#plans.get(message.query);
-    if (!plan) throw new Error(`a query that this worker does not know: ${message.query}`);
-    this.#feeds.get(message.query)?.close();
-    const index = this.#setup.queries.findIndex((start) => start.plan.id === message.query);
-    const {flushMs, checkpointIntervalMs, worker} = this.#setup;
-    try {
-      const feed = new Feed({
-        ...message,
-        plan,
-        worker,
-        decoders: this.#decoders,
-        reader: this.#reader,
-        snapshotOf: (lookup, id) => {
-          const snapshot = this.#snapshots.get(`${plan.domain} ${lookup} ${id}`);
-          if (!snapshot) throw new Error(`a snapshot that this worker was not given: ${lookup} ${id}`);
-          return snapshot;
-        },
-        post: (to, reply) => this.#toWorker(to, reply),
-        isBusy: () => Atomics.load(this.#busy, index) === 1,
-        flushMs,
-        checkpointIntervalMs,
-      });
-      this.#feeds.set(message.query, feed);
-    } catch (error) {
-      const {query, run} = message;
-      this.#toWorker(message.owner, {kind: 'feedFailed', query, run, failure: failureOf(error)});
-    }
-  }
-
-  #tellFeed(message: Exclude<PeerMessage, {kind: 'delta' | 'held' | 'feedFailed' | 'open'}>): void {
-    const feed = this.#feeds.get(message.query);
-    if (!feed || feed.run !== message.run) return;
-    switch (message.kind) {
-      case 'close':
-        feed.close();
-        this.#feeds.delete(message.query);
-        break;
-      case 'hold':
-        feed.hold();
-        break;
-      case 'release':
-        feed.release(message.lookups);
-        break;
-      case 'pause':
-        feed.pause(message.paused);
-        break;
-      case 'merged':
-        feed.merged();
-    }
-  }
-
-  /** Codes are about to mean something else: every kernel over the topic hands over what it has in the old ones. */
-  #endGeneration(topic: string, decoder: TopicDecoder, nowMs: number): void {
-    for (const feed of this.#feeds.values()) if (feed.topics.has(topic)) feed.send(nowMs, true);
-    decoder.endGeneration();
   }
 
   async #ageOf(topic: string, partition: number, offset: number, nowMs: number): Promise<number> {
