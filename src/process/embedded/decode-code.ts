@@ -41,6 +41,7 @@ export type DecodeRun = (
   u8: Uint8Array,
   dv: DataView,
   pos: number,
+  /** Records that end beyond it are left; the bytes after it can be looked at (see `slackOf`). */
   end: number,
   row: number,
 ) => void;
@@ -70,10 +71,10 @@ export function generateDecodeRun(
   const source = `return (S,u8,dv,pos,end,row)=>{
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 ${coded.map((column) => `let K${column}=S.dictionaries[${column}].keys,M${column}=S.dictionaries[${column}].mask;`).join('')}
-let l=0,q=0,w=0,a=0,t=0,m=0,v=0;
 R:while(pos<end){
+let l=0,q=0,w=0,a=0,t=0,m=0,v=0;
 const recordEnd=pos+4+dv.getInt32(pos,true);
-if(dv.getInt32(pos+4,false)!==${schemaId >>> 8}||u8[pos+8]!==${schemaId & 255})break;
+if(recordEnd>end||dv.getInt32(pos+4,false)!==${schemaId >>> 8}||u8[pos+8]!==${schemaId & 255})break;
 let p=pos+9;
 ${steps.map((step) => stepSource(step, enums)).join('\n')}
 if(p!==recordEnd)break;

@@ -84,10 +84,14 @@ export function createTopicDecoder(
   const dictionaries = specs.map(({use}) => (use === 'code' ? createTextDictionary() : undefined));
   const writers = new Map<number, Writer>();
   let generation = 0;
-  let bytes = new Uint8Array(0);
+  /** What is being decoded. */
+  let bytes: Uint8Array = new Uint8Array(0);
   let view = new DataView(bytes.buffer);
   let capacity = 0;
   let slack = slackOf(1);
+  let copy = new Uint8Array(0);
+  /** Positions of a `place` column are in one array: the copy. */
+  const hasPlaces = specs.some(({use}) => use === 'place');
   /** Texts of `place` columns that went the checked way: the k-th is at -2 - k. */
   let texts: string[] = [];
 
@@ -102,15 +106,10 @@ export function createTopicDecoder(
       (codes[index] = dictionaries[column]?.internText(symbols[index]!) ?? tokenOfText(symbols[index]!)),
   };
 
-  function load(batch: RecordBatch): void {
-    const needed = batch.bytes.length + slack;
-    if (bytes.length < needed) {
-      bytes = new Uint8Array(needed * 2);
-      view = new DataView(bytes.buffer);
-    }
-    bytes.set(batch.bytes);
-    // The generated code looks beyond the end of a truncated record: what it sees there is defined.
-    bytes.fill(0, batch.bytes.length, needed);
+  /** Lets decoding work on the batch's own bytes. */
+  function open(batch: RecordBatch): void {
+    bytes = batch.bytes;
+    view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     if (capacity >= batch.count) return;
     capacity = batch.count * 2;
     state.columns = specs.map(({use}) =>
@@ -118,7 +117,18 @@ export function createTopicDecoder(
     );
   }
 
-  function writerOf(id: number, batch: RecordBatch): Writer | undefined {
+  /** Lets decoding work on a copy of the batch from `from` on, with room behind it for the generated code to look at. */
+  function openCopy(batch: RecordBatch, from: number): void {
+    const rest = batch.bytes.length - from;
+    if (copy.length < rest + slack) copy = new Uint8Array((rest + slack) * 2);
+    copy.set(from === 0 ? batch.bytes : batch.bytes.subarray(from));
+    // What stands there is defined, whatever batch was here before.
+    copy.fill(0, rest, rest + slack);
+    bytes = copy;
+    view = new DataView(copy.buffer);
+  }
+
+  function writerOf(id: number): Writer | undefined {
     const known = writers.get(id);
     if (known) return known;
     const schema = schemaOf(id);
@@ -128,7 +138,6 @@ export function createTopicDecoder(
     const made = prepareWriter(record, id, specs);
     writers.set(id, made);
     slack = Math.max(slack, slackOf(record.fields.length));
-    load(batch);
     return made;
   }
 
@@ -185,38 +194,44 @@ export function createTopicDecoder(
   }
 
   function decodeRecords(batch: RecordBatch, decoded: DecodedBatch): void {
-    const end = batch.bytes.length;
+    const whole = batch.bytes.length;
     let pos = 0;
     let offset = batch.baseOffset;
-    for (; offset < decoded.fromOffset; offset++) pos += 4 + view.getUint32(pos, true);
-    while (pos < end) {
-      const length = view.getUint32(pos, true);
+    for (; offset < decoded.fromOffset; offset++) pos += 4 + readLength(batch.bytes, pos);
+    // Where `bytes` begins in the batch, and how much room is behind it; the last records are decoded from a copy with room.
+    let base = 0;
+    let room = 0;
+    while (pos < whole) {
+      const length = readLength(batch.bytes, pos);
       const start = pos + 4;
-      assert.ok(
-        start + length <= end,
-        `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`,
-      );
-      const hasHeader = length >= frameHeaderBytes && bytes[start] === 0;
-      const id = view.getUint32(start + 1, false);
-      const writer = hasHeader ? writerOf(id, batch) : undefined;
-      if (writer?.run && !writer.bad.size) {
+      const end = start + length;
+      assert.ok(end <= whole, `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`);
+      const hasHeader = length >= frameHeaderBytes && batch.bytes[start] === 0;
+      const id = hasHeader ? idOf(batch.bytes, start) : -1;
+      const writer = hasHeader ? writerOf(id) : undefined;
+      if (room < slack && (hasPlaces || end > whole - slack)) {
+        base = hasPlaces ? 0 : pos;
+        room = slack;
+        openCopy(batch, base);
+      }
+      if (writer?.run && writer.bad.size === 0) {
         const before = decoded.rows;
-        writer.run(state, bytes, view, pos, end, before);
+        writer.run(state, bytes, view, pos - base, whole - base - (slack - room), before);
         decoded.rows = state.row;
         offset += state.row - before;
-        if (state.pos > pos) {
-          pos = state.pos;
+        if (state.row > before) {
+          pos = state.pos + base;
           continue;
         }
       }
       const problem = writer
-        ? decodeChecked(decoded, start, start + length, writer)
+        ? decodeChecked(decoded, start - base, end - base, writer)
         : hasHeader
           ? ({code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known`} as const)
           : ({code: 'DECODE', message: 'the record has no frame header'} as const);
-      if (problem) decoded.dead.push({offset, ...problem, frame: bytes.slice(start, start + length)});
+      if (problem) decoded.dead.push({offset, ...problem, frame: batch.bytes.slice(start, end)});
       offset++;
-      pos = start + length;
+      pos = end;
     }
     assert.equal(offset, decoded.nextOffset, 'a batch holds as many records as it says');
   }
@@ -254,13 +269,13 @@ export function createTopicDecoder(
       };
       texts = [];
       if (batch.kind === 'mark') return decoded;
-      load(batch);
+      open(batch);
       decoded.columns = state.columns;
       decodeRecords(batch, decoded);
       return decoded;
     },
     bytes: () =>
-      bytes.length +
+      copy.length +
       capacity * specs.reduce((sum, {use}) => sum + (use === 'number' ? 8 : 4), 0) +
       dictionaries.reduce((sum, dictionary) => sum + (dictionary?.bytes() ?? 0), 0),
     endGeneration() {
@@ -296,6 +311,11 @@ function recordFinder(batch: RecordBatch, decoded: DecodedBatch): DecodedBatch['
     return {offset: offsets[row]!, frame};
   };
 }
+
+/** Schema id of the frame at `start`. */
+const idOf = (bytes: Uint8Array, start: number): number =>
+  ((bytes[start + 1]! << 24) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 8) | bytes[start + 4]!) >>>
+  0;
 
 const readLength = (bytes: Uint8Array, pos: number): number =>
   (bytes[pos]! | (bytes[pos + 1]! << 8) | (bytes[pos + 2]! << 16) | (bytes[pos + 3]! << 24)) >>> 0;

@@ -145,7 +145,8 @@ export function createTextDictionary(): TextDictionary {
     keys[slot + 1] = last;
     keys[slot + 2] = middle;
     keys[slot + 3] = (code << 4) | length;
-    if (dictionary.size * 2 > mask) rehashShort();
+    // A second look costs more than the memory of a table that is almost empty, as long as that is small.
+    if (dictionary.size * (mask < 4096 ? 8 : 2) > mask) rehashShort();
     return code;
   }
 
