@@ -1,36 +1,50 @@
 #!/usr/bin/env node
-// Plain JavaScript that an old Node can run: it finds the pinned Node and hands over to src/cli/main.ts.
+// Plain JavaScript that an old Node can run: it finds the right Node and hands over to src/cli/main.ts.
 'use strict';
 const {existsSync} = require('node:fs');
 const {join} = require('node:path');
-const {spawn} = require('node:child_process');
 
+const nodeMajor = 26;
 const root = join(__dirname, '..');
 const main = join(root, 'src', 'cli', 'main.ts');
-const packageDir = `node-${process.platform === 'win32' ? 'win' : process.platform}-${process.arch}`;
-const candidates = [
-  join(root, 'node_modules', packageDir, 'bin', process.platform === 'win32' ? 'node.exe' : 'node'),
-  join(root, 'node_modules', '.bin', 'node'),
-];
-const major = Number(process.versions.node.split('.')[0]);
-const pinned = candidates.find((path) => existsSync(path));
+// Compiled code is kept between runs: without it each start strips and compiles all of the TypeScript again.
+const compileCache = process.env.NODE_COMPILE_CACHE || join(root, 'node_modules', '.cache', 'millrace');
 
-if (!pinned && major < 26) {
+const major = Number(process.versions.node.split('.')[0]);
+const pinned = [
+  join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node'),
+  join(root, 'node_modules', `node-win-${process.arch}`, 'bin', 'node.exe'),
+  join(root, 'node_modules', '.bin', 'node'),
+].find((path) => existsSync(path));
+
+if (major === nodeMajor || (major > nodeMajor && !pinned)) runHere();
+else if (pinned) handOver(pinned);
+else {
   process.stderr.write(
-    `millrace needs Node 26 (this is ${process.version}) and its pinned copy is not installed.\n` +
+    `millrace needs Node ${nodeMajor} (this is ${process.version}) and its pinned copy is not installed.\n` +
       `hint: run "npm ci" in ${root}\n`,
   );
-  process.exit(4);
+  process.exitCode = 4;
 }
-const argv = ['--disable-warning=ExperimentalWarning', main, ...process.argv.slice(2)];
-const child = spawn(pinned || process.execPath, argv, {stdio: 'inherit'});
-// A terminal sends Ctrl-C to the whole group as well; the platform counts signals that arrive together as one.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-child.on('error', (error) => {
-  process.stderr.write(`millrace: cannot start ${pinned || process.execPath}: ${error.message}\n`);
-  process.exit(4);
-});
-child.on('exit', (code, signal) => {
-  if (signal) process.exit(128 + (require('node:os').constants.signals[signal] || 0));
-  else process.exit(code === null ? 1 : code);
-});
+
+/** This Node will do: a second process would only cost. */
+function runHere() {
+  require('node:module').enableCompileCache(compileCache);
+  import(require('node:url').pathToFileURL(main).href).then((module) => module.start());
+}
+
+function handOver(node) {
+  const {spawn} = require('node:child_process');
+  const env = Object.assign({}, process.env, {NODE_COMPILE_CACHE: compileCache});
+  const child = spawn(node, [main].concat(process.argv.slice(2)), {stdio: 'inherit', env});
+  // A terminal sends Ctrl-C to the whole group as well; the platform counts signals that arrive together as one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    process.stderr.write(`millrace: cannot start ${node}: ${error.message}\n`);
+    process.exit(4);
+  });
+  child.on('exit', (code, signal) => {
+    if (signal) process.exit(128 + (require('node:os').constants.signals[signal] || 0));
+    else process.exit(code === null ? 1 : code);
+  });
+}

@@ -76,10 +76,13 @@ const examplesText = (examples: [string, string][]): string => {
   return `Examples:\n${examples.map(([line, effect]) => `  ${line.padEnd(width)}   ${effect}`).join('\n')}\n\n`;
 };
 
-if (import.meta.main) {
+/** The process itself as the outside world; sets its exit code. */
+export async function start(): Promise<void> {
   const {stdout, stderr} = process;
   // A reader that went away (`| head`) ends the command, it is no failure of ours.
   stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  // Messages that nobody can read any more must not end a platform that drains.
+  stderr.on('error', () => {});
   process.exitCode = await main(process.argv.slice(2), {
     stdout,
     stderr,
@@ -87,3 +90,5 @@ if (import.meta.main) {
     cwd: process.cwd(),
   });
 }
+
+if (import.meta.main) await start();
