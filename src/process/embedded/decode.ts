@@ -7,6 +7,7 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import {tokenOfBytes, tokenOfText} from './accumulators.ts';
 import {type DecodeState, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
+import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
 import {prepareWriter, type Writer} from './decode-writer.ts';
 import {createTextDictionary, type TextDictionary} from './dictionary.ts';
 
@@ -285,45 +286,4 @@ export function createTopicDecoder(
     },
   };
   return decoder;
-}
-
-/**
- * Finds the record of a row: rows are the records that are not dead. Only late and dead records ask, so positions are walked
- * when the first of a batch does.
- */
-function recordFinder(batch: RecordBatch, decoded: DecodedBatch): DecodedBatch['recordOf'] {
-  const positions: number[] = [];
-  const offsets: number[] = [];
-  return (row) => {
-    if (positions.length === 0) {
-      const dead = new Set(decoded.dead.map(({offset}) => offset));
-      let pos = 0;
-      for (let offset = batch.baseOffset; offset < decoded.nextOffset; offset++) {
-        if (offset >= decoded.fromOffset && !dead.has(offset)) {
-          positions.push(pos);
-          offsets.push(offset);
-        }
-        pos += 4 + readLength(batch.bytes, pos);
-      }
-    }
-    const start = positions[row]! + 4;
-    const frame = batch.bytes.slice(start, start + readLength(batch.bytes, start - 4));
-    return {offset: offsets[row]!, frame};
-  };
-}
-
-/** Schema id of the frame at `start`. */
-const idOf = (bytes: Uint8Array, start: number): number =>
-  ((bytes[start + 1]! << 24) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 8) | bytes[start + 4]!) >>>
-  0;
-
-const readLength = (bytes: Uint8Array, pos: number): number =>
-  (bytes[pos]! | (bytes[pos + 1]! << 8) | (bytes[pos + 2]! << 16) | (bytes[pos + 3]! << 24)) >>> 0;
-
-/** The text whose Avro length begins at `place`. */
-function textAt(bytes: Uint8Array, place: number): string {
-  let pos = place;
-  let length = bytes[pos++]!;
-  if (length > 127) length = (length & 127) | (bytes[pos++]! << 7);
-  return Buffer.prototype.utf8Slice.call(bytes, pos, pos + (length >>> 1));
 }

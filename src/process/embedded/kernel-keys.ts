@@ -48,6 +48,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
   const groups = createGroupTable(count);
   const dictionaryOf = (k: number): TextDictionary | NumberDictionary => direct[k] ?? texts[k] ?? numbers[k]!;
   let bits: number[] = [];
+  let space = 1;
 
   function layOut(): void {
     bits = plan.groupBy.map((_, k) => Math.max(bits[k] ?? 2, Math.ceil(Math.log2(dictionaryOf(k).size + 1))));
@@ -59,6 +60,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
     }
     // One dimension is its own key; several that do not fit side by side are numbered.
     if (shift > bitsMax && count > 1) keys.mode = 'pairs';
+    space = keys.mode === 'bits' ? 2 ** shift : Infinity;
   }
 
   const keys: Keys = {

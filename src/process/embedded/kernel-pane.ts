@@ -37,15 +37,21 @@ export type Pane = {
 /** An object accumulator while it is being filled. */
 export type HotObject = DistinctBuilder | Exclude<AccumulatorObject, {op: 'distinct'}>;
 
-export type CellOp = {op: 'count' | 'sum' | 'min' | 'max'; isDouble: boolean};
+export type CellOp = {
+  op: 'count' | 'sum' | 'min' | 'max';
+  isDouble: boolean;
+  /** What a cell holds before the first event. */
+  initial: number;
+};
 export type ObjectOp = Exclude<AccumulatorPlan['op'], CellOp['op']>;
 
 /** Accumulators with a cell, in plan order. */
 export const cellOps = (accumulators: AccumulatorPlan[]): CellOp[] =>
   accumulators.flatMap((accumulator): CellOp[] => {
-    if (accumulator.op === 'count') return [{op: 'count', isDouble: false}];
+    if (accumulator.op === 'count') return [{op: 'count', isDouble: false, initial: 0}];
     if (accumulator.op !== 'sum' && accumulator.op !== 'min' && accumulator.op !== 'max') return [];
-    return [{op: accumulator.op, isDouble: accumulator.type === 'double'}];
+    const initial = accumulator.op === 'sum' ? 0 : NaN;
+    return [{op: accumulator.op, isDouble: accumulator.type === 'double', initial}];
   });
 
 /** Accumulators with an object, in plan order. */
@@ -115,8 +121,7 @@ export function newSlot(pane: Pane, key: number, group: number, ops: CellOp[], o
   pane.keys[slot] = key;
   pane.groups[slot] = group;
   const at = slot * ops.length;
-  for (let i = 0; i < ops.length; i++)
-    pane.cells[at + i] = ops[i]!.op === 'min' || ops[i]!.op === 'max' ? NaN : 0;
+  for (let i = 0; i < ops.length; i++) pane.cells[at + i] = ops[i]!.initial;
   for (let i = 0; i < objects.length; i++)
     pane.objects[i]![slot] = objects[i] === 'distinct' ? createDistinct() : null;
   return slot;
