@@ -67,7 +67,7 @@ export function createKeys(plan: QueryPlan, direct: (TextDictionary | undefined)
     mode: 'bits',
     shifts: new Int32Array(count),
     limits: new Int32Array(count),
-    space: () => (keys.mode === 'bits' ? 2 ** bits.reduce((sum, width) => sum + width, 0) : Infinity),
+    space: () => space,
     texts,
     numberCode: (dimension, value) => numbers[dimension]!.code(value),
     codeOf(k, value) {
