@@ -1,13 +1,16 @@
-/** One seeded run of the engine's parts over a random log, against the obvious evaluator. */
+/** Seeded runs of the engine over a random log, against the obvious evaluator. */
+import {testClock} from '../../src/clock.ts';
 import type {Domain} from '../../src/model/types.ts';
 import type {StateStore} from '../../src/process/embedded/statestore.ts';
 import {buildPlan} from '../../src/process/plan/build.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
-import type {LookupSnapshot} from '../../src/process/types.ts';
+import type {LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
 import {type Random, random as seeded} from '../schema/random.ts';
+import {Running} from '../support/engine.ts';
 import {EventLog, type Step} from '../support/log.ts';
 import {compareOutcome, naiveOf} from '../support/outcome.ts';
 import {Stepped} from '../support/stepped.ts';
+import type {Told} from '../support/told.ts';
 import {type RandomDomain, randomEvent} from './domains.ts';
 
 export type Simulated = {
@@ -24,75 +27,118 @@ export type Simulated = {
 /** Around the change to daylight saving time in New York, 2024. */
 const beginMs = Date.UTC(2024, 2, 9, 12);
 
-/**
- * @param revision names the state in the store: a new one for every run.
- * @param appendsMax appends no more than so many times; fewer show where a failure begins.
- */
-export async function simulate(
-  seed: number,
-  {
-    domain,
-    recipe,
-    store,
-    revision,
-  }: {domain: Domain; recipe: RandomDomain; store: StateStore; revision: number},
-  appendsMax = Infinity,
-): Promise<Simulated> {
+/** What turns the engine: its parts by a schedule, or the whole. */
+type Driver = {
+  told: ReadonlyMap<string, Told>;
+  start(): Promise<void>;
+  /** Something happens, perhaps a crash. */
+  step(): Promise<void>;
+  finish(): Promise<void>;
+  counts(query: string): QueryCounts[];
+  crashes(): number;
+  close(): Promise<void>;
+};
+
+export type SimulateOptions = {
+  domain: Domain;
+  recipe: RandomDomain;
+  /** For the engine's parts; without it the whole engine runs, with a state of its own. */
+  store?: StateStore;
+  /** Names the state in the store: a new one for every run. */
+  revision: number;
+  /** Appends no more than so many times; fewer show where a failure begins. */
+  appendsMax?: number;
+};
+
+/** One seeded run. Throws what the engine throws. */
+export async function simulate(seed: number, options: SimulateOptions): Promise<Simulated> {
+  const {domain, recipe, revision, appendsMax = Infinity} = options;
   const random = seeded(seed ^ 0x5eed);
   const log = new EventLog();
+  log.add(domain, (eventType) => recipe.partitions[eventType]!);
+  const plans = domain.aggregations.map((aggregation) => buildPlan(domain, aggregation, revision));
+  const lookups: LookupSnapshot[] = recipe.lookup
+    ? [{name: 'things', id: 'first', columns: ['brand', 'price'], rows: recipe.lookup.rows}]
+    : [];
+  const driver = driverOf(options.store, {plans, log, lookups, workers: 1 + random.int(3), random});
   try {
-    log.add(domain, (eventType) => recipe.partitions[eventType]!);
-    const plans = domain.aggregations.map((aggregation) => buildPlan(domain, aggregation, revision));
-    const lookups: LookupSnapshot[] = recipe.lookup
-      ? [{name: 'things', id: 'first', columns: ['brand', 'price'], rows: recipe.lookup.rows}]
-      : [];
-    const engine = new Stepped({
-      plans,
-      log: log.reader,
-      store,
-      schemaOf: log.schemaOf,
-      lookups,
-      workers: 1 + random.int(3),
-      random,
-    });
-    const crash = random.pick([0, 5, 25]);
-    await engine.start();
+    await driver.start();
     const all = randomSteps(random, domain, recipe);
     const groups = inTransactions(random, all).slice(0, appendsMax);
     for (const group of groups) {
       await log.append(group);
-      for (let step = random.int(12); step > 0; step--) await engine.step({crash, clock: true});
+      for (let step = random.int(12); step > 0; step--) await driver.step();
     }
     // Closed rows are compared, too: everything ends.
     await log.append(endMarks(domain, recipe, all));
-    await engine.finish();
-    const problems: string[] = [];
-    const result: Simulated = {
-      problems,
-      plans,
-      appends: groups.length,
-      events: log.naive.length,
-      rows: 0,
-      crashes: engine.crashes,
-      late: 0,
-      dead: 0,
-    };
-    for (const plan of plans) {
-      const {changelog, side} = engine.told.get(plan.id)!;
-      const wanted = naiveOf(plan, log, lookups);
-      result.rows += wanted.rows.length;
-      result.late += wanted.late.length;
-      result.dead += wanted.dead.length;
-      const outcome = {changelog, side: side.values(), counts: engine.counts(plan.id)};
-      problems.push(...compareOutcome(plan, outcome, wanted).map((problem) => `${plan.id}: ${problem}`));
-      for (const row of changelog.read())
-        if (row.closed !== true)
-          problems.push(`${plan.id}: not closed after the end marks: ${String(row.window_start)}`);
-    }
-    return result;
+    await driver.finish();
+    const result = {plans, appends: groups.length, events: log.naive.length, crashes: driver.crashes()};
+    return {...result, ...compareAll(plans, driver, log, lookups)};
   } finally {
+    await driver.close();
     await log.close();
   }
+}
+
+function compareAll(plans: QueryPlan[], driver: Driver, log: EventLog, lookups: LookupSnapshot[]) {
+  const found = {problems: [] as string[], rows: 0, late: 0, dead: 0};
+  for (const plan of plans) {
+    const {changelog, side} = driver.told.get(plan.id)!;
+    const wanted = naiveOf(plan, log, lookups);
+    found.rows += wanted.rows.length;
+    found.late += wanted.late.length;
+    found.dead += wanted.dead.length;
+    const outcome = {changelog, side: side.values(), counts: driver.counts(plan.id)};
+    found.problems.push(...compareOutcome(plan, outcome, wanted).map((problem) => `${plan.id}: ${problem}`));
+    for (const row of changelog.read())
+      if (row.closed !== true)
+        found.problems.push(`${plan.id}: not closed after the end marks: ${String(row.window_start)}`);
+  }
+  return found;
+}
+
+type DriverOptions = {
+  plans: QueryPlan[];
+  log: EventLog;
+  lookups: LookupSnapshot[];
+  workers: number;
+  random: Random;
+};
+
+function driverOf(store: StateStore | undefined, options: DriverOptions): Driver {
+  const {plans, log, lookups, workers, random} = options;
+  const crash = random.pick([0, 5, 25]);
+  if (store) {
+    const {reader, schemaOf} = log;
+    const stepped = new Stepped({plans, log: reader, store, schemaOf, lookups, workers, random});
+    return {
+      told: stepped.told,
+      start: () => stepped.start(),
+      step: () => stepped.step({crash, clock: true}),
+      finish: () => stepped.finish(),
+      counts: (query) => stepped.counts(query),
+      crashes: () => stepped.crashes,
+      close: async () => {},
+    };
+  }
+  const clock = testClock(beginMs);
+  const running = new Running({plans, log, lookups, workers, clock});
+  let crashes = 0;
+  return {
+    told: running.told,
+    start: () => running.start(),
+    async step() {
+      if (random.int(1000) < crash) {
+        crashes++;
+        await running.crash(1 + random.int(3));
+      } else if (random.int(8) === 0) await clock.advance(random.int(20_000));
+      else await running.turns(1);
+    },
+    finish: () => running.settle(),
+    counts: (query) => running.counts(query),
+    crashes: () => crashes,
+    close: () => running.close(),
+  };
 }
 
 function randomSteps(random: Random, domain: Domain, recipe: RandomDomain): Step[] {

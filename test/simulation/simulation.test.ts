@@ -18,7 +18,7 @@ import {random} from '../schema/random.ts';
 import {show} from '../support/changelog.ts';
 import {loadDomains} from '../support/platform.ts';
 import {type RandomDomain, randomDomain} from './domains.ts';
-import {simulate} from './simulate.ts';
+import {type SimulateOptions, simulate} from './simulate.ts';
 
 const seeds = seedsOf(process.env.MILLRACE_SEEDS ?? '1-150');
 const dir = mkdtempSync(join(tmpdir(), 'millrace-simulation-'));
@@ -43,56 +43,66 @@ after(async () => {
   rmSync(dir, {recursive: true});
 });
 
-/** Loads the domains of many seeds at once. */
+/** Loads the domains of many seeds, some hundred at once, as a configuration may hold. */
 async function domainsOf(recipes: RandomDomain[]): Promise<Map<string, Domain>> {
-  const files: Record<string, string> = {};
-  for (const {name, yaml, lookup} of recipes) {
-    files[`domains/${name}.yaml`] = yaml;
-    if (lookup) files[`lookups/${name}.csv`] = lookup.csv;
+  const domains = new Map<string, Domain>();
+  for (let from = 0; from < recipes.length; from += 500) {
+    const files: Record<string, string> = {};
+    for (const {name, yaml, lookup} of recipes.slice(from, from + 500)) {
+      files[`domains/${name}.yaml`] = yaml;
+      if (lookup) files[`lookups/${name}.csv`] = lookup.csv;
+    }
+    for (const domain of await loadDomains(files)) domains.set(domain.name, domain);
   }
-  return new Map((await loadDomains(files)).map((domain) => [domain.name, domain]));
+  return domains;
 }
 
 /** The smallest number of appends with which the run still fails. */
-async function shrink(seed: number, domain: Domain, recipe: RandomDomain, appends: number): Promise<string> {
+async function shrink(seed: number, options: SimulateOptions, appends: number): Promise<string> {
   let [passing, failing] = [0, appends];
   let last = '';
   while (failing - passing > 1) {
-    const middle = (passing + failing) >> 1;
-    const outcome = await simulate(seed, {domain, recipe, store, revision: ++revision}, middle).then(
+    const appendsMax = (passing + failing) >> 1;
+    const outcome = await simulate(seed, {...options, revision: ++revision, appendsMax}).then(
       ({problems}) => problems,
       (error: Error) => [String(error.stack)],
     );
-    if (outcome.length === 0) passing = middle;
-    else [failing, last] = [middle, outcome.join('\n  ')];
+    if (outcome.length === 0) passing = appendsMax;
+    else [failing, last] = [appendsMax, outcome.join('\n  ')];
   }
   return `with ${failing} of ${appends} appends:\n  ${last}`;
 }
 
-test(`the engine says what the obvious evaluator says, on ${seeds.length} random domains and logs`, async (t) => {
+/** Runs the seeds. @returns what was met, and what went wrong in words */
+async function runAll(seeds: number[], whole: boolean) {
   const recipes = seeds.map((seed) => randomDomain(seed, random(seed)));
   const domains = await domainsOf(recipes);
   const seen = {events: 0, rows: 0, crashes: 0, late: 0, dead: 0};
   const failures: string[] = [];
   for (const [index, seed] of seeds.entries()) {
     const recipe = recipes[index]!;
-    const domain = domains.get(recipe.name)!;
+    const options = {domain: domains.get(recipe.name)!, recipe, ...(whole ? {} : {store})};
     let appends = 64;
     let problems: string[];
     try {
-      const result = await simulate(seed, {domain, recipe, store, revision: ++revision});
+      const result = await simulate(seed, {...options, revision: ++revision});
       ({problems, appends} = result);
       for (const key of Object.keys(seen) as (keyof typeof seen)[]) seen[key] += result[key];
     } catch (error) {
       problems = [String((error as Error).stack)];
     }
     if (problems.length === 0) continue;
-    const more = failures.length < 3 ? await shrink(seed, domain, recipe, appends) : '';
+    const more = failures.length < 3 ? await shrink(seed, {...options, revision}, appends) : '';
     failures.push(
       `MILLRACE_SEEDS=${seed}: ${problems.length} differences\n  ${problems.slice(0, 6).join('\n  ')}\n${more.slice(0, 3000)}\n${recipe.yaml}`,
     );
     if (failures.length >= 20) break;
   }
+  return {seen, failures};
+}
+
+test(`the engine's parts say what the obvious evaluator says, on ${seeds.length} random domains and logs`, async (t) => {
+  const {seen, failures} = await runAll(seeds, false);
   t.diagnostic(show(seen));
   assert.equal(
     failures.length,
@@ -102,4 +112,16 @@ test(`the engine says what the obvious evaluator says, on ${seeds.length} random
   // A suite that never met late events, dead letters and crashes would prove little.
   if (seeds.length >= 100)
     for (const [what, count] of Object.entries(seen)) assert.ok(count > 50, `only ${count} ${what}`);
+});
+
+const some = seeds.filter((_, index) => index % 10 === 0);
+
+test(`so does the whole engine, on ${some.length} of them`, async (t) => {
+  const {seen, failures} = await runAll(some, true);
+  t.diagnostic(show(seen));
+  assert.equal(
+    failures.length,
+    0,
+    `${failures.length} seeds fail\n${failures.join('\n\n').slice(0, 30_000)}`,
+  );
 });
