@@ -181,7 +181,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           do {
             await clock.sleep(statusMs, signal);
             await refresh();
-          } while (!isIdle(engine, outputs, raw, sinceMs));
+          } while (!isIdle(platform, engine, outputs, raw, sinceMs));
           if (!inputs.busy()) return;
         }
       },
@@ -269,16 +269,23 @@ function totalsOf(
 }
 
 /** Judged by what was observed after `sinceMs`. Queries that stopped cannot become idle and are not waited for. */
-function isIdle(engine: EngineHost, outputs: Outputs, raw: RawStatus[], sinceMs: number): boolean {
+function isIdle(
+  {domains}: Platform,
+  engine: EngineHost,
+  outputs: Outputs,
+  raw: RawStatus[],
+  sinceMs: number,
+): boolean {
+  const queries = engine.status();
   return (
-    engine
-      .status()
-      .every(
-        ({state, settled, lagEvents, observedMs}) =>
-          state === 'stopped' ||
-          state === 'failed' ||
-          (settled === true && lagEvents === 0 && observedMs > sinceMs),
-      ) &&
+    // A query that has not told anything yet is not idle.
+    queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
+    queries.every(
+      ({state, settled, lagEvents, observedMs}) =>
+        state === 'stopped' ||
+        state === 'failed' ||
+        (settled === true && lagEvents === 0 && observedMs > sinceMs),
+    ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
     raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))
   );
