@@ -270,49 +270,6 @@ export const errors = {
     retry: false,
     exit: 1,
   },
-  EXPR_SYNTAX: {summary: 'An expression cannot be read.', actor: 'user', retry: false, exit: 2},
-  EXPR_LIMIT: {
-    summary: 'An expression is longer, deeper or larger than allowed.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_UNKNOWN_NAME: {
-    summary: 'An expression names a column that does not exist.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_UNKNOWN_FUNCTION: {
-    summary: 'An expression calls a function that does not exist.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_ARGUMENTS: {
-    summary: 'A function in an expression is called with the wrong number or kind of arguments.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_TYPE: {
-    summary: 'The types in an expression do not go together.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_LITERAL: {
-    summary: 'A literal in an expression is no value of the type it stands for.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
-  EXPR_SYMBOL: {
-    summary: 'An expression compares an enum with a string that is none of its symbols.',
-    actor: 'user',
-    retry: false,
-    exit: 2,
-  },
   QUERY_CHANGED: {
     summary: 'The definition of a query means something else than the one its state and rows were made with.',
     actor: 'user',
@@ -332,7 +289,8 @@ export const errors = {
     exit: 1,
   },
   QUERY_STATE_LOST: {
-    summary: 'A sink lost rows that it had acknowledged, and the log no longer holds the events to make them again.',
+    summary:
+      'A sink lost rows that it had acknowledged, and the log no longer holds the events to make them again.',
     actor: 'operator',
     retry: false,
     exit: 1,

@@ -1,6 +1,5 @@
 import type {FieldSpec} from '../config/fields.ts';
 import {secretBackends} from '../config/secrets/registry.ts';
-import {formatBytes, formatDuration} from '../quantity.ts';
 import {sinks} from '../sinks/registry.ts';
 import type {CommandBody} from './command.ts';
 import {load, unknownName} from './context.ts';
@@ -53,10 +52,12 @@ export const run: CommandBody = async (call) => {
   return 0;
 };
 
-function defaultText(field: FieldSpec): string {
-  const {default: value} = field;
-  if (value === undefined) return field.required ? 'required' : '-';
-  if (field.type === 'duration') return formatDuration(Number(value));
-  if (field.type === 'bytes') return formatBytes(Number(value));
-  return String(value);
-}
+/** Defaults stand in a specification as they are written in YAML: "10m", "64MiB". */
+const defaultText = ({default: value, required}: FieldSpec): string =>
+  value === undefined
+    ? required
+      ? 'required'
+      : '-'
+    : typeof value === 'string'
+      ? value
+      : JSON.stringify(value);

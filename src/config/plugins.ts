@@ -31,7 +31,7 @@ async function importModule(path: string): Promise<Record<string, unknown>> {
     throw new PlatformError(
       'PLUGIN_INVALID',
       `the plugin ${path} cannot be loaded: ${message.split('\n')[0]}`,
-      {cause},
+      {cause, hint: 'check the path under plugins, and that the module runs on its own: node <path>'},
     );
   }
 }

@@ -41,7 +41,7 @@ export function buildInput(
     from: from ?? null,
     format,
     ratePerSecond: config.rate ?? null,
-    nulls: (config.null ?? ['']).filter((text) => text !== undefined),
+    nulls: (config.null ?? (format === 'csv' ? [''] : [])).filter((text) => text !== undefined),
     timezone,
     timestampFormat: config.timestamp_format ?? null,
     orderBy: config.order_by ?? 'timestamp',

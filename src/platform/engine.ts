@@ -64,10 +64,13 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       },
       marked: (plan) => outputs.marked(plan),
       onReset: (plan) => outputs.empty(plan),
-      onRows({query, sequence, ...batch}) {
+      onRows({query, sequence, through, ...batch}) {
         // It rejects only when the sinks are being closed; the rows are then pending in the checkpoint.
         outputs.write(query, batch).then(
-          () => engine?.acknowledge(query, sequence),
+          () => {
+            engine?.acknowledge(query, sequence);
+            telemetry.emit('RowsAcknowledged', {query, rows: batch.count, through});
+          },
           () => {},
         );
       },

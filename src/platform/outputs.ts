@@ -20,8 +20,8 @@ export type Outputs = {
   write(query: string, batch: Omit<RowBatch, 'table'>): Promise<void>;
   /** Resolves when every sink of the query has marked the epoch. */
   mark(query: string, epoch: number): Promise<void>;
-  /** The lowest epoch that the query's sinks have marked; undefined when one of them has none. */
-  marked(plan: QueryPlan): Promise<number | undefined>;
+  /** The lowest epoch that the query's sinks have marked; undefined when one of them has none, null when none keeps marks. */
+  marked(plan: QueryPlan): Promise<number | undefined | null>;
   switchView(plan: QueryPlan): Promise<void>;
   /** Empties the query's tables: drops and makes them again. */
   empty(plan: QueryPlan): Promise<void>;
@@ -127,9 +127,11 @@ export async function openOutputs(
       await Promise.all(deliveries.map(({sinkName}) => opened(sinkName).marker.mark(tableId(table), epoch)));
     },
     async marked(plan) {
-      const epochs = await Promise.all(
-        plan.sinks.map((name) => opened(name).sink.marked(tableId(plan.table))),
-      );
+      const durable = plan.sinks
+        .map((name) => opened(name).sink)
+        .filter(({spec}) => spec.capabilities.durable);
+      if (durable.length === 0) return null;
+      const epochs = await Promise.all(durable.map((sink) => sink.marked(tableId(plan.table))));
       return epochs.some((epoch) => epoch === undefined) ? undefined : Math.min(...(epochs as number[]));
     },
     async switchView(plan) {

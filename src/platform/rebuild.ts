@@ -24,6 +24,8 @@ export async function* rebuildRunning(running: RunningPlatform, query: string): 
     writeRevisions(dirs.revisions, {...revisions, [query]: {current, filling: revision}});
     await running.restartEngine();
   }
+  // Statuses from before the new revision began say nothing about it.
+  const sinceMs = Date.now() + lookMs;
   for (;;) {
     const status = engine.status().find((each) => each.query === query);
     if (status?.state === 'stopped' || status?.state === 'failed')
@@ -34,8 +36,10 @@ export async function* rebuildRunning(running: RunningPlatform, query: string): 
           hint: status.reason?.hint ?? 'mend the cause, then rebuild again: it goes on where it was',
         },
       );
-    if (status && status.lagEvents === 0 && status.settled) break;
-    yield {query, revision, lagEvents: status?.lagEvents ?? 0};
+    if (status && status.observedMs > sinceMs) {
+      if (status.lagEvents === 0 && status.settled) break;
+      yield {query, revision, lagEvents: status.lagEvents};
+    }
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
   const plan = engine.plan(query)!;

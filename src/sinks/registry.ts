@@ -1,5 +1,5 @@
 import {resolve} from 'node:path';
-import {pathToFileURL} from 'node:url';
+import {loadPlugin} from '../config/plugins.ts';
 import {PlatformError} from '../errors.ts';
 import {chdb} from './chdb/spec.ts';
 import {file} from './file/spec.ts';
@@ -13,8 +13,6 @@ export const sinks = {file, stdout, chdb, pglite} as const satisfies Record<stri
 /** A specification and the module to import it from where it runs; undefined for the ones above. */
 export type FoundSink = {spec: SinkSpec; module?: string};
 
-const plain = /^[A-Za-z][A-Za-z0-9_]{0,47}$/;
-
 /**
  * The sinks above and those of plugins: modules that export `sinks`, a list of specifications.
  * @param plugins paths of modules. @throws PLUGIN_INVALID when one does not load, or two sinks have one name.
@@ -22,7 +20,7 @@ const plain = /^[A-Za-z][A-Za-z0-9_]{0,47}$/;
 export async function findSinks(plugins: string[]): Promise<Map<string, FoundSink>> {
   const found = new Map<string, FoundSink>(Object.entries(sinks).map(([name, spec]) => [name, {spec}]));
   for (const path of plugins) {
-    for (const spec of await loadPlugin(path)) {
+    for (const spec of await sinksOfPlugin(resolve(path))) {
       if (found.has(spec.name))
         throw new PlatformError('PLUGIN_INVALID', `a sink named "${spec.name}" exists already`, {
           place: path,
@@ -47,37 +45,17 @@ export async function findSink(backend: string, plugins: string[]): Promise<Foun
   return found;
 }
 
-async function loadPlugin(path: string): Promise<SinkSpec[]> {
-  let exported: Record<string, unknown>;
-  try {
-    exported = (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
-  } catch (cause) {
-    throw new PlatformError('PLUGIN_INVALID', `cannot load the plugin: ${(cause as Error).message}`, {
-      cause,
-      place: path,
-      hint: 'check the path under plugins, and that the module runs on its own: node <path>',
-    });
-  }
-  const list = exported.sinks;
-  // A plugin may bring other things than sinks.
-  if (list === undefined) return [];
-  if (!Array.isArray(list)) throw invalid(path, 'its export `sinks` is not a list');
-  return list.map((spec, index) => checkSpec(path, index, spec));
+async function sinksOfPlugin(path: string): Promise<SinkSpec[]> {
+  const {sinks: specs} = await loadPlugin(path);
+  return Object.values(specs).map((spec) => checkSpec(path, spec as Partial<SinkSpec> & {name: string}));
 }
 
-function checkSpec(path: string, index: number, spec: Partial<SinkSpec>): SinkSpec {
-  const place = `sinks[${index}]`;
-  if (typeof spec !== 'object' || spec === null) throw invalid(path, `${place} is not an object`);
-  if (typeof spec.name !== 'string' || !plain.test(spec.name))
-    throw invalid(path, `${place}.name is not an identifier`);
-  if (typeof spec.open !== 'function') throw invalid(path, `${place}.open is not a function`);
+function checkSpec(path: string, spec: Partial<SinkSpec> & {name: string}): SinkSpec {
   if (!['inline', 'worker', 'process'].includes(spec.capabilities?.isolation ?? ''))
-    throw invalid(path, `${place}.capabilities.isolation is none of inline, worker, process`);
-  return {fields: {}, summary: '', ...spec} as SinkSpec;
+    throw new PlatformError(
+      'PLUGIN_INVALID',
+      `the plugin ${path} is wrong: capabilities.isolation of "${spec.name}" is none of inline, worker, process`,
+      {place: path, hint: 'see docs/extending.md'},
+    );
+  return {summary: '', ...spec} as SinkSpec;
 }
-
-const invalid = (path: string, what: string) =>
-  new PlatformError('PLUGIN_INVALID', what, {
-    place: path,
-    hint: 'export const sinks = [{name, summary, fields, capabilities, open}]; see examples/plugins',
-  });

@@ -88,8 +88,8 @@ test('a plugin that cannot be used is refused with what is wrong', async (t) => 
     });
   };
   await refused('export const sinks = {};', /not a list/);
-  await refused('export const sinks = [null];', /not an object/);
-  await refused('export const sinks = [{name: "a b"}];', /identifier/);
+  await refused('export const sinks = [null];', /no name/);
+  await refused('export const sinks = [{name: "a b"}];', /no name of letters/);
   await refused('export const sinks = [{name: "ab"}];', /open/);
   await refused('export const sinks = [{name: "abc", open() {}}];', /isolation/);
   await refused(

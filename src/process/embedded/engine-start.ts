@@ -28,7 +28,9 @@ export async function prepareQuery(
   const {store, marked} = options;
   let saved = readCheckpoint(store, plan);
   if (saved) checkFingerprint(plan, saved.header);
-  const sinkEpoch = (await marked?.(plan)) ?? 0;
+  // What cannot keep a mark cannot be asked whether it lost something.
+  const known = await marked?.(plan);
+  const sinkEpoch = known === null ? (saved?.header.markedEpoch ?? 0) : (known ?? 0);
   let epoch = 0;
   if (saved && saved.header.markedEpoch > sinkEpoch) {
     checkLogIsWhole(plan, saved.header.starts, options.log.dir);

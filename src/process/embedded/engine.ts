@@ -32,8 +32,8 @@ export type EngineOptions = {
   checkpointIntervalMs: number;
   /** A lookup's snapshot: the one of that id, or the current one; undefined when there is none. */
   lookup?(domain: string, name: string, id: string | null): Promise<LookupSnapshot | undefined>;
-  /** Lowest epoch that the query's sinks have marked; undefined when one of them has none. */
-  marked?(plan: QueryPlan): Promise<number | undefined>;
+  /** Lowest epoch that the query's sinks have marked; undefined when one of them has none, null when none keeps marks. */
+  marked?(plan: QueryPlan): Promise<number | undefined | null>;
   /**
    * A query of sessions begins from an empty state while its sinks may hold rows of it: their table must be emptied, since
    * the keys of sessions depend on the order of reading until they settle. (Rows of windows are simply written again.)

@@ -5,6 +5,7 @@ import type {Lock} from '../../log/lock.ts';
 import type {ClickHouseConnection} from '../clickhouse/connection.ts';
 import {quoteTable} from '../clickhouse/names.ts';
 import {createClickHouseSink} from '../clickhouse/sink.ts';
+import {damageHint} from '../damage.ts';
 import {ownDirectory} from '../directory.ts';
 import type {Sink, SinkContext} from '../types.ts';
 
@@ -36,7 +37,7 @@ const damaged = (dir: string, message: string, cause?: unknown) =>
   new PlatformError('SINK_DAMAGED', `the database in ${dir} is damaged: ${message}`, {
     cause,
     place: dir,
-    hint: 'npx millrace rebuild (moves the directory aside and fills a new one from the log)',
+    hint: damageHint,
   });
 
 /**

@@ -1,4 +1,5 @@
 import {PlatformError} from '../../errors.ts';
+import {damageHint} from '../damage.ts';
 
 /** Codes of ClickHouse that pass by themselves: time-outs, memory, disk, load, connection. Everything else is for good. */
 const passing = new Set([
@@ -20,7 +21,7 @@ const damage = (error: unknown, place?: string): PlatformError | undefined =>
   broken.has(codeOf(error) ?? -1)
     ? new PlatformError('SINK_DAMAGED', (error as Error).message, {
         cause: error,
-        hint: 'npx millrace rebuild (fills a new table from the log)',
+        hint: damageHint,
         ...(place === undefined ? {} : {place}),
       })
     : undefined;

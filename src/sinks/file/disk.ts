@@ -3,6 +3,7 @@ import {type FileHandle, mkdir, open, readFile, rename} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
+import {damageHint} from '../damage.ts';
 
 /** Makes entries of a directory (created, renamed, removed files) durable. */
 export async function syncDirectory(dir: string): Promise<void> {
@@ -49,7 +50,7 @@ export async function readJson<T>(path: string): Promise<T | undefined> {
   } catch (cause) {
     throw new PlatformError('SINK_DAMAGED', `${path} is not JSON`, {
       cause,
-      hint: 'delete the file, then: npx millrace rebuild',
+      hint: damageHint,
     });
   }
 }

@@ -3,6 +3,7 @@ import {PGlite, type Results, type Transaction, types} from '@electric-sql/pglit
 import {PlatformError} from '../../errors.ts';
 import type {Value} from '../../expr/types.ts';
 import type {Lock} from '../../log/lock.ts';
+import {damageHint} from '../damage.ts';
 import {ownDirectory} from '../directory.ts';
 import type {PostgresConnection, PostgresTransaction} from '../postgres/connection.ts';
 import {createPostgresSink} from '../postgres/sink.ts';
@@ -31,7 +32,7 @@ export async function openPglite(options: Record<string, unknown>, context: Sink
       {
         cause,
         place: dir,
-        hint: 'npx millrace rebuild (moves the directory aside and fills a new one from the log)',
+        hint: damageHint,
       },
     );
   }

@@ -1,4 +1,5 @@
 import {PlatformError} from '../../errors.ts';
+import {damageHint} from '../damage.ts';
 
 /** SQLSTATE classes that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system. */
 const passing = ['08', '40', '53', '55', '57', '58'];
@@ -15,7 +16,7 @@ function damage(error: unknown, place?: string): PlatformError | undefined {
   if (state !== 'XX001' && state !== 'XX002') return undefined;
   return new PlatformError('SINK_DAMAGED', `${(error as Error).message} (SQLSTATE ${state})`, {
     cause: error,
-    hint: 'npx millrace rebuild (fills a new table from the log)',
+    hint: damageHint,
     ...(place === undefined ? {} : {place}),
   });
 }
