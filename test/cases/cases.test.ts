@@ -3,9 +3,7 @@
  * event by event, with crashes, with other workers, with other partitions, and from the obvious evaluator.
  */
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {rmSync} from 'node:fs';
 import {after, before, test} from 'node:test';
 import {testClock} from '../../src/clock.ts';
 import {
@@ -23,6 +21,7 @@ import {compareRows, type Row, show} from '../support/changelog.ts';
 import {Running} from '../support/engine.ts';
 import {EventLog, type Step} from '../support/log.ts';
 import {naiveOf} from '../support/outcome.ts';
+import {scratchDir} from '../support/scratch.ts';
 import {Stepped} from '../support/stepped.ts';
 import type {Told} from '../support/told.ts';
 import {type Case, type CaseStep, caseNames, type Expected, loadCase} from './case.ts';
@@ -38,7 +37,7 @@ type Way = {
 };
 
 const only = process.env.MILLRACE_CASE;
-const dir = mkdtempSync(join(tmpdir(), 'millrace-cases-'));
+const dir = scratchDir('cases');
 let writer: CheckpointWriter;
 let store: StateStore;
 /** Every run by schedule has a state of its own. */
@@ -59,11 +58,13 @@ for (const name of caseNames().filter((each) => only === undefined || each === o
     const golden = await loadCase(name);
     await t.test('the obvious evaluator agrees with what was counted by hand', () => runNaive(golden));
     const last = golden.steps.length - 1;
-    const everyStep = golden.steps.map((_, step) => step);
     const ways: [string, Way][] = [
       ['event by event', {workers: 1}],
       ['all at once, with a crash in the middle', {workers: 1, atOnce: true, crashesAfter: [last >> 1]}],
-      ['with three workers and a crash after every step', {workers: 3, crashesAfter: everyStep}],
+      [
+        'with three workers and a crash after the first, an early and the last step',
+        {workers: 3, crashesAfter: [0, last >> 2, last]},
+      ],
       ...golden.repartition.map((partitions): [string, Way] => [
         `with ${partitions} partitions`,
         {workers: 2, partitions, crashesAfter: [last >> 1]},
@@ -76,7 +77,7 @@ for (const name of caseNames().filter((each) => only === undefined || each === o
         : []),
     ];
     for (const [title, way] of ways) await t.test(title, () => run(golden, way));
-    for (const seed of [1, 2, 3, 4, 5, 6])
+    for (const seed of [1, 2, 3, 4, 5])
       await t.test(`by schedule ${seed}, with crashes anywhere`, () => runStepped(golden, seed));
   });
 

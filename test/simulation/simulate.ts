@@ -1,6 +1,7 @@
 /** Seeded runs of the engine over a random log, against the obvious evaluator. */
 import {testClock} from '../../src/clock.ts';
 import type {Domain} from '../../src/model/types.ts';
+import {stateName} from '../../src/process/embedded/checkpoint.ts';
 import type {StateStore} from '../../src/process/embedded/statestore.ts';
 import {buildPlan} from '../../src/process/plan/build.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
@@ -118,7 +119,9 @@ function driverOf(store: StateStore | undefined, options: DriverOptions): Driver
       finish: () => stepped.finish(),
       counts: (query) => stepped.counts(query),
       crashes: () => stepped.crashes,
-      close: async () => {},
+      async close() {
+        for (const plan of plans) await store.drop(stateName(plan));
+      },
     };
   }
   const clock = testClock(beginMs);

@@ -3,9 +3,7 @@
  * `MILLRACE_SEEDS=17` or `17-40` or `17,90` those alone.
  */
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {rmSync} from 'node:fs';
 import {after, before, test} from 'node:test';
 import type {Domain} from '../../src/model/types.ts';
 import {
@@ -17,11 +15,12 @@ import {
 import {random} from '../schema/random.ts';
 import {show} from '../support/changelog.ts';
 import {loadDomains} from '../support/platform.ts';
+import {scratchDir} from '../support/scratch.ts';
 import {type RandomDomain, randomDomain} from './domains.ts';
 import {type SimulateOptions, simulate} from './simulate.ts';
 
 const seeds = seedsOf(process.env.MILLRACE_SEEDS ?? '1-150');
-const dir = mkdtempSync(join(tmpdir(), 'millrace-simulation-'));
+const dir = scratchDir('simulation');
 let writer: CheckpointWriter;
 let store: StateStore;
 let revision = 0;

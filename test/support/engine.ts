@@ -1,7 +1,5 @@
 /** The real engine over a log of a test: inline, where a crash is to drop it between two turns, or in threads. */
-import {mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {rmSync} from 'node:fs';
 import type {Clock} from '../../src/clock.ts';
 import {
   createEngine,
@@ -12,6 +10,7 @@ import {
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
 import type {EventLog} from './log.ts';
+import {scratchDir} from './scratch.ts';
 import {Told} from './told.ts';
 
 export type RunningOptions = {
@@ -26,7 +25,7 @@ export type RunningOptions = {
 export class Running {
   readonly told = new Map<string, Told>();
   readonly #options: RunningOptions;
-  readonly #stateDir = mkdtempSync(join(tmpdir(), 'millrace-state-'));
+  readonly #stateDir = scratchDir('state');
   #engine!: InlineEngine;
   #counts = new Map<string, QueryCounts[]>();
 

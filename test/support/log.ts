@@ -1,7 +1,5 @@
 /** A log of its own with events of a model's event types, and the same events as the obvious evaluator wants them. */
-import {mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {rmSync} from 'node:fs';
 import type {Value} from '../../src/expr/types.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import {packRecords} from '../../src/log/records.ts';
@@ -11,6 +9,7 @@ import type {NaiveEvent} from '../../src/process/naive.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
 import {compileEncoder, type Encoder} from '../../src/schema/encode.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
+import {scratchDir} from './scratch.ts';
 
 /** What is appended together: events of one partition, a mark, or records that are no events. */
 export type Step =
@@ -25,7 +24,7 @@ const logged = (event: Record<string, Value>): Record<string, Value> =>
   );
 
 export class EventLog {
-  readonly dir = mkdtempSync(join(tmpdir(), 'millrace-events-'));
+  readonly dir = scratchDir('events');
   readonly counter = new SharedArrayBuffer(4);
   readonly writer: LogWriter;
   readonly reader: LogReader;

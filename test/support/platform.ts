@@ -1,11 +1,11 @@
 /** Domains as a user writes them, through the real loader. */
-import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {loadPlatform} from '../../src/model/load.ts';
 import type {Domain} from '../../src/model/types.ts';
 import {sinks} from '../../src/sinks/registry.ts';
 import type {SinkSpec} from '../../src/sinks/types.ts';
+import {scratchDir} from './scratch.ts';
 
 const platformYaml =
   'platform: cases\nsinks: {rows: {backend: stdout}}\ndefaults: {aggregates: rows, raw: none}\n';
@@ -15,7 +15,7 @@ const platformYaml =
  * Throws an error with every diagnostic when the configuration is wrong.
  */
 export async function loadDomains(files: Record<string, string>): Promise<Domain[]> {
-  const root = mkdtempSync(join(tmpdir(), 'millrace-config-'));
+  const root = scratchDir('config');
   try {
     for (const [path, text] of Object.entries({'platform.yaml': platformYaml, ...files})) {
       const file = join(root, 'config', path);
