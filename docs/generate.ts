@@ -7,6 +7,7 @@ import {commandReference} from './generate/commands.ts';
 import {configurationReference} from './generate/configuration.ts';
 import {errorReference} from './generate/errors.ts';
 import {metricReference} from './generate/metrics.ts';
+import {terminalPicture} from './generate/terminal.ts';
 
 /** Path in the repository -> its text. */
 export const generated: {path: string; text: () => string}[] = [
@@ -15,6 +16,7 @@ export const generated: {path: string; text: () => string}[] = [
   {path: 'docs/reference/errors.md', text: errorReference},
   {path: 'docs/reference/expressions.md', text: expressionReference},
   {path: 'docs/reference/metrics.md', text: metricReference},
+  {path: 'docs/terminal.svg', text: terminalPicture},
 ];
 
 if (import.meta.main) {
