@@ -1,6 +1,7 @@
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
+import {nearest} from '../config/nearest.ts';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
@@ -12,7 +13,6 @@ import {dirsOf, type PlatformDirs, placesOf} from '../platform/places.ts';
 import {sinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {CommandCall} from './command.ts';
-
 import {printJson, ReportedError} from './output.ts';
 
 /** Reads the configuration that the common options name. */
@@ -71,10 +71,12 @@ export function unknownName(kind: string, name: string, known: string[]): Platfo
     (other) =>
       other.toLowerCase().includes(name.toLowerCase()) || name.toLowerCase().includes(other.toLowerCase()),
   );
+  const close = nearest(name, known);
   const shown = near.length > 0 ? near : known;
-  return new PlatformError('NAME_UNKNOWN', `there is no ${kind} "${name}"`, {
-    hint: shown.length > 0 ? `known: ${shown.slice(0, 12).join(', ')}` : `the configuration has no ${kind}`,
-  });
+  const list = `${shown.slice(0, 12).join(', ')}${shown.length > 12 ? `, and ${shown.length - 12} more` : ''}`;
+  const hint =
+    known.length === 0 ? `there is no ${kind} at all` : close ? `did you mean ${close}?` : `known: ${list}`;
+  return new PlatformError('NAME_UNKNOWN', `there is no ${kind} "${name}"`, {hint});
 }
 
 /** `<domain>` or, when there is only one domain, nothing. */

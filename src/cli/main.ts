@@ -1,3 +1,4 @@
+import {readFileSync} from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
@@ -16,7 +17,7 @@ export async function main(argv: string[], io: CommandIo): Promise<number> {
   let exitCode = 0;
   const program = new Command('millrace')
     .description('Config-driven streaming: YAML in, exactly-once rows out.')
-    .addHelpText('beforeAll', '')
+    .version(version(), '-V, --version', 'print the version')
     .helpCommand('help [command]', 'help for a command')
     .showSuggestionAfterError(true);
   prepare(program, io);
@@ -27,12 +28,24 @@ export async function main(argv: string[], io: CommandIo): Promise<number> {
       program.outputHelp();
       return 0;
     }
-    await program.parseAsync(argv, {from: 'user'});
+    await program.parseAsync(helpOf(argv), {from: 'user'});
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     return reportFailure(error, io, argv.includes('--json'));
   }
+}
+
+/** `help schema list` -> `schema list --help`; an unknown name keeps its place, so that it is refused like any other. */
+function helpOf(argv: string[]): string[] {
+  const [first, ...names] = argv;
+  if (first !== 'help' || names.length === 0) return argv;
+  return commands.some(({name}) => name === names[0]) ? [...names, '--help'] : names;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as {version: string}).version;
 }
 
 function prepare(command: Command, io: CommandIo): void {
@@ -42,6 +55,7 @@ function prepare(command: Command, io: CommandIo): void {
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
       getOutHelpWidth: () => Math.min(io.stdout.columns ?? 100, 110),
+      getErrHelpWidth: () => Math.min(io.stderr.columns ?? 100, 110),
     })
     .showHelpAfterError('hint: run it with --help to see what it takes');
 }
@@ -73,7 +87,7 @@ function build(spec: CommandSpec, io: CommandIo, done: (code: number) => void): 
 
 const examplesText = (examples: [string, string][]): string => {
   const width = Math.max(...examples.map(([line]) => line.length));
-  return `Examples:\n${examples.map(([line, effect]) => `  ${line.padEnd(width)}   ${effect}`).join('\n')}\n\n`;
+  return `Examples:\n${examples.map(([line, effect]) => `  ${line.padEnd(width)}   ${effect}`).join('\n')}\n`;
 };
 
 /** The process itself as the outside world; sets its exit code. */

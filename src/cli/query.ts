@@ -10,6 +10,8 @@ import {formatTable, printJson} from './output.ts';
 export const run: CommandBody = async (call) => {
   const {args, options, io} = call;
   const sql = args[0]!;
+  if (sql.trim() === '')
+    throw new PlatformError('USAGE', 'the query is empty', {hint: 'npx millrace query "select 1"'});
   const {platform, control} = await openPlatform(call);
   const sink = sinkOf(platform, options.sink as string | undefined);
   const result = control

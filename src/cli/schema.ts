@@ -28,11 +28,14 @@ export const list: CommandBody = async (call) => {
 
 export const show: CommandBody = async (call) => {
   const {dirs} = await openPlatform(call);
-  const [subject, version] = call.args;
+  const [name = '', version] = call.args;
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
-    const versions = await registry.versions(subject!);
-    if (versions.length === 0) throw unknownName('subject', subject!, await registry.subjects());
+    const subjects = await registry.subjects();
+    // The topic's name will do.
+    const subject = subjects.find((each) => each === name || each === subjectOf(name));
+    if (subject === undefined) throw unknownName('subject', name, subjects);
+    const versions = await registry.versions(subject);
     const found =
       version === undefined ? versions.at(-1) : versions.find((each) => String(each.version) === version);
     if (!found)

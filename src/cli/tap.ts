@@ -1,3 +1,4 @@
+import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
@@ -23,15 +24,16 @@ export const run: CommandBody = async (call) => {
   const {args, options, io} = call;
   const {platform, dirs} = await openPlatform(call);
   const topic = args[0]!;
+  const limit = options.limit === undefined ? Infinity : countOption(options.limit);
+  const fromStart = isFromStart(options.from);
   openLog(dirs).close();
   const log = openLogReader(dirs.log);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
     if (log.partitions(topic) === 0)
       throw unknownName('topic', topic, [...new Set([...topicsOf(platform), ...log.topics()])]);
-    const limit = options.limit === undefined ? Infinity : countOption(options.limit);
     let left = limit;
-    for await (const shown of records(log, registry, topic, options.from === 'start', io.stdout)) {
+    for await (const shown of records(log, registry, topic, fromStart, io.stdout)) {
       io.stdout.write(`${options.json ? JSON.stringify(shown) : formatShown(shown)}\n`);
       if (--left <= 0) break;
     }
@@ -41,6 +43,11 @@ export const run: CommandBody = async (call) => {
     log.close();
   }
 };
+
+function isFromStart(where: unknown): boolean {
+  if (where === 'start' || where === 'end') return where === 'start';
+  throw new PlatformError('USAGE', `"${where}" is no place in a topic`, {hint: '--from start or --from end'});
+}
 
 const topicsOf = ({domains}: Platform): string[] =>
   domains.flatMap(({eventTypes}) => eventTypes.map(({topic}) => topic));
