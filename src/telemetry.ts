@@ -15,6 +15,12 @@ export type TelemetryEvents = {
   };
   /** A sink acknowledged a batch. */
   RowsWritten: {sink: string; table: string; rows: number; seconds: number};
+  /** Every sink of a query has its rows; all events below the offsets in `through` are in them or in earlier ones. */
+  RowsAcknowledged: {
+    query: string;
+    rows: number;
+    through: {topic: string; partition: number; offset: number}[];
+  };
   SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
   SinkPaused: {sink: string; table: string; seconds: number};
   SinkResumed: {sink: string; table: string};

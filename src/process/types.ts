@@ -25,7 +25,14 @@ export type LookupSnapshot = {
 };
 
 /** Rows that leave the engine for one query; `columns` as in `plan.table.columns`. */
-export type EmittedRows = {query: string; sequence: number; count: number; columns: Value[][]};
+export type EmittedRows = {
+  query: string;
+  sequence: number;
+  count: number;
+  columns: Value[][];
+  /** Every record below these offsets is in these rows or in earlier ones; empty while changed rows are left for the next. */
+  through: {topic: string; partition: number; offset: number}[];
+};
 
 /** What the engine says of a query, about once a second and after every checkpoint. */
 export type QueryStatus = {

@@ -169,8 +169,7 @@ export class Merger {
   /** A switch of a lookup that the next checkpoint names; takes effect after its commit, at the offsets merged by then. */
   switchLookup(lookup: string, snapshot: string): void {
     this.lookups[lookup] = snapshot;
-    const places = this.time.partitions.map(({topic, partition, offset}) => ({topic, partition, offset}));
-    this.#switches.push({lookup, snapshot, places});
+    this.#switches.push({lookup, snapshot, places: this.#places()});
     this.#changed = true;
   }
 
@@ -246,6 +245,11 @@ export class Merger {
     return bytes;
   }
 
+  /** Where the state stands in the log. */
+  #places(): EmittedRows['through'] {
+    return this.time.partitions.map(({topic, partition, offset}) => ({topic, partition, offset}));
+  }
+
   #take(): EmittedRows | undefined {
     if (!this.#state.hasDirty()) return undefined;
     this.#state.take(this.#builder, rowsMax);
@@ -257,9 +261,11 @@ export class Merger {
     this.#failures.push(...failures);
     const sequence = ++this.#sequence;
     // Everything that was pending at the last copy has left with these rows or before them, unless some is still waiting.
-    this.#inFlight = {sequence, coversEpoch: this.#state.hasDirty() ? 0 : this.#epoch};
+    const isWhole = !this.#state.hasDirty();
+    this.#inFlight = {sequence, coversEpoch: isWhole ? this.#epoch : 0};
     if (!this.#isOrdered) this.#changed = true;
-    return {query: this.plan.id, sequence, count, columns};
+    const through = isWhole ? this.#places() : [];
+    return {query: this.plan.id, sequence, count, columns, through};
   }
 
   #nextMark(): number | undefined {
