@@ -10,12 +10,7 @@ import {cpus, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setFlagsFromString} from 'node:v8';
 import {runInNewContext} from 'node:vm';
-import {
-  addToken,
-  createDistinct,
-  finishDistinct,
-  tokenOfNumber,
-} from '../src/process/embedded/accumulators.ts';
+import {distinctOf, tokenOfNumber} from '../src/process/embedded/accumulators.ts';
 import {commitOf, readCheckpoint, stateName} from '../src/process/embedded/checkpoint.ts';
 import {Merger} from '../src/process/embedded/merger.ts';
 import {openStateStore, startCheckpointWriter} from '../src/process/embedded/statestore.ts';
@@ -59,9 +54,8 @@ const planOf = (query: string, accumulators: AccumulatorPlan[]): QueryPlan => ({
 });
 
 function sketch(seed: number, values: number): AccumulatorObject {
-  const builder = createDistinct();
-  for (let value = 0; value < values; value++) addToken(builder, tokenOfNumber(seed * 31 + value * 7919));
-  return finishDistinct(builder)!;
+  const tokens = Int32Array.from({length: values}, (_, k) => tokenOfNumber(seed * 31 + k * 7919));
+  return distinctOf(tokens, 0, values);
 }
 
 type Variant = {name: string; plan: QueryPlan; groups: number; values: number; isFresh?: boolean};

@@ -1,7 +1,7 @@
 /** Accumulators that are more than a number: HyperLogLog, DDSketch, first and last. Mergeable, order-free. */
 import assert from 'node:assert/strict';
 import type {Value} from '../../expr/types.ts';
-import {hashBytes} from './dictionary.ts';
+import {hashBytes, hashSource} from './dictionary.ts';
 import {hashNumber} from './dictionary-numbers.ts';
 import type {AccumulatorObject} from './types.ts';
 
@@ -27,13 +27,24 @@ const tokenOf = (hash: number, more: () => number): number => {
   return ((hash >>> (32 - indexBits)) << 6) | rank;
 };
 
+const tokenSeed = 0x5bd1e995;
+
 /** Token of the UTF-8 text at `start`; `view` must be readable 3 bytes past it. */
 export function tokenOfBytes(view: DataView, start: number, length: number): number {
-  const hash = hashBytes(view, start, length, 0x5bd1e995);
+  const hash = hashBytes(view, start, length, tokenSeed);
   const low = hash << indexBits;
   if (low !== 0) return ((hash >>> (32 - indexBits)) << 6) | (Math.clz32(low) + 1);
   return tokenOf(hash, () => hashBytes(view, start, length, 0x27d4eb2f));
 }
+
+/**
+ * JavaScript of `tokenOfBytes`: an expression over the text of `l` bytes at `q` of `dv`, after the statements in front of it.
+ * `rare` is the expression for one value in 2^20.
+ */
+export const tokenSource = (rare: string): {before: string; token: string} => ({
+  before: hashSource('h', tokenSeed),
+  token: `h<<${indexBits}?h>>>${32 - indexBits}<<6|Math.clz32(h<<${indexBits})+1:${rare}`,
+});
 
 /** Token of a text; the same as of its UTF-8 bytes. */
 export function tokenOfText(text: string): number {
@@ -54,72 +65,68 @@ export function tokenOfValue(value: Exclude<Value, null>): number {
   return tokenOfNumber(Number(value));
 }
 
-/** A HyperLogLog that is being filled: a table of tokens (open addressing, 0 free) while small, then registers. */
-export type DistinctBuilder = {table: Int32Array; count: number; dense: Uint8Array | null};
+/** What `distinctOf` works on: registers, and a bit for each that is not 0. Empty between two calls. */
+const registers = new Uint8Array(registerCount);
+const marks = new Int32Array(registerCount / 32);
+const merged = new Int32Array(sparseMax);
 
-export const createDistinct = (): DistinctBuilder => ({table: new Int32Array(8), count: 0, dense: null});
-
-/** Adds a token (not 0). */
-export function addToken(builder: DistinctBuilder, token: number): void {
-  const {dense} = builder;
-  if (dense !== null) {
-    const index = token >>> 6;
-    if (dense[index]! < (token & 63)) dense[index] = token & 63;
-    return;
-  }
-  const {table} = builder;
-  const mask = table.length - 1;
-  let slot = (token >>> 6) & mask;
-  for (; table[slot] !== 0; slot = (slot + 1) & mask)
-    if (table[slot]! >>> 6 === token >>> 6) {
-      if (table[slot]! < token) table[slot] = token;
-      return;
+/** The sketch of `tokens` from `from` to `to`, one at least, none of them 0, in any order. */
+export function distinctOf(tokens: Int32Array, from: number, to: number): Distinct {
+  if (to - from <= insertionMax) return sparseOfFew(tokens, from, to);
+  let count = 0;
+  for (let at = from; at < to; at++) {
+    const index = tokens[at]! >>> 6;
+    const rank = tokens[at]! & 63;
+    const before = registers[index]!;
+    if (before >= rank) continue;
+    if (before === 0) {
+      count++;
+      marks[index >>> 5]! |= 1 << (index & 31);
     }
-  table[slot] = token;
-  if (++builder.count * 2 > mask) growDistinct(builder);
+    registers[index] = rank;
+  }
+  if (count > sparseMax) {
+    const dense = registers.slice();
+    registers.fill(0);
+    marks.fill(0);
+    return {op: 'distinct', sparse: null, dense};
+  }
+  const sparse = new Int32Array(count);
+  let place = 0;
+  for (let word = 0; word < marks.length; word++)
+    for (let bits = marks[word]!; bits !== 0; bits &= bits - 1) {
+      const index = (word << 5) | (31 - Math.clz32(bits & -bits));
+      sparse[place++] = (index << 6) | registers[index]!;
+      registers[index] = 0;
+    }
+  marks.fill(0);
+  return {op: 'distinct', sparse, dense: null};
 }
 
-/** A builder with more tokens than this goes on with registers: they take an event in no time. */
-const builderSparseMax = 31;
+/** So many tokens are sorted faster than registers are looked through. */
+const insertionMax = 16;
 
-function growDistinct(builder: DistinctBuilder): void {
-  const {table} = builder;
-  if (builder.count > builderSparseMax) {
-    builder.dense = registersOf(table);
-    builder.table = new Int32Array(0);
-    return;
+function sparseOfFew(tokens: Int32Array, from: number, to: number): Distinct {
+  let count = 0;
+  for (let at = from; at < to; at++) {
+    const token = tokens[at]!;
+    let place = count;
+    while (place > 0 && merged[place - 1]! >>> 6 > token >>> 6) place--;
+    // Of two tokens with one index the larger has the larger rank.
+    if (place > 0 && merged[place - 1]! >>> 6 === token >>> 6) {
+      if (merged[place - 1]! < token) merged[place - 1] = token;
+      continue;
+    }
+    for (let i = count++; i > place; i--) merged[i] = merged[i - 1]!;
+    merged[place] = token;
   }
-  builder.table = new Int32Array(64);
-  builder.count = 0;
-  for (const token of table) if (token !== 0) addToken(builder, token);
+  return {op: 'distinct', sparse: merged.slice(0, count), dense: null};
 }
 
 function registersOf(tokens: Int32Array): Uint8Array {
-  const registers = new Uint8Array(registerCount);
-  for (const token of tokens) if (registers[token >>> 6]! < (token & 63)) registers[token >>> 6] = token & 63;
-  return registers;
-}
-
-/** What the builder holds, as it travels; null when it is empty. The builder must not be used any more. */
-export function finishDistinct({table, count, dense}: DistinctBuilder): Distinct | null {
-  if (dense !== null) {
-    const sparse = tokensOf(dense);
-    return sparse === null ? {op: 'distinct', sparse: null, dense} : {op: 'distinct', sparse, dense: null};
-  }
-  if (count === 0) return null;
-  return {op: 'distinct', sparse: table.filter((token) => token !== 0).sort(), dense: null};
-}
-
-/** Sorted tokens of registers; null when they are more than a sparse one has. */
-function tokensOf(dense: Uint8Array): Int32Array | null {
-  const tokens = new Int32Array(sparseMax);
-  let count = 0;
-  for (let index = 0; index < registerCount; index++) {
-    if (dense[index] === 0) continue;
-    if (count === sparseMax) return null;
-    tokens[count++] = (index << 6) | dense[index]!;
-  }
-  return tokens.slice(0, count);
+  const dense = new Uint8Array(registerCount);
+  for (const token of tokens) dense[token >>> 6] = token & 63;
+  return dense;
 }
 
 function mergeDistinct(a: Distinct, b: Distinct): Distinct {

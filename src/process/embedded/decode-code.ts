@@ -1,4 +1,5 @@
 import type {Flat} from '../../schema/flat.ts';
+import {tokenSource} from './accumulators.ts';
 import type {ColumnUse} from './decode-columns.ts';
 import {probeSource} from './dictionary.ts';
 
@@ -27,7 +28,7 @@ export type DecodeState = {
   dictionaries: {keys: Int32Array; mask: number}[];
   /** Interns a text that is new or long. @returns -1 when it is not UTF-8. */
   intern(column: number, start: number, length: number): number;
-  /** HyperLogLog token of a text. */
+  /** HyperLogLog token of a text, where the generated code does not make it itself. */
   token(start: number, length: number): number;
   /** Interns a symbol of an enum and remembers its code. */
   symbol(column: number, symbols: EnumCodes, index: number): number;
@@ -137,7 +138,10 @@ function textSource(step: FieldStep): string {
   const use = targets
     .map(({column, use}) => {
       if (use === 'place') return `C${column}[row]=p0;`;
-      if (use === 'token') return `C${column}[row]=S.token(q,l);`;
+      if (use === 'token') {
+        const {before, token} = tokenSource('S.token(q,l)');
+        return `{${before}C${column}[row]=${token};}`;
+      }
       const miss = `c${column}=S.intern(${column},q,l);if(c${column}<0)break R;K${column}=S.dictionaries[${column}].keys;M${column}=S.dictionaries[${column}].mask`;
       return `let c${column}=0;${probeSource(`c${column}`, `K${column}`, `M${column}`, miss)}C${column}[row]=c${column};`;
     })

@@ -82,6 +82,13 @@ export function hashBytes(view: DataView, start: number, length: number, seed: n
   return hash ^ (hash >>> 16);
 }
 
+/** JavaScript of `hashBytes`: statements that declare `hash` of the `l` bytes at `q` of `dv`. */
+export const hashSource = (hash: string, seed: number): string =>
+  `let ${hash}=${seed}^l;{let z=q,k=0;const e=q+l;
+for(;z+4<=e;z+=4){k=Math.imul(dv.getInt32(z,true),${0xcc9e2d51 | 0});${hash}^=Math.imul(k<<15|k>>>17,${0x1b873593});${hash}=Math.imul(${hash}<<13|${hash}>>>19,5)+${0xe6546b64 | 0}|0;}
+if(z<e){k=Math.imul(dv.getInt32(z,true)&SM[e-z],${0xcc9e2d51 | 0});${hash}^=Math.imul(k<<15|k>>>17,${0x1b873593});}}
+${hash}=Math.imul(${hash}^${hash}>>>16,${0x85ebca6b | 0});${hash}=Math.imul(${hash}^${hash}>>>13,${0xc2b2ae35 | 0});${hash}^=${hash}>>>16;`;
+
 /** Bytes after the last text that a 32-bit load may touch. */
 const slack = 8;
 

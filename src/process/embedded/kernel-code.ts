@@ -3,6 +3,7 @@ import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 import {isText} from './decode-columns.ts';
 import type {TextDictionary} from './dictionary.ts';
 import {createEmitter, type Emitter, exactMax, type Memo, type RowCall} from './kernel-expr.ts';
+import {objectOps} from './kernel-pane.ts';
 import type {SourceScope} from './kernel-scope.ts';
 
 /** What the generated loop reads and calls of the kernel around it. */
@@ -50,9 +51,10 @@ export function generateKernelRun(context: CodeContext): KernelRun {
   const dimensions = plan.groupBy.map((_, index) => dimensionCode(context, emitter, index));
   const edges: EdgeKind[] = [];
   const adds = accumulatorLines(context, emitter, edges);
-  const objects = plan.accumulators.filter(({op}) => isObject(op)).length;
+  const objects = objectOps(plan.accumulators).length;
+  const logs = objectOps(plan.accumulators).flatMap((op, k) => (op === 'distinct' ? [k] : []));
   const isSession = plan.window.type === 'session';
-  const reload = `startMs=P.startMs;endMs=P.endMs;T=P.table;mul=P.multiplier;sh=P.shift;m=P.mask;F=P.cells;${range(objects, (k) => `O${k}=P.objects[${k}];`)}`;
+  const reload = `startMs=P.startMs;endMs=P.endMs;T=P.table;mul=P.multiplier;sh=P.shift;m=P.mask;F=P.cells;${range(objects, (k) => `O${k}=P.objects[${k}];`)}${logs.map((k) => `D${k}=P.tokens[${k}];E${k}=D${k}.entries;`).join('')}`;
   const columns = [...scope.used];
   const time = scope.numberColumn('timestamp')!;
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
@@ -61,7 +63,7 @@ export function generateKernelRun(context: CodeContext): KernelRun {
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 const Q=S.calls;${emitter.memos.map((_, k) => `const Y${k}=S.memos[${k}].table;`).join('')}
 ${plan.groupBy.map((_, k) => `const B${k}=K.shifts[${k}],L${k}=K.limits[${k}];`).join('')}
-let P=K.pane,startMs=0,endMs=0,T,mul=0,sh=0,m=0,F${range(objects, (k) => `,O${k}`)};${reload}
+let P=K.pane,startMs=0,endMs=0,T,mul=0,sh=0,m=0,F${range(objects, (k) => `,O${k}`)}${logs.map((k) => `,D${k},E${k}`).join('')};${reload}
 let max=K.maxMs,lim=max-${plan.watermarkMs},filtered=0,corrected=0;
 for(;i<to;i++){
 const ts=C${time}[i];if(ts>max){max=ts;lim=ts-${plan.watermarkMs};}
@@ -90,9 +92,6 @@ ${save}return i;}`;
 
 const range = (count: number, write: (k: number) => string): string =>
   Array.from({length: count}, (_, k) => write(k)).join('');
-
-const isObject = (op: string): boolean =>
-  op === 'distinct' || op === 'quantile' || op === 'first' || op === 'last';
 
 const codesSaved = (plan: QueryPlan): string => range(plan.groupBy.length, (k) => `K.codes[${k}]=c${k};`);
 
@@ -163,7 +162,7 @@ function cellLine(op: 'sum' | 'min' | 'max', isDouble: boolean, cell: number, va
 }
 
 const distinctLine = (place: number, token: string): string =>
-  `{const t=${token};if(t!==0){const h=O${place}[slot],d=h.dense;if(d===null)K.addToken(h,t);else if(d[t>>>6]<(t&63))d[t>>>6]=t&63;}}`;
+  `{const t=${token};if(t!==0){let n=D${place}.used;if(n===E${place}.length){K.extendTokens(D${place},O${place});n=D${place}.used;E${place}=D${place}.entries;}E${place}[n]=slot;E${place}[n+1]=t;D${place}.used=n+2;}}`;
 
 function tokenOperand(scope: SourceScope, emitter: Emitter, arg: TypedExpr): string {
   const column = arg.kind === 'column' ? scope.tokenColumn(arg.name) : undefined;

@@ -2,19 +2,13 @@ import {evaluate, type Get} from '../../expr/evaluate.ts';
 import {ExpressionFailure} from '../../expr/failure.ts';
 import type {Value} from '../../expr/types.ts';
 import type {AccumulatorPlan, QueryPlan} from '../plan/nodes.ts';
-import {
-  addQuantile,
-  addToken,
-  createQuantile,
-  type DistinctBuilder,
-  isBetter,
-  tokenOfValue,
-} from './accumulators.ts';
+import {addQuantile, createQuantile, isBetter, tokenOfValue} from './accumulators.ts';
 import type {DecodedBatch, SpecialRow} from './decode.ts';
 import type {KernelSource} from './kernel.ts';
 import type {Keys} from './kernel-keys.ts';
 import {addWide, boundWide, type Pane} from './kernel-pane.ts';
 import type {Store} from './kernel-store.ts';
+import {appendToken} from './kernel-tokens.ts';
 import {type Span, windowsOf} from './kernel-window.ts';
 import type {AccumulatorObject, PartitionCut} from './types.ts';
 
@@ -186,7 +180,7 @@ function addToObject(
 ): void {
   if (value === null) return;
   const objects = pane.objects[object]!;
-  if (op === 'distinct') addToken(objects[slot] as DistinctBuilder, value as number);
+  if (op === 'distinct') appendToken(pane.tokens[object]!, objects, slot, value as number);
   else if (op === 'quantile')
     addQuantile((objects[slot] ??= createQuantile()) as ReturnType<typeof createQuantile>, Number(value));
   else if (op === 'first' || op === 'last') {

@@ -1,11 +1,6 @@
 import type {AccumulatorPlan} from '../plan/nodes.ts';
-import {
-  addToken,
-  createDistinct,
-  type DistinctBuilder,
-  finishDistinct,
-  mergeObjects,
-} from './accumulators.ts';
+import {mergeObjects} from './accumulators.ts';
+import {createTokenLog, foldTokens, type TokenLog} from './kernel-tokens.ts';
 import type {AccumulatorObject, PaneDelta} from './types.ts';
 
 /**
@@ -31,11 +26,10 @@ export type Pane = {
   cells: Float64Array;
   wide: Map<number, bigint>;
   /** One array by slot for each object accumulator, in plan order. */
-  objects: (HotObject | null)[][];
+  objects: (AccumulatorObject | null)[][];
+  /** Parallel to `objects`: for a `distinct` what its sketches do not have yet. */
+  tokens: (TokenLog | undefined)[];
 };
-
-/** An object accumulator while it is being filled. */
-export type HotObject = DistinctBuilder | Exclude<AccumulatorObject, {op: 'distinct'}>;
 
 export type CellOp = {
   op: 'count' | 'sum' | 'min' | 'max';
@@ -68,7 +62,7 @@ export function createPane(
   startMs: number,
   endMs: number,
   stride: number,
-  objects: number,
+  objects: ObjectOp[],
   like?: Pane,
 ): Pane {
   return {
@@ -84,7 +78,8 @@ export function createPane(
     groups: like?.groups ?? new Int32Array(slotsAtFirst),
     cells: like?.cells ?? new Float64Array(slotsAtFirst * stride),
     wide: new Map(),
-    objects: Array.from({length: objects}, () => []),
+    objects: objects.map(() => []),
+    tokens: objects.map((op, k) => (op === 'distinct' ? createTokenLog(like?.tokens[k]) : undefined)),
   };
 }
 
@@ -98,15 +93,8 @@ export function slotOf(pane: Pane, key: number): number {
 }
 
 /** Adds a slot for a key that has none. @param keySpace keys are below it. */
-export function addSlot(
-  pane: Pane,
-  key: number,
-  group: number,
-  keySpace: number,
-  ops: CellOp[],
-  objects: ObjectOp[],
-): number {
-  const slot = newSlot(pane, key, group, ops, objects);
+export function addSlot(pane: Pane, key: number, group: number, keySpace: number, ops: CellOp[]): number {
+  const slot = newSlot(pane, key, group, ops);
   // An identity never fills up while its keys stay below its size.
   const growing = pane.multiplier !== 1 || keySpace > pane.mask + 1;
   if (growing && pane.slots * 2 > pane.mask) layOut(pane, keySpace);
@@ -115,15 +103,14 @@ export function addSlot(
 }
 
 /** A slot that the table does not lead to; cells begin as 0, minima and maxima as NaN. */
-export function newSlot(pane: Pane, key: number, group: number, ops: CellOp[], objects: ObjectOp[]): number {
+export function newSlot(pane: Pane, key: number, group: number, ops: CellOp[]): number {
   const slot = pane.slots++;
   if (slot >= pane.groups.length) growSlots(pane, ops.length);
   pane.keys[slot] = key;
   pane.groups[slot] = group;
   const at = slot * ops.length;
   for (let i = 0; i < ops.length; i++) pane.cells[at + i] = ops[i]!.initial;
-  for (let i = 0; i < objects.length; i++)
-    pane.objects[i]![slot] = objects[i] === 'distinct' ? createDistinct() : null;
+  for (const objects of pane.objects) objects[slot] = null;
   return slot;
 }
 
@@ -175,7 +162,8 @@ export const paneBytes = (pane: Pane): number =>
   pane.keys.byteLength * 2 +
   pane.cells.byteLength +
   pane.wide.size * 64 +
-  pane.objects.reduce((sum, objects) => sum + sampledBytes(objects, objectBytes), 0);
+  pane.objects.reduce((sum, objects) => sum + sampledBytes(objects, objectBytes), 0) +
+  pane.tokens.reduce((sum, log) => sum + (log ? log.entries.byteLength + 100 * log.merged.size : 0), 0);
 
 const sampleMax = 32;
 
@@ -192,15 +180,16 @@ export function sampledBytes<T>(items: readonly T[], bytesOf: (item: T) => numbe
 }
 
 /** Approximate memory of an object accumulator. */
-function objectBytes(object: HotObject | null): number {
+function objectBytes(object: AccumulatorObject | null): number {
   if (object === null) return 8;
-  if ('table' in object) return 100 + object.table.byteLength + (object.dense?.byteLength ?? 0);
+  if (object.op === 'distinct') return 100 + (object.dense ?? object.sparse).byteLength;
   return object.op === 'quantile' ? 200 + 40 * (object.positive.size + object.negative.size) : 150;
 }
 
-/** The pane's content as it travels; its arrays are copies. */
+/** The pane's content as it travels; its arrays are copies, its objects must not be used any more. */
 export function paneDelta(pane: Pane, ops: CellOp[]): PaneDelta {
   const {own, startMs, endMs, slots} = pane;
+  for (const [k, log] of pane.tokens.entries()) if (log) foldTokens(log, pane.objects[k]!);
   return {
     own,
     startMs,
@@ -208,12 +197,9 @@ export function paneDelta(pane: Pane, ops: CellOp[]): PaneDelta {
     groups: pane.groups.slice(0, slots),
     cells: pane.cells.slice(0, slots * ops.length),
     wide: liveWide(pane),
-    objects: pane.objects.map((objects) => objects.map(finishObject)),
+    objects: pane.objects,
   };
 }
-
-export const finishObject = (object: HotObject | null): AccumulatorObject | null =>
-  object !== null && 'table' in object ? finishDistinct(object) : object;
 
 /** Entries of `wide` that still say what their cell is. */
 function liveWide({wide, cells}: Pane): Map<number, bigint> {
@@ -268,19 +254,8 @@ export function mergeSlots(pane: Pane, into: number, from: number, ops: CellOp[]
     wide.delete(cell);
   });
   for (const objects of pane.objects) {
-    objects[into] = mergeHot(objects[into]!, objects[from]!);
+    objects[into] = mergeObjects(objects[into]!, objects[from]!);
     objects[from] = null;
   }
-}
-
-function mergeHot(into: HotObject | null, from: HotObject | null): HotObject | null {
-  if (from === null) return into;
-  if (into === null) return from;
-  if (!('table' in into) || !('table' in from))
-    return mergeObjects(into as AccumulatorObject, from as AccumulatorObject) as HotObject;
-  for (const token of from.table) if (token !== 0) addToken(into, token);
-  from.dense?.forEach((rank, index) => {
-    if (rank > 0) addToken(into, (index << 6) | rank);
-  });
-  return into;
+  for (const log of pane.tokens) log?.merged.set(from, into);
 }

@@ -33,7 +33,7 @@ export type Sessions = {
 export function createSessions(gapMs: number, ops: CellOp[], objects: ObjectOp[], keys: Keys): Sessions {
   /** Slots of a group that has, or had, several intervals. */
   let several = new Map<number, number[]>();
-  const empty = () => createPane(false, -Infinity, Infinity, ops.length, objects.length);
+  const empty = () => createPane(false, -Infinity, Infinity, ops.length, objects);
 
   function begin(slot: number, timeMs: number): number {
     if (slot >= sessions.starts.length) {
@@ -57,7 +57,7 @@ export function createSessions(gapMs: number, ops: CellOp[], objects: ObjectOp[]
   function settle(slots: number[], key: number, group: number, timeMs: number): number {
     const {pane} = sessions;
     const [first, ...others] = slots.filter((slot) => joins(slot, timeMs));
-    const into = first ?? begin(newSlot(pane, key, group, ops, objects), timeMs);
+    const into = first ?? begin(newSlot(pane, key, group, ops), timeMs);
     extend(into, timeMs);
     for (const slot of others) {
       mergeSlots(pane, into, slot, ops);
@@ -77,8 +77,7 @@ export function createSessions(gapMs: number, ops: CellOp[], objects: ObjectOp[]
     lasts: new Float64Array(64),
     slot(key, slot, timeMs, codes) {
       const {pane} = sessions;
-      if (slot < 0)
-        return begin(addSlot(pane, key, keys.group(key, codes), keys.space(), ops, objects), timeMs);
+      if (slot < 0) return begin(addSlot(pane, key, keys.group(key, codes), keys.space(), ops), timeMs);
       const group = pane.groups[slot]!;
       const slots = several.get(group);
       if (slots && slots.length > 1) return settle(slots, key, group, timeMs);

@@ -1,6 +1,6 @@
 import type {Value} from '../../expr/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
-import {addQuantile, addToken, createQuantile, isBetter} from './accumulators.ts';
+import {addQuantile, createQuantile, isBetter} from './accumulators.ts';
 import type {TextDictionary} from './dictionary.ts';
 import type {KernelSource} from './kernel.ts';
 import type {EdgeKind} from './kernel-code.ts';
@@ -12,7 +12,6 @@ import {
   cellOps,
   clearTable,
   createPane,
-  type HotObject,
   layOut,
   type ObjectOp,
   objectOps,
@@ -23,8 +22,9 @@ import {
   slotOf,
 } from './kernel-pane.ts';
 import {createSessions, type Sessions} from './kernel-sessions.ts';
+import {extendTokens} from './kernel-tokens.ts';
 import {paneSpan} from './kernel-window.ts';
-import type {Delta} from './types.ts';
+import type {AccumulatorObject, Delta} from './types.ts';
 
 /**
  * What a kernel has added up since it was taken last: panes, sessions, records for the side topics. Generated code works on
@@ -63,11 +63,11 @@ export type Store = {
   lasts: Float64Array;
   sessionSlot(key: number, slot: number, timeMs: number): number;
   addWide(pane: Pane, cell: number, value: number): void;
-  addToken: typeof addToken;
-  quantile(objects: (HotObject | null)[], slot: number, value: number): void;
+  extendTokens: typeof extendTokens;
+  quantile(objects: (AccumulatorObject | null)[], slot: number, value: number): void;
   edge(
     source: KernelSource,
-    objects: (HotObject | null)[],
+    objects: (AccumulatorObject | null)[],
     slot: number,
     op: 'first' | 'last',
     edge: number,
@@ -94,9 +94,9 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
   const own = new Map<number, Pane>();
   const spares: Pane[] = [];
   const create = (isOwn: boolean, startMs: number, endMs: number) =>
-    createPane(isOwn, startMs, endMs, ops.length, objects.length, spares.pop());
+    createPane(isOwn, startMs, endMs, ops.length, objects, spares.pop());
   // Of no instant: the first row asks for its own.
-  const nowhere = createPane(false, NaN, NaN, ops.length, objects.length);
+  const nowhere = createPane(false, NaN, NaN, ops.length, objects);
   let taken = 0;
   const sessions: Sessions | undefined =
     plan.window.type === 'session' ? createSessions(plan.window.gapMs, ops, objects, keys) : undefined;
@@ -127,7 +127,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
       if (pane === undefined) own.set(startMs, (pane = create(true, startMs, endMs)));
       return pane;
     },
-    addSlot: (pane, key) => addSlot(pane, key, keys.group(key, store.codes), keys.space(), ops, objects),
+    addSlot: (pane, key) => addSlot(pane, key, keys.group(key, store.codes), keys.space(), ops),
     findSlot: slotOf,
     makeRoom() {
       if (!keys.wantsRoom()) return;
@@ -147,7 +147,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
       return found;
     },
     addWide,
-    addToken,
+    extendTokens,
     quantile: (hot, slot, value) =>
       addQuantile((hot[slot] ??= createQuantile()) as ReturnType<typeof createQuantile>, value),
     edge(source, hot, slot, op, edge, timeMs, row, value) {

@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
-import {
-  addToken,
-  createDistinct,
-  finishDistinct,
-  tokenOfNumber,
-} from '../../../src/process/embedded/accumulators.ts';
+import {distinctOf, tokenOfNumber} from '../../../src/process/embedded/accumulators.ts';
 import {
   ByteReader,
   ByteWriter,
@@ -15,10 +10,12 @@ import {
 import {keyOf, splitKeys, valuesOf} from '../../../src/process/embedded/state-groups.ts';
 import type {AccumulatorObject} from '../../../src/process/embedded/types.ts';
 
-function distinctOf(values: number): AccumulatorObject {
-  const builder = createDistinct();
-  for (let value = 0; value < values; value++) addToken(builder, tokenOfNumber(value));
-  return finishDistinct(builder)!;
+function sketch(values: number): AccumulatorObject {
+  return distinctOf(
+    Int32Array.from({length: values}, (_, value) => tokenOfNumber(value)),
+    0,
+    values,
+  );
 }
 
 function roundTrip(column: (AccumulatorObject | null)[]): (AccumulatorObject | null)[] {
@@ -28,7 +25,7 @@ function roundTrip(column: (AccumulatorObject | null)[]): (AccumulatorObject | n
 }
 
 test('objects are read back as they were written', () => {
-  const distinct = [distinctOf(3), null, distinctOf(5000), distinctOf(40)];
+  const distinct = [sketch(3), null, sketch(5000), sketch(40)];
   const many = distinct[2];
   assert.ok(many?.op === 'distinct' && many.dense, 'many values are registers');
   assert.deepEqual(roundTrip(distinct), distinct);
@@ -53,7 +50,7 @@ test('objects are read back as they were written', () => {
 
 test('bytes that end too early are damage, not other values', () => {
   const writer = new ByteWriter();
-  writeObjects(writer, [distinctOf(40)], 0, 1);
+  writeObjects(writer, [sketch(40)], 0, 1);
   const bytes = writer.take();
   for (let length = 0; length < bytes.length; length += 7)
     assert.throws(() => readObjects(new ByteReader(bytes.subarray(0, length)), 1), {
