@@ -173,7 +173,7 @@ function windowsOf(window: WindowSpec, timeMs: number): {startMs: number; endMs:
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();
-const calendarCache = new Map<string, {startMs: number; endMs: number}>();
+const firstInstants = new Map<string, number>();
 
 /** Local date "YYYY-MM-DD" of an instant. */
 function localDate(timezone: string, timeMs: number): string {
@@ -190,33 +190,37 @@ function localDate(timezone: string, timeMs: number): string {
   return format.format(timeMs);
 }
 
-/** First instant whose local date is `date` or later, by bisection. */
+/**
+ * First instant whose local date is `date` or later. Minute by minute, since where the clock goes back over midnight local dates
+ * do not only grow; from before the date begins anywhere.
+ */
 function firstInstant(timezone: string, date: string): number {
-  let low = Date.parse(`${date}T00:00:00Z`) - 50 * 3_600_000;
-  let high = low + 100 * 3_600_000;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (localDate(timezone, middle) >= date) high = middle;
-    else low = middle;
-  }
-  return high;
+  const key = `${timezone} ${date}`;
+  const known = firstInstants.get(key);
+  if (known !== undefined) return known;
+  let timeMs = Date.parse(`${date}T00:00:00Z`) - 16 * 3_600_000;
+  while (localDate(timezone, timeMs) < date) timeMs += 60_000;
+  firstInstants.set(key, timeMs);
+  return timeMs;
 }
 
 function calendarWindow(unit: 'day' | 'week' | 'month', timezone: string, timeMs: number) {
-  const date = localDate(timezone, timeMs);
-  const key = `${unit} ${timezone} ${date}`;
-  const known = calendarCache.get(key);
-  if (known) return known;
-  const day = new Date(`${date}T00:00:00Z`);
-  if (unit === 'week') day.setUTCDate(day.getUTCDate() - ((day.getUTCDay() + 6) % 7));
-  if (unit === 'month') day.setUTCDate(1);
-  const next = new Date(day);
-  if (unit === 'month') next.setUTCMonth(next.getUTCMonth() + 1);
-  else next.setUTCDate(next.getUTCDate() + (unit === 'week' ? 7 : 1));
   const text = (date: Date) => date.toISOString().slice(0, 10);
-  const window = {startMs: firstInstant(timezone, text(day)), endMs: firstInstant(timezone, text(next))};
-  calendarCache.set(key, window);
-  return window;
+  const following = (date: Date) => {
+    const next = new Date(date);
+    if (unit === 'month') next.setUTCMonth(next.getUTCMonth() + 1);
+    else next.setUTCDate(next.getUTCDate() + (unit === 'week' ? 7 : 1));
+    return next;
+  };
+  let first = new Date(`${localDate(timezone, timeMs)}T00:00:00Z`);
+  if (unit === 'week') first.setUTCDate(first.getUTCDate() - ((first.getUTCDay() + 6) % 7));
+  if (unit === 'month') first.setUTCDate(1);
+  // An instant with yesterday's date, after the clock went back over midnight: today has begun already.
+  if (firstInstant(timezone, text(following(first))) <= timeMs) first = following(first);
+  return {
+    startMs: firstInstant(timezone, text(first)),
+    endMs: firstInstant(timezone, text(following(first))),
+  };
 }
 
 function chains(events: Kept[], gapMs: number): {startMs: number; endMs: number; events: Kept[]}[] {
