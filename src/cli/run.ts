@@ -4,6 +4,7 @@ import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform} from './context.ts';
+import {reportFailure} from './output.ts';
 import {createView, type View} from './view.ts';
 
 /** A drain that takes longer is cut short. */
@@ -38,12 +39,19 @@ export const run: CommandBody = async (call) => {
   const timer = setInterval(show, showMs);
   show();
   const idle = new AbortController();
+  const failed = running.ingest.failed.then((error): never => {
+    throw error;
+  });
+  const idling = options.untilIdle === true ? running.idle(idle.signal) : new Promise<void>(() => {});
+  idling.catch(() => {});
   try {
-    if (options.untilIdle === true)
-      await Promise.race([running.idle(idle.signal).catch(() => {}), stop.first]);
-    else await stop.first;
+    await Promise.race([idling, stop.first, failed]);
     idle.abort(new Error('draining'));
-    return await drain(running, stop, show);
+    return await Promise.race([drain(running, stop, show), failed]);
+  } catch (error) {
+    view.close();
+    // Nothing can be drained into a log that failed; what was acknowledged is there at the next start.
+    process.exit(reportFailure(error, io, options.json === true));
   } finally {
     clearInterval(timer);
     show();

@@ -15,6 +15,8 @@ export type IngestThread = {
   stop(): Promise<void>;
   /** Closes the log and ends the thread. */
   close(): Promise<void>;
+  /** Resolves when the log can take nothing more: its disk failed (LOG_IO), or the thread ended by itself. */
+  failed: Promise<PlatformError>;
 };
 
 type Call = IngestRequest extends infer R ? (R extends {id: number} ? Omit<R, 'id'> : never) : never;
@@ -26,6 +28,10 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
   const listeners = new Map<number, (progress: IngestProgress) => void>();
   let nextId = 1;
   let ended: Error | undefined;
+  let fail: (error: PlatformError) => void = () => {};
+  const failed = new Promise<PlatformError>((resolve) => {
+    fail = resolve;
+  });
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
 
   const opened = new Promise<void>((resolve, reject) => {
@@ -37,15 +43,20 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
         return telemetry.emit(reply.event, reply.payload as TelemetryEvents[typeof reply.event]);
       const call = waiting.get(reply.id);
       waiting.delete(reply.id);
-      if ('error' in reply) call?.reject(unpackError(reply.error));
-      else call?.resolve(reply.value);
+      if ('error' in reply) {
+        const error = unpackError(reply.error);
+        if (error instanceof PlatformError && error.code === 'LOG_IO') fail(error);
+        call?.reject(error);
+      } else call?.resolve(reply.value);
     });
     worker.on('error', (error) => {
-      ended = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
+      const lost = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
         cause: error,
       });
-      reject(ended);
-      for (const call of waiting.values()) call.reject(ended);
+      ended = lost;
+      fail(lost);
+      reject(lost);
+      for (const call of waiting.values()) call.reject(lost);
       waiting.clear();
     });
   });
@@ -76,5 +87,6 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       await send({kind: 'close'});
       await exited;
     },
+    failed,
   };
 }

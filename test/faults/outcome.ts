@@ -1,0 +1,344 @@
+/**
+ * What a run of the world leaves behind, as named sets, and what is wrong with it by itself or beside another run's.
+ *
+ * Compared with an undisturbed run:
+ *   log       ids of the event topics, by (topic, partition), in the order of their offsets
+ *   raw       raw rows by event id
+ *   rows      of every query and sink: by key the row of the highest version, without tombstones
+ *   dead      dead letters by id (made of source, place, stage and query)
+ *   late      late events by id
+ *   ledger    every line of ingest and queries
+ * Masked, because they are not content: append times; `closed` with its bit of the version (a window closes when its
+ * partitions' reading says so); times and messages of dead letters (a total that left 64 bits is told as it was then).
+ * Rows of `labels` depend on the moment at which the lookup was switched. They are computed here from the raw rows and the
+ * journal of switches instead, by another way than the engine's.
+ */
+import {createHash} from 'node:crypto';
+import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {main} from '../../src/cli/main.ts';
+import {openLogReader} from '../../src/log/embedded.ts';
+import type {Ledger} from '../../src/observe/ledger.ts';
+import type {LookupSwitch} from '../../src/process/embedded/checkpoint.ts';
+import {openStateReader} from '../../src/process/embedded/statestore.ts';
+import {compileDecoder} from '../../src/schema/decode.ts';
+import {frameHeaderBytes, schemaIdOf, walkRecords} from '../../src/schema/frame.ts';
+import {openEmbeddedRegistry} from '../../src/schema/registry.ts';
+import type {AvroRecord} from '../../src/schema/types.ts';
+import {productsCsv, queries} from './world.ts';
+
+type Line = Record<string, string | number | boolean | null>;
+
+export type Outcome = {
+  log: Map<string, string>;
+  raw: Map<string, string>;
+  rows: Map<string, string>;
+  dead: Map<string, string>;
+  late: Map<string, string>;
+  ledger: Map<string, string>;
+  /** Violations that need no other run to be seen. */
+  problems: string[];
+};
+
+export const sets = ['log', 'raw', 'rows', 'dead', 'late', 'ledger'] as const;
+
+/** Reads everything that the platform in `root` has written; it must not run. */
+export async function readOutcome(root: string, sinks: SinkReader = fileSinks(root)): Promise<Outcome> {
+  const outcome: Outcome = {
+    log: new Map(),
+    raw: new Map(),
+    rows: new Map(),
+    dead: new Map(),
+    late: new Map(),
+    ledger: new Map(),
+    problems: [],
+  };
+  const places = await readLog(root, outcome);
+  const raw = await readRaw(sinks, outcome, places);
+  await readRows(sinks, outcome);
+  checkLabels(root, raw, await sinks.latest('labels', 0, outcome.problems), outcome.problems);
+  await readLedger(root, outcome);
+  return outcome;
+}
+
+/** Every difference between a run and the undisturbed one, in words; empty when there is none. */
+export function compareOutcomes(actual: Outcome, wanted: Outcome): string[] {
+  const problems = [...actual.problems];
+  for (const set of sets) {
+    for (const [key, value] of wanted[set]) {
+      const found = actual[set].get(key);
+      if (found === undefined) problems.push(`${set}: ${key} is missing`);
+      else if (found !== value) problems.push(`${set}: ${key} is ${found}\n    wanted ${value}`);
+    }
+    for (const key of actual[set].keys())
+      if (!wanted[set].has(key)) problems.push(`${set}: ${key} is too much`);
+  }
+  return problems;
+}
+
+// ---- The log.
+
+/** @returns event id by (topic, partition, offset) */
+async function readLog(root: string, outcome: Outcome): Promise<Map<string, string>> {
+  const dir = join(root, '.millrace/log');
+  const log = openLogReader(dir);
+  const registry = openEmbeddedRegistry(dir, {readOnly: true});
+  const places = new Map<string, string>();
+  try {
+    const decoders = new Map<number, (bytes: Uint8Array, pos: number, end: number) => Line>();
+    const decode = async (bytes: Uint8Array, pos: number, end: number) => {
+      const id = schemaIdOf(bytes, pos, end);
+      let decoder = decoders.get(id);
+      if (!decoder) {
+        const schema = (await registry.byId(id))!.schema as AvroRecord;
+        const values = compileDecoder(schema);
+        decoder = (from, start, stop) =>
+          Object.fromEntries(
+            values(from, start, stop).map((value, i) => [schema.fields[i]!.name, value]),
+          ) as Line;
+        decoders.set(id, decoder);
+      }
+      return decoder(bytes, pos + frameHeaderBytes, end);
+    };
+    for (const topic of log.topics())
+      for (let partition = 0; partition < log.partitions(topic); partition++) {
+        const ids: string[] = [];
+        const end = log.endOffset(topic, partition);
+        for (let offset = log.startOffset(topic, partition); offset < end; ) {
+          for (const batch of await log.read(topic, partition, offset, 1 << 20)) {
+            const spots: [number, number][] = [];
+            walkRecords(batch, (_, pos, stop) => void spots.push([pos, stop]));
+            for (const [index, [pos, stop]] of spots.entries()) {
+              const record = await decode(batch.bytes, pos, stop);
+              const place = `${topic}/${partition}/${batch.baseOffset + index}`;
+              noteRecord(topic, place, record, outcome, ids);
+              places.set(place, String(record.event_id ?? record.id));
+            }
+            offset = batch.baseOffset + batch.count;
+          }
+        }
+        if (!/^(dlq|late)\./.test(topic)) {
+          outcome.log.set(`${topic}/${partition}`, ids.join(' '));
+          for (const id of repeated(ids))
+            outcome.problems.push(`log: ${id} is twice in ${topic}/${partition}`);
+        }
+      }
+  } finally {
+    registry.close();
+    log.close();
+  }
+  return places;
+}
+
+function noteRecord(topic: string, place: string, record: Line, outcome: Outcome, ids: string[]): void {
+  if (topic.startsWith('dlq.')) {
+    const {id, stage, query, code, source, position_file, position_row, position_topic, position_partition} =
+      record;
+    if (outcome.dead.has(String(id))) outcome.problems.push(`dead: ${id} is twice in the log, at ${place}`);
+    const {position_offset, position_request, event_id} = record;
+    const where = [
+      position_file,
+      position_row,
+      position_topic,
+      position_partition,
+      position_offset,
+      position_request,
+    ];
+    outcome.dead.set(String(id), show([stage, query, code, source, event_id, ...where]));
+  } else if (topic.startsWith('late.')) {
+    const {id, query, topic: from, partition, offset, watermark, missed} = record;
+    if (outcome.late.has(String(id))) outcome.problems.push(`late: ${id} is twice in the log, at ${place}`);
+    outcome.late.set(String(id), show([query, from, partition, offset, watermark, missed]));
+  } else ids.push(String(record.event_id));
+}
+
+const show = (value: unknown): string =>
+  JSON.stringify(value, (_key, part) => (typeof part === 'bigint' ? `${part}` : part));
+
+function repeated(values: string[]): string[] {
+  const seen = new Set<string>();
+  return values.filter((value) => seen.size === seen.add(value).size);
+}
+
+// ---- Sinks.
+
+/** What is in the sinks; problems that show in a sink alone are added to the list. */
+export type SinkReader = {
+  /** How many sinks a query has. */
+  count(query: string): number;
+  /** Of the sink number `sink`: the truth of a query, by key. */
+  latest(query: string, sink: number, problems: string[]): Promise<Line[]>;
+  raw(table: string): Promise<Line[]>;
+};
+
+const lines = (path: string): Line[] => {
+  const text = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  // A line without its end was never acknowledged.
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Line);
+};
+
+/**
+ * The `file` sinks, whose changelogs are reduced here by hand. Within an undisturbed run two rows of one version are the same.
+ * After a kill the partitions may be read in another order, so that as many events of a window are other ones; that is gone
+ * with the next event, since the last version counts all of them.
+ */
+export function fileSinks(root: string, undisturbed = false): SinkReader {
+  const home = (sink: number) => join(root, '.millrace', sink === 0 ? 'rows' : 'copies', 'shop');
+  return {
+    count: (query) => (query === 'per_hour' ? 2 : 1),
+    raw: async (table) => lines(join(home(0), `${table}.jsonl`)),
+    async latest(query, sink, problems) {
+      const latest = new Map<string, Line>();
+      const versions = new Map<string, string>();
+      for (const line of lines(join(home(sink), `${query}__r1.jsonl`))) {
+        const key = keyOf(query, line);
+        const version = BigInt(line.version as string | number);
+        const text = JSON.stringify(line);
+        const before = versions.get(`${key} ${version}`);
+        if (undisturbed && before !== undefined && before !== text)
+          problems.push(`rows: ${query} ${key} has two rows of version ${version}: ${before} and ${text}`);
+        versions.set(`${key} ${version}`, text);
+        const wanted = 2n * BigInt(line.events as number) + (line.closed ? 1n : 0n);
+        if (!line.deleted && version !== wanted)
+          problems.push(`rows: ${query} ${key} has version ${version}: ${text}`);
+        const known = latest.get(key);
+        if (!known || BigInt(known.version as number) < version) latest.set(key, line);
+      }
+      if (latest.size === 0) problems.push(`rows: ${query} has none`);
+      return [...latest.values()].filter(({deleted}) => !deleted);
+    },
+  };
+}
+
+const dimensions: Record<string, string[]> = {
+  per_hour: ['country'],
+  sliding: ['country', 'device'],
+  visits: ['user_id'],
+  per_day: ['country'],
+  strict: ['device'],
+  scores: ['country'],
+  brands: ['brand'],
+  labels: ['label'],
+};
+
+const keyOf = (query: string, line: Line): string =>
+  [line.window_start, ...dimensions[query]!.map((name) => line[name])]
+    .map((value) => String(value))
+    .join(' ');
+
+async function readRows(sinks: SinkReader, {rows, problems}: Outcome): Promise<void> {
+  for (const query of queries) {
+    if (query === 'labels') continue;
+    for (let sink = 0; sink < sinks.count(query); sink++)
+      for (const line of await sinks.latest(query, sink, problems)) {
+        const {closed: _, deleted: __, version: ___, ...content} = line;
+        const name = `${query}@${sink} ${keyOf(query, line)}`;
+        if (rows.has(name)) problems.push(`rows: ${name} is twice in the table`);
+        rows.set(name, JSON.stringify(content));
+      }
+  }
+}
+
+async function readRaw(
+  sinks: SinkReader,
+  {raw, log, problems}: Outcome,
+  places: Map<string, string>,
+): Promise<Line[]> {
+  let purchased: Line[] = [];
+  for (const table of ['purchase', 'view']) {
+    const all = await sinks.raw(table);
+    if (table === 'purchase') purchased = all;
+    const spots = new Set<string>();
+    for (const {_appended_at, ...line} of all) {
+      const place = `shop.${table}/${line._partition}/${line._offset}`;
+      if (spots.has(place)) problems.push(`raw: ${place} is twice in the sink`);
+      spots.add(place);
+      const id = String(line.event_id);
+      if (raw.has(id)) problems.push(`raw: ${id} is twice in the sink`);
+      if (places.get(place) !== id)
+        problems.push(`raw: ${id} is at ${place}, where the log has ${places.get(place)}`);
+      raw.set(id, JSON.stringify(line));
+    }
+    const logged = [...log].filter(([name]) => name.startsWith(`shop.${table}/`));
+    const count = logged.reduce((sum, [, ids]) => sum + (ids === '' ? 0 : ids.split(' ').length), 0);
+    if (all.length !== count) problems.push(`raw: ${table} has ${all.length} rows of ${count} events`);
+  }
+  return purchased;
+}
+
+// ---- The query whose rows depend on the lookup journal.
+
+/** Whether the query has a checkpoint: from then on its lookup may be replaced. */
+export function hasCheckpoint(root: string): boolean {
+  if (!existsSync(join(root, '.millrace/state/state.db'))) return false;
+  const states = openStateReader(join(root, '.millrace/state'));
+  try {
+    return states.load('shop.labels/r1') !== undefined;
+  } finally {
+    states.close();
+  }
+}
+
+const halfDayMs = 12 * 3_600_000;
+
+function checkLabels(root: string, raw: Line[], actual: Line[], problems: string[]): void {
+  const home = join(root, '.millrace/state');
+  const snapshots = new Map<string, Map<string, string>>();
+  for (const file of readdirSync(join(home, 'lookups/shop/products'))) {
+    if (!file.endsWith('.csv')) continue;
+    const rows = readFileSync(join(home, 'lookups/shop/products', file), 'utf8')
+      .trim()
+      .split('\n')
+      .slice(1);
+    snapshots.set(
+      file.slice(0, -4),
+      new Map(rows.map((row) => row.split(',')).map(([id, , label]) => [id!, label!])),
+    );
+  }
+  const states = openStateReader(home);
+  const journal = states.journal('shop.labels/r1').map((entry) => JSON.parse(entry) as LookupSwitch);
+  states.close();
+  // The file is not replaced before the first checkpoint, so that everything before the first switch saw version 0.
+  const initial = createHash('sha256').update(productsCsv(0)).digest('hex').slice(0, 32);
+  const snapshotAt = (partition: number, offset: number): string =>
+    journal.findLast(({places}) =>
+      places.some((place) => place.partition === partition && place.offset <= offset),
+    )?.snapshot ?? initial;
+  const counts = new Map<string, number>();
+  for (const {_partition, _offset, product_id, timestamp} of raw) {
+    const label = snapshots.get(snapshotAt(Number(_partition), Number(_offset)))!.get(String(product_id))!;
+    const window = new Date(Math.floor(Date.parse(String(timestamp)) / halfDayMs) * halfDayMs).toISOString();
+    const key = `${window} ${label}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const found = new Map(actual.map((line) => [keyOf('labels', line), Number(line.orders)]));
+  for (const [key, count] of counts)
+    if (found.get(key) !== count)
+      problems.push(`rows: labels ${key} has ${found.get(key)} orders, by journal and raw rows ${count}`);
+  for (const key of found.keys()) if (!counts.has(key)) problems.push(`rows: labels ${key} should not be`);
+}
+
+// ---- The ledger, as the command says it.
+
+async function readLedger(root: string, {ledger, problems}: Outcome): Promise<void> {
+  let out = '';
+  let err = '';
+  const stream = (add: (text: string) => void) =>
+    ({write: (text: string) => (add(text), true)}) as unknown as NodeJS.WriteStream;
+  const code = await main(['ledger', '--json'], {
+    stdout: stream((text) => (out += text)),
+    stderr: stream((text) => (err += text)),
+    env: process.env,
+    cwd: root,
+  });
+  if (code !== 0) problems.push(`ledger: exit code ${code} ${err}`);
+  if (out === '') return;
+  const {ingest, query} = JSON.parse(out) as Ledger;
+  for (const line of ingest) ledger.set(`ingest ${line.source}`, JSON.stringify(line));
+  for (const line of query)
+    ledger.set(`query ${line.query} ${line.topic}/${line.partition}`, JSON.stringify(line));
+}
