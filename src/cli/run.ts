@@ -108,9 +108,13 @@ function stopSignal(): Stop {
   };
 }
 
-/** @returns 0 when everything that was read is written; 130 or 143 when it was cut short; 2 when a query's meaning had changed. */
+/**
+ * @returns 0 when everything that was read is written; 130 or 143 when it was cut short; 2 when a query's meaning had changed;
+ * 1 when an input or a query stopped for another reason.
+ */
 async function drain(running: RunningPlatform, stop: Stop, show: () => void): Promise<number> {
   const changed = running.engine.status().some(({reason}) => reason?.code === 'QUERY_CHANGED');
+  const stopped = running.engine.status().some(({state}) => state === 'stopped' || state === 'failed');
   const budget = running.inputs
     .status()
     .some(({state, message}) => state === 'stopped' && message?.startsWith('INPUT_'));
@@ -127,7 +131,7 @@ async function drain(running: RunningPlatform, stop: Stop, show: () => void): Pr
     // What is pending is in the log and in the last checkpoint; threads and children end with the process.
     process.exit(stop.signal() === 'SIGTERM' ? 143 : 130);
   }
-  return changed ? 2 : budget ? 1 : 0;
+  return changed ? 2 : budget || stopped ? 1 : 0;
 }
 
 function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {

@@ -328,7 +328,12 @@ async function readLedger(root: string, {ledger, problems}: Outcome): Promise<vo
   let out = '';
   let err = '';
   const stream = (add: (text: string) => void) =>
-    ({write: (text: string) => (add(text), true)}) as unknown as NodeJS.WriteStream;
+    ({
+      write: (text: string) => {
+        add(text);
+        return true;
+      },
+    }) as unknown as NodeJS.WriteStream;
   const code = await main(['ledger', '--json'], {
     stdout: stream((text) => (out += text)),
     stderr: stream((text) => (err += text)),

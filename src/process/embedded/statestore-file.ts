@@ -65,7 +65,7 @@ export const journalCrc = (query: string, number: number, entry: string) =>
 /** CHECKPOINT_CORRUPT of one query: its state can be dropped and read again from the log. */
 export const corruptCheckpoint = (query: string, what: string) =>
   new PlatformError('CHECKPOINT_CORRUPT', `the checkpoint of ${query} is damaged: ${what}`, {
-    hint: 'the state can be read again from the log',
+    hint: `make its rows again from the log: npx millrace rebuild ${query.replace(/\/r\d+$/, '')}`,
     place: query,
   });
 
