@@ -5,6 +5,7 @@ import type {PlatformError} from '../../errors.ts';
 import type {RegisteredSchema} from '../../schema/types.ts';
 import {noTelemetry, type Telemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
+import {stoppedStatus} from '../status.ts';
 import type {EmittedRows, Engine, LookupSnapshot, QueryStatus} from '../types.ts';
 import {prepareQuery} from './engine-start.ts';
 import {type EngineThreads, startInline, startThreads} from './engine-workers.ts';
@@ -237,22 +238,8 @@ class Host implements InlineEngine {
     const {telemetry = noTelemetry, onStatus} = this.#options;
     const {code, message, hint} = errorOf(failure);
     const known = this.#status.get(plan.id);
-    this.#status.set(plan.id, {
-      counts: [],
-      watermarkMs: null,
-      lagEvents: 0,
-      lagMs: 0,
-      groups: 0,
-      openWindows: 0,
-      memoryBytes: 0,
-      checkpointEpoch: 0,
-      observedMs: 0,
-      ...known,
-      query: plan.id,
-      state: code === 'QUERY_FAILED' ? 'failed' : 'stopped',
-      reason: {code, message, ...(hint ? {hint} : {})},
-      settled: true,
-    });
+    const state = code === 'QUERY_FAILED' ? 'failed' : 'stopped';
+    this.#status.set(plan.id, stoppedStatus(plan.id, state, {code, message, hint}, known));
     telemetry.emit('QueryStopped', {
       domain: plan.domain,
       query: plan.query,

@@ -3,7 +3,7 @@ import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 import {isText} from './decode-columns.ts';
 import type {TextDictionary} from './dictionary.ts';
 import {createEmitter, type Emitter, exactMax, type Memo, type RowCall} from './kernel-expr.ts';
-import {objectOps} from './kernel-pane.ts';
+import {cellOps, objectOps} from './kernel-pane.ts';
 import type {SourceScope} from './kernel-scope.ts';
 
 /** What the generated loop reads and calls of the kernel around it. */
@@ -54,7 +54,7 @@ export function generateKernelRun(context: CodeContext): KernelRun {
   const objects = objectOps(plan.accumulators).length;
   const logs = objectOps(plan.accumulators).flatMap((op, k) => (op === 'distinct' ? [k] : []));
   const isSession = plan.window.type === 'session';
-  const reload = `startMs=P.startMs;endMs=P.endMs;T=P.table;mul=P.multiplier;sh=P.shift;m=P.mask;F=P.cells;${range(objects, (k) => `O${k}=P.objects[${k}];`)}${logs.map((k) => `D${k}=P.tokens[${k}];E${k}=D${k}.entries;`).join('')}`;
+  const reload = `G=K.groups.direct;startMs=P.startMs;endMs=P.endMs;T=P.table;mul=P.multiplier;sh=P.shift;m=P.mask;F=P.cells;${range(objects, (k) => `O${k}=P.objects[${k}];`)}${logs.map((k) => `D${k}=P.tokens[${k}];E${k}=D${k}.entries;`).join('')}`;
   const columns = [...scope.used];
   const time = scope.numberColumn('timestamp')!;
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
@@ -63,7 +63,7 @@ export function generateKernelRun(context: CodeContext): KernelRun {
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 const Q=S.calls;${emitter.memos.map((_, k) => `const Y${k}=S.memos[${k}].table;`).join('')}
 ${plan.groupBy.map((_, k) => `const B${k}=K.shifts[${k}],L${k}=K.limits[${k}];`).join('')}
-let P=K.pane,startMs=0,endMs=0,T,mul=0,sh=0,m=0,F${range(objects, (k) => `,O${k}`)}${logs.map((k) => `,D${k},E${k}`).join('')};${reload}
+let P=K.pane,startMs=0,endMs=0,T,mul=0,sh=0,m=0,G,F${range(objects, (k) => `,O${k}`)}${logs.map((k) => `,D${k},E${k}`).join('')};${reload}
 let max=K.maxMs,lim=max-${plan.watermarkMs},filtered=0,corrected=0;
 for(;i<to;i++){
 const ts=C${time}[i];if(ts>max){max=ts;lim=ts-${plan.watermarkMs};}
@@ -81,7 +81,7 @@ for(;;){const k=T[e];if(k===key+1){slot=T[e+1];break;}if(k===0)break;e=(e+2)&(m*
 ${
   isSession
     ? `if(slot<0||!(ts>=K.starts[slot]&&ts<=K.lasts[slot])){${codesSaved(plan)}slot=K.sessionSlot(key,slot,ts);${reload}}`
-    : `if(slot<0){${codesSaved(plan)}slot=K.addSlot(P,key);${reload}}`
+    : `if(slot<0){const s=P.slots;let g=0;if(s<P.room&&key<G.length&&(g=G[key])!==0){slot=s;P.slots=s+1;T[e]=key+1;T[e+1]=s;P.keys[s]=key;P.groups[s]=g-1;${freshCells(plan)}${range(objects, (k) => `O${k}[s]=null;`)}}else{${codesSaved(plan)}slot=K.addSlot(P,key);${reload}}}`
 }
 const o=slot*${plan.accumulators.length - objects};
 ${adds.join('\n')}
@@ -94,6 +94,12 @@ const range = (count: number, write: (k: number) => string): string =>
   Array.from({length: count}, (_, k) => write(k)).join('');
 
 const codesSaved = (plan: QueryPlan): string => range(plan.groupBy.length, (k) => `K.codes[${k}]=c${k};`);
+
+/** Cells of slot `s` before its first event. */
+function freshCells(plan: QueryPlan): string {
+  const ops = cellOps(plan.accumulators);
+  return ops.map(({initial}, i) => `F[s*${ops.length}+${i}]=${initial};`).join('');
+}
 
 function keyOf({plan, keys}: CodeContext): string {
   const count = plan.groupBy.length;

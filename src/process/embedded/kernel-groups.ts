@@ -53,6 +53,8 @@ export function createPairDictionary(): PairDictionary {
 export type GroupTable = {
   /** Groups of the generation. */
   size: number;
+  /** Group + 1 by key, 0: none, for keys below its length; generated code looks there itself. */
+  direct: Int32Array;
   /** Group of a key, or -1. */
   find(key: number): number;
   add(key: number, codes: Int32Array): number;
@@ -68,24 +70,25 @@ export type GroupTable = {
 const directMax = 2 ** 22;
 
 export function createGroupTable(dimensions: number): GroupTable {
-  let direct = new Int32Array(256);
   let sparse = new Map<number, number>();
   function put(key: number, group: number): void {
     if (key >= directMax) {
       sparse.set(key, group);
       return;
     }
-    if (key >= direct.length) {
+    if (key >= groups.direct.length) {
       const next = new Int32Array(2 ** Math.ceil(Math.log2(key + 1)));
-      next.set(direct);
-      direct = next;
+      next.set(groups.direct);
+      groups.direct = next;
     }
-    direct[key] = group + 1;
+    groups.direct[key] = group + 1;
   }
   const groups: GroupTable = {
     size: 0,
     codes: new Int32Array(64 * dimensions),
-    find: (key) => (key < direct.length ? direct[key]! - 1 : key < directMax ? -1 : (sparse.get(key) ?? -1)),
+    direct: new Int32Array(256),
+    find: (key) =>
+      key < groups.direct.length ? groups.direct[key]! - 1 : key < directMax ? -1 : (sparse.get(key) ?? -1),
     add(key, codes) {
       const group = groups.size++;
       put(key, group);
@@ -98,15 +101,15 @@ export function createGroupTable(dimensions: number): GroupTable {
       return group;
     },
     rekey(keyOf) {
-      direct = new Int32Array(256);
+      groups.direct = new Int32Array(256);
       sparse = new Map();
       for (let group = 0; group < groups.size; group++) put(keyOf(groups.codes, group * dimensions), group);
     },
-    bytes: () => direct.byteLength + sparse.size * 40 + groups.codes.byteLength,
+    bytes: () => groups.direct.byteLength + sparse.size * 40 + groups.codes.byteLength,
     clear() {
       groups.size = 0;
       groups.codes = new Int32Array(64 * dimensions);
-      direct = new Int32Array(256);
+      groups.direct = new Int32Array(256);
       sparse = new Map();
     },
   };

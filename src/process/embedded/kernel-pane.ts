@@ -20,6 +20,8 @@ export type Pane = {
   shift: number;
   mask: number;
   slots: number;
+  /** While `slots` is below it neither the table nor what is by slot must grow. */
+  room: number;
   /** By slot. */
   keys: Int32Array;
   groups: Int32Array;
@@ -74,6 +76,7 @@ export function createPane(
     shift: like?.shift ?? 32 - Math.log2(2 * slotsAtFirst),
     mask: like?.mask ?? 2 * slotsAtFirst - 1,
     slots: 0,
+    room: 0,
     keys: like?.keys ?? new Int32Array(slotsAtFirst),
     groups: like?.groups ?? new Int32Array(slotsAtFirst),
     cells: like?.cells ?? new Float64Array(slotsAtFirst * stride),
@@ -95,11 +98,21 @@ export function slotOf(pane: Pane, key: number): number {
 /** Adds a slot for a key that has none. @param keySpace keys are below it. */
 export function addSlot(pane: Pane, key: number, group: number, keySpace: number, ops: CellOp[]): number {
   const slot = newSlot(pane, key, group, ops);
-  // An identity never fills up while its keys stay below its size.
-  const growing = pane.multiplier !== 1 || keySpace > pane.mask + 1;
-  if (growing && pane.slots * 2 > pane.mask) layOut(pane, keySpace);
-  else place(pane, key, slot);
+  if (fillsUp(pane, keySpace) && pane.slots * 2 > pane.mask) layOut(pane, keySpace);
+  else {
+    place(pane, key, slot);
+    setRoom(pane, keySpace);
+  }
   return slot;
+}
+
+/** An identity never fills up while its keys stay below its size. */
+const fillsUp = ({multiplier, mask}: Pane, keySpace: number): boolean =>
+  multiplier !== 1 || keySpace > mask + 1;
+
+function setRoom(pane: Pane, keySpace: number): void {
+  const slotsMax = pane.groups.length;
+  pane.room = fillsUp(pane, keySpace) ? Math.min(slotsMax, pane.mask >>> 1) : slotsMax;
 }
 
 /** A slot that the table does not lead to; cells begin as 0, minima and maxima as NaN. */
@@ -151,10 +164,14 @@ export function layOut(pane: Pane, keySpace: number): void {
   for (let slot = 0; slot < pane.slots; slot++)
     // A session that was merged into another has no key any more.
     if (pane.keys[slot]! >= 0) place(pane, pane.keys[slot]!, slot);
+  setRoom(pane, keySpace);
 }
 
 /** Makes an emptied pane's table usable for another one. */
-export const clearTable = (pane: Pane): void => void pane.table.fill(0);
+export function clearTable(pane: Pane): Pane {
+  pane.table.fill(0);
+  return pane;
+}
 
 /** Approximate memory, bytes; asked for often, so objects are sampled. */
 export const paneBytes = (pane: Pane): number =>
@@ -186,25 +203,73 @@ function objectBytes(object: AccumulatorObject | null): number {
   return object.op === 'quantile' ? 200 + 40 * (object.positive.size + object.negative.size) : 150;
 }
 
-/** The pane's content as it travels; its arrays are copies, its objects must not be used any more. */
-export function paneDelta(pane: Pane, ops: CellOp[]): PaneDelta {
-  const {own, startMs, endMs, slots} = pane;
+/**
+ * The groups that have an event since the pane was emptied, as they travel; arrays are copies, objects must not be used any
+ * more. Undefined when there are none.
+ */
+export function paneDelta(pane: Pane, ops: CellOp[]): PaneDelta | undefined {
+  const {own, startMs, endMs, slots, cells} = pane;
+  const stride = ops.length;
   for (const [k, log] of pane.tokens.entries()) if (log) foldTokens(log, pane.objects[k]!);
-  return {
-    own,
-    startMs,
-    endMs,
-    groups: pane.groups.slice(0, slots),
-    cells: pane.cells.slice(0, slots * ops.length),
-    wide: liveWide(pane),
-    objects: pane.objects,
-  };
+  let count = 0;
+  // Cell 0 is count(*).
+  for (let slot = 0; slot < slots; slot++) if (cells[slot * stride] !== 0) count++;
+  if (count === 0) return undefined;
+  if (count === slots)
+    return {
+      own,
+      startMs,
+      endMs,
+      groups: pane.groups.slice(0, slots),
+      cells: cells.slice(0, slots * stride),
+      wide: liveWide(pane),
+      objects: pane.objects,
+    };
+  const groups = new Int32Array(count);
+  const moved = new Float64Array(count * stride);
+  const wide = new Map<number, bigint>();
+  const objects = pane.objects.map((): (AccumulatorObject | null)[] => []);
+  let place = 0;
+  for (let slot = 0; slot < slots; slot++) {
+    if (cells[slot * stride] === 0) continue;
+    groups[place] = pane.groups[slot]!;
+    for (let i = 0; i < stride; i++) moved[place * stride + i] = cells[slot * stride + i]!;
+    if (pane.wide.size > 0) moveWide(pane, slot * stride, wide, place * stride, stride);
+    for (let k = 0; k < objects.length; k++) objects[k]!.push(pane.objects[k]![slot]!);
+    place++;
+  }
+  return {own, startMs, endMs, groups, cells: moved, wide, objects};
+}
+
+/** Empties the pane; its slots stay, since the next events are likely of the same groups. */
+export function emptyPane(pane: Pane, ops: CellOp[]): void {
+  const {cells, slots} = pane;
+  const stride = ops.length;
+  for (let i = 0; i < stride; i++) {
+    const {initial} = ops[i]!;
+    for (let cell = i; cell < slots * stride; cell += stride) cells[cell] = initial;
+  }
+  pane.wide = new Map();
+  pane.objects = pane.objects.map(() => new Array(slots).fill(null));
 }
 
 /** Entries of `wide` that still say what their cell is. */
 function liveWide({wide, cells}: Pane): Map<number, bigint> {
   if (wide.size === 0) return wide;
   return new Map([...wide].filter(([cell]) => !Number.isFinite(cells[cell]!)));
+}
+
+function moveWide(
+  {wide, cells}: Pane,
+  from: number,
+  into: Map<number, bigint>,
+  to: number,
+  stride: number,
+): void {
+  for (let i = 0; i < stride; i++) {
+    const exact = Number.isFinite(cells[from + i]!) ? undefined : wide.get(from + i);
+    if (exact !== undefined) into.set(to + i, exact);
+  }
 }
 
 const isSafe = (value: number): boolean =>

@@ -87,7 +87,10 @@ export function createSessions(gapMs: number, ops: CellOp[], objects: ObjectOp[]
     },
     take() {
       const {pane} = sessions;
-      const {groups, cells, wide, objects: finished} = paneDelta(pane, ops);
+      // Every slot has an event, so those of the delta are those of the pane.
+      const taken = paneDelta(pane, ops);
+      if (taken === undefined) return [];
+      const {groups, cells, wide, objects: finished} = taken;
       const stride = ops.length;
       const deltas: SessionDelta[] = [];
       for (let slot = 0; slot < pane.slots; slot++) {

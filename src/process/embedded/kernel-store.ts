@@ -12,6 +12,7 @@ import {
   cellOps,
   clearTable,
   createPane,
+  emptyPane,
   layOut,
   type ObjectOp,
   objectOps,
@@ -24,7 +25,7 @@ import {
 import {createSessions, type Sessions} from './kernel-sessions.ts';
 import {extendTokens} from './kernel-tokens.ts';
 import {paneSpan} from './kernel-window.ts';
-import type {AccumulatorObject, Delta} from './types.ts';
+import type {AccumulatorObject, Delta, PaneDelta} from './types.ts';
 
 /**
  * What a kernel has added up since it was taken last: panes, sessions, records for the side topics. Generated code works on
@@ -43,6 +44,7 @@ export type Store = {
   wantsKeys: boolean;
   shifts: Int32Array;
   limits: Int32Array;
+  groups: Keys['groups'];
   /** Codes of the row for which a slot is asked. */
   codes: Int32Array;
   numberCode(dimension: number, value: number): number;
@@ -98,6 +100,17 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
   // Of no instant: the first row asks for its own.
   const nowhere = createPane(false, NaN, NaN, ops.length, objects);
   let taken = 0;
+
+  /** What a pane has; it stays when most of its groups had events, else its arrays are kept for another one. */
+  function takePane(pane: Pane): PaneDelta | undefined {
+    const delta = paneDelta(pane, ops);
+    if (!pane.own && delta && delta.groups.length * 4 >= pane.slots) emptyPane(pane, ops);
+    else {
+      if (!pane.own) panes.delete(pane.startMs);
+      if (spares.length < spareMax) spares.push(clearTable(pane));
+    }
+    return delta;
+  }
   const sessions: Sessions | undefined =
     plan.window.type === 'session' ? createSessions(plan.window.gapMs, ops, objects, keys) : undefined;
 
@@ -111,6 +124,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     wantsKeys: false,
     shifts: keys.shifts,
     limits: keys.limits,
+    groups: keys.groups,
     codes: new Int32Array(plan.groupBy.length),
     numberCode: keys.numberCode,
     pair: keys.pair,
@@ -170,14 +184,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
       const firstGroup = taken;
       const newGroups = keys.values(firstGroup);
       taken = keys.size();
-      const filled = [...panes.values(), ...own.values()].filter(({slots}) => slots > 0);
-      const deltas = filled.map((pane) => paneDelta(pane, ops));
-      for (const pane of filled) {
-        if (spares.length >= spareMax) break;
-        clearTable(pane);
-        spares.push(pane);
-      }
-      panes.clear();
+      const deltas = [...panes.values(), ...own.values()].flatMap((pane) => takePane(pane) ?? []);
       own.clear();
       const {side} = store;
       store.side = [];
@@ -192,6 +199,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     clear() {
       taken = 0;
       spares.length = 0;
+      panes.clear();
       sessions?.clear();
       store.pane = sessions?.pane ?? nowhere;
     },
