@@ -9,7 +9,7 @@ import {closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync} from
 import {cpus, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {openLogReader, openLogWriter} from '../src/log/embedded.ts';
-import {packRecords} from '../src/log/records.ts';
+import {packRecords} from '../src/schema/frame.ts';
 
 const eventBytes = 90;
 const partitions = [0, 1, 2, 3];

@@ -28,19 +28,6 @@ export function countRecords(bytes: Uint8Array): number | undefined {
   return at === bytes.length ? count : undefined;
 }
 
-/** One batch's bytes from its frames. */
-export function packRecords(frames: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(frames.reduce((sum, frame) => sum + 4 + frame.length, 0));
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  for (const frame of frames) {
-    view.setUint32(at, frame.length, true);
-    bytes.set(frame, at + 4);
-    at += 4 + frame.length;
-  }
-  return bytes;
-}
-
 /** Frames of a batch, as views into its bytes. Throws RangeError when they are not whole records. */
 export function* framesOf(bytes: Uint8Array): Generator<Uint8Array> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
@@ -106,7 +107,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
             ready.push(plan);
           } catch (error) {
             if (!(error instanceof PlatformError)) throw error;
-            refused.set(plan.id, stoppedStatus(plan, error));
+            refused.set(plan.id, stoppedStatus(plan.id, 'stopped', error));
             const {code, message, hint} = error;
             telemetry.emit('QueryStopped', {
               domain: plan.domain,
@@ -180,22 +181,4 @@ async function appendSide(
       await clock.sleep(1_000);
     }
   }
-}
-
-function stoppedStatus({id}: QueryPlan, {code, message, hint}: PlatformError): QueryStatus {
-  return {
-    query: id,
-    state: 'stopped',
-    reason: {code, message, ...(hint ? {hint} : {})},
-    counts: [],
-    watermarkMs: null,
-    lagEvents: 0,
-    lagMs: 0,
-    groups: 0,
-    openWindows: 0,
-    memoryBytes: 0,
-    checkpointEpoch: 0,
-    observedMs: 0,
-    settled: true,
-  };
 }

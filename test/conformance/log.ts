@@ -5,8 +5,9 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import type {Clock} from '../../src/clock.ts';
-import {framesOf, packRecords} from '../../src/log/records.ts';
+import {framesOf} from '../../src/log/records.ts';
 import type {LogReader, LogWriter, RecordBatch} from '../../src/log/types.ts';
+import {packRecords} from '../../src/schema/frame.ts';
 
 /** A log that was opened for one test, in a place of its own. */
 export type OpenLog = {

@@ -2,12 +2,12 @@
 import {rmSync} from 'node:fs';
 import type {Value} from '../../src/expr/types.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
-import {packRecords} from '../../src/log/records.ts';
 import type {Append, AppendTransaction, LogReader, LogWriter} from '../../src/log/types.ts';
 import type {Domain, EventType} from '../../src/model/types.ts';
 import type {NaiveEvent} from '../../src/process/naive.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
 import {compileEncoder, type Encoder} from '../../src/schema/encode.ts';
+import {packRecords} from '../../src/schema/frame.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
 import {scratchDir} from './scratch.ts';
 
