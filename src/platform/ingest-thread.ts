@@ -19,11 +19,17 @@ export type IngestThread = {
   failed: Promise<PlatformError>;
 };
 
+/** Rows are bytes in reused buffers: a larger nursery would only be filled. */
+const youngMiB = 12;
+
 type Call = IngestRequest extends infer R ? (R extends {id: number} ? Omit<R, 'id'> : never) : never;
 
 /** Starts the thread and waits until it holds the log. @throws LOCKED, LOG_CORRUPT and the other errors of opening a log. */
 export async function startIngestThread(start: IngestStart, telemetry: Telemetry): Promise<IngestThread> {
-  const worker = new Worker(new URL('./ingest-worker.ts', import.meta.url), {workerData: start});
+  const worker = new Worker(new URL('./ingest-worker.ts', import.meta.url), {
+    workerData: start,
+    resourceLimits: {maxYoungGenerationSizeMb: youngMiB},
+  });
   const waiting = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
   const listeners = new Map<number, (progress: IngestProgress) => void>();
   let nextId = 1;

@@ -57,6 +57,8 @@ export type ChannelOptions = {
 };
 
 const entry = new URL('./hosted.ts', import.meta.url);
+/** A database has its memory outside of the heap; what passes through needs no large nursery, which V8 would fill. */
+const youngMiB = 12;
 /** How long a host may take to end after it was told to. */
 const endMsMax = 5_000;
 /** How much of a child's last words goes into the error. */
@@ -64,7 +66,7 @@ const lastWordsMax = 2_000;
 
 /** Starts a worker thread that holds a sink. */
 export function startWorker(options: ChannelOptions): Channel {
-  const worker = new Worker(entry);
+  const worker = new Worker(entry, {resourceLimits: {maxYoungGenerationSizeMb: youngMiB}});
   let failure = '';
   worker.on('error', (error) => {
     failure = error instanceof Error ? error.message : String(error);
