@@ -1,4 +1,4 @@
-import {canFail, type JsCompiler, plainText, quote} from './compile.ts';
+import {canFail, isText, type JsCompiler, quote} from './compile.ts';
 import type {TypedExpr} from './types.ts';
 
 type Apply = Extract<TypedExpr, {kind: 'apply'}>;
@@ -24,7 +24,15 @@ export function textOp(js: JsCompiler, expr: Apply): string {
   return `${call}(${values.join(', ')})`;
 }
 
-/** Whether a comparison of strings is true (or false); integer comparisons of dictionary codes where a column has them. */
+/** Without conversions that leave a string as it is. */
+function plainText(expr: TypedExpr): TypedExpr {
+  let bare = expr;
+  while (bare.kind === 'cast' && bare.type === 'string' && bare.from !== 'null' && isText(bare.from))
+    bare = bare.arg;
+  return bare;
+}
+
+/** Whether a comparison of strings is true (or false). */
 export function textTest(js: JsCompiler, {op, args}: Apply, want: boolean): string | undefined {
   const bare = args.map(plainText);
   const [subject, ...others] = bare as [TypedExpr, ...TypedExpr[]];
@@ -64,18 +72,10 @@ function equalLiterals(
   const texts = values.filter((value) => value !== null).map(String);
   // Beside a NULL nothing is known to be different, and a NULL alone equals nothing.
   if (texts.length === 0 || (!equal && texts.length < values.length)) return `(${js.value(subject)}, false)`;
-  const code = js.columnCode(subject);
-  const {literalCode} = js.options;
-  if (code !== undefined && literalCode !== undefined && subject.kind === 'column') {
-    const codes = texts.map((text) => literalCode(subject.name, text));
-    return compareAll(js, code, codes, '0', equal);
-  }
-  return compareAll(js, js.text(subject), texts.map(quote), 'null', equal);
-}
-
-function compareAll(js: JsCompiler, subject: string, items: string[], none: string, equal: boolean): string {
-  if (equal && items.length === 1) return `(${subject} === ${items[0]})`;
+  const items = texts.map(quote);
+  const value = js.text(subject);
+  if (equal && items.length === 1) return `(${value} === ${items[0]})`;
   const held = js.temporary();
   const chain = items.map((item) => `${held} ${equal ? '===' : '!=='} ${item}`).join(equal ? ' || ' : ' && ');
-  return `((${held} = ${subject}) !== ${none} && (${chain}))`;
+  return `((${held} = ${value}) !== null && (${chain}))`;
 }

@@ -7,30 +7,6 @@ import {runtime, wide} from './runtime.ts';
 import type {TypedExpr, Value, ValueType} from './types.ts';
 import {walk} from './walk.ts';
 
-/** Where compiled code finds the columns. Every function returns JavaScript source; names of config never enter the text. */
-export type JsOptions = {
-  /** A column that is no string: a number with NaN as NULL (times and dates as such, booleans 1 and 0). */
-  number: (name: string) => string;
-  /** A column of strings (string, uuid, enum): `string | null`. */
-  text: (name: string) => string;
-  /** Its code in its dictionary instead, 0 for NULL; undefined when the column has none. */
-  code?: (name: string) => string | undefined;
-  /** The code of a constant in the dictionary of column `name`; asked once per constant, so it can be a hoisted variable. */
-  literalCode?: (name: string, text: string) => string;
-  /** What `runtime` is called where the code runs (default `rt`). */
-  runtime?: string;
-  /** Starts the names of constants and temporaries (default `x`); two compilers in one function need two. */
-  prefix?: string;
-};
-
-/** Where `JsCompiler.code` puts a string result: codes of the result's own dictionary, 0 for NULL. */
-export type CodeTarget = {
-  /** The code of a constant. */
-  literal: (text: string) => string;
-  /** The code of a `string | null` that the source yields. */
-  intern: (source: string) => string;
-};
-
 type Case = Extract<TypedExpr, {kind: 'case'}>;
 
 /** A constant as JavaScript source, safe inside any script. */
@@ -66,22 +42,14 @@ export function canFail(expr: TypedExpr): boolean {
 }
 
 /**
- * Compiles typed expressions to JavaScript for one function. Put `setup()` once before the loop, `temporaries()` as `let` names
- * into the function, and the sources where the values are wanted. Code throws `wide` (runtime.ts) for a row that `evaluate`
- * must answer; columns must not hold integers beyond 2^53. A result never differs from `evaluate`.
+ * Compiles a typed expression to JavaScript over `row`, an object of values by name, with `rt` as runtime. Names of config never
+ * enter the text but through `quote`. Code throws `wide` (runtime.ts) for a row that `evaluate` must answer; a result never
+ * differs from `evaluate`. Strings are `string | null`, all else are numbers with NaN as NULL (times and dates as such, booleans
+ * 1 and 0).
  */
 export class JsCompiler {
-  readonly options: JsOptions;
   readonly #constants = new Map<string, string>();
   #temporaries = 0;
-  readonly #prefix: string;
-  readonly #runtime: string;
-
-  constructor(options: JsOptions) {
-    this.options = options;
-    this.#prefix = options.prefix ?? 'x';
-    this.#runtime = options.runtime ?? 'rt';
-  }
 
   /** Statements that define the constants used so far. */
   setup(): string {
@@ -90,28 +58,28 @@ export class JsCompiler {
 
   /** Names of the temporaries used so far. */
   temporaries(): string[] {
-    return Array.from({length: this.#temporaries}, (_, i) => `${this.#prefix}t${i}`);
+    return Array.from({length: this.#temporaries}, (_, i) => `t${i}`);
   }
 
   /** A constant that is computed once; equal sources share it. */
   constant(source: string): string {
     let name = this.#constants.get(source);
-    if (name === undefined) this.#constants.set(source, (name = `${this.#prefix}c${this.#constants.size}`));
+    if (name === undefined) this.#constants.set(source, (name = `c${this.#constants.size}`));
     return name;
   }
 
   /** A function of the runtime. */
   helper(name: keyof typeof runtime): string {
-    return this.constant(`${this.#runtime}.${name}`);
+    return this.constant(`rt.${name}`);
   }
 
   /** A reference operation, lifted to compiled values. */
   operation(key: string, type: ValueType): string {
-    return this.constant(`${this.#runtime}.op(${quote(key)}, ${isText(type) ? "'t'" : "'n'"})`);
+    return this.constant(`rt.op(${quote(key)}, ${isText(type) ? "'t'" : "'n'"})`);
   }
 
   temporary(): string {
-    return `${this.#prefix}t${this.#temporaries++}`;
+    return `t${this.#temporaries++}`;
   }
 
   /** A number with NaN as NULL; for expressions of every type but strings. */
@@ -120,7 +88,7 @@ export class JsCompiler {
       case 'literal':
         return this.#numberLiteral(expr);
       case 'column':
-        return this.options.number(expr.name);
+        return `${this.helper('toNumber')}(row[${quote(expr.name)}])`;
       case 'cast':
         return this.#numberCast(expr);
       case 'case':
@@ -136,7 +104,7 @@ export class JsCompiler {
       case 'literal':
         return expr.value === null ? 'null' : quote(String(expr.value));
       case 'column':
-        return this.options.text(expr.name);
+        return `${this.helper('toText')}(row[${quote(expr.name)}])`;
       case 'cast': {
         const {arg, from, type} = expr;
         if (from === 'null') return 'null';
@@ -155,20 +123,10 @@ export class JsCompiler {
     return isText(expr.type) ? this.text(expr) : this.number(expr);
   }
 
-  /** The code of a string result in a dictionary of its own, 0 for NULL: constants are not interned row by row. */
-  code(expr: TypedExpr, target: CodeTarget): string {
-    const bare = plainText(expr);
-    if (bare.kind === 'literal') return bare.value === null ? '0' : target.literal(String(bare.value));
-    if (bare.kind === 'case') return this.#choose(bare, (part) => this.code(part, target));
-    return target.intern(this.text(bare));
-  }
-
   /** Whether it is NULL. */
   isNull(expr: TypedExpr): string {
-    const bare = plainText(expr);
-    if (!isText(bare.type)) return expr.type === 'null' ? 'true' : `Number.isNaN(${this.number(bare)})`;
-    const code = this.columnCode(bare);
-    return code === undefined ? `(${this.text(bare)} === null)` : `(${code} === 0)`;
+    if (isText(expr.type)) return `(${this.text(expr)} === null)`;
+    return expr.type === 'null' ? 'true' : `Number.isNaN(${this.number(expr)})`;
   }
 
   /** Whether a condition is true (`want` false: whether it is false; NULL is neither); stops early as `evaluate` does. */
@@ -186,11 +144,6 @@ export class JsCompiler {
     return `(${this.number(expr)} === ${want ? 1 : 0})`;
   }
 
-  /** Whether a condition is definitely true, for `where` and `count(condition)`. */
-  isTrue(expr: TypedExpr): string {
-    return this.test(expr, true);
-  }
-
   /** Three-valued `and` and `or` as a number. */
   connectNumber(args: TypedExpr[], all: boolean): string {
     const [first, ...rest] = args;
@@ -201,11 +154,6 @@ export class JsCompiler {
     const right = this.connectNumber(rest, all);
     const both = all ? `${a} * ${b}` : `Math.max(${a}, ${b})`;
     return `((${a} = ${left}) === ${settled} ? ${settled} : (${b} = ${right}) === ${settled} ? ${settled} : ${both})`;
-  }
-
-  /** The dictionary code of a column of strings, if it has one. */
-  columnCode(expr: TypedExpr): string | undefined {
-    return expr.kind === 'column' && isText(expr.type) ? this.options.code?.(expr.name) : undefined;
   }
 
   #connect(args: TypedExpr[], all: boolean, want: boolean): string {
@@ -221,7 +169,7 @@ export class JsCompiler {
   }
 
   #choose({whens, otherwise}: Case, compile: (part: TypedExpr) => string): string {
-    const branches = whens.map(({when, then}) => `${this.isTrue(when)} ? ${compile(then)} : `);
+    const branches = whens.map(({when, then}) => `${this.test(when, true)} ? ${compile(then)} : `);
     return `(${branches.join('')}${compile(otherwise)})`;
   }
 
@@ -252,16 +200,8 @@ export class JsCompiler {
 
   #caster(from: ValueType, to: ValueType): string {
     const kind = isText(to) ? "'t'" : "'n'";
-    return this.constant(`${this.#runtime}.cast(${quote(from)}, ${quote(to)}, ${kind})`);
+    return this.constant(`rt.cast(${quote(from)}, ${quote(to)}, ${kind})`);
   }
-}
-
-/** Without conversions that leave a string as it is. */
-export function plainText(expr: TypedExpr): TypedExpr {
-  let bare = expr;
-  while (bare.kind === 'cast' && bare.type === 'string' && bare.from !== 'null' && isText(bare.from))
-    bare = bare.arg;
-  return bare;
 }
 
 /**
@@ -269,10 +209,7 @@ export function plainText(expr: TypedExpr): TypedExpr {
  * The closure throws ExpressionFailure as `evaluate` does.
  */
 export function compileRow(typed: TypedExpr): (row: Record<string, Value>) => Value {
-  const compiler = new JsCompiler({
-    number: (name) => `${compiler.helper('toNumber')}(row[${quote(name)}])`,
-    text: (name) => `${compiler.helper('toText')}(row[${quote(name)}])`,
-  });
+  const compiler = new JsCompiler();
   const source = typed.type === 'null' ? 'null' : compiler.value(typed);
   const temporaries = compiler.temporaries();
   const names = temporaries.length === 0 ? '' : `let ${temporaries.join(', ')};`;
@@ -291,7 +228,7 @@ export function compileRow(typed: TypedExpr): (row: Record<string, Value>) => Va
 }
 
 /** A compiled result as a value. */
-export function raiseValue(result: number | string | null, type: ValueType | 'null'): Value {
+function raiseValue(result: number | string | null, type: ValueType | 'null'): Value {
   if (typeof result !== 'number') return result;
   if (Number.isNaN(result)) return null;
   return type === 'boolean' ? result === 1 : result;

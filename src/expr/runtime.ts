@@ -58,7 +58,7 @@ function roundTo(x: number, step: number): number {
   return integer(Math.abs(rest) * 2 >= step ? base + Math.sign(rest) * step : base);
 }
 
-/** What compiled code calls; it stands in generated text as `options.runtime`. */
+/** What compiled code calls; it stands in generated text as `rt`. */
 export const runtime = {
   integer,
   raise,
@@ -132,5 +132,3 @@ export const runtime = {
   },
   toText: (value: unknown): string | null => (typeof value === 'string' ? value : null),
 } as const;
-
-export type Runtime = typeof runtime;
