@@ -281,10 +281,10 @@ function isIdle(
     // A query that has not told anything yet is not idle.
     queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
     queries.every(
-      ({state, settled, lagEvents, observedMs}) =>
-        state === 'stopped' ||
-        state === 'failed' ||
-        (settled === true && lagEvents === 0 && observedMs > sinceMs),
+      ({state, reason, settled, lagEvents, observedMs}) =>
+        // A query that waits for space on a disk starts again by itself.
+        ((state === 'stopped' || state === 'failed') && reason?.code !== 'CHECKPOINT_DISK_FULL') ||
+        (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
     ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
     raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))

@@ -8,9 +8,10 @@ import {cpSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
+import {openSink} from '../../src/sinks/host.ts';
 import {compareOutcomes, hasCheckpoint, readOutcome, type SinkReader} from './outcome.ts';
-import {type Fault, runUntilIdle, showFault, start} from './process.ts';
-import {makeWorld, purchases, replaceLookup, seeded, views} from './world.ts';
+import {type Fault, runUntilIdle, showFault} from './process.ts';
+import {makeWorld, purchases, queries, replaceLookup, seeded, views} from './world.ts';
 
 const wantedPoints = Number(process.env.MILLRACE_SWEEP_DATABASES ?? 20);
 const seed = Number(process.env.MILLRACE_SWEEP_SEED ?? 1);
@@ -18,18 +19,41 @@ const width = 2;
 
 type Line = Record<string, string | number | boolean | null>;
 
-/** Rows by SQL, all tables of a sink in one start of its database. */
+/** Rows by SQL; each database is opened once. */
 async function databaseSinks(root: string): Promise<SinkReader> {
-  const ask = async (sink: string, sql: string): Promise<Line[]> => {
-    const {code, stdout, stderr} = await start(root, ['query', sql, '--sink', sink, '--json']).ended;
-    assert.equal(code, 0, `${sql}: ${stderr}`);
-    return JSON.parse(stdout) as Line[];
+  const tables = new Map<string, Line[]>();
+  const read = async (backend: string, dir: string, names: string[]) => {
+    const sink = await openSink({name: backend, choice: {backend, options: {dir}}, root, readOnly: true});
+    try {
+      for (const name of names) {
+        const {columns, rows} = await sink.query!(`select * from shop.${name}`);
+        const lines = rows.map((row) =>
+          Object.fromEntries(columns.map((column, index) => [column.name, plain(row[index] ?? null)])),
+        );
+        tables.set(`${backend} ${name}`, lines);
+      }
+    } finally {
+      await sink.close();
+    }
   };
+  await Promise.all([
+    read('chdb', '.millrace/clickhouse', queries),
+    read('pglite', '.millrace/postgres', ['per_hour', 'purchase', 'view']),
+  ]);
   return {
     count: (query) => (query === 'per_hour' ? 2 : 1),
-    latest: (query, sink) => ask(sink === 0 ? 'analytics' : 'records', `select * from shop.${query}`),
-    raw: (table) => ask('records', `select * from shop.${table}`),
+    latest: async (query, sink) => tables.get(`${sink === 0 ? 'chdb' : 'pglite'} ${query}`)!,
+    raw: async (table) => tables.get(`pglite ${table}`)!,
   };
+}
+
+/** Times as ISO 8601, whatever the database writes; integers of any size as text. */
+function plain(value: unknown): Line[string] {
+  if (typeof value === 'bigint') return `${value}`;
+  if (value instanceof Date) return value.toISOString();
+  if (typeof value === 'string' && /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d/.test(value))
+    return new Date(`${value.replace(' ', 'T').replace(/\+00(:00)?$/, '')}Z`).toISOString();
+  return value as Line[string];
 }
 
 const failpoints = [
@@ -102,6 +126,14 @@ test(`kill -9 at ${wantedPoints} points with both databases changes nothing`, as
   );
   for (const {fault, seconds} of results.toSorted((a, b) => b.seconds - a.seconds).slice(0, 10))
     t.diagnostic(`${seconds.toFixed(2)} s: ${fault}`);
+  await t.test('databases that were removed are filled again from the log', async () => {
+    for (const dir of ['clickhouse', 'postgres'])
+      rmSync(join(undisturbed, '.millrace', dir), {recursive: true});
+    const {code, stderr} = await runUntilIdle(undisturbed);
+    assert.equal(code, 0, stderr);
+    const filled = await readOutcome(undisturbed, await databaseSinks(undisturbed));
+    assert.deepEqual(compareOutcomes(filled, wanted).slice(0, 5), []);
+  });
   const bad = results.filter(({problems}) => problems.length > 0);
   for (const {fault, dir, problems} of bad)
     t.diagnostic(`${fault} in ${dir}\n  ${problems.slice(0, 8).join('\n  ')}`);
