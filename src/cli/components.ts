@@ -1,5 +1,6 @@
 import type {FieldSpec} from '../config/fields.ts';
 import {secretBackends} from '../config/secrets/registry.ts';
+import {platformSpec} from '../config/specs/platform.ts';
 import {sinks} from '../sinks/registry.ts';
 import type {CommandBody} from './command.ts';
 import {load, unknownName} from './context.ts';
@@ -21,9 +22,7 @@ export const run: CommandBody = async (call) => {
       summary,
       fields,
     })),
-    {kind: 'log', name: 'embedded', summary: 'Durable log in one SQLite file', fields: {}},
-    {kind: 'registry', name: 'embedded', summary: 'Schema registry beside the log', fields: {}},
-    {kind: 'engine', name: 'embedded', summary: 'Windows and aggregates in this process', fields: {}},
+    ...sectionBackends(sinkSpecs, secretSpecs),
   ];
   const wanted = args[0];
   const found = components.filter(({name}) => wanted === undefined || name === wanted);
@@ -61,3 +60,20 @@ const defaultText = ({default: value, required}: FieldSpec): string =>
     : typeof value === 'string'
       ? value
       : JSON.stringify(value);
+
+/** Backends of the sections that have one each so far, from the specification of platform.yaml. */
+function sectionBackends(
+  sinkSpecs: Parameters<typeof platformSpec>[0],
+  secretSpecs: Parameters<typeof platformSpec>[1],
+): Component[] {
+  const {fields} = platformSpec(sinkSpecs, secretSpecs);
+  return ['log', 'registry', 'engine'].flatMap((kind) => {
+    const section = fields[kind];
+    if (section?.type !== 'object') return [];
+    return Object.entries(section.fields).flatMap(([name, field]) =>
+      name === 'backend' || field.type !== 'object' || field.unavailable
+        ? []
+        : [{kind, name, summary: field.doc, fields: field.fields}],
+    );
+  });
+}
