@@ -1,4 +1,5 @@
 import type {Server} from 'node:http';
+import type {AddressInfo} from 'node:net';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
@@ -12,6 +13,7 @@ import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import {readLedger, readMaxima} from './books.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
+import {isIdle} from './idle.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore} from './lookups.ts';
@@ -158,7 +160,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       outputs,
       engine,
       ingest,
-      url: `http://${platform.server.host}:${options.port ?? platform.server.port}`,
+      url: '',
       status: () => ({
         name: platform.name,
         env: platform.env,
@@ -208,6 +210,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       port: options.port ?? platform.server.port,
     });
     closing.push(() => Promise.all(servers.map((server) => closeServer(server))));
+    running.url = urlOf(platform.server.host, servers[0]!);
     await refresh();
     const timers = [
       setInterval(() => void refresh().catch(() => {}), statusMs),
@@ -268,29 +271,6 @@ function totalsOf(
   return totals;
 }
 
-/** Judged by what was observed after `sinceMs`. Queries that stopped cannot become idle and are not waited for. */
-function isIdle(
-  {domains}: Platform,
-  engine: EngineHost,
-  outputs: Outputs,
-  raw: RawStatus[],
-  sinceMs: number,
-): boolean {
-  const queries = engine.status();
-  return (
-    // A query that has not told anything yet is not idle.
-    queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
-    queries.every(
-      ({state, reason, settled, lagEvents, observedMs}) =>
-        // A query that waits for space on a disk starts again by itself.
-        ((state === 'stopped' || state === 'failed') && reason?.code !== 'CHECKPOINT_DISK_FULL') ||
-        (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
-    ) &&
-    outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
-    raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))
-  );
-}
-
 function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout[] {
   return domains.flatMap(({lookups}) =>
     lookups.flatMap((lookup) =>
@@ -299,6 +279,12 @@ function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout
         : [setInterval(() => void engine.refreshLookup(lookup), lookup.refreshMs)],
     ),
   );
+}
+
+/** With the port that it has, which for port 0 is any free one. */
+function urlOf(host: string, server: Server): string {
+  const {port} = server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function closeServer(server: Server): Promise<void> {

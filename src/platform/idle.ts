@@ -1,0 +1,30 @@
+import type {Platform} from '../model/types.ts';
+import type {EngineHost} from './engine.ts';
+import type {Outputs} from './outputs.ts';
+import type {RawStatus} from './status.ts';
+
+/**
+ * Whether everything that is in the log is in rows that were acknowledged, judged by what was observed after `sinceMs`. Queries
+ * that stopped cannot become idle and are not waited for.
+ */
+export function isIdle(
+  {domains}: Platform,
+  engine: EngineHost,
+  outputs: Outputs,
+  raw: RawStatus[],
+  sinceMs: number,
+): boolean {
+  const queries = engine.status();
+  return (
+    // A query that has not told anything yet is not idle.
+    queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
+    queries.every(
+      ({state, reason, settled, lagEvents, observedMs}) =>
+        // A query that waits for space on a disk starts again by itself.
+        ((state === 'stopped' || state === 'failed') && reason?.code !== 'CHECKPOINT_DISK_FULL') ||
+        (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
+    ) &&
+    outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
+    raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))
+  );
+}
