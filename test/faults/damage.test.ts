@@ -5,8 +5,9 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {after, before, type TestContext, test} from 'node:test';
-import {compareOutcomes, fileSinks, type Outcome, readOutcome} from './outcome.ts';
+import {compareOutcomes, type Outcome, readOutcome} from './outcome.ts';
 import {runUntilIdle, start} from './process.ts';
+import {fileSinks} from './sink-reader.ts';
 import {makeWorld, purchases, replaceLookup} from './world.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'millrace-damage-'));

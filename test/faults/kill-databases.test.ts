@@ -9,15 +9,14 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {openSink} from '../../src/sinks/host.ts';
-import {compareOutcomes, hasCheckpoint, readOutcome, type SinkReader} from './outcome.ts';
+import {compareOutcomes, hasCheckpoint, readOutcome} from './outcome.ts';
 import {type Fault, runUntilIdle, showFault} from './process.ts';
+import type {Line, SinkReader} from './sink-reader.ts';
 import {makeWorld, purchases, queries, replaceLookup, seeded, views} from './world.ts';
 
 const wantedPoints = Number(process.env.MILLRACE_SWEEP_DATABASES ?? 20);
 const seed = Number(process.env.MILLRACE_SWEEP_SEED ?? 1);
 const width = 2;
-
-type Line = Record<string, string | number | boolean | null>;
 
 /** Rows by SQL; each database is opened once. */
 async function databaseSinks(root: string): Promise<SinkReader> {

@@ -10,9 +10,10 @@ import {cpSync, existsSync, mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {compareOutcomes, fileSinks, hasCheckpoint, type Outcome, readOutcome} from './outcome.ts';
+import {compareOutcomes, hasCheckpoint, type Outcome, readOutcome} from './outcome.ts';
 import {pointsOf} from './points.ts';
 import {type Fault, hasStrace, runUntilIdle, showFault} from './process.ts';
+import {fileSinks} from './sink-reader.ts';
 import {makeWorld, replaceLookup} from './world.ts';
 
 const wantedPoints = Number(process.env.MILLRACE_SWEEP ?? 150);

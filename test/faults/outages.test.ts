@@ -12,8 +12,9 @@ import {batchOf} from '../../src/sinks/tables.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
 import {countryRow, queryTable} from '../conformance/sink.ts';
 import type {Mode} from './flaky-sink.ts';
-import {compareOutcomes, fileSinks, type Outcome, readOutcome} from './outcome.ts';
+import {compareOutcomes, type Outcome, readOutcome} from './outcome.ts';
 import {runUntilIdle, start} from './process.ts';
+import {fileSinks} from './sink-reader.ts';
 import {makeWorld} from './world.ts';
 
 let wanted: Outcome;

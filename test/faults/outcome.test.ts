@@ -5,8 +5,9 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {after, before, test} from 'node:test';
-import {compareOutcomes, fileSinks, type Outcome, readOutcome, sets} from './outcome.ts';
+import {compareOutcomes, type Outcome, readOutcome, sets} from './outcome.ts';
 import {runUntilIdle} from './process.ts';
+import {fileSinks} from './sink-reader.ts';
 import {makeWorld} from './world.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'millrace-checker-'));

@@ -7,8 +7,9 @@ import {before, type TestContext, test} from 'node:test';
 import {testClock} from '../../src/clock.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import {packRecords} from '../../src/schema/frame.ts';
-import {compareOutcomes, fileSinks, type Outcome, readOutcome} from './outcome.ts';
+import {compareOutcomes, type Outcome, readOutcome} from './outcome.ts';
 import {hasStrace, runUntilIdle, start} from './process.ts';
+import {fileSinks} from './sink-reader.ts';
 import {makeWorld, type WorldOptions} from './world.ts';
 
 function world(t: TestContext, options: WorldOptions = {}): string {
