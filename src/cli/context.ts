@@ -71,7 +71,9 @@ export function unknownName(kind: string, name: string, known: string[]): Platfo
     (other) =>
       other.toLowerCase().includes(name.toLowerCase()) || name.toLowerCase().includes(other.toLowerCase()),
   );
-  const close = nearest(name, known);
+  // "purchse" is meant to be found among "shop.purchase".
+  const ends = new Map(known.map((each) => [each.slice(each.lastIndexOf('.') + 1), each]));
+  const close = nearest(name, known) ?? ends.get(nearest(name, ends.keys()) ?? '');
   const shown = near.length > 0 ? near : known;
   const list = `${shown.slice(0, 12).join(', ')}${shown.length > 12 ? `, and ${shown.length - 12} more` : ''}`;
   const hint =

@@ -98,7 +98,7 @@ export const show: CommandBody = async (call) => {
 /** `--limit` and the like. @throws USAGE */
 export function countOption(text: unknown): number {
   const count = Number(text);
-  if (!Number.isSafeInteger(count) || count < 1)
+  if (!/^\d+$/.test(String(text)) || !Number.isSafeInteger(count) || count < 1)
     throw new PlatformError('USAGE', `"${text}" is not a count`, {
       hint: 'give a whole number from 1 up, as in --limit 20',
     });

@@ -63,7 +63,7 @@ export const run: CommandBody = async (call) => {
 
 function portOf(text: unknown): number {
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+  if (!/^\d{1,5}$/.test(String(text)) || port > 65_535)
     throw new PlatformError('USAGE', `"${text}" is not a port`, {
       hint: 'a whole number from 0 (any free one) to 65535',
     });

@@ -120,7 +120,9 @@ async function answer(
   const aborted = new AbortController();
   response.on('close', () => aborted.abort());
   try {
-    const url = new URL(request.url ?? '/', 'http://localhost');
+    const url = URL.parse(request.url ?? '/', 'http://localhost');
+    if (!url)
+      return sendJson(response, 400, {error: {code: 'NOT_FOUND', message: 'the path cannot be read'}});
     const key = `${request.method} ${url.pathname}`;
     const refused = refuse(url.pathname);
     if (refused)
@@ -140,14 +142,8 @@ async function answer(
     else sendJson(response, 200, result ?? {});
   } catch (error) {
     if (response.headersSent) return void response.destroy();
-    if (error instanceof PlatformError) {
-      const {code, message, hint, place, retry, exitCode} = error;
-      return sendJson(response, retry ? 503 : 422, {error: {code, message, hint, place, exitCode}});
-    }
-    sendJson(response, 500, {
-      error: {code: 'INTERNAL', message: 'a bug in millrace; see the log of the platform'},
-    });
-    process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+    const status = !(error instanceof PlatformError) ? 500 : error.retry ? 503 : 422;
+    sendJson(response, status, {error: failureOf(error)});
   }
 }
 
@@ -162,15 +158,32 @@ function sendJson(response: ServerResponse, status: number, value: unknown): voi
 const toJson = (value: unknown): string =>
   JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item));
 
+/** A failure before the first line has a status of its own; a later one is the last line. */
 async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
+  const iterator = lines[Symbol.asyncIterator]();
+  let next = await iterator.next();
   response.writeHead(200, {'content-type': 'application/x-ndjson', ...securityHeaders});
-  response.flushHeaders();
-  for await (const line of lines) {
-    if (response.destroyed) break;
-    if (!response.write(`${toJson(line)}\n`))
-      await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+  try {
+    while (!next.done && !response.destroyed) {
+      if (!response.write(`${toJson(next.value)}\n`))
+        await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+      next = await iterator.next();
+    }
+  } catch (error) {
+    response.write(`${toJson({error: failureOf(error)})}\n`);
   }
+  await iterator.return?.();
   response.end();
+}
+
+/** What the asker is told; a bug's details go to the platform's own log only. */
+function failureOf(error: unknown): Record<string, unknown> {
+  if (error instanceof PlatformError) {
+    const {code, message, hint, place, exitCode} = error;
+    return {code, message, hint, place, exitCode};
+  }
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  return {code: 'INTERNAL', message: 'a bug in millrace; see the log of the platform'};
 }
 
 const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
@@ -179,7 +192,8 @@ const isAsyncIterable = (value: unknown): value is AsyncIterable<unknown> =>
 async function readBody(request: IncomingMessage): Promise<Record<string, unknown>> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // Left early, the request must live on: its answer goes out on the same connection.
+  for await (const chunk of request.iterator({destroyOnReturn: false}) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > bodyBytesMax)
       throw new PlatformError('REQUEST_INVALID', `the body has more than ${bodyBytesMax} bytes`);

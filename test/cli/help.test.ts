@@ -8,6 +8,7 @@ import {cli, cliWith, makeRoot} from '../support/cli.ts';
 
 const cwd = makeRoot();
 
+/** Every command with the words that name it. */
 const paths = (specs: CommandSpec[], above: string[] = []): {path: string[]; spec: CommandSpec}[] =>
   specs.flatMap((spec) => {
     const path = [...above, spec.name];
@@ -21,7 +22,7 @@ test('help of every command begins with its examples, which name the command', a
     assert.equal(stderr, '');
     const lines = stdout.split('\n');
     assert.equal(lines[0], 'Examples:', path.join(' '));
-    assert.ok(lines[1]!.startsWith(`  millrace ${path.join(' ')}`), lines[1]);
+    assert.ok(lines[1]!.startsWith(`  millrace ${path.join(' ')}`), lines[1]!);
     assert.ok(stdout.includes(`\nUsage: millrace ${path.join(' ')}`));
     for (const {flags} of spec.options ?? []) assert.ok(stdout.includes(`  ${flags}`), flags);
     assert.deepEqual(await cli(cwd, 'help', ...path), {code, stdout, stderr});

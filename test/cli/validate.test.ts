@@ -237,7 +237,7 @@ describe('validate', () => {
     assert.equal((await cli(root, 'validate', '--env', 'dev')).code, 0);
     const {code, stderr} = await cli(root, 'validate', '--env', 'prod');
     assert.equal(code, 2);
-    assert.match(stderr, /prod\.yaml/);
+    assert.match(stderr, /ENVIRONMENT_NOT_FOUND there is no environment "prod"\n {2}hint: known here: dev/);
   });
 
   test('without any config the way out is named', async () => {

@@ -1,0 +1,226 @@
+/** Who may ask a running platform over HTTP, and what it answers to odd requests. */
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {request} from 'node:http';
+import {join} from 'node:path';
+import {after, before, describe, test} from 'node:test';
+import {loadPlatform} from '../../src/model/load.ts';
+import type {Platform} from '../../src/model/types.ts';
+import {metricSpecs} from '../../src/observe/catalogue.ts';
+import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
+import {sinks} from '../../src/sinks/registry.ts';
+import type {SinkSpec} from '../../src/sinks/types.ts';
+import {makeShop} from '../support/cli.ts';
+
+let running: RunningPlatform;
+let token = '';
+let port = 0;
+
+before(async () => {
+  const root = await makeShop();
+  const loaded = await loadPlatform({
+    from: root,
+    variables: {},
+    sinkSpecs: sinks as Record<string, SinkSpec>,
+  });
+  assert.ok(loaded.ok);
+  running = await startPlatform(loaded.platform as Platform, {fast: true});
+  token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
+  port = Number(new URL(running.url).port);
+  await running.idle(new AbortController().signal);
+});
+after(() => running.drain());
+
+type Asked = {status: number; text: string; headers: Record<string, unknown>};
+
+/** A request as it is given: no client in between that mends its path or its headers. */
+function ask(
+  path: string,
+  {
+    method = 'GET',
+    headers = {},
+    body,
+  }: {method?: string; headers?: Record<string, string>; body?: string} = {},
+): Promise<Asked> {
+  return new Promise((resolve, reject) => {
+    const call = request({port, host: '127.0.0.1', path, method, headers}, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+      response
+        .on('error', reject)
+        .on('end', () => resolve({status: response.statusCode!, text, headers: response.headers}));
+    });
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+const bearer = () => ({authorization: `Bearer ${token}`});
+
+describe('access', () => {
+  const routes: [method: string, path: string][] = [
+    ['GET', '/v1/ping'],
+    ['GET', '/v1/status'],
+    ['GET', '/v1/ledger'],
+    ['POST', '/v1/query'],
+    ['POST', '/v1/resume'],
+    ['POST', '/v1/ingest'],
+    ['POST', '/v1/rebuild'],
+    ['GET', '/'],
+    ['GET', '/registry/subjects'],
+  ];
+  for (const [method, path] of routes)
+    test(`${method} ${path} wants the token`, async () => {
+      const wrong = [
+        {},
+        {authorization: `Bearer ${token}x`},
+        {authorization: `Bearer ${token.slice(1)}`},
+        {authorization: 'Bearer '},
+        {authorization: token},
+        {authorization: `Basic ${Buffer.from(`user:${token}x`).toString('base64')}`},
+        {authorization: `Basic ${Buffer.from(token).toString('base64')}`},
+        {cookie: `token=${token}`},
+      ];
+      for (const headers of wrong) {
+        const {status, text} = await ask(path, {method, headers: headers as Record<string, string>});
+        assert.equal(status, 401, JSON.stringify(headers));
+        assert.equal(JSON.parse(text).error.code, 'ACCESS');
+      }
+      assert.equal((await ask(`${path}?token=${token}`, {method})).status, 401);
+    });
+
+  test('the token opens as Bearer and as the password of Basic', async () => {
+    assert.equal((await ask('/v1/ping', {headers: bearer()})).status, 200);
+    const basic = `Basic ${Buffer.from(`anyone:${token}`).toString('base64')}`;
+    const {status, text} = await ask('/v1/ping', {headers: {authorization: basic}});
+    assert.equal(status, 200);
+    assert.deepEqual(JSON.parse(text), {name: 'shop', pid: process.pid});
+  });
+
+  test('health and metrics are open', async () => {
+    for (const path of ['/livez', '/readyz', '/metrics']) assert.equal((await ask(path)).status, 200, path);
+    assert.equal((await ask('/livez')).text, 'ok\n');
+    assert.equal((await ask('/livez', {method: 'POST'})).status, 401);
+  });
+
+  for (const host of ['evil.example', 'evil.example:4000', '127.0.0.1.evil.example', 'localhost.', '0.0.0.0'])
+    test(`Host ${JSON.stringify(host)} is refused, with or without the token`, async () => {
+      assert.equal((await ask('/livez', {headers: {host}})).status, 403);
+      assert.equal((await ask('/v1/ping', {headers: {host, ...bearer()}})).status, 403);
+    });
+
+  for (const host of ['localhost', 'LOCALHOST:4000', '127.0.0.1:1', '[::1]:4000'])
+    test(`Host ${host} is served`, async () => {
+      assert.equal((await ask('/livez', {headers: {host}})).status, 200);
+    });
+
+  for (const origin of [
+    'https://evil.example',
+    'null',
+    'http://localhost.evil.example',
+    'file://',
+    'http://localhost@evil.example',
+  ])
+    test(`a page of ${origin} is refused even with the token`, async () => {
+      assert.equal((await ask('/v1/ping', {headers: {origin, ...bearer()}})).status, 403);
+      assert.equal((await ask('/metrics', {headers: {origin}})).status, 403);
+    });
+
+  test('no answer lets a foreign page read it', async () => {
+    const {headers} = await ask('/v1/status', {headers: {origin: 'http://localhost:4000', ...bearer()}});
+    assert.equal(headers['access-control-allow-origin'], undefined);
+    assert.equal(headers['x-content-type-options'], 'nosniff');
+    assert.equal(headers['cache-control'], 'no-store');
+  });
+});
+
+describe('odd requests', () => {
+  for (const path of [
+    '/v1/status/',
+    '//v1/status',
+    '/v1%2Fstatus',
+    '/V1/status',
+    '/v1/../v1/status/..',
+    '/metrics/../v1/status',
+    '/livez%00',
+    '/__proto__',
+    '/constructor',
+  ])
+    test(`${path} opens nothing without the token`, async () => {
+      const {status} = await ask(path);
+      assert.ok(status === 401 || status === 400 || status === 403, String(status));
+    });
+
+  test('a path that cannot be read is a client error, not a crash', async () => {
+    for (const path of ['//', '//[', 'http://[', '/%', '/%zz'])
+      assert.ok((await ask(path, {headers: bearer()})).status < 500, path);
+  });
+
+  test('a body of more than a mebibyte, of no JSON, of no object', async () => {
+    const post = (body: string) => ask('/v1/query', {method: 'POST', headers: bearer(), body});
+    const big = await post(`{"sql": "${'x'.repeat(1 << 20)}"}`);
+    assert.equal(big.status, 422);
+    assert.match(big.text, /the body has more than 1048576 bytes/);
+    for (const body of ['', '{', '[]', '3', 'null', '"x"', '{"sql": 3}', '{"sink": "rows"}']) {
+      const {status, text} = await post(body);
+      assert.equal(status, 422, body);
+      assert.equal(JSON.parse(text).error.code, 'REQUEST_INVALID');
+    }
+    assert.equal((await ask('/livez')).status, 200);
+  });
+
+  test('names that the configuration does not have', async () => {
+    const post = (path: string, body: object) =>
+      ask(path, {method: 'POST', headers: bearer(), body: JSON.stringify(body)});
+    for (const [path, body] of [
+      ['/v1/query', {sink: '__proto__', sql: 'select 1'}],
+      ['/v1/query', {sink: 'rows', sql: 'select 1'}],
+      ['/v1/resume', {name: 'nothing'}],
+      ['/v1/ingest', {domain: 'shop', input: 'constructor', path: '/etc/passwd'}],
+    ] as const) {
+      const {status, text} = await post(path, body);
+      assert.equal(status, 422, text);
+      assert.equal(JSON.parse(text).error.code, 'NAME_UNKNOWN');
+    }
+    assert.match((await post('/v1/rebuild', {query: 'no.such'})).text, /NAME_UNKNOWN/);
+  });
+});
+
+describe('metrics', () => {
+  test('the names of the contract and all of the catalogue are there, with what happened', async () => {
+    const {text} = await ask('/metrics');
+    for (const name of Object.keys(metricSpecs)) assert.ok(text.includes(`# TYPE ${name} `), name);
+    for (const name of text.matchAll(/^# TYPE (\S+)/gm))
+      assert.ok(Object.hasOwn(metricSpecs, name[1]!), `${name[1]} is not in the catalogue`);
+    const value = (line: string) => {
+      const found = text.split('\n').find((each) => each.startsWith(`${line} `));
+      assert.ok(found, line);
+      return Number(found.slice(line.length));
+    };
+    const produced = (status: string) =>
+      value(`events_produced_total{domain="shop",event_type="purchase",status="${status}"}`);
+    assert.deepEqual(['appended', 'duplicate', 'rejected'].map(produced), [499, 0, 1]);
+    assert.ok(value('produce_latency_seconds_count{domain="shop",event_type="purchase"}') >= 1);
+    for (const query of ['shop.orders_per_day', 'shop.revenue_per_hour']) {
+      assert.equal(value(`millrace_events_read{query="${query}"}`), 499);
+      assert.equal(value(`millrace_events_aggregated{query="${query}"}`), 499);
+      assert.equal(value(`millrace_lag_events{query="${query}"}`), 0);
+      assert.equal(value(`millrace_query_running{query="${query}"}`), 1);
+    }
+    const written = running.outputs
+      .deliveries()
+      .map(({sink, table, written: rows}) => [sink, table, rows] as const);
+    assert.equal(written.length, 2);
+    for (const [sink, table, rows] of written) {
+      assert.ok(rows > 0);
+      assert.equal(value(`millrace_sink_rows_total{sink="${sink}",table="${table}"}`), rows);
+      assert.equal(value(`millrace_sink_pending_rows{sink="${sink}",table="${table}"}`), 0);
+    }
+  });
+
+  test('no metric has a value that is no number', async () => {
+    const {text} = await ask('/metrics');
+    for (const line of text.split('\n'))
+      if (line && !line.startsWith('#'))
+        assert.match(line, /^[a-z_]+(\{[^}]*\})? (-?[\d.]+(e[+-]?\d+)?|\+Inf)$/);
+  });
+});
