@@ -14,6 +14,17 @@ type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[
 
 /** Sessions that insert: one runs one statement at a time; measured, a second one takes a third off ten tables, a third nothing. */
 const writers = 2;
+/** Rows of a flush are few: threads for parsing and inserting them cost a tenth of the insert, and gain nothing with 50,000. */
+const insertSettings = 'SET max_threads = 1, max_insert_threads = 1, input_format_parallel_parsing = 0';
+/**
+ * A part in eight files instead of ten: of a small insert most is the making of files. What is left out serves sparse columns
+ * and reads of single substreams.
+ */
+const tableSettings = [
+  'ratio_of_defaults_for_sparse_serialization = 1',
+  "serialization_info_version = 'basic'",
+  'write_marks_for_substreams_in_compact_parts = 0',
+];
 /**
  * Options: `dir`; `<dir>.lock` names its owner to a second opener, which chDB itself refuses without a reason.
  * Throws LOCKED, SINK_DAMAGED when the database does not open or has lost parts of a table.
@@ -22,7 +33,7 @@ export async function openChdb(options: Record<string, unknown>, context: SinkCo
   const {dir, lock} = ownDirectory(String(options.dir ?? '.millrace/clickhouse'), context);
   let connection: ClickHouseConnection | undefined;
   try {
-    connection = connect(dir, lock);
+    connection = await connect(dir, lock);
     await check(connection.client);
     return await createClickHouseSink(connection);
   } catch (error) {
@@ -58,7 +69,7 @@ async function check(client: ClickHouseClient): Promise<void> {
     await (await client.query({query: `SELECT * FROM ${quoteTable(database, name)} LIMIT 1`})).text();
 }
 
-function connect(dir: string, lock: Lock): ClickHouseConnection {
+async function connect(dir: string, lock: Lock): Promise<ClickHouseConnection> {
   const sessions: ChdbConnection[] = [];
   const open = () => {
     const session = createChdbConnection({path: dir});
@@ -66,7 +77,13 @@ function connect(dir: string, lock: Lock): ClickHouseConnection {
     return session;
   };
   const client = createClient({connection: open() as unknown as ClientConnection});
-  const inserting = Array.from({length: writers}, () => ({session: open(), queued: 0}));
+  const openWriter = async () => {
+    const session = open();
+    await createClient({connection: session as unknown as ClientConnection}).command({query: insertSettings});
+    return session;
+  };
+  const inserting: {session: ChdbConnection; queued: number}[] = [];
+  for (let writer = 0; writer < writers; writer++) inserting.push({session: await openWriter(), queued: 0});
   let reader: Promise<ClickHouseClient> | undefined;
   const openReader = async () => {
     const opened = createClient({connection: open() as unknown as ClientConnection});
@@ -79,6 +96,7 @@ function connect(dir: string, lock: Lock): ClickHouseConnection {
   };
   return {
     client,
+    tableSettings,
     async insert(table, columns, tsv) {
       const least = inserting.reduce((a, b) => (b.queued < a.queued ? b : a));
       least.queued += 1;

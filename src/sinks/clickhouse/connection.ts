@@ -4,6 +4,8 @@ import type {ClickHouseClient} from '@clickhouse/client';
 export type ClickHouseConnection = {
   /** Statements that change things, and small reads of our own. */
   client: ClickHouseClient;
+  /** Settings of new tables, beyond those that they need: `name = value`. */
+  tableSettings: string[];
   /**
    * Inserts rows as TabSeparated text; statements for different tables may run at once.
    * @param table `<database>.<table>`, unquoted, as are the columns.

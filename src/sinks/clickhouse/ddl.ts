@@ -29,7 +29,7 @@ export function columnType(table: Table, column: Column): string {
   return column.dimension && plain === 'String' ? `LowCardinality(${nullable})` : nullable;
 }
 
-const createTable = (table: Table): string => {
+const createTable = (table: Table, settings: string[]): string => {
   const columns = table.columns.map((column) => `${quote(column.name)} ${columnType(table, column)}`);
   if (table.kind === 'raw')
     columns.push(
@@ -40,7 +40,7 @@ const createTable = (table: Table): string => {
       ? `ReplacingMergeTree(${quote(rankColumn)})`
       : `ReplacingMergeTree(${quote('version')}, ${quote('deleted')})`;
   return `CREATE TABLE IF NOT EXISTS ${physical(table)} (${columns.join(', ')}) ENGINE = ${engine}
-    ORDER BY (${table.key.map(quote).join(', ')}) SETTINGS allow_nullable_key = 1`;
+    ORDER BY (${table.key.map(quote).join(', ')}) SETTINGS ${['allow_nullable_key = 1', ...settings].join(', ')}`;
 };
 
 const createView = (table: Table, verb: string): string => {
@@ -50,9 +50,12 @@ const createView = (table: Table, verb: string): string => {
 };
 
 /** Creates database, table and view where they are missing; throws SINK_TABLE_DIFFERS. */
-export async function ensureTable({client}: ClickHouseConnection, table: Table): Promise<void> {
+export async function ensureTable(
+  {client, tableSettings}: ClickHouseConnection,
+  table: Table,
+): Promise<void> {
   await client.command({query: `CREATE DATABASE IF NOT EXISTS ${quote(table.namespace)}`});
-  await client.command({query: createTable(table)});
+  await client.command({query: createTable(table, tableSettings)});
   await verifyTable(client, table);
   if (table.view) await client.command({query: createView(table, 'CREATE VIEW IF NOT EXISTS')});
 }
