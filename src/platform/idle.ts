@@ -25,6 +25,6 @@ export function isIdle(
         (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
     ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&
-    raw.every(({lagEvents, state}) => state === 'stopped' || (state !== 'starting' && lagEvents === 0))
+    raw.every(({lagEvents, state}) => state === 'stopped' || (state === 'running' && lagEvents === 0))
   );
 }

@@ -162,6 +162,11 @@ async function step(
   telemetry: Telemetry,
 ): Promise<boolean> {
   const {reader} = source;
+  // Known before anything is written: a sink that fails must not look like one that has caught up.
+  stats.lagEvents = Array.from({length: reader.partitions(job.topic)}, (_, partition) => {
+    const next = offsets.get(partition) ?? reader.startOffset(job.topic, partition);
+    return reader.endOffset(job.topic, partition) - next;
+  }).reduce((sum, lag) => sum + lag, 0);
   let moved = false;
   let lagEvents = 0;
   for (let partition = 0; partition < reader.partitions(job.topic); partition++) {
