@@ -1,6 +1,8 @@
 import {PlatformError} from '../errors.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
+import {sinks as builtInSinks} from '../sinks/registry.ts';
+import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform} from './context.ts';
@@ -165,11 +167,12 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
 }
 
 /** Where to look next: queries over the first tables of the platform. */
-function tipsOf({domains}: Platform): string[] {
+function tipsOf({domains, sinks}: Platform): string[] {
   const tips: string[] = [];
   for (const {name, aggregations, eventTypes} of domains) {
     const [first] = aggregations;
-    if (first)
+    const asked = first?.sinks.some((sink) => canBeAsked(sinks[sink]!.backend));
+    if (first && asked)
       tips.push(
         `npx millrace query "select * from ${name}.${first.name} order by window_start desc limit 5"`,
       );
@@ -179,6 +182,9 @@ function tipsOf({domains}: Platform): string[] {
   }
   return [...tips, 'npx millrace ledger'];
 }
+
+const canBeAsked = (backend: string): boolean =>
+  (builtInSinks as Record<string, SinkSpec>)[backend]?.capabilities.query === true;
 
 function sayGoodbye(running: RunningPlatform, io: CommandIo): void {
   const {appended, rowsWritten, ledgerBalanced} = running.status().totals;

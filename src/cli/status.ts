@@ -26,7 +26,10 @@ export const run: CommandBody = async (call) => {
     events: (later.totals.appended - status.totals.appended) / seconds,
     rows: (later.totals.rowsWritten - status.totals.rowsWritten) / seconds,
   };
-  const lines = picture(later, rates, Date.now(), [], palette(io.stdout, io.env));
+  const lines = picture(later, rates, Date.now(), [], palette(io.stdout, io.env), {
+    columns: io.stdout.columns ?? Number.POSITIVE_INFINITY,
+    rows: Number.POSITIVE_INFINITY,
+  });
   io.stdout.write(`${lines.join('\n')}\n`);
   return 0;
 };

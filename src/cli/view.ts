@@ -1,4 +1,4 @@
-import type {InputStatus, PlatformStatus} from '../platform/status.ts';
+import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {CommandIo} from './command.ts';
 import {escapeControls, formatCount, palette} from './output.ts';
@@ -62,10 +62,11 @@ function terminalView(io: CommandIo, tips: string[]): View {
     drawn = 0;
   };
   let last: string[] = [];
+  const space = (): Space => ({columns: (out.columns ?? 100) - 1, rows: Math.max(5, (out.rows ?? 40) - 2)});
   const draw = (lines: string[]) => {
     erase();
-    const columns = out.columns ?? 100;
-    const fitting = lines.slice(0, Math.max(5, (out.rows ?? 40) - 1)).map((line) => cut(line, columns - 1));
+    const {columns, rows} = space();
+    const fitting = lines.slice(0, rows).map((line) => cut(line, columns));
     out.write(`${fitting.join('\n')}\n`);
     drawn = fitting.length;
     last = lines;
@@ -80,6 +81,7 @@ function terminalView(io: CommandIo, tips: string[]): View {
           nowMs,
           tips,
           palette(out, io.env),
+          space(),
         ),
       );
     },
@@ -114,57 +116,106 @@ function cut(line: string, columns: number): string {
 
 type Colors = ReturnType<typeof palette>;
 
-/** The picture as lines; pure, so that it can be looked at in a test. */
+/** Where the picture has to fit. */
+export type Space = {columns: number; rows: number};
+
+const unbounded: Space = {columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY};
+
+/**
+ * The picture as lines; pure, so that it can be looked at in a test. In little space the least important parts are left out:
+ * first the tips, then empty lines, raw tables and inputs.
+ */
 export function picture(
   status: PlatformStatus,
   rates: {events: number; rows: number},
   nowMs: number,
   tips: string[],
   color: Colors,
+  space: Space = unbounded,
 ): string[] {
-  const {totals} = status;
-  const lines = [
-    `${color.bold(`millrace ${escapeControls(status.name)}`)} ${color.dim(`${status.env} · ${status.phase} for ${clock(nowMs - status.startedMs)} · ${status.url}`)}`,
-    '',
-    `  ${color.bold(formatCount(rates.events).padStart(9))} events/s   ${color.bold(formatCount(rates.rows).padStart(7))} rows/s   ${formatCount(totals.appended)} events in the log   ${formatCount(totals.rowsWritten)} rows written`,
-    '',
+  const parts: Part[] = [
+    {lines: headLines(status, rates, nowMs, color, space), rank: 9},
+    {lines: status.inputs.map((input) => inputLine(input, color, space)), rank: 3},
+    {lines: queryLines(status, color, space), rank: 7},
+    {lines: status.raw.map((raw) => rawLine(raw, color)), rank: 2},
+    {lines: troubleLines(status, color), rank: 8},
+    {lines: [totalsLine(status, color)], rank: 9},
+    {lines: footLines(status, tips, color, space), rank: status.phase === 'running' ? 1 : 5},
   ];
-  for (const input of status.inputs) lines.push(inputLine(input, color));
-  if (status.inputs.length > 0) lines.push('');
-  if (status.queries.length > 0) lines.push(...queryLines(status, color), '');
-  for (const raw of status.raw) {
-    const state =
-      raw.state === 'running'
-        ? ''
-        : color.yellow(` ${raw.state}${raw.message ? `: ${escapeControls(raw.message)}` : ''}`);
-    lines.push(
-      `  ${color.dim('raw')} ${raw.table} ${color.dim(`-> ${raw.sink}`)}  ${formatCount(raw.written)} written, lag ${formatCount(raw.lagEvents)}${state}`,
+  return arrange(parts, space.rows);
+}
+
+/** Lines that belong together; in little space the lowest rank goes first. */
+type Part = {lines: string[]; rank: number};
+
+/** Parts with an empty line between them, as long as there are rows for that. */
+function arrange(parts: Part[], rows: number): string[] {
+  let kept = parts.filter(({lines}) => lines.length > 0);
+  const lineCount = () => kept.reduce((sum, {lines}) => sum + lines.length, 0);
+  const dropBelow = (rank: number, fits: () => boolean) => {
+    while (!fits()) {
+      const lowest = Math.min(...kept.map((part) => part.rank));
+      if (lowest >= rank) return;
+      kept = kept.filter((part) => part.rank > lowest);
+    }
+  };
+  dropBelow(2, () => lineCount() + kept.length - 1 <= rows);
+  const airy = lineCount() + kept.length - 1 <= rows;
+  dropBelow(7, () => lineCount() <= rows);
+  return kept.flatMap(({lines}, index) => (airy && index > 0 ? ['', ...lines] : lines));
+}
+
+function headLines(
+  {name, env, phase, startedMs, url, totals}: PlatformStatus,
+  rates: {events: number; rows: number},
+  nowMs: number,
+  color: Colors,
+  {columns}: Space,
+): string[] {
+  const since = clock(nowMs - startedMs);
+  const state = phase === 'stopped' ? `stopped after ${since}` : `${phase}, up ${since} · ${url}`;
+  const title = `${color.bold(`millrace ${escapeControls(name)}`)} ${color.dim(`${env} · ${state}`)}`;
+  const sums = `${formatCount(totals.appended)} events in the log   ${formatCount(totals.rowsWritten)} rows written`;
+  if (phase === 'stopped') return [title, `  ${sums}`];
+  const speed = `  ${color.bold(formatCount(rates.events).padStart(9))} events/s   ${color.bold(formatCount(rates.rows).padStart(7))} rows/s`;
+  return columns >= 90 ? [title, `${speed}   ${sums}`] : [title, speed, `  ${sums}`];
+}
+
+function rawLine({sink, table, state, message, written, lagEvents}: RawStatus, color: Colors): string {
+  const note =
+    state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
+  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written, lag ${formatCount(lagEvents)}${note}`;
+}
+
+const troubleLines = ({deliveries}: PlatformStatus, color: Colors): string[] =>
+  deliveries
+    .filter(({state}) => state !== 'running')
+    .map(
+      ({sink, table, state, message}) =>
+        `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`,
     );
-  }
-  for (const {sink, table, state, message} of status.deliveries)
-    if (state !== 'running')
-      lines.push(`  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`);
+
+function totalsLine({totals}: PlatformStatus, color: Colors): string {
   const dead = totals.rejected + totals.dead;
-  lines.push(
-    '',
-    `  ledger ${totals.ledgerBalanced ? color.green('balanced') : color.red('NOT balanced')}   dead letters ${dead > 0 ? color.yellow(formatCount(dead)) : '0'}   late ${totals.late > 0 ? color.yellow(formatCount(totals.late)) : '0'}   duplicates ${formatCount(totals.duplicate)}`,
-    '',
-  );
-  if (status.phase === 'draining')
-    lines.push(`  ${color.yellow('draining')}: what was read is being written; a second Ctrl-C ends at once`);
-  else {
-    lines.push(color.dim('  in another terminal:'));
-    for (const tip of tips) lines.push(`    ${color.cyan(tip)}`);
-    lines.push(color.dim('  Ctrl-C drains and stops'));
-  }
-  return lines;
+  return `  ledger ${totals.ledgerBalanced ? color.green('balanced') : color.red('NOT balanced')}   dead letters ${dead > 0 ? color.yellow(formatCount(dead)) : '0'}   late ${totals.late > 0 ? color.yellow(formatCount(totals.late)) : '0'}   duplicates ${formatCount(totals.duplicate)}`;
+}
+
+function footLines({phase}: PlatformStatus, tips: string[], color: Colors, {columns}: Space): string[] {
+  if (phase === 'stopped') return [];
+  if (phase === 'draining')
+    return [`  ${color.yellow('draining')}: what was read is being written; a second Ctrl-C ends at once`];
+  if (tips.length === 0) return [];
+  // A command that is cut cannot be copied.
+  const whole = tips.filter((tip) => tip.length + 4 < columns).map((tip) => `    ${color.cyan(tip)}`);
+  return [color.dim('  in another terminal:'), ...whole, color.dim('  Ctrl-C drains and stops')];
 }
 
 function inputLine(
   {domain, name, state, share, rows, rejected, message}: InputStatus,
   color: Colors,
+  {columns}: Space,
 ): string {
-  const cells = 24;
+  const cells = columns >= 90 ? 24 : 8;
   const filled = Math.round((share ?? 0) * cells);
   const bar = `${color.cyan('█'.repeat(filled))}${color.dim('░'.repeat(cells - filled))}`;
   const percent = share === null ? '' : `${Math.floor(share * 100)} %`;
@@ -178,21 +229,61 @@ function inputLine(
   return `  ${color.dim('file')} ${domain}.${name}  ${bar} ${percent.padStart(5)}  ${formatCount(rows)} rows${bad} ${note}`;
 }
 
-function queryLines({queries, deliveries}: PlatformStatus, color: Colors): string[] {
+type QueryColumn = {
+  title: string;
+  width: number;
+  /** In narrow space the highest goes first. */
+  order: number;
+  text(status: QueryStatus, written: number): string;
+};
+
+const sumOf = ({counts}: QueryStatus, field: 'read' | 'late' | 'dead'): string =>
+  formatCount(counts.reduce((total, line) => total + line[field], 0));
+
+const queryColumns: QueryColumn[] = [
+  {
+    title: 'watermark (UTC)',
+    width: 16,
+    order: 3,
+    text: ({watermarkMs}) =>
+      watermarkMs === null ? '-' : new Date(watermarkMs).toISOString().slice(0, 16).replace('T', ' '),
+  },
+  {title: 'lag', width: 9, order: 1, text: ({lagEvents}) => formatCount(lagEvents)},
+  {title: 'delay', width: 7, order: 4, text: ({lagMs}) => seconds(lagMs)},
+  {title: 'events', width: 11, order: 2, text: (status) => sumOf(status, 'read')},
+  {title: 'rows', width: 9, order: 5, text: (_, written) => formatCount(written)},
+  {title: 'late', width: 7, order: 6, text: (status) => sumOf(status, 'late')},
+  {title: 'dead', width: 5, order: 7, text: (status) => sumOf(status, 'dead')},
+];
+
+function queryLines({queries, deliveries}: PlatformStatus, color: Colors, {columns}: Space): string[] {
+  if (queries.length === 0) return [];
   const nameWidth = Math.max(5, ...queries.map(({query}) => query.length));
-  const head = `  ${'query'.padEnd(nameWidth)}  ${'watermark (UTC)'.padEnd(16)}  ${'lag'.padStart(9)}  ${'delay'.padStart(7)}  ${'events'.padStart(11)}  ${'rows'.padStart(9)}  ${'late'.padStart(7)}  ${'dead'.padStart(5)}`;
+  let shown = queryColumns;
+  const total = () => shown.reduce((sum, {width}) => sum + width + 2, 2 + nameWidth);
+  while (shown.length > 1 && total() >= columns) {
+    const last = Math.max(...shown.map(({order}) => order));
+    shown = shown.filter(({order}) => order !== last);
+  }
+  const line = (name: string, cells: string[]) =>
+    `  ${name.padEnd(nameWidth)}${cells.map((cell, index) => `  ${cell.padStart(shown[index]!.width)}`).join('')}`;
   return [
-    color.dim(head),
+    color.dim(
+      line(
+        'query',
+        shown.map(({title}) => title),
+      ),
+    ),
     ...queries.map((status) => {
-      const {query, watermarkMs, lagEvents, lagMs, counts, state, reason} = status;
-      const sum = (field: 'read' | 'late' | 'dead') => counts.reduce((total, line) => total + line[field], 0);
+      const {query, state, reason} = status;
       const written = deliveries
         .filter(({table}) => table.replace(/__r\d+$/, '') === query)
-        .reduce((total, line) => Math.max(total, line.written), 0);
-      const watermark =
-        watermarkMs === null ? '-' : new Date(watermarkMs).toISOString().slice(0, 16).replace('T', ' ');
+        .reduce((most, delivery) => Math.max(most, delivery.written), 0);
       const note = state === 'running' ? '' : color.red(`  ${state}${reason ? ` ${reason.code}` : ''}`);
-      return `  ${query.padEnd(nameWidth)}  ${watermark.padEnd(16)}  ${formatCount(lagEvents).padStart(9)}  ${seconds(lagMs).padStart(7)}  ${formatCount(sum('read')).padStart(11)}  ${formatCount(written).padStart(9)}  ${formatCount(sum('late')).padStart(7)}  ${formatCount(sum('dead')).padStart(5)}${note}`;
+      return `${line(
+        query,
+        shown.map(({text}) => text(status, written)),
+      )}${note}`;
     }),
   ];
 }

@@ -81,6 +81,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     let counts: IngestCounts[] = [];
     let raw: RawStatus[] = [];
     let rowsWritten = 0;
+    /** The state in which it was closed. */
+    let last: PlatformStatus | undefined;
 
     const metrics = createMetrics(() => ({
       queries: engine.status(),
@@ -161,19 +163,20 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       engine,
       ingest,
       url: '',
-      status: () => ({
-        name: platform.name,
-        env: platform.env,
-        pid: process.pid,
-        startedMs,
-        url: running.url,
-        phase,
-        inputs: inputs.status(),
-        queries: engine.status(),
-        deliveries: outputs.deliveries(),
-        raw,
-        totals: totalsOf(counts, engine, rowsWritten, liveLedger().balanced),
-      }),
+      status: () =>
+        last ?? {
+          name: platform.name,
+          env: platform.env,
+          pid: process.pid,
+          startedMs,
+          url: running.url,
+          phase,
+          inputs: inputs.status(),
+          queries: engine.status(),
+          deliveries: outputs.deliveries(),
+          raw,
+          totals: totalsOf(counts, engine, rowsWritten, liveLedger().balanced),
+        },
       ledger: () => readLedger(platform, dirs, outputs.deliveries()),
       async idle(signal) {
         for (;;) {
@@ -199,7 +202,9 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         await inputs.settled();
         await engine.drain();
         await refresh().catch(() => {});
+        const settled = running.status();
         await closeAll();
+        last = {...settled, phase: 'stopped'};
       },
     };
     const token = platform.server.token?.reveal() ?? createToken(places.token);

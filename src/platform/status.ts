@@ -7,8 +7,8 @@ export type PlatformStatus = {
   pid: number;
   startedMs: number;
   url: string;
-  /** `starting`, then `running`, then `draining`. */
-  phase: 'starting' | 'running' | 'draining';
+  /** In this order. */
+  phase: 'starting' | 'running' | 'draining' | 'stopped';
   inputs: InputStatus[];
   queries: QueryStatus[];
   deliveries: DeliveryStatus[];

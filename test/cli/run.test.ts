@@ -61,7 +61,7 @@ describe('a running platform', () => {
   test('status: the picture, or JSON', async () => {
     const {code, stdout, stderr} = await run('status');
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^millrace shop dev · running for \d\d:\d\d · http:\/\/127\.0\.0\.1:\d+\n/);
+    assert.match(stdout, /^millrace shop dev · running, up \d\d:\d\d · http:\/\/127\.0\.0\.1:\d+\n/);
     assert.match(stdout, /shop\.orders_per_day/);
     const status = JSON.parse((await run('status', '--json')).stdout);
     assert.equal(status.phase, 'running');
