@@ -62,20 +62,22 @@ export function generateDecodeRun(
   steps: FieldStep[],
   absent: Target[],
   schemaId: number,
-  shortMasks: Int32Array,
 ): {run: DecodeRun; enums: EnumCodes[]} {
   const enums: EnumCodes[] = [];
   const coded = steps.flatMap(({targets}) =>
     targets.filter(({use}) => use === 'code').map(({column}) => column),
   );
   const columns = [...steps.flatMap(({targets}) => targets), ...absent].map(({column}) => column);
+  // The frame's first four bytes as the little-endian load sees them: 0 and the upper three of the id.
+  const magicAndId =
+    ((schemaId >>> 24) << 8) | (((schemaId >>> 16) & 255) << 16) | (((schemaId >>> 8) & 255) << 24);
   const source = `return (S,u8,dv,pos,end,row)=>{
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 ${coded.map((column) => `let K${column}=S.dictionaries[${column}].keys,M${column}=S.dictionaries[${column}].mask;`).join('')}
 R:while(pos<end){
 let l=0,q=0,w=0,a=0,t=0,m=0,v=0;
 const recordEnd=pos+4+dv.getInt32(pos,true);
-if(recordEnd>end||dv.getInt32(pos+4,false)!==${schemaId >>> 8}||u8[pos+8]!==${schemaId & 255})break;
+if(recordEnd>end||dv.getInt32(pos+4,true)!==${magicAndId}||u8[pos+8]!==${schemaId & 255})break;
 let p=pos+9;
 ${steps.map((step) => stepSource(step, enums)).join('\n')}
 if(p!==recordEnd)break;
@@ -84,7 +86,7 @@ row++;pos=recordEnd;
 }
 S.pos=pos;S.row=row;
 }`;
-  return {run: new Function('SM', 'E', source)(shortMasks, enums), enums};
+  return {run: new Function('E', source)(enums), enums};
 }
 
 function stepSource(step: FieldStep, enums: EnumCodes[]): string {
@@ -131,7 +133,7 @@ function inUnion({union}: FieldStep, value: string, none: string): string {
 
 /** Sets q (start) and l (length) of a text or bytes of up to 8191 bytes whose length begins at p. */
 const lengthSource =
-  'l=u8[p];if(l<128){if(l&1)break R;l>>>=1;q=p+1;}else{if(u8[p+1]>127||l&1)break R;l=((l&127)|u8[p+1]<<7)>>>1;q=p+2;if(q+l>recordEnd)break R;}';
+  'l=u8[p];if((l&129)===0){l>>>=1;q=p+1;}else{if(u8[p+1]>127||l&1)break R;l=((l&127)|u8[p+1]<<7)>>>1;q=p+2;if(q+l>recordEnd)break R;}';
 
 function textSource(step: FieldStep): string {
   const {union, targets} = step;
@@ -177,7 +179,7 @@ const o=${bits('a')};v=h*134217728+(o>>>1);if(o&1)v=-v-1;${range}p+=4+((39-Math.
   if (isTime)
     // Today's timestamps have 6 bytes.
     return `a=dv.getInt32(p,true);m=dv.getUint16(p+4,true);
-if((a&0x80808080)===${0x80808080 | 0}&&(m&0x8080)===0x80&&(a&1)===0){v=((m&127)|(m>>>1&0x3f80))*134217728+(${bits('a')}>>>1);p+=6;}
+if((a&0x80808081)===${0x80808080 | 0}&&(m&0x8080)===0x80){v=((m&127)|(m>>>1&0x3f80))*134217728+(${bits('a')}>>>1);p+=6;}
 else{t=~a&0x80808080;if(t!==0){m=a&(t^(t-1));m=${bits('m')};v=(m>>>1)^-(m&1);p+=(39-Math.clz32(t&-t))>>>3;}else ${long}${time}}${put}`;
   return `a=dv.getInt32(p,true);t=~a&0x80808080;
 if(t!==0){p+=(39-Math.clz32(t&-t))>>>3;${targets.length > 0 ? `m=a&(t^(t-1));m=${bits('m')};v=(m>>>1)^-(m&1);` : ''}}

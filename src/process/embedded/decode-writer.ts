@@ -4,7 +4,6 @@ import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import type {AvroRecord} from '../../schema/types.ts';
 import {type DecodeRun, type EnumCodes, type FieldStep, generateDecodeRun} from './decode-code.ts';
 import type {ColumnSpec} from './decode-columns.ts';
-import {shortMasks} from './dictionary.ts';
 
 /** How the records of one writer's schema are read. */
 export type Writer = {
@@ -65,9 +64,7 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
   // A time that is missing or of a wrong type makes every record dead: the checked way says so.
   const simple = steps.every((step) => step !== undefined) && places[0]! >= 0;
   const absent = specs.flatMap(({use}, column) => (places[column]! < 0 ? [{column, use}] : []));
-  const generated = simple
-    ? generateDecodeRun(steps as FieldStep[], absent, schemaId, shortMasks)
-    : undefined;
+  const generated = simple ? generateDecodeRun(steps as FieldStep[], absent, schemaId) : undefined;
   return {
     run: generated?.run,
     enums: generated?.enums ?? [],

@@ -31,8 +31,12 @@ export type TextDictionary = {
 export const shortTextMax = 12;
 const shortMask = [0, 0xff, 0xffff, 0xffffff];
 
-/** Index seed of a short text; the same computation as in `probeSource`. */
-function mixWords(first: number, last: number, middle: number): number {
+/** Index seed of a short text; the same computation as in `probeSource`. Most codes have two or three letters: one word. */
+function mixWords(first: number, last: number, middle: number, length: number): number {
+  if (length < 4) {
+    const mixed = Math.imul(first, 0x9e3779b1);
+    return mixed ^ (mixed >>> 15);
+  }
   let hash =
     Math.imul(first, 0x9e3779b1) ^ Math.imul(last, 0x85ebca77 | 0) ^ Math.imul(middle, 0xc2b2ae3d | 0);
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
@@ -44,20 +48,23 @@ function mixWords(first: number, last: number, middle: number): number {
  * `miss` is the statement for a text that is new or longer than 12 bytes: it sets `code` and reloads `keys` and `mask`.
  */
 export function probeSource(code: string, keys: string, mask: string, miss: string): string {
-  return `if(l<=${shortTextMax}){
-  let wa=dv.getInt32(q,true),wb=0,wc=0;
-  if(l>3){wb=dv.getInt32(q+l-4,true);wc=dv.getInt32(q+((l-4)>>>1),true);}else wa&=SM[l];
+  const next = `if(e===0){${miss};break;}
+    s=(s+4)&(${mask}*4+3);`;
+  return `if(l<=${shortTextMax}){if(l>3){
+  const wa=dv.getInt32(q,true),wb=dv.getInt32(q+l-4,true),wc=dv.getInt32(q+((l-4)>>>1),true);
   let s=Math.imul(wa,${0x9e3779b1 | 0})^Math.imul(wb,${0x85ebca77 | 0})^Math.imul(wc,${0xc2b2ae3d | 0});
   s=Math.imul(s^(s>>>15),${0x2c1b3c6d});s=((s^(s>>>16))&${mask})*4;
   for(;;){const e=${keys}[s+3];
-    if(${keys}[s]===wa&&${keys}[s+1]===wb&&${keys}[s+2]===wc&&(e&15)===l&&e!==0){${code}=e>>>4;break;}
-    if(e===0){${miss};break;}
-    s=(s+4)&(${mask}*4+3);}
-}else{${miss};}`;
+    if(${keys}[s]===wa&&${keys}[s+1]===wb&&${keys}[s+2]===wc&&(e&15)===l){${code}=e>>>4;break;}
+    ${next}}
+}else{
+  const wa=dv.getInt32(q,true)&(1<<(l<<3))-1;
+  let s=Math.imul(wa,${0x9e3779b1 | 0});s=((s^(s>>>15))&${mask})*4;
+  for(;;){const e=${keys}[s+3];
+    if(${keys}[s]===wa&&(e&15)===l&&e!==0){${code}=e>>>4;break;}
+    ${next}}
+}}else{${miss};}`;
 }
-
-/** Masks for texts shorter than 4 bytes: `SM` of `probeSource`. */
-export const shortMasks: Int32Array = Int32Array.from(shortMask);
 
 const encoder = new TextEncoder();
 
@@ -86,7 +93,7 @@ export function hashBytes(view: DataView, start: number, length: number, seed: n
 export const hashSource = (hash: string, seed: number): string =>
   `let ${hash}=${seed}^l;{let z=q,k=0;const e=q+l;
 for(;z+4<=e;z+=4){k=Math.imul(dv.getInt32(z,true),${0xcc9e2d51 | 0});${hash}^=Math.imul(k<<15|k>>>17,${0x1b873593});${hash}=Math.imul(${hash}<<13|${hash}>>>19,5)+${0xe6546b64 | 0}|0;}
-if(z<e){k=Math.imul(dv.getInt32(z,true)&SM[e-z],${0xcc9e2d51 | 0});${hash}^=Math.imul(k<<15|k>>>17,${0x1b873593});}}
+if(z<e){k=Math.imul(dv.getInt32(z,true)&(1<<(e-z<<3))-1,${0xcc9e2d51 | 0});${hash}^=Math.imul(k<<15|k>>>17,${0x1b873593});}}
 ${hash}=Math.imul(${hash}^${hash}>>>16,${0x85ebca6b | 0});${hash}=Math.imul(${hash}^${hash}>>>13,${0xc2b2ae35 | 0});${hash}^=${hash}>>>16;`;
 
 /** Bytes after the last text that a 32-bit load may touch. */
@@ -137,7 +144,7 @@ export function createTextDictionary(): TextDictionary {
       middle = view.getInt32(start + ((length - 4) >>> 1), true);
     } else first &= shortMask[length]!;
     const {keys, mask} = dictionary;
-    let slot = (mixWords(first, last, middle) & mask) * 4;
+    let slot = (mixWords(first, last, middle, length) & mask) * 4;
     for (; keys[slot + 3] !== 0; slot = (slot + 4) & (mask * 4 + 3))
       if (
         keys[slot] === first &&
@@ -163,7 +170,7 @@ export function createTextDictionary(): TextDictionary {
     const keys = new Int32Array((mask + 1) * 4);
     for (let from = 0; from < old.length; from += 4) {
       if (old[from + 3] === 0) continue;
-      let slot = (mixWords(old[from]!, old[from + 1]!, old[from + 2]!) & mask) * 4;
+      let slot = (mixWords(old[from]!, old[from + 1]!, old[from + 2]!, old[from + 3]! & 15) & mask) * 4;
       while (keys[slot + 3] !== 0) slot = (slot + 4) & (mask * 4 + 3);
       for (let i = 0; i < 4; i++) keys[slot + i] = old[from + i]!;
     }
