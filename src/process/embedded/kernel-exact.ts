@@ -6,9 +6,10 @@ import {addQuantile, createQuantile, isBetter, tokenOfValue} from './accumulator
 import type {DecodedBatch, SpecialRow} from './decode.ts';
 import type {KernelSource} from './kernel.ts';
 import type {Keys} from './kernel-keys.ts';
-import {addWide, boundWide, type Pane} from './kernel-pane.ts';
+import type {Pane} from './kernel-pane.ts';
 import type {Store} from './kernel-store.ts';
 import {appendToken} from './kernel-tokens.ts';
+import {addWide, boundWide} from './kernel-wide.ts';
 import {type Span, windowsOf} from './kernel-window.ts';
 import type {AccumulatorObject, PartitionCut} from './types.ts';
 

@@ -1,6 +1,7 @@
 import type {AccumulatorPlan} from '../plan/nodes.ts';
 import {mergeObjects} from './accumulators.ts';
 import {createTokenLog, foldTokens, type TokenLog} from './kernel-tokens.ts';
+import {addWide, boundWide, isSafe, liveWide, moveWide} from './kernel-wide.ts';
 import type {AccumulatorObject, PaneDelta} from './types.ts';
 
 /**
@@ -251,50 +252,6 @@ export function emptyPane(pane: Pane, ops: CellOp[]): void {
   }
   pane.wide = new Map();
   pane.objects = pane.objects.map(() => new Array(slots).fill(null));
-}
-
-/** Entries of `wide` that still say what their cell is. */
-function liveWide({wide, cells}: Pane): Map<number, bigint> {
-  if (wide.size === 0) return wide;
-  return new Map([...wide].filter(([cell]) => !Number.isFinite(cells[cell]!)));
-}
-
-function moveWide(
-  {wide, cells}: Pane,
-  from: number,
-  into: Map<number, bigint>,
-  to: number,
-  stride: number,
-): void {
-  for (let i = 0; i < stride; i++) {
-    const exact = Number.isFinite(cells[from + i]!) ? undefined : wide.get(from + i);
-    if (exact !== undefined) into.set(to + i, exact);
-  }
-}
-
-const isSafe = (value: number): boolean =>
-  value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER;
-
-/** Adds an integer of any size to a sum whose cell would leave 2^53, or has left it. */
-export function addWide(pane: Pane, cell: number, value: number | bigint): void {
-  const before = pane.cells[cell]!;
-  const sum = (Number.isNaN(before) ? pane.wide.get(cell)! : BigInt(before)) + BigInt(value);
-  if (isSafe(Number(sum))) {
-    pane.wide.delete(cell);
-    pane.cells[cell] = Number(sum);
-  } else {
-    pane.wide.set(cell, sum);
-    pane.cells[cell] = NaN;
-  }
-}
-
-/** Takes an integer beyond 2^53 into a minimum (`sign` 1) or maximum (`sign` -1). */
-export function boundWide(pane: Pane, cell: number, value: bigint, sign: 1 | -1): void {
-  const before = pane.cells[cell]!;
-  const known = Number.isFinite(before) ? before : pane.wide.get(cell);
-  if (known !== undefined && (sign === 1 ? known <= value : known >= value)) return;
-  pane.wide.set(cell, value);
-  pane.cells[cell] = value < 0n ? -Infinity : Infinity;
 }
 
 /** Adds what `from` holds to `into`, slots of one pane. */

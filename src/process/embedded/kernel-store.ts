@@ -7,7 +7,6 @@ import type {EdgeKind} from './kernel-code.ts';
 import type {Keys} from './kernel-keys.ts';
 import {
   addSlot,
-  addWide,
   type CellOp,
   cellOps,
   clearTable,
@@ -24,6 +23,7 @@ import {
 } from './kernel-pane.ts';
 import {createSessions, type Sessions} from './kernel-sessions.ts';
 import {extendTokens} from './kernel-tokens.ts';
+import {addWide} from './kernel-wide.ts';
 import {paneSpan} from './kernel-window.ts';
 import type {AccumulatorObject, Delta, PaneDelta} from './types.ts';
 
