@@ -305,6 +305,22 @@ export const errors = {
 
 export type ErrorCode = keyof typeof errors;
 
+const secretTexts = new Set<string>();
+/** Shorter texts stand everywhere by chance; hiding them would make messages unreadable. */
+const secretLengthMin = 4;
+
+/** From now on `withoutSecrets`, and with it every PlatformError, shows `***` instead of this text. */
+export function hideSecret(text: string): void {
+  if (text.length >= secretLengthMin) secretTexts.add(text);
+}
+
+/** A message that may come from elsewhere, such as a driver that quotes its password. */
+export function withoutSecrets(message: string): string {
+  let shown = message;
+  for (const text of secretTexts) shown = shown.replaceAll(text, '***');
+  return shown;
+}
+
 /** A failure of the user's input or of the outside world; our own mistakes are assertions instead. */
 export class PlatformError extends Error {
   readonly code: ErrorCode;
@@ -318,10 +334,10 @@ export class PlatformError extends Error {
     message: string,
     options: {hint?: string; place?: string; cause?: unknown} = {},
   ) {
-    super(message, options.cause === undefined ? undefined : {cause: options.cause});
+    super(withoutSecrets(message), options.cause === undefined ? undefined : {cause: options.cause});
     this.name = 'PlatformError';
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : withoutSecrets(options.hint);
     this.place = options.place;
   }
 

@@ -1,4 +1,4 @@
-import {PlatformError} from '../errors.ts';
+import {PlatformError, withoutSecrets} from '../errors.ts';
 import type {CommandIo} from './command.ts';
 
 /** Colours only on a terminal and without NO_COLOR. */
@@ -89,7 +89,7 @@ export function reportFailure(error: unknown, io: CommandIo, json: boolean): num
     return exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  io.stderr.write(`millrace has a bug; please report it with this text:\n${text}\n`);
+  io.stderr.write(`millrace has a bug; please report it with this text:\n${withoutSecrets(text)}\n`);
   return 1;
 }
 

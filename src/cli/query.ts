@@ -1,6 +1,7 @@
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import type {Platform} from '../model/types.ts';
+import {refuseQuery} from '../platform/outputs.ts';
 import {openSink} from '../sinks/host.ts';
 import type {QueryResult} from '../sinks/types.ts';
 import type {CommandBody} from './command.ts';
@@ -51,7 +52,7 @@ async function queryDirectly(platform: Platform, name: string, sql: string): Pro
             .join(', ')}`,
         },
       );
-    return await sink.query(sql);
+    return await sink.query(sql).catch(refuseQuery);
   } finally {
     await sink.close();
   }

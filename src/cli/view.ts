@@ -1,3 +1,4 @@
+import {withoutSecrets} from '../errors.ts';
 import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {CommandIo} from './command.ts';
@@ -45,7 +46,7 @@ function lineView(io: CommandIo): View {
       lastText = facts;
       io.stderr.write(`${new Date(nowMs).toISOString()} ${status.phase} ${rates} | ${facts}\n`);
     },
-    say: (text) => io.stderr.write(`${text}\n`),
+    say: (text) => io.stderr.write(`${withoutSecrets(text)}\n`),
     close: () => {},
   };
 }
@@ -87,7 +88,7 @@ function terminalView(io: CommandIo, tips: string[]): View {
     },
     say(text) {
       erase();
-      out.write(`${text}\n`);
+      out.write(`${withoutSecrets(text)}\n`);
       draw(last);
     },
     close: () => {

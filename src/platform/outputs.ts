@@ -175,7 +175,7 @@ export async function openOutputs(
             hint: 'chdb and pglite can',
           },
         );
-      return sink.query(text);
+      return sink.query(text).catch(refuseQuery);
     },
     deliveries: () =>
       [...queries.values()].flatMap(({table, deliveries}) =>
@@ -197,6 +197,14 @@ export async function openOutputs(
       await closeAll();
     },
   };
+}
+
+/** A sink of a plugin throws what it likes; that is no bug of ours. @throws PlatformError always */
+export function refuseQuery(error: unknown): never {
+  if (error instanceof PlatformError) throw error;
+  throw new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
 }
 
 function sinksOfQueries({domains}: Platform): string[] {

@@ -1,7 +1,7 @@
 import {timingSafeEqual} from 'node:crypto';
 import {chmodSync, rmSync} from 'node:fs';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
-import {PlatformError} from '../errors.ts';
+import {PlatformError, withoutSecrets} from '../errors.ts';
 
 /** What a route gets and gives: JSON in, JSON out; an async iterable is sent as one JSON document a line. */
 export type Route = (call: {
@@ -182,7 +182,7 @@ function failureOf(error: unknown): Record<string, unknown> {
     const {code, message, hint, place, exitCode} = error;
     return {code, message, hint, place, exitCode};
   }
-  process.stderr.write(`${error instanceof Error ? error.stack : error}\n`);
+  process.stderr.write(`${withoutSecrets(String(error instanceof Error ? error.stack : error))}\n`);
   return {code: 'INTERNAL', message: 'a bug in millrace; see the log of the platform'};
 }
 

@@ -1,4 +1,5 @@
 import {inspect} from 'node:util';
+import {hideSecret} from '../../errors.ts';
 
 const shown = '***';
 
@@ -8,6 +9,7 @@ export class Secret {
 
   constructor(text: string) {
     this.#text = text;
+    hideSecret(text);
   }
 
   /** The text itself; only where it is used. */

@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {palette} from '../../src/cli/output.ts';
+import {picture} from '../../src/cli/view.ts';
+import type {PlatformStatus} from '../../src/platform/status.ts';
+
+const plain = palette({}, {});
+const startedMs = Date.UTC(2026, 0, 5);
+const tips = ['npx millrace query "select * from shop.revenue limit 5"', 'npx millrace ledger'];
+
+const counts = {
+  topic: 'shop.purchase',
+  partition: 0,
+  offset: 12_345,
+  read: 12_345,
+  aggregated: 12_300,
+  corrected: 3,
+  lateInPart: 0,
+  filtered: 40,
+  duplicate: 0,
+  late: 4,
+  dead: 1,
+  maxTimeMs: startedMs,
+};
+
+const status: PlatformStatus = {
+  name: 'acme',
+  env: 'dev',
+  pid: 1,
+  startedMs,
+  url: 'http://127.0.0.1:4000',
+  phase: 'running',
+  inputs: [
+    {domain: 'shop', name: 'purchases', state: 'running', share: 0.5, rows: 12_350, rejected: 5},
+    {
+      domain: 'shop',
+      name: 'old',
+      state: 'stopped',
+      share: null,
+      rows: 0,
+      rejected: 0,
+      message: 'INPUT_MISSING no \u001b[2J',
+    },
+  ],
+  queries: [
+    {
+      query: 'shop.revenue',
+      state: 'running',
+      counts: [counts],
+      watermarkMs: Date.UTC(2026, 0, 4, 23, 50),
+      lagEvents: 5,
+      lagMs: 1_234,
+      groups: 10,
+      openWindows: 2,
+      memoryBytes: 1_000,
+      checkpointEpoch: 7,
+      observedMs: startedMs,
+      settled: false,
+    },
+  ],
+  deliveries: [
+    {
+      sink: 'analytics',
+      table: 'shop.revenue__r2',
+      state: 'paused',
+      emitted: 70,
+      written: 60,
+      pending: 10,
+      message: 'SINK_UNAVAILABLE refused',
+    },
+  ],
+  raw: [{sink: 'records', table: 'shop.purchase', state: 'starting', written: 0, lagEvents: 12_345}],
+  totals: {
+    received: 12_350,
+    appended: 12_345,
+    duplicate: 0,
+    rejected: 5,
+    rowsWritten: 60,
+    late: 4,
+    dead: 1,
+    ledgerBalanced: true,
+  },
+};
+const at = startedMs + 3_723_000;
+const rates = {events: 1_234.4, rows: 20};
+const shown = (columns: number, rows: number, more: Partial<PlatformStatus> = {}) =>
+  picture({...status, ...more}, rates, at, tips, plain, {columns, rows}).join('\n');
+
+test('with room enough everything is there', () => {
+  assert.equal(
+    shown(120, 40),
+    `millrace acme dev · running, up 1:02:03 · http://127.0.0.1:4000
+      1,234 events/s        20 rows/s   12,345 events in the log   60 rows written
+
+  file shop.purchases  ████████████░░░░░░░░░░░░  50 %  12,350 rows, 5 rejected${' '}
+  file shop.old  ░░░░░░░░░░░░░░░░░░░░░░░░        0 rows stopped: INPUT_MISSING no \\u001b[2J
+
+  query          watermark (UTC)        lag    delay       events       rows     late   dead
+  shop.revenue  2026-01-04 23:50          5    1.2 s       12,345         60        4      1
+
+  raw shop.purchase -> records  0 written, lag 12,345 starting
+
+  sink analytics, shop.revenue__r2: paused SINK_UNAVAILABLE refused
+
+  ledger balanced   dead letters 6   late 4   duplicates 0
+
+  in another terminal:
+    npx millrace query "select * from shop.revenue limit 5"
+    npx millrace ledger
+  Ctrl-C drains and stops`,
+  );
+});
+
+test('narrow: columns of queries go from the right, a tip that would be cut is left out', () => {
+  const text = shown(55, 40);
+  assert.match(text, /\n {2}query {15}lag {7}events\n {2}shop\.revenue {10}5 {7}12,345\n/);
+  assert.ok(!text.includes('select'));
+  assert.ok(text.includes('    npx millrace ledger'));
+});
+
+test('few rows: tips go first, then empty lines, raw tables, inputs; queries and the ledger stay', () => {
+  for (const rows of [17, 13, 10, 8, 7]) {
+    const lines = shown(120, rows).split('\n');
+    assert.ok(lines.length <= rows, `${lines.length} lines in ${rows} rows`);
+    assert.ok(!lines.some((line) => line.includes('in another terminal')));
+    for (const kept of ['millrace acme', 'shop.revenue ', 'sink analytics', 'ledger balanced'])
+      assert.ok(
+        lines.some((line) => line.includes(kept)),
+        `${kept} in ${rows} rows`,
+      );
+  }
+  assert.ok(!shown(120, 7).includes('raw shop'));
+});
+
+test('the last picture is a closing one: no speed, no tips, no address, its queries are still there', () => {
+  const text = shown(120, 40, {phase: 'stopped'});
+  assert.match(
+    text,
+    /^millrace acme dev · stopped after 1:02:03\n {2}12,345 events in the log {3}60 rows written\n\n/,
+  );
+  assert.match(text, /shop\.revenue {2}2026/);
+  assert.doesNotMatch(text, /Ctrl-C|events\/s|127\.0\.0\.1/);
+});
+
+test('while it drains it says so, and how to end it at once', () => {
+  const text = shown(120, 40, {phase: 'draining'});
+  assert.match(text, /draining, up 1:02:03/);
+  assert.match(text, /\n {2}draining: what was read is being written; a second Ctrl-C ends at once$/);
+});
+
+test('a ledger that does not balance and a query that stopped are not to be overlooked', () => {
+  const [query] = status.queries;
+  const text = shown(120, 40, {
+    totals: {...status.totals, ledgerBalanced: false},
+    queries: [{...query!, state: 'stopped', reason: {code: 'QUERY_CHANGED', message: 'm'}}],
+  });
+  assert.match(text, /ledger NOT balanced/);
+  assert.match(text, /shop\.revenue .* stopped QUERY_CHANGED\n/);
+});
