@@ -28,6 +28,19 @@ export const errors = {
     retry: true,
     exit: 4,
   },
+  FILE_ACCESS: {
+    summary: 'A file or directory cannot be read or written: no permission, a read-only or full disk.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
+  LOG_REMOVED: {
+    summary:
+      'The file of the log was removed or replaced while the platform ran; it ends, since nothing new would be kept.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
   INGEST_LOST: {
     summary: 'The thread that writes the log ended; start the platform again, nothing acknowledged is lost.',
     actor: 'operator',
@@ -48,6 +61,18 @@ export const errors = {
   },
   REQUEST_INVALID: {
     summary: 'A request to the platform is not understood.',
+    actor: 'sender',
+    retry: false,
+    exit: 2,
+  },
+  ACCESS: {
+    summary: 'A request over HTTP has no valid token, or comes from a host or origin that is not served.',
+    actor: 'sender',
+    retry: false,
+    exit: 2,
+  },
+  NOT_FOUND: {
+    summary: 'A request over HTTP names a path at which nothing is served.',
     actor: 'sender',
     retry: false,
     exit: 2,

@@ -5,7 +5,7 @@ import type {Input, Platform} from '../model/types.ts';
 import {ingestOffline} from '../platform/offline.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
-import {formatCount, palette, printJson} from './output.ts';
+import {escapeControls, formatCount, palette, printJson} from './output.ts';
 
 export const run: CommandBody = async (call) => {
   const {args, options, io} = call;
@@ -29,7 +29,7 @@ export const run: CommandBody = async (call) => {
     if (options.json) printJson(io, {...job, running: control !== undefined});
     else
       io.stderr.write(
-        `would ingest ${path} as ${input.domain}.${input.name}${control ? ', by the running platform' : ''}\n`,
+        `would ingest ${escapeControls(path)} as ${input.domain}.${input.name}${control ? ', by the running platform' : ''}\n`,
       );
     return 0;
   }
@@ -53,7 +53,7 @@ export const run: CommandBody = async (call) => {
       hint: 'start it again: it goes on where it was',
     });
   if (options.json) printJson(io, report);
-  else io.stderr.write(`${summary(report)}\n`);
+  else io.stderr.write(`${escapeControls(summary(report))}\n`);
   return 0;
 };
 

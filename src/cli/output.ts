@@ -77,20 +77,36 @@ export class ReportedError extends PlatformError {
 }
 
 /** Prints what went wrong, and the way out. @returns the exit code. */
-export function reportFailure(error: unknown, io: CommandIo, json: boolean): number {
+export function reportFailure(thrown: unknown, io: CommandIo, json: boolean): number {
+  const error = isSystemError(thrown) ? fileAccess(thrown) : thrown;
   if (error instanceof ReportedError) return error.exitCode;
   if (error instanceof PlatformError) {
     const {code, message, hint, place, exitCode} = error;
     if (json) printJson(io, {error: {code, message, hint, place}});
     const color = palette(io.stderr, io.env);
     io.stderr.write(`${color.red('error')} ${code} ${escapeControls(message)}\n`);
-    if (place) io.stderr.write(`  at ${place}\n`);
-    if (hint) io.stderr.write(`  hint: ${hint}\n`);
+    if (place) io.stderr.write(`  at ${escapeControls(place)}\n`);
+    if (hint) io.stderr.write(`  hint: ${escapeControls(hint)}\n`);
     return exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.stderr.write(`millrace has a bug; please report it with this text:\n${withoutSecrets(text)}\n`);
   return 1;
+}
+
+/** What the system says of files that are not as they should be. */
+const systemCodes =
+  'EACCES EPERM EROFS ENOSPC EDQUOT EMFILE ENFILE ENOTDIR EISDIR ENAMETOOLONG ELOOP EIO'.split(' ');
+
+const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && systemCodes.includes((error as NodeJS.ErrnoException).code ?? '');
+
+function fileAccess(error: NodeJS.ErrnoException): PlatformError {
+  return new PlatformError('FILE_ACCESS', error.message, {
+    hint: 'look at the owner, the mode and the free space of that directory; --config names another one',
+    ...(error.path === undefined ? {} : {place: error.path}),
+    cause: error,
+  });
 }
 
 /** 1234567 -> "1,234,567". */

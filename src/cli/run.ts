@@ -41,7 +41,7 @@ export const run: CommandBody = async (call) => {
   const timer = setInterval(show, showMs);
   show();
   const idle = new AbortController();
-  const failed = running.ingest.failed.then((error): never => {
+  const failed = Promise.race([running.ingest.failed, running.removed]).then((error): never => {
     throw error;
   });
   const idling = options.untilIdle === true ? running.idle(idle.signal) : new Promise<void>(() => {});

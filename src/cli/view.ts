@@ -46,10 +46,13 @@ function lineView(io: CommandIo): View {
       lastText = facts;
       io.stderr.write(`${new Date(nowMs).toISOString()} ${status.phase} ${rates} | ${facts}\n`);
     },
-    say: (text) => io.stderr.write(`${withoutSecrets(text)}\n`),
+    say: (text) => io.stderr.write(`${sayable(text)}\n`),
     close: () => {},
   };
 }
+
+/** Its lines, with what a terminal would act on made visible. */
+const sayable = (text: string): string => withoutSecrets(text).split('\n').map(escapeControls).join('\n');
 
 const lagOf = (queries: QueryStatus[]): number => Math.max(0, ...queries.map(({lagEvents}) => lagEvents));
 
@@ -88,7 +91,7 @@ function terminalView(io: CommandIo, tips: string[]): View {
     },
     say(text) {
       erase();
-      out.write(`${withoutSecrets(text)}\n`);
+      out.write(`${sayable(text)}\n`);
       draw(last);
     },
     close: () => {

@@ -45,6 +45,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const plans = new Map<string, QueryPlan>();
   const refused = new Map<string, QueryStatus>();
   const snapshotIds = new Map<string, string>();
+  const lookupTrouble = new Map<string, string>();
   let engine: EmbeddedEngine | undefined;
   const lookupOf = (domain: string, name: string): Lookup =>
     platform.domains.find((each) => each.name === domain)!.lookups.find((each) => each.name === name)!;
@@ -60,7 +61,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       telemetry,
       async lookup(domain, name, id) {
         const snapshot = await options.lookups.get(lookupOf(domain, name), id);
-        if (snapshot) snapshotIds.set(`${domain}.${name}`, snapshot.id);
+        if (snapshot && id === null) snapshotIds.set(`${domain}.${name}`, snapshot.id);
         return snapshot;
       },
       marked: (plan) => outputs.marked(plan),
@@ -131,6 +132,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       const key = `${lookup.domain}.${lookup.name}`;
       try {
         const snapshot = await options.lookups.get(lookup, null);
+        lookupTrouble.delete(key);
         if (!snapshot || snapshotIds.get(key) === snapshot.id) return;
         snapshotIds.set(key, snapshot.id);
         engine?.refreshLookup(lookup.domain, snapshot);
@@ -139,8 +141,11 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
           message: `lookup ${key} has a new snapshot of ${snapshot.rows.size} rows`,
         });
       } catch (error) {
-        // The last good snapshot stays.
-        telemetry.emit('Log', {level: 'warn', message: (error as Error).message});
+        // The last good snapshot stays. Said once, not every time that somebody looks.
+        const {message} = error as Error;
+        if (lookupTrouble.get(key) !== message)
+          telemetry.emit('Log', {level: 'warn', message: `${message}; the last good snapshot stays in use`});
+        lookupTrouble.set(key, message);
       }
     },
     async drain() {

@@ -1,5 +1,5 @@
 import {createHash, randomBytes} from 'node:crypto';
-import {chmodSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {isAbsolute, join} from 'node:path';
 import type {Platform} from '../model/types.ts';
@@ -9,17 +9,25 @@ export type Places = {home: string; lock: string; token: string; controlSocket: 
 
 export function placesOf(root: string): Places {
   const home = join(root, '.millrace');
-  const socket = join(home, 'control.sock');
+  const real = realPath(root);
+  const socket = join(real, '.millrace', 'control.sock');
+  const short = createHash('sha256').update(real).digest('hex').slice(0, 16);
   return {
     home,
     lock: join(home, 'lock'),
     token: join(home, 'token'),
     // A socket's path may have 107 bytes at most; a deep root gets a short name that both sides can work out.
-    controlSocket:
-      Buffer.byteLength(socket) <= 100
-        ? socket
-        : join(tmpdir(), `millrace-${createHash('sha256').update(root).digest('hex').slice(0, 16)}.sock`),
+    controlSocket: Buffer.byteLength(socket) <= 100 ? socket : join(tmpdir(), `millrace-${short}.sock`),
   };
+}
+
+/** The same for everybody who comes by a symbolic link. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 /** Makes a new access token for this run, readable by its owner alone. */

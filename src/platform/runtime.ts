@@ -1,5 +1,6 @@
 import type {Server} from 'node:http';
 import type {AddressInfo} from 'node:net';
+import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
@@ -23,6 +24,7 @@ import {readRevisions, revisionOf} from './revisions.ts';
 import {startServers} from './routes.ts';
 import type {PlatformStatus, RawStatus} from './status.ts';
 import {startTrimming} from './trim.ts';
+import {watchFile} from './watch.ts';
 
 export type RunOptions = {
   /** Ignore the rate of inputs. */
@@ -51,6 +53,8 @@ export type RunningPlatform = {
   ledger(): Ledger;
   /** Resolves when inputs are done and every query and raw delivery has caught up and was acknowledged. */
   idle(signal: AbortSignal): Promise<void>;
+  /** Resolves if the log's file is taken away: what is appended from then on would be gone with the process. */
+  removed: Promise<PlatformError>;
   /** Stops the engine and starts it with the revisions as they are now. */
   restartEngine(): Promise<void>;
   /** Stops reading, settles what was read, closes everything. */
@@ -154,7 +158,9 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         }),
         delivery: outputs.deliveries(),
       });
+    const watch = watchFile(join(dirs.log, 'log.db'));
     const running: RunningPlatform = {
+      removed: watch.removed,
       platform,
       dirs,
       metrics,
@@ -219,6 +225,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     await refresh();
     const timers = [
       setInterval(() => void refresh().catch(() => {}), statusMs),
+      setInterval(watch.look, statusMs),
       ...refreshLookups(platform, engine),
       startTrimming(running, clock),
     ];
