@@ -37,7 +37,7 @@ export function createLookupStore(dir: string): LookupStore {
         const path = join(home, `${id}.csv`);
         if (!existsSync(path)) return undefined;
         const bytes = readFileSync(path);
-        return idOf(bytes) === id ? parseSnapshot(lookup, bytes) : undefined;
+        return idOf(bytes) === id ? parseSnapshot(lookup, bytes, {missing: 'null'}) : undefined;
       }
       let bytes: Buffer;
       try {
@@ -75,10 +75,14 @@ const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
   });
 
 /**
- * A snapshot from the text of a CSV file.
+ * A snapshot from the text of a CSV file. `missing: null`: a file of before may lack a column of today, whose values are NULL.
  * @throws LOOKUP_INVALID naming the row: a missing column, a key that is NULL or stands twice, a value of a wrong type.
  */
-export async function parseSnapshot(lookup: Lookup, bytes: Uint8Array): Promise<LookupSnapshot> {
+export async function parseSnapshot(
+  lookup: Lookup,
+  bytes: Uint8Array,
+  {missing = 'refuse'}: {missing?: 'refuse' | 'null'} = {},
+): Promise<LookupSnapshot> {
   const records = new StreamRecords(
     (async function* () {
       yield bytes;
@@ -110,7 +114,8 @@ export async function parseSnapshot(lookup: Lookup, bytes: Uint8Array): Promise<
     };
   };
   const readKey = readerOf(lookup.key, lookup.keyType);
-  const readers = lookup.columns.map(({name, type}) => readerOf(name, type));
+  const columns = lookup.columns.filter(({name}) => missing === 'refuse' || scanner.columns.includes(name));
+  const readers = columns.map(({name, type}) => readerOf(name, type));
   const rows = new Map<Value, Value[]>();
   while (await records.fill())
     while (records.next()) {
@@ -124,5 +129,5 @@ export async function parseSnapshot(lookup: Lookup, bytes: Uint8Array): Promise<
         readers.map((read) => read()),
       );
     }
-  return {name: lookup.name, id: idOf(bytes), columns: lookup.columns.map(({name}) => name), rows};
+  return {name: lookup.name, id: idOf(bytes), columns: columns.map(({name}) => name), rows};
 }

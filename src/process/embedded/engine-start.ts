@@ -5,12 +5,15 @@ import type {LookupSnapshot} from '../types.ts';
 import {
   type CheckpointHeader,
   checkFingerprint,
+  type LookupSwitch,
   readCheckpoint,
   type SavedState,
   stateName,
 } from './checkpoint.ts';
 import type {EngineOptions} from './engine.ts';
+import {lastSnapshot, lookupsOf, readJournal, stepsFrom} from './lookup-journal.ts';
 import type {StateStore} from './statestore.ts';
+import {beginsOf, placesOf} from './worker-feeds.ts';
 import type {DomainSnapshot, OpenPlace, QueryStart} from './worker-messages.ts';
 
 export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset'> & {
@@ -19,7 +22,7 @@ export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | '
 
 /**
  * Decides how a query begins: from its checkpoint; from the log's start when it has none, or when a sink lost what it had
- * acknowledged. `newer`: snapshots to switch to when that is allowed. @throws PlatformError QUERY_CHANGED, QUERY_STATE_LOST, QUERY_LOOKUP_MISSING, CHECKPOINT_CORRUPT
+ * acknowledged. Where the log is read again, its lookups are those of the journal. `newer`: snapshots to switch to when that is allowed. @throws PlatformError QUERY_CHANGED, QUERY_STATE_LOST, QUERY_LOOKUP_MISSING, CHECKPOINT_CORRUPT
  */
 export async function prepareQuery(
   plan: QueryPlan,
@@ -44,12 +47,15 @@ export async function prepareQuery(
     epoch = Math.max(epoch, sinkEpoch);
     if (epoch > 0 && plan.window.type === 'session') await options.onReset?.(plan);
   }
-  const snapshots = await snapshotsOf(plan, saved, options);
+  const {entries} = readJournal(store, plan);
+  const snapshots = await snapshotsOf(plan, saved, entries, options);
   const lookups = Object.fromEntries(snapshots.map(({snapshot}) => [snapshot.name, snapshot.id]));
-  const startEnds = saved ? endsOf(plan, options.log.dir) : [];
-  const current = saved ? await snapshotsOf(plan, undefined, options) : [];
+  const earlier = await earlierOf(plan, saved, entries, lookups, options);
+  const hasRead = saved !== undefined || entries.length > 0;
+  const startEnds = hasRead ? endsOf(plan, options.log.dir) : [];
+  const current = hasRead ? await snapshotsOf(plan, undefined, [], options) : [];
   const newer = current.filter(({snapshot}) => snapshot.id !== lookups[snapshot.name]);
-  return {start: {plan, lookups, epoch, startEnds}, snapshots, newer};
+  return {start: {plan, lookups, epoch, startEnds}, snapshots: [...snapshots, ...earlier], newer};
 }
 
 /** A replay makes the same rows only while the log still begins where the revision did. */
@@ -86,29 +92,67 @@ function endsOf(plan: QueryPlan, logDir: string): OpenPlace[] {
   }
 }
 
-/** The snapshots that the checkpoint names, or the current ones. */
-async function snapshotsOf(
+/** The snapshots that the checkpoint names, else those that the journal names last, else the current ones. */
+const snapshotsOf = (
   plan: QueryPlan,
   saved: SavedState | undefined,
-  {lookup}: PrepareOptions,
-): Promise<DomainSnapshot[]> {
-  const names = new Set(plan.sources.flatMap(({enrich}) => enrich.map((rule) => rule.lookup)));
-  return Promise.all(
-    [...names].map(async (name) => {
-      const id = saved?.header.lookups[name] ?? null;
-      const snapshot: LookupSnapshot | undefined = await lookup?.(plan.domain, name, id);
-      if (snapshot) return {domain: plan.domain, snapshot};
-      const which = id === null ? '' : ` of content ${id}`;
-      throw new PlatformError(
-        'QUERY_LOOKUP_MISSING',
-        `${plan.id} needs a snapshot${which} of lookup ${name}`,
-        {
-          hint:
-            id === null
-              ? 'see why the lookup does not load'
-              : `restore it, or: npx millrace rebuild ${plan.id}`,
-        },
-      );
-    }),
+  entries: LookupSwitch[],
+  options: PrepareOptions,
+): Promise<DomainSnapshot[]> =>
+  Promise.all(
+    lookupsOf(plan).map((name) =>
+      loadSnapshot(plan, name, saved?.header.lookups[name] ?? lastSnapshot(entries, name) ?? null, options),
+    ),
   );
+
+/** The others that records see which are to be read again. */
+function earlierOf(
+  plan: QueryPlan,
+  saved: SavedState | undefined,
+  entries: LookupSwitch[],
+  lookups: Record<string, string>,
+  options: PrepareOptions,
+): Promise<DomainSnapshot[]> {
+  const steps = stepsFrom(entries, readsFrom(plan, saved, options.log.dir), lookups);
+  const wanted = new Map(steps.map((step) => [`${step.lookup} ${step.snapshot}`, step]));
+  return Promise.all(
+    [...wanted.values()]
+      .filter(({lookup, snapshot}) => lookups[lookup] !== snapshot)
+      .map(({lookup, snapshot}) => loadSnapshot(plan, lookup, snapshot, options)),
+  );
+}
+
+/** Where the query goes on reading. */
+function readsFrom(
+  plan: QueryPlan,
+  saved: SavedState | undefined,
+  logDir: string,
+): CheckpointHeader['starts'] {
+  const log = openLogReader(logDir);
+  try {
+    return beginsOf(placesOf(plan, log)).map((place) => {
+      const {topic, partition} = place;
+      return saved?.header.cuts.find((cut) => cut.topic === topic && cut.partition === partition) ?? place;
+    });
+  } finally {
+    log.close();
+  }
+}
+
+/** @param id null: the current one. @throws PlatformError QUERY_LOOKUP_MISSING */
+async function loadSnapshot(
+  plan: QueryPlan,
+  name: string,
+  id: string | null,
+  {lookup}: PrepareOptions,
+): Promise<DomainSnapshot> {
+  const snapshot: LookupSnapshot | undefined = await lookup?.(plan.domain, name, id);
+  if (snapshot) return {domain: plan.domain, snapshot};
+  const which = id === null ? '' : ` of content ${id}`;
+  throw new PlatformError('QUERY_LOOKUP_MISSING', `${plan.id} needs a snapshot${which} of lookup ${name}`, {
+    hint:
+      id === null
+        ? 'see why the lookup does not load'
+        : `put ${id}.csv back from a backup; without it, rename the query: it then begins with today's lookup`,
+  });
 }

@@ -34,6 +34,8 @@ export type MergerOptions = {
   firstSequence?: number;
   /** Lookup -> snapshot id, for a query that begins. */
   lookups?: Record<string, string>;
+  /** Entries of the lookup journal that its next checkpoint writes. */
+  journal?: LookupSwitch[];
   /** Reads committed pieces of this query back. */
   read(key: string): Uint8Array | undefined;
 };
@@ -51,7 +53,7 @@ export class Merger {
   readonly groups: Groups;
   readonly lookups: Record<string, string>;
   /** Switches that the next checkpoint writes to the journal. */
-  #switches: LookupSwitch[] = [];
+  #switches: LookupSwitch[];
   #starts: CheckpointHeader['starts'];
   #state: QueryState;
   #builder: RowBuilder;
@@ -96,10 +98,11 @@ export class Merger {
     this.#restoredEpoch = this.#epoch;
     this.#sequence = options.firstSequence ?? 0;
     this.#unmarkedRows = false;
+    this.#switches = [...(options.journal ?? [])];
     if (!saved) return;
     this.time.restore(saved.header.cuts, saved.header.closedThroughMs);
     this.#state.restore({...saved, closedThroughMs: saved.header.closedThroughMs});
-    this.#changed = false;
+    this.#changed = this.#switches.length > 0;
   }
 
   /** @throws PlatformError QUERY_LIMIT */

@@ -2,6 +2,7 @@ import {failpoint} from '../../failpoint.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {DecodedBatch, TopicDecoder} from './decode.ts';
 import {createKernel, type Kernel} from './kernel.ts';
+import {LookupHistory, type LookupStep} from './lookup-journal.ts';
 import type {Cursor, Reader} from './reader.ts';
 import {failureOf} from './worker-failure.ts';
 import type {DomainSnapshot, OpenPlace, PeerMessage} from './worker-messages.ts';
@@ -18,6 +19,8 @@ export type FeedOptions = {
   owner: number;
   places: OpenPlace[];
   lookups: Record<string, string>;
+  /** Snapshots that count before those of `lookups`, by place. */
+  steps: LookupStep[];
   decoders: ReadonlyMap<string, TopicDecoder>;
   reader: Reader;
   /** By lookup name and id. */
@@ -36,6 +39,10 @@ export class Feed {
   #options: FeedOptions;
   #kernel: Kernel;
   #cursors: Cursor[];
+  /** Lookup -> id of the snapshot that the kernel has. */
+  #lookups: Record<string, string>;
+  /** While records are read again that saw other snapshots. */
+  #history: LookupHistory | undefined;
   /** Something was read since the last hand-over. */
   #isDirty = false;
   /** A delta is on its way. */
@@ -47,11 +54,13 @@ export class Feed {
   #sentMs = -Infinity;
 
   constructor(options: FeedOptions) {
-    const {plan, run, worker, places, lookups, decoders, reader} = options;
+    const {plan, run, worker, places, lookups, steps, decoders, reader} = options;
     this.plan = plan;
     this.run = run;
     this.#options = options;
     const snapshots = Object.entries(lookups).map(([lookup, id]) => options.snapshotOf(lookup, id));
+    this.#lookups = {...lookups};
+    if (steps.length > 0) this.#history = new LookupHistory(steps);
     this.#kernel = createKernel({plan, worker, decoders, lookups: snapshots});
     this.#cursors = places.map(({topic, partition, offset, maxTimeMs}) => {
       this.#kernel.open(topic, partition, offset, maxTimeMs);
@@ -115,8 +124,10 @@ export class Feed {
   release(lookups: Record<string, string>): void {
     this.#isHolding = false;
     this.#isHeld = false;
-    for (const [lookup, id] of Object.entries(lookups))
-      this.#kernel.setLookup(this.#options.snapshotOf(lookup, id));
+    for (const [lookup, id] of Object.entries(lookups)) {
+      this.#history?.forget(lookup);
+      this.#use(lookup, id);
+    }
   }
 
   pause(paused: boolean): void {
@@ -146,12 +157,26 @@ export class Feed {
   #process(decoded: DecodedBatch): void {
     if (this.#isClosed) return;
     try {
+      if (this.#history) this.#follow(this.#history, decoded);
       this.#kernel.process(decoded);
       this.#isDirty = true;
       failpoint('engine.after-process');
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** Sets the snapshots that the batch was first read with. */
+  #follow(history: LookupHistory, {topic, partition, fromOffset, nextOffset}: DecodedBatch): void {
+    for (const {lookup, snapshot} of history.inEffect(topic, partition, fromOffset, nextOffset))
+      this.#use(lookup, snapshot);
+    if (history.isOver()) this.#history = undefined;
+  }
+
+  #use(lookup: string, id: string): void {
+    if (this.#lookups[lookup] === id) return;
+    this.#kernel.setLookup(this.#options.snapshotOf(lookup, id));
+    this.#lookups[lookup] = id;
   }
 
   #post(message: PeerMessage): void {

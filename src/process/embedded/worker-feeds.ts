@@ -1,6 +1,8 @@
 import type {Clock} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
+import type {CheckpointHeader, LookupSwitch} from './checkpoint.ts';
+import {stepsFrom} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {StateStore} from './statestore.ts';
@@ -15,6 +17,10 @@ export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[]
       startOffset: log.startOffset(topic, partition),
     })),
   );
+
+/** Where a query without a checkpoint begins. */
+export const beginsOf = (places: PartitionPlace[]): CheckpointHeader['starts'] =>
+  places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
 
 /** What the owner of a query is given. */
 export type OwnerOptions = {
@@ -47,8 +53,8 @@ export class Feeds {
     this.workers = new Set(places.map(({topic, partition}) => readerOf(topic, partition, options.workers)));
   }
 
-  /** A worker begins anew, where the merger stands. */
-  open(worker: number, run: number, merger: Merger): void {
+  /** A worker begins anew, where the merger stands. @param journal of the query's lookups */
+  open(worker: number, run: number, merger: Merger, journal: LookupSwitch[]): void {
     merger.kernelBegins(worker);
     if (!this.workers.has(worker)) return;
     const places = merger.time.partitions
@@ -56,7 +62,8 @@ export class Feeds {
       .map(({topic, partition, offset, maxTimeMs}) => ({topic, partition, offset, maxTimeMs}));
     const owner = this.#options.worker;
     const message = {kind: 'open', query: this.#query, run, owner, places} as const;
-    this.#options.toWorker(worker, {...message, lookups: {...merger.lookups}});
+    const lookups = {...merger.lookups};
+    this.#options.toWorker(worker, {...message, lookups, steps: stepsFrom(journal, places, lookups)});
   }
 
   close(run: number): void {

@@ -2,6 +2,7 @@ import type {RegisteredSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
 import type {EmitFailure} from './emit.ts';
+import type {LookupStep} from './lookup-journal.ts';
 import type {Delta, SideRecord} from './types.ts';
 
 /** A place in the log where a kernel begins. */
@@ -12,7 +13,7 @@ export type OpenPlace = {topic: string; partition: number; offset: number; maxTi
  * that what belongs to an earlier one is ignored.
  */
 export type PeerMessage =
-  /** Owner: begin to read there, with these snapshots (lookup -> id). */
+  /** Owner: begin to read there, with these snapshots (lookup -> id), after those of the steps that lie ahead. */
   | {
       kind: 'open';
       query: string;
@@ -20,6 +21,7 @@ export type PeerMessage =
       owner: number;
       places: OpenPlace[];
       lookups: Record<string, string>;
+      steps: LookupStep[];
     }
   | {kind: 'close'; query: string; run: number}
   /** Owner: read nothing more, hand over what there is, and say `held`. */
@@ -73,7 +75,7 @@ export type QueryStart = {
   lookups: Record<string, string>;
   /** Epochs already given, for a query without a checkpoint. */
   epoch: number;
-  /** What the log held at the start: lookups switch only past it. Empty for a query that begins. */
+  /** What the log held at the start: lookups switch only past it. Empty for a query that never read before. */
   startEnds: OpenPlace[];
 };
 

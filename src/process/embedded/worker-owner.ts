@@ -2,14 +2,15 @@ import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {QueryStatus} from '../types.ts';
-import {readCheckpoint, stateName} from './checkpoint.ts';
+import {type LookupSwitch, readCheckpoint, stateName} from './checkpoint.ts';
 import type {EmitFailure} from './emit.ts';
+import {completeJournal} from './lookup-journal.ts';
 import {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {Delta, SideRecord} from './types.ts';
 import {writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
-import {Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
+import {beginsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
 import type {Failure, PeerMessage} from './worker-messages.ts';
 import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
@@ -42,6 +43,8 @@ export class QueryOwner {
   /** Workers that were told to hold and have not said `held`. */
   #holding: Set<number> | undefined;
   #switches: LookupSwitches;
+  /** What feeds that read again have to follow. */
+  #journal: LookupSwitch[] = [];
   #side: SideGate;
 
   constructor(options: OwnerOptions) {
@@ -68,15 +71,18 @@ export class QueryOwner {
       if (this.#places.length === 0)
         throw new PlatformError('QUERY_FAILED', `${this.plan.id} reads topics that the log does not have`);
       const saved = readCheckpoint(store, this.plan);
-      const {lookups, epoch} = start;
+      const {lookups = start.lookups, starts = beginsOf(this.#places)} = saved?.header ?? {};
+      const {entries, unwritten} = completeJournal(store, this.plan, lookups, starts);
+      this.#journal = entries;
       this.#merger = new Merger({
         plan: this.plan,
         places: this.#places,
         nowMs: clock.now(),
         saved,
-        epoch,
+        epoch: start.epoch,
         firstSequence,
         lookups,
+        journal: unwritten,
         read: (key) => store.get(stateName(this.plan), key),
       });
       this.#state = this.#isPaused ? 'paused' : 'running';
@@ -92,7 +98,7 @@ export class QueryOwner {
   openFeed(worker: number): void {
     const merger = this.#merger;
     if (!merger || this.isStopped) return;
-    this.#feeds.open(worker, this.#run, merger);
+    this.#feeds.open(worker, this.#run, merger, this.#journal);
     if (this.#isPaused) this.#feeds.pause(this.#run, true);
     if (this.#holding || this.#isDraining || this.#switches.isUnderWay) this.#feeds.hold(this.#run);
   }
@@ -304,7 +310,9 @@ export class QueryOwner {
     this.#holding = undefined;
     const merger = this.#merger!;
     if (this.#isDraining) return;
-    this.#switches.begin(merger);
+    const switched = this.#switches.begin(merger);
+    // They have one snapshot from here on, in every partition.
+    this.#journal = this.#journal.filter(({lookup}) => !switched.includes(lookup));
     this.#checkpointMs = -Infinity;
   }
 }

@@ -1,4 +1,5 @@
 import type {QueryPlan} from '../plan/nodes.ts';
+import {lookupsOf} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
 import type {OpenPlace} from './worker-messages.ts';
 
@@ -15,9 +16,9 @@ export class LookupSwitches {
   /** Epoch of the checkpoint that makes the switch effective; 0 when none is under way. */
   #epoch = 0;
 
-  /** @param startEnds what the log held when a query with a checkpoint was started; empty for one that began */
+  /** @param startEnds what the log held when a query that had read before was started; empty for one that began */
   constructor(plan: QueryPlan, startEnds: OpenPlace[]) {
-    this.#names = new Set(plan.sources.flatMap(({enrich}) => enrich.map(({lookup}) => lookup)));
+    this.#names = new Set(lookupsOf(plan));
     this.#startEnds = startEnds;
   }
 
@@ -47,12 +48,13 @@ export class LookupSwitches {
     });
   }
 
-  /** All feeds hold: the merger's next checkpoint names the switch. */
-  begin(merger: Merger): void {
+  /** All feeds hold: the merger's next checkpoint names the switch. @returns the lookups that switch */
+  begin(merger: Merger): string[] {
     this.#underWay = Object.fromEntries(this.#wanted);
     this.#wanted.clear();
     for (const [lookup, id] of Object.entries(this.#underWay)) merger.switchLookup(lookup, id);
     this.#epoch = merger.nextEpoch;
+    return Object.keys(this.#underWay);
   }
 
   /** @returns lookup -> id to go on with, once the checkpoint is committed */
