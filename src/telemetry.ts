@@ -28,7 +28,7 @@ export type TelemetryEvents = {
   QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
   InputFinished: {domain: string; input: string; rows: number; rejected: number};
-  InputStopped: {domain: string; input: string; code: string; message: string};
+  InputStopped: {domain: string; input: string; code: string; message: string; hint?: string};
   Log: {level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, string | number>};
 };
 

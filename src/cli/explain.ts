@@ -1,4 +1,6 @@
 import {explainConfig, formatExplained} from '../config/explain.ts';
+import {dirsOf} from '../platform/places.ts';
+import {readRevisions, revisionOf} from '../platform/revisions.ts';
 import {buildPlans} from '../process/plan/build.ts';
 import {explainPlan} from '../process/plan/explain.ts';
 import type {CommandBody} from './command.ts';
@@ -7,7 +9,8 @@ import {printJson} from './output.ts';
 
 export const plan: CommandBody = async (call) => {
   const platform = await requirePlatform(call);
-  const all = buildPlans(platform.domains);
+  const revisions = readRevisions(dirsOf(platform).revisions);
+  const all = buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`));
   const wanted = call.args[0] === undefined ? undefined : queryOf(platform, call.args[0]);
   const plans = all.filter(({id}) => wanted === undefined || id === wanted);
   if (call.options.json) printJson(call.io, plans);

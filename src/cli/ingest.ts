@@ -1,8 +1,14 @@
-import {resolve} from 'node:path';
+import {existsSync} from 'node:fs';
+import {join, resolve} from 'node:path';
+import {systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import {type Inspection, inspectFile} from '../ingest/inspect.ts';
+import {openLogReader} from '../log/embedded.ts';
 import type {Input, Platform} from '../model/types.ts';
+import {readMaxima} from '../platform/books.ts';
 import {ingestOffline} from '../platform/offline.ts';
+import type {PlatformDirs} from '../platform/places.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
 import {escapeControls, formatCount, palette, printJson} from './output.ts';
@@ -26,10 +32,11 @@ export const run: CommandBody = async (call) => {
     final: options.final === true,
   };
   if (options.dryRun) {
-    if (options.json) printJson(io, {...job, running: control !== undefined});
+    const found = await inspect(platform, dirs, input, job);
+    if (options.json) printJson(io, {...job, running: control !== undefined, ...found});
     else
       io.stderr.write(
-        `would ingest ${escapeControls(path)} as ${input.domain}.${input.name}${control ? ', by the running platform' : ''}\n`,
+        `${escapeControls(wouldDo(found, path, `${input.domain}.${input.name}`, job))}${control ? ', by the running platform' : ''}\n`,
       );
     return 0;
   }
@@ -57,6 +64,48 @@ export const run: CommandBody = async (call) => {
   return 0;
 };
 
+/** Reads the file and checks it against what the log knows. @throws what `inspectFile` throws */
+async function inspect(
+  platform: Platform,
+  dirs: PlatformDirs,
+  input: Input,
+  {path, as, late}: {path: string; as: string | null; late: boolean},
+): Promise<Inspection> {
+  const domain = platform.domains.find(({name}) => name === input.domain)!;
+  const eventType = domain.eventTypes.find(({name}) => name === input.eventType)!;
+  const log = existsSync(join(dirs.log, 'log.db')) ? openLogReader(dirs.log) : undefined;
+  try {
+    return await inspectFile({
+      domain,
+      eventType,
+      input,
+      path,
+      ...(as === null ? {} : {as}),
+      clock: systemClock,
+      partitions: log?.partitions(eventType.topic) || Number(platform.log.options.partitions ?? 4),
+      progress: (key) => log?.progress(key),
+      maxima: (topic) => readMaxima(platform, dirs, topic),
+      late,
+    });
+  } finally {
+    log?.close();
+  }
+}
+
+function wouldDo(
+  {state, source, format, rows, done, rejected, reasons}: Inspection,
+  path: string,
+  input: string,
+  {final}: {final: boolean},
+): string {
+  const facts = `${formatCount(rows)} rows of ${format}`;
+  const moved = final ? '; --final would move time past the last window' : '';
+  if (state === 'unchanged')
+    return `would append nothing: ${path} (${facts}) was ingested before as ${source}${moved}`;
+  const from = state === 'continues' ? `, of which ${formatCount(done)} are done` : '';
+  return `would ingest ${path} as ${input}: ${facts}${from}, ${formatCount(rejected)} would be rejected${reasonsText(reasons)}${moved}`;
+}
+
 function inputOf({domains}: Platform, name: string): Input {
   const inputs = domains.flatMap((domain) => domain.inputs);
   const found = inputs.filter((input) => input.name === name || `${input.domain}.${input.name}` === name);
@@ -78,14 +127,21 @@ function summary({
   reasons,
   resumedAt,
   seconds,
+  final,
 }: IngestReport): string {
+  if (state === 'unchanged' && final)
+    return `${source}: this content was ingested before; time was moved past its last window`;
   if (state === 'unchanged')
     return `${source}: this content was ingested before, nothing to do (--as NAME takes it as another file)`;
   const begin = state === 'stopped' ? 'stopped, goes on from here next time' : 'done';
-  const why = Object.entries(reasons)
-    .map(([code, count]) => `${code} ${count}`)
+  return `${source}: ${begin}: ${formatCount(received)} rows${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${reasonsText(reasons)}, in ${seconds.toFixed(1)} s`;
+}
+
+function reasonsText(reasons: Record<string, number>): string {
+  const text = Object.entries(reasons)
+    .map(([code, count]) => `${code} ${formatCount(count)}`)
     .join(', ');
-  return `${source}: ${begin}: ${formatCount(received)} rows${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${why ? ` (${why})` : ''}, in ${seconds.toFixed(1)} s`;
+  return text ? ` (${text})` : '';
 }
 
 /** A bar on a terminal, nothing elsewhere. */

@@ -8,7 +8,7 @@ const overview: [string, string][] = [
   ['millrace init', 'make a platform in this directory'],
   ['millrace validate', 'check every file, report every mistake'],
   ['millrace run', 'run it: ingest, aggregate, write'],
-  ['millrace query "select * from shop.revenue limit 10"', 'look at the rows'],
+  ['millrace query "select * from shop.revenue_per_hour limit 10"', 'look at the rows'],
   ['millrace ledger', 'prove that every event is accounted for'],
 ];
 

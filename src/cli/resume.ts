@@ -9,8 +9,8 @@ export const run: CommandBody = async (call) => {
     throw new PlatformError('NOT_RUNNING', `no platform runs in ${platform.root}`, {
       hint: 'what stopped starts again with it: npx millrace run',
     });
-  const result = await control.post<{resumed: string}>('/v1/resume', {name: call.args[0]!});
+  const result = await control.post<{resumed: string; ran?: true}>('/v1/resume', {name: call.args[0]!});
   if (call.options.json) printJson(call.io, result);
-  else call.io.stderr.write(`resumed ${result.resumed}\n`);
+  else call.io.stderr.write(result.ran ? `${result.resumed} runs already\n` : `resumed ${result.resumed}\n`);
   return 0;
 };

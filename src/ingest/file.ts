@@ -77,6 +77,8 @@ export type IngestReport = {
   /** Rejected records by code. */
   reasons: Record<string, number>;
   seconds: number;
+  /** Whether this run moved time past the last window. */
+  final?: true;
 };
 
 /**
@@ -103,7 +105,8 @@ export async function ingestFile(options: IngestFileOptions): Promise<IngestRepo
         domain: domain.name,
         input: input.name,
         code: error.code,
-        message: `${eventType.name}: ${error.message}`,
+        message: error.message,
+        ...(error.hint === undefined ? {} : {hint: error.hint}),
       });
     throw error;
   } finally {
@@ -161,9 +164,11 @@ async function ingest(options: IngestFileOptions): Promise<IngestReport> {
 
 /** A file that is done already: nothing to do, but for an end mark that was not asked for at the time. */
 async function finishAgain(context: AppenderContext): Promise<IngestReport> {
-  if (context.final && !context.position.final)
-    await new Appender(context, undefined, () => {}).finish(context.position.content);
-  return emptyReport(context, context.name, context.position, 'unchanged');
+  const report = emptyReport(context, context.name, context.position, 'unchanged');
+  const {position} = context;
+  if (!context.final || position.final || position.lastMs === null) return report;
+  await new Appender(context, undefined, () => {}).finish(position.content);
+  return {...report, final: true};
 }
 
 const emptyReport = (
@@ -242,8 +247,9 @@ async function* reporting(chunks: AsyncIterable<Uint8Array>, report: () => void)
   }
 }
 
-async function openStream(
-  options: IngestFileOptions,
+/** Opens the file as a stream of records, as they lie in it. @throws INPUT_MISSING, INPUT_FORMAT, INPUT_HEADER, INPUT_COLUMNS */
+export async function openStream(
+  options: Pick<IngestFileOptions, 'input' | 'eventType' | 'path' | 'schemaId'>,
   name: string,
   partitions: number,
   onChunk: (file: OpenFile) => void = () => {},
@@ -273,7 +279,7 @@ async function openStream(
 }
 
 /** Counts the rows that would not count, given what the topic's partitions already hold; undefined when nothing can be late. */
-function lateSurvey(options: IngestFileOptions) {
+export function lateSurvey(options: Pick<IngestFileOptions, 'domain' | 'eventType' | 'late' | 'maxima'>) {
   const {domain, eventType, late} = options;
   const maxima = options.maxima?.(eventType.topic) ?? [];
   const latestMs = Math.max(...maxima.map((ms) => ms ?? Number.NEGATIVE_INFINITY), Number.NEGATIVE_INFINITY);

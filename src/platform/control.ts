@@ -26,11 +26,21 @@ export async function connectControl(root: string): Promise<Control | undefined>
     await control.get('/v1/ping');
     return control;
   } catch (error) {
-    // A platform that was killed leaves its socket behind.
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ECONNREFUSED' || code === 'ENOENT') return undefined;
+    if (error instanceof PlatformError && error.code === 'NOT_RUNNING') return undefined;
     throw error;
   }
+}
+
+/** A platform that was killed leaves its socket behind; one that ends just now, or only starts, drops the connection. */
+function whyGone(error: unknown): unknown {
+  const {code, message} = error as NodeJS.ErrnoException;
+  return ['ECONNREFUSED', 'ENOENT', 'ECONNRESET', 'EPIPE'].includes(code ?? '') ||
+    message === 'socket hang up'
+    ? new PlatformError('NOT_RUNNING', 'the platform ended before it answered', {
+        hint: 'look at what it said last, then start it again: npx millrace run',
+        cause: error,
+      })
+    : error;
 }
 
 function controlOver(socketPath: string): Control {
@@ -55,13 +65,17 @@ function controlOver(socketPath: string): Control {
         },
         resolve,
       );
-      call.on('error', reject);
+      call.on('error', (error) => reject(whyGone(error)));
       call.end(body ? JSON.stringify(body) : undefined);
     });
   const whole = async <T>(response: import('node:http').IncomingMessage): Promise<T> => {
     let text = '';
     response.setEncoding('utf8');
-    for await (const chunk of response) text += chunk;
+    try {
+      for await (const chunk of response) text += chunk;
+    } catch (error) {
+      throw whyGone(error);
+    }
     const value = JSON.parse(text) as T & {
       error?: {code: string; message: string; hint?: string; place?: string};
     };
@@ -85,6 +99,8 @@ function controlOver(socketPath: string): Control {
           if (value && typeof value === 'object' && value.error) throw failureOf(value.error);
           yield value;
         }
+      } catch (error) {
+        throw whyGone(error);
       } finally {
         response.destroy();
       }

@@ -72,6 +72,7 @@ export function createInputs(
       },
       (error) => {
         shown.state = 'stopped';
+        if (error instanceof PlatformError) shown.code = error.code;
         shown.message =
           error instanceof PlatformError
             ? `${error.code} ${error.message}${error.hint ? ` (${error.hint})` : ''}`

@@ -125,6 +125,6 @@ function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
     state: state === 'failed' ? 'stopped' : seen ? states[seen.state] : 'starting',
     written: seen?.written ?? 0,
     lagEvents: seen?.lagEvents ?? 0,
-    ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
+    ...(reason ? {code: reason.code, message: `${reason.code} ${reason.message}`} : {}),
   };
 }

@@ -28,7 +28,11 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
     text: `${text}\n`,
     status,
   });
-  return {
+  const open: ServerOptions['open'] = {
+    'GET /': async () =>
+      plain(
+        `millrace ${running.platform.name}\n\n${Object.keys(open).join('\n')}\n\neverything else wants Authorization: Bearer <the text of .millrace/token>`,
+      ),
     'GET /livez': async () => plain('ok'),
     'GET /readyz': async () => {
       const {phase} = running.status();
@@ -39,6 +43,7 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
       text: await running.metrics.render(),
     }),
   };
+  return open;
 }
 
 function routesOf(running: RunningPlatform): Record<string, Route> {
@@ -52,6 +57,10 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
       const name = text(body, 'name');
       const query = engine.status().find(({query: id}) => id === name || id.endsWith(`.${name}`));
       const target = query?.query ?? name;
+      const waits = outputs
+        .deliveries()
+        .some(({table, state}) => state !== 'running' && table.replace(/__r\d+$/, '') === target);
+      if (query?.state === 'running' && !waits) return {resumed: target, ran: true};
       const delivered = await outputs.resume(target);
       if (query && query.state !== 'running') engine.resume(query.query);
       if (!delivered && !query && !inputs.resume(name)) throw unknownTarget(name);

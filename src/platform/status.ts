@@ -1,3 +1,4 @@
+import type {ErrorCode} from '../errors.ts';
 import type {QueryStatus} from '../process/types.ts';
 
 /** What runs, as `status` and the live view show it; JSON-serialisable. */
@@ -35,6 +36,8 @@ export type InputStatus = {
   share: number | null;
   rows: number;
   rejected: number;
+  /** Why it stopped, a code of the catalogue. */
+  code?: ErrorCode;
   message?: string;
 };
 
@@ -54,5 +57,7 @@ export type RawStatus = {
   state: 'starting' | 'running' | 'paused' | 'stopped';
   written: number;
   lagEvents: number;
+  /** Why it stopped or waits, a code of the catalogue. */
+  code?: string;
   message?: string;
 };

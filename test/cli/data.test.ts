@@ -156,10 +156,27 @@ describe('ingest', () => {
   });
 
   test('--dry-run tells and does not', async () => {
-    const {code, stderr} = await run('ingest', 'purchases', '--as', 'never', '--late', '--dry-run');
+    const dry = (...argv: string[]) => run('ingest', 'purchases', ...argv, '--dry-run');
+    const {code, stderr} = await dry('--as', 'never', '--late');
     assert.equal(code, 0);
-    assert.match(stderr, /^would ingest .*purchases\.csv as shop\.purchases\n$/);
+    assert.match(
+      stderr,
+      /^would ingest .*purchases\.csv as shop\.purchases: 500 rows of csv, 1 would be rejected \(TYPE 1\)\n$/,
+    );
+    assert.match(
+      (await dry()).stderr,
+      /^would append nothing: .* \(500 rows of csv\) was ingested before as /,
+    );
+    assert.match((await dry('--as', 'never')).stderr, /^error INPUT_LATE /);
+    assert.match((await dry('no.csv')).stderr, /^error INPUT_MISSING /);
+    writeFiles(root, {'columns.csv': 'timestamp,order_id\n2026-01-06T23:00:00Z,o1\n'});
+    assert.match((await dry('columns.csv')).stderr, /^error INPUT_COLUMNS /);
+    writeFiles(root, {'changed/purchases.csv': 'timestamp\n'});
+    assert.equal((await dry('changed/purchases.csv')).code, 2);
     assert.equal((await json('ledger')).ingest.length, 1);
+    const fresh = await makeShop();
+    assert.equal((await cli(fresh, 'ingest', 'purchases', '--dry-run')).code, 0);
+    assert.equal(existsSync(join(fresh, '.millrace')), false);
   });
 
   test('--final moves time past the last window', async () => {

@@ -65,7 +65,6 @@ describe('access', () => {
     ['POST', '/v1/resume'],
     ['POST', '/v1/ingest'],
     ['POST', '/v1/rebuild'],
-    ['GET', '/'],
     ['GET', '/registry/subjects'],
   ];
   for (const [method, path] of routes)
@@ -99,6 +98,10 @@ describe('access', () => {
   test('health and metrics are open', async () => {
     for (const path of ['/livez', '/readyz', '/metrics']) assert.equal((await ask(path)).status, 200, path);
     assert.equal((await ask('/livez')).text, 'ok\n');
+    assert.match(
+      (await ask('/')).text,
+      /^millrace shop\n\nGET \/\nGET \/livez\nGET \/readyz\nGET \/metrics\n/,
+    );
     assert.equal((await ask('/livez', {method: 'POST'})).status, 401);
   });
 

@@ -1,0 +1,46 @@
+/** The control socket of a platform that ends, or has ended, just now. */
+import assert from 'node:assert/strict';
+import {mkdirSync} from 'node:fs';
+import {createServer as createHttpServer} from 'node:http';
+import {createServer, type Server} from 'node:net';
+import {dirname} from 'node:path';
+import {test} from 'node:test';
+import {connectControl} from '../../src/platform/control.ts';
+import {placesOf} from '../../src/platform/places.ts';
+import {makeRoot} from '../support/cli.ts';
+
+async function listening(root: string, server: Server): Promise<AsyncDisposable> {
+  const path = placesOf(root).controlSocket;
+  mkdirSync(dirname(path), {recursive: true});
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  return {[Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve()))};
+}
+
+test('a socket that drops every connection is no running platform', async () => {
+  const root = makeRoot();
+  await using _ = await listening(
+    root,
+    createServer((socket) => socket.destroy()),
+  );
+  assert.equal(await connectControl(root), undefined);
+});
+
+test('a platform that ends within an answer is said to have ended', async () => {
+  const root = makeRoot();
+  await using _ = await listening(
+    root,
+    createHttpServer((request, response) => {
+      if (request.url === '/v1/ping') return void response.end('{}');
+      response.writeHead(200, {'content-length': '1000'});
+      response.write('{"line":1}\n', () => response.destroy());
+    }),
+  );
+  const control = await connectControl(root);
+  assert.ok(control);
+  await assert.rejects(control.get('/v1/status'), {code: 'NOT_RUNNING'});
+  const lines: unknown[] = [];
+  const read = async () => {
+    for await (const line of control.lines('/v1/ingest', {})) lines.push(line);
+  };
+  await assert.rejects(read(), {code: 'NOT_RUNNING'});
+});
