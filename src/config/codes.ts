@@ -6,6 +6,7 @@ export const diagnosticCodes = {
   ENVIRONMENT_NOT_FOUND: 'The chosen environment has no file in `config/environments/`.',
   FILE_UNREADABLE: 'A file of the configuration, or one that it names, cannot be read.',
   FILE_NOT_FOUND: 'A file that the configuration names does not exist.',
+  DOMAIN_EMPTY: 'A domain has no event types, so nothing runs in it.',
   DOMAINS_EMPTY: 'There is no domain, so nothing would run.',
 
   YAML_ENCODING: 'The file is not UTF-8.',
@@ -17,6 +18,9 @@ export const diagnosticCodes = {
   YAML_DIRECTIVE: 'Directives such as `%YAML` are not part of the language.',
   YAML_MERGE_KEY: 'Merge keys (`<<`) are not part of the language.',
   YAML_DUPLICATE_KEY: 'A key stands twice in one map; one of the two would be lost.',
+  YAML_COMMA:
+    'A comma inside `{ }` ends a value that was meant to go on, as in `{p: quantile(a, 0.5)}`: quote it.',
+  YAML_COLON: 'A colon without a blank behind it inside `{ }`: `{x:count()}` is one word and has no value.',
   YAML_KEY: 'A key is not plain text, or is a word that is never allowed as a key.',
   YAML_DOCUMENTS: 'A file holds more than one YAML document.',
 

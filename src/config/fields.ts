@@ -33,8 +33,13 @@ export type FieldSpec = {
   | {type: 'path'}
   /** A directory relative to the platform's root; becomes absolute. */
   | {type: 'dir'}
-  /** `later`: further values of the language that this version does not have. */
-  | {type: 'enum'; values: readonly string[]; later?: readonly string[]}
+  /** `later`: further values of the language that this version does not have. `synonyms`: words of others -> values, for hints. */
+  | {
+      type: 'enum';
+      values: readonly string[];
+      later?: readonly string[];
+      synonyms?: Readonly<Record<string, readonly string[]>>;
+    }
   | {type: 'list'; of: FieldSpec /** A single value stands for a list of one. */; orOne?: boolean}
   /** Keys chosen by the user. */
   | {type: 'map'; of: FieldSpec; keys?: 'identifier' | 'any'}
@@ -45,6 +50,8 @@ export type FieldSpec = {
         FieldSpec
       > /** A scalar that stands for the object, as `order_id` for `{name: order_id}`. */;
       short?: string;
+      /** The hint for a scalar where the object is wanted. */
+      example?: string;
     }
   | {type: 'oneOf'; options: FieldSpec[]; describe: string}
   | {type: 'any'}

@@ -95,6 +95,16 @@ export async function loadConfig(
         ]
       : [],
   );
+  for (const {file, node: domain} of layers.domains)
+    if (domain && child(domain, 'event_types') === undefined)
+      diagnostics.warnFile(
+        file.shown,
+        'DOMAIN_EMPTY',
+        domain.kind === 'map' && domain.entries.size === 0
+          ? 'the file is empty: nothing will run in this domain'
+          : 'the domain has no event types: nothing will run in it',
+        'add `event_types:`, or remove the file',
+      );
   if (layers.domains.length === 0)
     diagnostics.warnFile(
       'config/domains',

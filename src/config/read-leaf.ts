@@ -46,12 +46,16 @@ export function mismatch(node: ConfigNode, spec: FieldSpec, path: Path, context:
 }
 
 function shapeHint(node: ConfigNode, spec: FieldSpec): string | undefined {
+  const isMap = spec.type === 'map' || spec.type === 'object';
+  if (isMap && node.kind === 'scalar' && /^[A-Za-z]\w*:\S/.test(node.text))
+    return 'write a blank after the colon';
   if (spec.type === 'list') {
     if (node.kind === 'map') return 'begin each item with a dash: "- ..."';
     return node.kind === 'scalar' && typeof node.value === 'string' ? `write [${node.value}]` : undefined;
   }
   if (spec.type === 'map') return 'write key: value';
   if (spec.type !== 'object') return undefined;
+  if (spec.example !== undefined && node.kind === 'scalar') return `write ${spec.example}`;
   const fields = Object.entries(spec.fields);
   const [key] = fields.find(([, field]) => field.required) ?? fields[0] ?? [];
   return key === undefined ? undefined : `write ${key}: ...`;

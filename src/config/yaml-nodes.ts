@@ -2,6 +2,7 @@ import {type Document, isAlias, isMap, isPair, isScalar, isSeq, Scalar} from 'ya
 import type {Diagnostics} from './diagnostics.ts';
 import {type ConfigNode, type MapNode, quote} from './nodes.ts';
 import {type Place, placeAt, type SourceFile} from './source.ts';
+import {mendFlowMap, type Pairs} from './yaml-flow.ts';
 
 /** Limits on one file: size in bytes, nested collections, aliases, nodes after aliases are followed, mistakes told. */
 export const yamlLimits = {
@@ -76,7 +77,11 @@ function convert(conversion: Conversion, source: unknown): ConfigNode {
   const anchor = (source as {anchor?: string} | null)?.anchor;
   if (anchor) conversion.anchors.set(anchor, 'open');
   const node = isMap(source)
-    ? convertMap(conversion, source.items, place)
+    ? convertMap(
+        conversion,
+        source.flow ? mendFlowMap(conversion.file, source.items, conversion.diagnostics) : source.items,
+        place,
+      )
     : isSeq(source)
       ? convertList(conversion, source.items, place)
       : convertScalar(conversion, source, place);
@@ -104,11 +109,7 @@ function convertList(conversion: Conversion, items: unknown[], place: Place): Co
   return node;
 }
 
-function convertMap(
-  conversion: Conversion,
-  items: {key: unknown; value: unknown}[],
-  place: Place,
-): ConfigNode {
+function convertMap(conversion: Conversion, items: Pairs, place: Place): ConfigNode {
   const entries: MapNode['entries'] = new Map();
   const children: ConfigNode[] = [];
   for (const {key, value} of items) {

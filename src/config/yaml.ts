@@ -2,6 +2,7 @@ import {Composer, CST, type Document, Lexer, Parser} from 'yaml';
 import type {Diagnostics} from './diagnostics.ts';
 import {type ConfigNode, quote} from './nodes.ts';
 import {placeAt, type SourceFile} from './source.ts';
+import {commaInCall, isCommaInCall} from './yaml-flow.ts';
 import {convertDocument, yamlLimits} from './yaml-nodes.ts';
 
 /** Bytes -> text; undefined and a mistake when too large or not UTF-8. The place of the first bad byte is named in the message. */
@@ -86,6 +87,12 @@ function reportSyntax(file: SourceFile, documents: Document.Parsed[], diagnostic
     const {line} = file.position(pos[0]);
     if (line > lastLine + 1 && told < yamlLimits.errorsMax) {
       told++;
+      if (isCommaInCall(file.line(line))) {
+        const {message, hint} = commaInCall;
+        diagnostics.error(placeAt(file, pos[0], pos[1]), 'YAML_COMMA', message, {hint});
+        lastLine = line;
+        continue;
+      }
       const isHalfQuoted = /:\s+(['"]).*\1\s*[^\s,}\]#]/.test(file.line(line));
       const hint = isHalfQuoted
         ? 'a value that begins with a quote ends with it: put other quotes around all of it'

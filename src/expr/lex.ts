@@ -48,6 +48,7 @@ export function lex(text: string): {ok: true; tokens: Token[]} | {ok: false; pro
       at += quoted.length;
       continue;
     }
+    if (text.startsWith('==', at)) return fail(at, 2, 'unexpected "=="', 'one = compares');
     const digits = match(number);
     if (digits !== undefined) {
       tokens.push({

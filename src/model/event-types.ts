@@ -1,5 +1,5 @@
 import type {Path} from '../config/diagnostics.ts';
-import {suggest} from '../config/nearest.ts';
+import {nearest, suggest} from '../config/nearest.ts';
 import {quote} from '../config/nodes.ts';
 import type {ExprProblem, ValueType} from '../expr/types.ts';
 import {type Columns, checkText, findColumn} from './columns.ts';
@@ -20,7 +20,10 @@ export type EventTypeInfo = {
 /** The event types of a domain. `isComplete`: nothing of the section was unreadable, so that what is not here does not exist. */
 export type EventTypes = {byName: ReadonlyMap<string, EventTypeInfo>; isComplete: boolean};
 
-/** The event type of this name; reports one that does not exist. */
+/**
+ * The event type of this name; reports one that does not exist. @returns the one that is probably meant then, so that checking
+ * goes on.
+ */
 export function findEventType(
   name: string,
   {byName, isComplete}: EventTypes,
@@ -28,11 +31,12 @@ export function findEventType(
   reporter: Reporter,
 ): EventTypeInfo | undefined {
   const found = byName.get(name);
-  if (!found && isComplete)
+  if (found) return found;
+  if (isComplete)
     reporter.error(path, 'EVENT_TYPE_UNKNOWN', `there is no event type ${quote(name)} in this domain`, {
       hint: suggest(name, byName.keys()) ?? 'add it to `event_types:`',
     });
-  return found;
+  return byName.get(nearest(name, byName.keys()) ?? '');
 }
 
 /** @param lookups by name; undefined for one that was mistaken. */

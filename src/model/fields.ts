@@ -53,6 +53,12 @@ function buildField(
   const {name, type} = config;
   if (name === undefined) return undefined;
   const namePath = [...path, 'name'];
+  if (isOfEveryEvent(name)) {
+    reporter.error(namePath, 'NAME_RESERVED', `every event has ${quote(name)}: leave it out`, {
+      hint: `${everyEvent[name]} of an input names the column of the file`,
+    });
+    return undefined;
+  }
   if (!isFree(name, namePath, reporter)) return undefined;
   if (!reporter.claim(names, name, `a field of this event type`, namePath)) return undefined;
   if (type === undefined) return undefined;
@@ -68,6 +74,11 @@ function buildField(
     ...(config.doc === undefined ? {} : {doc: config.doc}),
   };
 }
+
+/** Fields that nobody declares, and the key of an input that says where they come from. */
+const everyEvent = {timestamp: 'inputs[].timestamp', event_id: 'inputs[].map.event_id'} as const;
+
+const isOfEveryEvent = (name: string): name is keyof typeof everyEvent => Object.hasOwn(everyEvent, name);
 
 /** Whether a name of the user's is none of Millrace's; reports it otherwise. */
 export function isFree(name: string, path: Path, reporter: Reporter, onKey = false): boolean {

@@ -61,6 +61,8 @@ export class Reporter {
     if (onKey && key) return key;
     if (found && node.kind === 'scalar')
       return within ? placeInside(node, within.offset, within.length) : node.place;
+    // `[customer, timestamp]`: the name of a field is the scalar itself.
+    if (node.kind === 'scalar') return node.place;
     const {file, start, end} = node.place;
     return {file, start, end: Math.min(end, start + 1)};
   }

@@ -264,7 +264,7 @@ defaults: {raw: f}
     ),
     [
       '2:22 error KEY_UNKNOWN | write it under chdb: chdb: {dir: ...}',
-      '3:16 error NOT_AVAILABLE | use chdb, pglite, stdout or remote',
+      '3:16 error NOT_AVAILABLE | use chdb, the embedded clickhouse',
       '4:16 error VALUE_UNKNOWN | did you mean remote?',
       '5:6 error KEY_MISSING | add url: it is text',
       '6:22 warning NOT_AVAILABLE | ',

@@ -1,5 +1,6 @@
 import type {FieldSpec} from '../fields.ts';
 import {defaultsSpec, lateness, limits} from './platform.ts';
+import {typeSynonyms} from './type-synonyms.ts';
 
 const valueTypes = [
   'string',
@@ -40,7 +41,13 @@ function fieldOf(
       doc: `${what}: a name, or its long form.`,
       fields: {
         name: {type: 'identifier', required: true, doc: 'Name in events, expressions and tables.'},
-        type: {type: 'enum', values: types, doc: 'Type of its values.', default: initial},
+        type: {
+          type: 'enum',
+          values: types,
+          synonyms: typeSynonyms,
+          doc: 'Type of its values.',
+          default: initial,
+        },
         required: {type: 'boolean', doc: 'Whether every event must have it.', default: requiredByDefault},
         symbols: {
           type: 'list',
@@ -133,7 +140,7 @@ const lookup: FieldSpec = {
       type: 'map',
       keys: 'identifier',
       required: true,
-      of: {type: 'enum', values: lookupTypes, doc: 'Type.'},
+      of: {type: 'enum', values: lookupTypes, synonyms: typeSynonyms, doc: 'Type.'},
       doc: 'Columns that can be taken, with their types.',
     },
     from: {
@@ -153,6 +160,7 @@ const lookup: FieldSpec = {
 const windowSpec: FieldSpec = {
   type: 'object',
   required: true,
+  example: '{type: tumbling, size: 1h}',
   doc: 'Which events belong together.',
   fields: {
     type: {
