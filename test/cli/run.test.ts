@@ -114,7 +114,7 @@ describe('a running platform', () => {
     assert.deepEqual(await run('resume', 'orders_per_day'), {
       code: 0,
       stdout: '',
-      stderr: 'resumed shop.orders_per_day\n',
+      stderr: 'shop.orders_per_day runs already\n',
     });
   });
 
