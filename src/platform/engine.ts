@@ -85,7 +85,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       onSide(plan, side, durable) {
         const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
         if (!transaction) return durable();
-        void appendSide(options, transaction, durable);
+        const current = engine;
+        void appendSide(options, transaction, durable, (error) => current?.fail(plan.id, error));
       },
     });
 
@@ -160,24 +161,19 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   };
 }
 
-/** A full disk is waited for: the checkpoint waits with it, so nothing is lost. */
+/** A full disk is waited for: the checkpoint waits with it, so nothing is lost. What does not pass stops the query. */
 async function appendSide(
   {ingest, clock, telemetry}: EngineHostOptions,
   transaction: Parameters<IngestThread['append']>[0],
   durable: () => void,
+  fail: (error: Error) => void,
 ): Promise<void> {
   for (let attempt = 0; ; attempt++) {
     try {
       await ingest.append(transaction);
       return durable();
     } catch (error) {
-      if (!(error instanceof PlatformError) || !error.retry) {
-        telemetry.emit('Log', {
-          level: 'error',
-          message: `late events and dead letters cannot be kept: ${(error as Error).message}`,
-        });
-        return;
-      }
+      if (!(error instanceof PlatformError) || !error.retry) return fail(notKept(error));
       if (attempt % 30 === 0)
         telemetry.emit('Log', {
           level: 'warn',
@@ -186,4 +182,13 @@ async function appendSide(
       await clock.sleep(1_000);
     }
   }
+}
+
+/** The same failure, saying what could not be done. */
+function notKept(error: unknown): Error {
+  const {message} = error as Error;
+  const text = `late events and dead letters cannot be kept: ${message}`;
+  if (!(error instanceof PlatformError)) return new Error(text, {cause: error});
+  const hint = error.hint ?? 'mend the cause, then: npx millrace resume with the name of the query';
+  return new PlatformError(error.code, text, {cause: error, hint});
 }

@@ -44,7 +44,7 @@ export type EngineOptions = {
   onRows(rows: EmittedRows): void;
   /** To be marked in every sink of the query; answer with `marked(query, epoch)`. */
   onMark(query: string, epoch: number): void;
-  /** To be made durable, see `sideAppends`; call `durable` then. The query's checkpoints wait for it. */
+  /** To be made durable, see `sideTransaction`; call `durable` then, or `fail` for the query when that cannot be. The query's checkpoints wait for it. */
   onSide(plan: QueryPlan, side: SideOutput, durable: () => void): void;
   onStatus?(status: QueryStatus[]): void;
   telemetry?: Telemetry;
@@ -59,6 +59,8 @@ export type EmbeddedEngine = Engine & {
   refreshLookup(domain: string, snapshot: LookupSnapshot): void;
   /** Stops reading for a query, because its delivery waits. */
   pause(query: string, reason?: PlatformError): void;
+  /** Stops a query that cannot go on, visibly and with that reason, until `resume`: from its checkpoint. */
+  fail(query: string, reason: Error): void;
 };
 
 export type InlineEngine = EmbeddedEngine & {
@@ -148,6 +150,10 @@ class Host implements InlineEngine {
 
   pause(query: string, reason?: PlatformError): void {
     this.#command(query, {kind: 'pause', query, ...(reason ? {reason: failureOf(reason)} : {})});
+  }
+
+  fail(query: string, reason: Error): void {
+    this.#command(query, {kind: 'fail', query, failure: failureOf(reason)});
   }
 
   /** Reads on; a query that stopped begins again from its checkpoint. */

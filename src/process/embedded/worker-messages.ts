@@ -46,6 +46,8 @@ export type WorkerCommand =
   | {kind: 'sideDurable'; query: string; batch: number}
   | {kind: 'pause'; query: string; reason?: Failure}
   | {kind: 'resume'; query: string}
+  /** Something around the engine failed for good, and the query cannot go on without it. */
+  | {kind: 'fail'; query: string; failure: Failure}
   | {kind: 'lookup'; snapshot: DomainSnapshot}
   /** Another worker began anew: queries of this one send it their places again. */
   | {kind: 'peerRestarted'; worker: number}

@@ -208,6 +208,7 @@ export class QueryOwner {
     this.#merger = undefined;
     this.#holding = undefined;
     this.#switches.forget();
+    this.#side.forget();
     this.#committing = false;
     this.#options.setBusy(false);
     if (failure.code === 'CHECKPOINT_DISK_FULL') this.#retryMs = this.#options.clock.now() + diskFullRetryMs;
@@ -273,7 +274,7 @@ export class QueryOwner {
     this.#committing = true;
     this.#checkpointMs = clock.now();
     const written = await writeCheckpoint(merger, store, this.#side);
-    if (merger !== this.#merger) return;
+    if (!written || merger !== this.#merger) return;
     this.#committing = false;
     const mark = merger.committed(written.epoch, store.sizeBytes(stateName(this.plan)));
     const {bytes, seconds, pauseSeconds} = written;

@@ -8,7 +8,7 @@ export class SideGate {
   #send: (batch: number, side: SideOutput) => void;
   #last = 0;
   #under = new Set<number>();
-  #waiters: (() => void)[] = [];
+  #waiters: ((isDurable: boolean) => void)[] = [];
 
   constructor(send: (batch: number, side: SideOutput) => void) {
     this.#send = send;
@@ -17,8 +17,13 @@ export class SideGate {
   /** Forgets what is on its way: a restart comes by it again. Batches are numbered from `first` on. */
   begin(first: number): void {
     this.#last = first;
+    this.forget();
+  }
+
+  /** The query stopped: no checkpoint may wait for this any more, since it will not become durable. */
+  forget(): void {
     this.#under.clear();
-    for (const wake of this.#waiters.splice(0)) wake();
+    for (const wake of this.#waiters.splice(0)) wake(false);
   }
 
   send(side: SideOutput): void {
@@ -29,12 +34,12 @@ export class SideGate {
 
   durable(batch: number): void {
     this.#under.delete(batch);
-    if (this.#under.size === 0) for (const wake of this.#waiters.splice(0)) wake();
+    if (this.#under.size === 0) for (const wake of this.#waiters.splice(0)) wake(true);
   }
 
-  /** Resolves when nothing is on its way. */
-  async settled(): Promise<void> {
-    if (this.#under.size > 0) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  /** Resolves when nothing is on its way: with false when it was forgotten instead. */
+  async settled(): Promise<boolean> {
+    return this.#under.size === 0 || new Promise<boolean>((resolve) => this.#waiters.push(resolve));
   }
 
   get isEmpty(): boolean {

@@ -3,6 +3,7 @@ import {openLogReader} from '../../log/embedded.ts';
 import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
+import {errorOf} from './worker-failure.ts';
 import {decodersOf, FeedTable} from './worker-feed-table.ts';
 import {
   ownerOf,
@@ -179,6 +180,9 @@ export class EngineWorker {
         break;
       case 'resume':
         this.owners.get(command.query)?.resume();
+        break;
+      case 'fail':
+        this.owners.get(command.query)?.fail(errorOf(command.failure), command.failure);
         break;
       case 'lookup': {
         const {domain, snapshot} = command.snapshot;

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import {type TestContext, test} from 'node:test';
+import {PlatformError} from '../../../src/errors.ts';
+import {openStateReader} from '../../../src/process/embedded/statestore.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import {EngineRig, type EngineRigOptions} from './engine-rig.ts';
 import {all, day, events, purchase, random, sessions, sliding, tumbling, view} from './engine-world.ts';
@@ -129,6 +131,43 @@ test('a sink that lost what it had marked is filled again from the log', async (
   await rig.crash();
   await rig.engine.settle();
   assert.deepEqual(rig.resets, [sessions.id], 'keys of sessions depend on the order of reading');
+  rig.check();
+});
+
+test('a query whose late records cannot be kept stops with the reason, and a resume comes by them again', async (t) => {
+  const late = planOf([purchase], {name: 'late', groupBy: ['country'], late: 'topic', watermarkMs: 0});
+  const other = planOf([purchase], {name: 'other', groupBy: ['country']});
+  const rig = new EngineRig(t, [purchase], [late, other]);
+  const options = rig.options();
+  let refusal: PlatformError | undefined = new PlatformError('LOG_IO', 'no late events today');
+  rig.options = () => ({
+    ...options,
+    onSide(plan, side, durable) {
+      if (refusal) rig.engine.fail(plan.id, refusal);
+      else options.onSide(plan, side, durable);
+    },
+  });
+  await rig.start();
+  const at = (timestamp: number): Logged => ({
+    type: purchase,
+    partition: 0,
+    values: {event_id: `${timestamp}`, timestamp, country: 'US', amount: 1},
+  });
+  await rig.append([at(day), at(day + minute), at(day + 59_999)]);
+  await rig.engine.settle();
+  const [stopped, running] = rig.engine.status();
+  assert.deepEqual([stopped!.state, stopped!.reason?.code], ['stopped', 'LOG_IO']);
+  assert.equal(running!.state, 'running');
+  const reader = openStateReader(rig.stateDir);
+  assert.equal(JSON.parse(reader.load('shop.late/r1')!.meta).cuts[0].offset, 0, 'no checkpoint behind them');
+  reader.close();
+  refusal = undefined;
+  rig.engine.resume(late.id);
+  await rig.engine.settle();
+  assert.deepEqual(
+    rig.side.flatMap(({output}) => output.records.map(({kind, offset}) => [kind, offset])),
+    [['late', 2]],
+  );
   rig.check();
 });
 
