@@ -2,6 +2,7 @@
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
+import {overBudget, warnOfBudget} from './budget.ts';
 import {Chunk} from './chunk.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic, fileDeadLetters} from './deadletters.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
@@ -114,6 +115,7 @@ export class Appender {
       rows: this.#position.rows,
       rejected: this.#report.rejected,
     });
+    warnOfBudget(this.#context, this.#source, this.#rejected, this.#position.rows - this.#report.resumedAt);
     return this.#done('finished');
   }
 
@@ -178,20 +180,10 @@ export class Appender {
   }
 
   async #stopForBudget(): Promise<never> {
-    const {budgetShare} = this.#context.domain.defaults.deadLetters;
     const seen = this.#position.rows - this.#report.resumedAt;
     await this.#flush();
     await this.#pending;
-    const [code, count] = Object.entries(this.#report.reasons).sort((a, b) => b[1] - a[1])[0]!;
-    const share = `${+(budgetShare * 100).toFixed(3)}%`;
-    throw new PlatformError(
-      'INPUT_BUDGET',
-      `${this.#rejected} of ${seen} records are bad, more than ${share}; most often ${code} (${count})`,
-      {
-        place: `${this.#context.path}, row ${this.#position.rows}`,
-        hint: `look at them with "npx millrace dlq list ${this.#context.input.domain}", mend the cause or raise defaults.dead_letters.budget, and ingest again: it goes on behind record ${this.#position.rows}`,
-      },
-    );
+    throw overBudget(this.#context, {...this.#report, rejected: this.#rejected}, seen, this.#position.rows);
   }
 
   /** Sends what was taken as one transaction, when the one before it is durable. */

@@ -1,12 +1,22 @@
 /** The checks of an event type, on the values of one record. */
+import {formatDate, formatTimestamp} from '../expr/calendar.ts';
 import {compileRow} from '../expr/compile.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
-import type {Value} from '../expr/types.ts';
+import type {Value, ValueType} from '../expr/types.ts';
+import {formatCents} from '../expr/values.ts';
 import {columnsOf} from '../expr/walk.ts';
 import type {EventType} from '../model/types.ts';
 import {reasonNumber} from './reasons.ts';
 import {absent, type RecordScanner} from './records.ts';
 import type {IsNull, Plan} from './validate.ts';
+
+/** A value as people write it: money 12.34, times and dates as ISO 8601 has them, NULL. */
+function shown(value: Value, type: ValueType | undefined): string {
+  if (value === null) return 'NULL';
+  if (type === 'money') return formatCents(value as number | bigint);
+  if (type === 'timestamp') return formatTimestamp(value as number);
+  return type === 'date' ? formatDate(value as number) : String(value);
+}
 
 /** @returns a function that gives 0 or the reason of the first check that fails; undefined when there are no checks. */
 export function compileChecks(
@@ -36,6 +46,9 @@ export function compileChecks(
     .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
   const fields = plans.filter(({field}) => wanted.has(field.name));
   const checks = eventType.checks.map((check) => ({...check, evaluate: compileRow(check.expr)}));
+  const types = new Map(
+    [...eventType.fields, ...eventType.derive].map(({name, type}): [string, ValueType] => [name, type]),
+  );
   const row: Record<string, Value> = {};
   return (record) => {
     scanner = record;
@@ -47,7 +60,7 @@ export function compileChecks(
         name = check.name;
         if (check.evaluate(row) !== false) continue;
         state.detail = [...columnsOf(check.expr)]
-          .map((column) => `${column} = ${String(row[column])}`)
+          .map((column) => `${column} = ${shown(row[column] ?? null, types.get(column))}`)
           .join(', ');
         state.check = name;
         return reasonNumber.CHECK;

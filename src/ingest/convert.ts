@@ -17,7 +17,7 @@
  * Spaces and tabs around anything but a string are ignored. JSON numbers and literals are taken as they are written, so a
  * string field may be given a number.
  */
-import type {Value} from '../expr/types.ts';
+import type {Value, ValueType} from '../expr/types.ts';
 import type {Field} from '../model/types.ts';
 import {writeDouble, writeLong} from '../schema/write.ts';
 import {anyDouble, exactInteger, plainCents, plainDouble, plainInteger} from './decimal.ts';
@@ -262,6 +262,28 @@ function symbols(list: readonly string[]): Converter {
   };
 }
 
+const noneOf: Readonly<Record<ValueType, string>> = {
+  string: 'no text',
+  int: 'no int',
+  long: 'no long',
+  double: 'no double',
+  boolean: 'not true or false',
+  timestamp: 'no timestamp',
+  date: 'no date',
+  uuid: 'no uuid',
+  money: 'not an amount of money',
+  enum: 'no symbol',
+};
+
+/** What is probably the matter with a value that is no number. */
+function wayOut(type: ValueType, text: string): string {
+  if (type !== 'int' && type !== 'long' && type !== 'double' && type !== 'money') return '';
+  if (/^[-+]?\d+(?:,\d{3})+(?:\.\d+)?$/.test(text) && (/\./.test(text) || /,.*,/.test(text)))
+    return `: write it without separators, ${text.replaceAll(',', '')}`;
+  if (!/^[-+]?\d+(?:\.\d{3})*,\d+$/.test(text)) return '';
+  return `: write it with a decimal point, ${text.replaceAll('.', '').replace(',', '.')}`;
+}
+
 /** What a person can do with a reason of a value: `delay_min: "abc" is no long`. */
 export function explainValue(code: ReasonCode, field: Field, shown: string): string {
   const value = JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}...` : shown);
@@ -279,6 +301,6 @@ export function explainValue(code: ReasonCode, field: Field, shown: string): str
     case 'TIMESTAMP_FUTURE':
       return `${field.name}: ${value} lies too far in the future`;
     default:
-      return `${field.name}: ${value} is not a ${field.type}`;
+      return `${field.name}: ${value} is ${noneOf[field.type]}${wayOut(field.type, shown.trim())}`;
   }
 }

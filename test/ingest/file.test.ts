@@ -5,6 +5,7 @@ import {PlatformError} from '../../src/errors.ts';
 import {rowIds} from '../../src/ingest/identity.ts';
 import {partitionOf} from '../../src/log/partition.ts';
 import type {AppendTransaction, LogWriter} from '../../src/log/types.ts';
+import type {Telemetry, TelemetryEvents} from '../../src/telemetry.ts';
 import {type Content, domain, input, order, type World, withWorld} from './world.ts';
 
 /** Rows in no order of time, a bad one among every ten. */
@@ -93,7 +94,7 @@ test("every row is one event or one dead letter, in its key's partition, in the 
         stage: 'validate',
         query: null,
         code: 'TYPE',
-        message: 'amount: "oops 15" is not a money',
+        message: 'amount: "oops 15" is not an amount of money',
         source: 'orders/a.csv',
         position: {file: 'a.csv', row: 15},
         eventId: ids.of(15),
@@ -537,4 +538,29 @@ test('an unfinished stream goes on with the very same file only', async () =>
     world.file('a.csv', mixed(120));
     assert.equal((await world.ingest(path, options)).state, 'finished');
     assert.equal((await world.content()).ledger[0]!.received, 120);
+  }));
+
+test('a short file with too many bad records ends, and a warning says so', async () =>
+  withWorld(async (world) => {
+    const logged: TelemetryEvents['Log'][] = [];
+    const telemetry: Telemetry = {
+      emit: (name, event) => {
+        if (name === 'Log') logged.push(event as TelemetryEvents['Log']);
+      },
+    };
+    const strict = domain(order());
+    strict.defaults.deadLetters.budgetShare = 0.1;
+    await world.ingest(world.file('fine.csv', mixed(100)), {domain: strict, telemetry});
+    assert.deepEqual(logged, []);
+    strict.defaults.deadLetters.budgetShare = 0.05;
+    const {state} = await world.ingest(world.file('bad.csv', mixed(100)), {domain: strict, telemetry});
+    assert.equal(state, 'finished');
+    assert.deepEqual(logged, [
+      {
+        level: 'warn',
+        message:
+          'orders/bad.csv: 10 of 100 records were rejected, more than the budget of 5%: npx millrace dlq list shop',
+        fields: {domain: 'shop', input: 'orders', rejected: 10, seen: 100},
+      },
+    ]);
   }));

@@ -5,6 +5,7 @@ import avsc from 'avsc';
 import {checkExpr} from '../../src/expr/check.ts';
 import {parseExpr} from '../../src/expr/parse.ts';
 import type {ValueType} from '../../src/expr/types.ts';
+import {explainValue} from '../../src/ingest/convert.ts';
 import {findDeadLetter, readDeadLetters} from '../../src/ingest/deadletters.ts';
 import {reasons} from '../../src/ingest/reasons.ts';
 import {openLogReader} from '../../src/log/embedded.ts';
@@ -77,7 +78,9 @@ test('checks see fields and derived columns; false rejects with the name, NULL p
         ['CHECK:amount_is_positive', 'check', 7],
       ],
     );
-    assert.match(letters[0]!.message, /amount_is_positive is false: amount = 0/);
+    assert.match(letters[0]!.message, /amount_is_positive is false: amount = 0.00$/);
+    assert.match(letters[1]!.message, /is false: size = large, country = NULL$/);
+    assert.equal(letters[3]!.message, 'the check amount_is_positive is false: amount = -5.00');
     assert.match(letters[2]!.message, /cannot be computed/);
   });
 });
@@ -198,4 +201,40 @@ test('every reason says what it means in a sentence', () => {
     assert.match(code, /^[A-Z0-9_]+$/);
     assert.match(text, /^[A-Z].*\.$/);
   }
+});
+
+test('a check that fails shows times and dates as people write them, and money beyond 2^53 exactly', async () => {
+  const eventType = withExpressions(
+    order({
+      fields: [...order().fields, field('day', 'date'), field('seen', 'timestamp')],
+    }),
+    {},
+    {never: "amount < 1.00 and day < date '2000-01-01' and seen is null"},
+  );
+  await withWorld(async (world) => {
+    const path = world.file(
+      'a.csv',
+      'timestamp,amount,day,seen\n2024-01-01,92233720368547758.07,2024-02-29,2024-02-29T12:00:00Z\n',
+    );
+    await world.ingest(path, {eventType, domain: loose(eventType)});
+    const {letters} = await world.content(eventType);
+    assert.equal(
+      letters[0]!.message,
+      'the check never is false: amount = 92233720368547758.07, day = 2024-02-29, seen = 2024-02-29T12:00:00.000Z',
+    );
+  });
+});
+
+test('a value that is none of its type says so in good English, with the decimal point where that is the matter', () => {
+  const told = (type: ValueType, text: string) => explainValue('TYPE', field('x', type), text);
+  assert.equal(told('int', 'abc'), 'x: "abc" is no int');
+  assert.equal(told('money', 'abc'), 'x: "abc" is not an amount of money');
+  assert.equal(told('boolean', 'maybe'), 'x: "maybe" is not true or false');
+  assert.equal(
+    told('money', '1,50'),
+    'x: "1,50" is not an amount of money: write it with a decimal point, 1.50',
+  );
+  assert.equal(told('double', '1.234,5'), 'x: "1.234,5" is no double: write it with a decimal point, 1234.5');
+  assert.equal(told('long', '1,234,567'), 'x: "1,234,567" is no long: write it without separators, 1234567');
+  assert.equal(told('string', '1,50'), 'x: "1,50" is no text');
 });

@@ -33,7 +33,7 @@ test('a comma of a call inside { } is told once for each call, and what was mean
     '7:37+5 EXPR_UNKNOWN_NAME | did you mean "price"?',
   ]);
   assert.deepEqual(await told(t, shop("n: count(coalesce(customer, 'x') = 'x')")), [
-    '7:44+1 YAML_COMMA | put quotes around the whole value: "coalesce(a, b)"',
+    '7:47+1 YAML_COMMA | put quotes around the whole value: "coalesce(a, b)"',
   ]);
   assert.deepEqual(await told(t, shop('n: count(), p50: "quantile(price, 0.5)"')), []);
 });
