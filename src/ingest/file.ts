@@ -12,7 +12,7 @@ import {deadLetterTopic} from './deadletters.ts';
 import {lateJudge} from './horizon.ts';
 import {rowIds} from './identity.ts';
 import {JsonScanner} from './jsonl.ts';
-import {contentName, hashing, isPacked, type OpenFile, openFile} from './open.ts';
+import {contentName, hashing, isPacked, type OpenFile, openFile, textOnly, withInner} from './open.ts';
 import {type FilePosition, identify, progressKey, sourceName} from './position.ts';
 import {type RecordScanner, type RecordSource, StreamRecords} from './records.ts';
 import {sortRecords} from './sort.ts';
@@ -87,7 +87,7 @@ export type IngestReport = {
  * appended (INPUT_FORMAT also later, for a damaged file), INPUT_BUDGET, and LOG_IO: the position is kept.
  */
 export async function ingestFile(options: IngestFileOptions): Promise<IngestReport> {
-  const {input, domain, eventType, telemetry, log, path} = options;
+  const {input, domain, telemetry, log, path} = options;
   const key = progressKey(input, options.as ?? contentName(path));
   const running = active.get(log) ?? new Set();
   active.set(log, running);
@@ -262,7 +262,7 @@ export async function openStream(
     : {chunks: reporting(file.chunks, () => onChunk(file)), digest: undefined};
   let scanner: RecordScanner =
     input.format === 'csv' ? new CsvScanner([]) : new JsonScanner(wantedColumns(eventType, input));
-  const source = new StreamRecords(chunks, scanner);
+  const source = new StreamRecords(textOnly(chunks, path), scanner);
   try {
     if (input.format === 'csv') scanner = await readCsvHeader(source, path);
     const ids = rowIds(input.domain, input.name, name);
@@ -274,8 +274,229 @@ export async function openStream(
     return {source, encoder, bytesRead: file.bytesRead, bytesTotal: file.bytesTotal, rowsTotal: null, digest};
   } catch (error) {
     await source.close();
+    throw withInner(error, file.inner);
+  }
+}
+
+/** Counts of this run: received = appended + duplicate + rejected. */
+  received: number;
+  appended: number;
+  duplicate: number;
+  rejected: number;
+  /** Rejected records by code. */
+  reasons: Record<string, number>;
+  seconds: number;
+  /** Whether this run moved time past the last window. */
+  final?: true;
+};
+
+/**
+ * Ingests one file of an input.
+ * @throws PlatformError INPUT_MISSING, INPUT_FORMAT, INPUT_HEADER, INPUT_COLUMNS, INPUT_CHANGED, INPUT_BUSY, INPUT_LATE before anything is
+ * appended (INPUT_FORMAT also later, for a damaged file), INPUT_BUDGET, and LOG_IO: the position is kept.
+ */
+export async function ingestFile(options: IngestFileOptions): Promise<IngestReport> {
+  const {input, domain, telemetry, log, path} = options;
+  const key = progressKey(input, options.as ?? contentName(path));
+  const running = active.get(log) ?? new Set();
+  active.set(log, running);
+  if (running.has(key))
+    throw new PlatformError('INPUT_BUSY', `${path} is being ingested already`, {
+      place: path,
+      hint: 'wait until it is done: npx millrace status',
+    });
+  running.add(key);
+  try {
+    return await ingest(options);
+  } catch (error) {
+    if (error instanceof PlatformError)
+      telemetry.emit('InputStopped', {
+        domain: domain.name,
+        input: input.name,
+        code: error.code,
+        message: error.message,
+        ...(error.hint === undefined ? {} : {hint: error.hint}),
+      });
+    throw error;
+  } finally {
+    running.delete(key);
+  }
+}
+
+/** Sources that are being ingested: two at once would both begin at the same position. */
+const active = new WeakMap<LogWriter, Set<string>>();
+
+/** An opened file and what its records become. */
+type Opened = {
+  source: RecordSource;
+  encoder: RowEncoder;
+  bytesRead(): number;
+  bytesTotal: number;
+  rowsTotal: number | null;
+  /** SHA-256 of the content as far as it was read, hex; undefined for a plain file, which is its content. */
+  digest: (() => string) | undefined;
+};
+
+async function ingest(options: IngestFileOptions): Promise<IngestReport> {
+  const {input, domain, eventType, log, path, clock} = options;
+  const name = options.as ?? contentName(path);
+  const startMs = clock.now();
+  const topic = eventType.topic;
+  const partitions = log.ensureTopic(topic, options.partitions);
+  log.ensureTopic(deadLetterTopic(domain.name), 1);
+  const stored = log.progress(progressKey(input, name));
+  const prior = stored === undefined ? undefined : (JSON.parse(stored) as FilePosition);
+  let opened: Opened | undefined;
+  const open = async () => (opened ??= await openRecords(options, name, partitions, prior));
+  // Sorting reads the whole file before the first event, so that its hash comes with it.
+  const sortedContent = async () => (await open()).digest!();
+  const sorted = input.orderBy === 'timestamp';
+  try {
+    const position = await identify(path, input, name, prior, sorted ? sortedContent : undefined);
+    const context: AppenderContext = {...options, position, name, topic, partitions, startMs};
+    if (position.done) return await finishAgain(context);
+    const {source, encoder, bytesRead, bytesTotal, rowsTotal, digest} = await open();
+    const content = digest ?? (() => position.file);
+    if (sorted) position.content ??= content();
+    const appender = new Appender(context, encoder, (rows) =>
+      options.onProgress?.({phase: 'appending', bytesRead: bytesRead(), bytesTotal, rows, rowsTotal}),
+    );
+    return await appender.run(source, content);
+  } catch (error) {
+    if (options.signal?.aborted && !(error instanceof PlatformError))
+      return emptyReport(options, name, prior, 'stopped');
+    throw error;
+  } finally {
+    await opened?.source.close();
+  }
+}
+
+/** A file that is done already: nothing to do, but for an end mark that was not asked for at the time. */
+async function finishAgain(context: AppenderContext): Promise<IngestReport> {
+  const report = emptyReport(context, context.name, context.position, 'unchanged');
+  const {position} = context;
+  if (!context.final || position.final || position.lastMs === null) return report;
+  await new Appender(context, undefined, () => {}).finish(position.content);
+  return {...report, final: true};
+}
+
+const emptyReport = (
+  {input}: IngestFileOptions,
+  name: string,
+  position: FilePosition | undefined,
+  state: IngestReport['state'],
+): IngestReport => ({
+  state,
+  source: sourceName(input, name),
+  resumedAt: position?.rows ?? 0,
+  received: 0,
+  appended: 0,
+  duplicate: 0,
+  rejected: 0,
+  reasons: {},
+  seconds: 0,
+});
+
+/** Opens the file, sorts it if the input says so, and refuses it when rows would come too late. */
+async function openRecords(
+  options: IngestFileOptions,
+  name: string,
+  partitions: number,
+  prior: FilePosition | undefined,
+): Promise<Opened> {
+  const {input, path, onProgress} = options;
+  const survey = prior === undefined ? lateSurvey(options) : undefined;
+  if (input.orderBy === 'none') {
+    if (survey !== undefined) {
+      const {source, encoder} = await openStream(options, name, partitions);
+      while (await source.fill()) {
+        options.signal?.throwIfAborted();
+        while (source.next())
+          if (source.reason === 0)
+            survey.row(encoder, encoder.timeOf(source.scanner), source.scanner, source.row);
+      }
+      survey.judge(path);
+    }
+    return openStream(options, name, partitions);
+  }
+  let rows = 0;
+  const stream = await openStream(options, name, partitions, (file) =>
+    onProgress?.({
+      phase: 'sorting',
+      bytesRead: file.bytesRead(),
+      bytesTotal: file.bytesTotal,
+      rows,
+      rowsTotal: null,
+    }),
+  );
+  const {encoder} = stream;
+  const source = await sortRecords(stream.source, {
+    timeOf: encoder.timeOf,
+    onRecord: (timeMs, scanner, row) => {
+      rows = row;
+      survey?.row(encoder, timeMs, scanner, row);
+    },
+    dir: join(options.tempDir, `sort-${input.domain}-${input.name}-${encodeURIComponent(name)}`),
+    runBytes: options.limits?.runBytes ?? 64 * 1024 * 1024,
+    ...(options.signal === undefined ? {} : {signal: options.signal}),
+  });
+  try {
+    survey?.judge(path);
+  } catch (error) {
+    await source.close();
     throw error;
   }
+  return {...stream, source, rowsTotal: stream.source.row};
+}
+
+async function* reporting(chunks: AsyncIterable<Uint8Array>, report: () => void): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    report();
+    yield chunk;
+  }
+}
+
+/** Opens the file as a stream of records, as they lie in it. @throws INPUT_MISSING, INPUT_FORMAT, INPUT_HEADER, INPUT_COLUMNS */
+export async function openStream(
+  options: Pick<IngestFileOptions, 'input' | 'eventType' | 'path' | 'schemaId'>,
+  name: string,
+  partitions: number,
+  onChunk: (file: OpenFile) => void = () => {},
+): Promise<Opened> {
+  const {input, eventType, path} = options;
+  const file = await openFile(path);
+  // A plain file's hash is known by now (identify): it is that of its content.
+  const {chunks, digest} = isPacked(path)
+    ? hashing(file.chunks, () => onChunk(file))
+    : {chunks: reporting(file.chunks, () => onChunk(file)), digest: undefined};
+  let scanner: RecordScanner =
+    input.format === 'csv' ? new CsvScanner([]) : new JsonScanner(wantedColumns(eventType, input));
+  const source = new StreamRecords(textOnly(chunks, path), scanner);
+  try {
+    if (input.format === 'csv') scanner = await readCsvHeader(source, path);
+    const ids = rowIds(input.domain, input.name, name);
+    const encoder = compileRows(
+      {eventType, input, schemaId: options.schemaId, partitions, ids},
+      scanner.columns,
+      path,
+    );
+    return {source, encoder, bytesRead: file.bytesRead, bytesTotal: file.bytesTotal, rowsTotal: null, digest};
+  } catch (error) {
+    await source.close();
+    throw withInner(error, file.inner);
+  }
+}
+
+/** Says which file of a zip file has the wrong columns. */
+function withInner(error: unknown, inner: string | undefined): unknown {
+  if (inner === undefined || !(error instanceof PlatformError)) return error;
+  if (error.code !== 'INPUT_COLUMNS' && error.code !== 'INPUT_HEADER') return error;
+  const {code, message, hint, place} = error;
+  return new PlatformError(code, `${inner} in the zip file: ${message}`, {
+    ...(hint === undefined ? {} : {hint}),
+    ...(place === undefined ? {} : {place}),
+    cause: error,
+  });
 }
 
 /** Counts the rows that would not count, given what the topic's partitions already hold; undefined when nothing can be late. */

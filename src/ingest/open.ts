@@ -26,7 +26,12 @@ export type OpenFile = {
   /** How much of it was read. */
   bytesRead(): number;
   chunks: AsyncIterable<Uint8Array>;
+  /** Path of the file inside a zip file. */
+  inner?: string;
 };
+
+const damagedHint =
+  'it is damaged, cut short or packed in another way: fetch or pack it again, or ingest it unpacked';
 
 type Packing = 'plain' | 'gzip' | 'zip';
 
@@ -47,15 +52,19 @@ function sizeOf(path: string): number {
   } catch (cause) {
     throw missing(path, cause);
   }
-  if (!stats.isFile()) throw new PlatformError('INPUT_MISSING', `${path} is not a file`, {place: path});
+  if (!stats.isFile()) throw new PlatformError('INPUT_MISSING', `${path} is not a file`);
   return stats.size;
 }
 
-const missing = (path: string, cause: unknown) =>
-  new PlatformError('INPUT_MISSING', `cannot read ${path}: ${(cause as Error).message}`, {
-    place: path,
-    cause,
-  });
+/** What the system says of a file, without its words for calls and without the path a second time. */
+function missing(path: string, cause: unknown): PlatformError {
+  const {code, message} = cause as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return new PlatformError('INPUT_MISSING', `there is no file ${path}`, {cause});
+  if (code === 'EACCES' || code === 'EPERM')
+    return new PlatformError('INPUT_MISSING', `no permission to read ${path}`, {cause});
+  return new PlatformError('INPUT_MISSING', `${path} cannot be read: ${message.split(',')[0]}`, {cause});
+}
 
 /**
  * Opens a file for one reading.
@@ -105,6 +114,7 @@ async function* readAll(
       throw missing(path, cause);
     throw new PlatformError('INPUT_FORMAT', `${path} cannot be unpacked: ${(cause as Error).message}`, {
       place: path,
+      hint: damagedHint,
       cause,
     });
   } finally {
@@ -126,6 +136,7 @@ async function openZip(path: string, bytesTotal: number): Promise<OpenFile> {
     const progress = {bytes: 0};
     return {
       bytesTotal,
+      inner: entry.fileName,
       // The stream does not tell how much of the packed entry it has used; the share that was unpacked is as good.
       bytesRead: () => Math.round(Math.min(1, progress.bytes / (entry.uncompressedSize || 1)) * bytesTotal),
       chunks: verified(
@@ -143,6 +154,7 @@ async function openZip(path: string, bytesTotal: number): Promise<OpenFile> {
       `${path} is not a zip file that can be read: ${(cause as Error).message}`,
       {
         place: path,
+        hint: damagedHint,
         cause,
       },
     );
@@ -165,6 +177,7 @@ async function* verified(
   if (progress.bytes !== entry.uncompressedSize || checksum !== entry.crc32)
     throw new PlatformError('INPUT_FORMAT', `${path} is damaged: its content does not match its checksum`, {
       place: path,
+      hint: damagedHint,
     });
 }
 
@@ -185,11 +198,46 @@ async function pickEntry(zip: ZipFile, path: string): Promise<Entry> {
   const named = files.filter(({fileName}) => basename(fileName) === contentName(path));
   const entry = files.length === 1 ? files[0] : named.length === 1 ? named[0] : undefined;
   if (entry === undefined)
-    throw fail(`${path} holds ${files.length} files and not one named ${contentName(path)}`);
+    throw fail(
+      `${path} holds ${files.length} files (${someNames(files)}) and not one named ${contentName(path)}`,
+    );
   if (entry.compressionMethod !== 0 && entry.compressionMethod !== 8)
     throw fail(`${path} is packed with a method other than deflate`);
   if (entry.isEncrypted()) throw fail(`${path} is encrypted`);
   return entry;
+}
+
+const someNames = (files: readonly Entry[]): string =>
+  [...files.slice(0, 5).map(({fileName}) => fileName), ...(files.length > 5 ? ['...'] : [])].join(', ');
+
+/**
+ * Passes a file's bytes on, unless its first ones say that it is no text we read.
+ * @throws PlatformError INPUT_FORMAT for UTF-16, and for what is packed without the name saying so.
+ */
+export async function* textOnly(chunks: AsyncIterable<Uint8Array>, path: string): AsyncGenerator<Uint8Array> {
+  let isFirst = true;
+  for await (const chunk of chunks) {
+    const problem = isFirst ? foreign(chunk) : undefined;
+    if (problem !== undefined)
+      throw new PlatformError('INPUT_FORMAT', `${path} ${problem[0]}`, {place: path, hint: problem[1]});
+    isFirst = false;
+    yield chunk;
+  }
+}
+
+/** What the first bytes of a file are, if they are no text in UTF-8, and what to do. */
+function foreign([a, b, c, d]: Uint8Array): [string, string] | undefined {
+  const isUtf16 = (a === 0xff && b === 0xfe) || (a === 0xfe && b === 0xff);
+  // Without a mark: every other byte of plain text is zero.
+  if (isUtf16 || (a !== 0 && b === 0 && c !== 0 && d === 0) || (a === 0 && b !== 0 && c === 0 && d !== 0))
+    return ['is UTF-16', 'save it as UTF-8: iconv -f UTF-16 -t UTF-8 <file> > <new file>'];
+  if (a === 0x1f && b === 0x8b) return ['is packed with gzip', 'let its name end in .gz, or unpack it'];
+  if (a === 0x50 && b === 0x4b && c === 3 && d === 4)
+    return [
+      'is a zip file or a spreadsheet',
+      'let a zip file end in .zip; save a spreadsheet as CSV (UTF-8)',
+    ];
+  return undefined;
 }
 
 /** SHA-256 of a stream's bytes as they pass. @param onChunk called before each chunk is passed on. */

@@ -4,6 +4,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import {gzipSync} from 'node:zlib';
+import type {PlatformError} from '../../src/errors.ts';
 import {contentHash, contentName, openFile} from '../../src/ingest/open.ts';
 import {domain, input, order, withWorld} from './world.ts';
 import {zipOf} from './zip.ts';
@@ -130,4 +131,52 @@ test('plain, gzip and zip of one content give the same log, id by id', async () 
   assert.equal(logs[0]!.events.length, 500);
   assert.deepEqual(logs[1], logs[0]);
   assert.deepEqual(logs[2], logs[0]);
+});
+
+/** The failure of ingesting a file as an input of orders. */
+async function failure(name: string, bytes: Uint8Array | string): Promise<{message: string; hint: string}> {
+  return withWorld(async (world) => {
+    const path = world.file(name, bytes);
+    const error = await world.ingest(path).then(
+      () => assert.fail('it was ingested'),
+      (thrown: PlatformError) => thrown,
+    );
+    return {message: error.message.replaceAll(path, name), hint: error.hint ?? ''};
+  });
+}
+
+test('files that cannot be read say why once, with the way out', async () => {
+  const csv = Buffer.from('timestamp,user_id,country,amount,quantity\n2024-01-01,u,DE,1,1\n');
+  await assert.rejects(read('nope.csv'), {message: 'there is no file nope.csv', place: undefined});
+  await assert.rejects(read(dir), {message: `${dir} is not a file`});
+  const two = zipOf([
+    {name: 'x.csv', content: csv},
+    {name: 'y.csv', content: csv},
+  ]);
+  assert.deepEqual(await failure('a.zip', two), {
+    message: 'a.zip holds 2 files (x.csv, y.csv) and not one named a',
+    hint: 'pack one file, or name the one to read a',
+  });
+  const other = await failure('a.csv.zip', zipOf([{name: 'readme.txt', content: Buffer.from('Hello.\n')}]));
+  assert.match(other.message, /^readme\.txt in the zip file: the file has no column timestamp/);
+  for (const [name, bytes] of [
+    ['a.csv.zip', csv],
+    ['a.csv.gz', csv],
+    ['b.csv.gz', gzipSync(csv).subarray(0, 40)],
+    ['c.csv.zip', zipOf([{name: 'c.csv', content: csv, wrongChecksum: true}])],
+  ] as const)
+    assert.match((await failure(name, bytes)).hint, /fetch or pack it again/, name);
+});
+
+test('UTF-16 and packed content under a plain name are recognised by the first bytes', async () => {
+  const csv = 'timestamp,amount\n2024-01-01,1\n';
+  const little = Buffer.from(`\ufeff${csv}`, 'utf16le');
+  for (const bytes of [little, Buffer.from(csv, 'utf16le'), Buffer.from(little).swap16()]) {
+    const {message, hint} = await failure('a.csv', bytes);
+    assert.equal(message, 'a.csv is UTF-16');
+    assert.match(hint, /^save it as UTF-8: iconv/);
+  }
+  assert.equal((await failure('a.csv', gzipSync(csv))).message, 'a.csv is packed with gzip');
+  const zip = zipOf([{name: 'a.csv', content: Buffer.from(csv)}]);
+  assert.equal((await failure('a.csv', zip)).message, 'a.csv is a zip file or a spreadsheet');
 });
