@@ -210,6 +210,18 @@ async function pickEntry(zip: ZipFile, path: string): Promise<Entry> {
 const someNames = (files: readonly Entry[]): string =>
   [...files.slice(0, 5).map(({fileName}) => fileName), ...(files.length > 5 ? ['...'] : [])].join(', ');
 
+/** Says which file of a zip file has the wrong columns. */
+export function withInner(error: unknown, inner: string | undefined): unknown {
+  if (inner === undefined || !(error instanceof PlatformError)) return error;
+  if (error.code !== 'INPUT_COLUMNS' && error.code !== 'INPUT_HEADER') return error;
+  const {code, message, hint, place} = error;
+  return new PlatformError(code, `${inner} in the zip file: ${message}`, {
+    ...(hint === undefined ? {} : {hint}),
+    ...(place === undefined ? {} : {place}),
+    cause: error,
+  });
+}
+
 /**
  * Passes a file's bytes on, unless its first ones say that it is no text we read.
  * @throws PlatformError INPUT_FORMAT for UTF-16, and for what is packed without the name saying so.
