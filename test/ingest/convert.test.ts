@@ -162,7 +162,8 @@ test('double: what JavaScript reads from decimal text, and no NaN or Infinity', 
   });
   fc.assert(
     fc.property(fc.double({noNaN: true, noDefaultInfinity: true}), (value) =>
-      assert.equal(convert('double', String(value)), value),
+      // The text of -0 is "0".
+      assert.equal(convert('double', String(value)), Number(String(value))),
     ),
   );
   fc.assert(
