@@ -57,6 +57,7 @@ const moment: PlatformStatus = {
     query('aircraft_per_month', '2013-06-10T21:50:00Z'),
     query('airlines_per_hour', '2013-06-10T21:50:00Z'),
   ],
+  startingQueries: [],
   deliveries: [
     delivery('departures_per_day', 8_412),
     delivery('traffic', 71_530),

@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
 import {nearest} from '../config/nearest.ts';
 import {PlatformError} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
 import type {LogReader} from '../log/types.ts';
@@ -33,8 +34,13 @@ export async function requirePlatform(call: CommandCall): Promise<Platform> {
 }
 
 export function printDiagnostics({options, io}: CommandCall, diagnostics: Diagnostic[]): void {
-  if (options.json) printJson(io, {ok: diagnostics.every(({severity}) => severity !== 'error'), diagnostics});
-  else io.stderr.write(`${formatDiagnostics(diagnostics)}\n`);
+  const shown = diagnostics.map(({hint, ...rest}) => ({
+    ...rest,
+    ...(hint === undefined ? {} : {hint: asTyped(hint, io.cwd)}),
+  }));
+  if (options.json)
+    printJson(io, {ok: diagnostics.every(({severity}) => severity !== 'error'), diagnostics: shown});
+  else io.stderr.write(`${formatDiagnostics(shown)}\n`);
 }
 
 export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control | undefined};

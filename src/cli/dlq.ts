@@ -1,5 +1,6 @@
 import {PlatformError} from '../errors.ts';
 import {findDeadLetter, readDeadLetters, type StoredDeadLetter} from '../ingest/deadletters.ts';
+import {invocation} from '../invocation.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {domainOf, openLog, openPlatform} from './context.ts';
 import {escapeControls, formatTable, printJson} from './output.ts';
@@ -53,7 +54,7 @@ function printList(found: StoredDeadLetter[], total: number, io: CommandIo): voi
   ]);
   io.stdout.write(formatTable(['id', 'time', 'event type', 'code', 'position', 'message'], rows, 72));
   io.stderr.write(
-    `${found.length} of ${total}; one whole: npx millrace dlq show ${found[0]!.domain} ${found[0]!.id.slice(0, 8)}\n`,
+    `${found.length} of ${total}; one whole: ${invocation(io.cwd)} dlq show ${found[0]!.domain} ${found[0]!.id.slice(0, 8)}\n`,
   );
 }
 

@@ -1,6 +1,7 @@
 import {accessSync, constants, existsSync, statfsSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
 import type {Platform} from '../model/types.ts';
@@ -41,7 +42,7 @@ export const run: CommandBody = async (call) => {
     const mark = {ok: color.green('ok     '), warning: color.yellow('warning'), failed: color.red('failed ')};
     for (const {check, state, message, hint} of findings) {
       io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${message}\n`);
-      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${hint}\n`);
+      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${asTyped(hint, io.cwd)}\n`);
     }
   }
   return findings.some(({state}) => state === 'failed') ? 1 : 0;

@@ -1,6 +1,7 @@
 import {existsSync, mkdirSync, writeFileSync} from 'node:fs';
 import {dirname, join, relative, resolve} from 'node:path';
 import {PlatformError} from '../errors.ts';
+import {invocation} from '../invocation.ts';
 import type {CommandBody} from './command.ts';
 import {printJson} from './output.ts';
 
@@ -35,7 +36,8 @@ export const run: CommandBody = async ({args, options, io}) => {
   io.stderr.write(
     `${options.dryRun ? 'would write' : 'wrote'} in ${root}:\n${written.map((path) => `  ${path}\n`).join('')}`,
   );
-  io.stderr.write(`next:\n${cd ? `  cd ${cd}\n` : ''}  npx millrace validate\n  npx millrace run\n`);
+  const start = invocation(root);
+  io.stderr.write(`next:\n${cd ? `  cd ${cd}\n` : ''}  ${start} validate\n  ${start} run\n`);
   return 0;
 };
 

@@ -1,4 +1,5 @@
 import {PlatformError, withoutSecrets} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import type {CommandIo} from './command.ts';
 
 /** Colours only on a terminal and without NO_COLOR. */
@@ -81,7 +82,9 @@ export function reportFailure(thrown: unknown, io: CommandIo, json: boolean): nu
   const error = isSystemError(thrown) ? fileAccess(thrown) : thrown;
   if (error instanceof ReportedError) return error.exitCode;
   if (error instanceof PlatformError) {
-    const {code, message, hint, place, exitCode} = error;
+    const {code, place, exitCode} = error;
+    const message = asTyped(error.message, io.cwd);
+    const hint = error.hint === undefined ? undefined : asTyped(error.hint, io.cwd);
     if (json) printJson(io, {error: {code, message, hint, place}});
     const color = palette(io.stderr, io.env);
     io.stderr.write(`${color.red('error')} ${code} ${escapeControls(message)}\n`);

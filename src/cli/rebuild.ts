@@ -1,4 +1,5 @@
 import {PlatformError} from '../errors.ts';
+import {invocation} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
 import {moveSinkAside} from '../platform/aside.ts';
 import {type RebuildLine, rebuildOffline} from '../platform/rebuild.ts';
@@ -49,6 +50,8 @@ function rebuildSink({options, io}: CommandCall, platform: Platform, name: strin
   const {from, to} = moveSinkAside(platform, name);
   if (options.json) printJson(io, {sink: name, from, to});
   else
-    io.stderr.write(`moved ${from} to ${to}; the next run fills a new one from the log: npx millrace run\n`);
+    io.stderr.write(
+      `moved ${from} to ${to}; the next run fills a new one from the log: ${invocation(io.cwd)} run\n`,
+    );
   return 0;
 }

@@ -1,4 +1,5 @@
 import {PlatformError} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
@@ -6,6 +7,7 @@ import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform} from './context.ts';
+import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';
 import {createView, type View} from './view.ts';
 
@@ -30,7 +32,7 @@ export const run: CommandBody = async (call) => {
     inputs: options.inputs !== false,
     ...(options.port === undefined ? {} : {port: portOf(options.port)}),
   });
-  const view = createView(io, tipsOf(platform));
+  const view = createView(io, tipsOf(platform), options.untilIdle === true);
   running.metrics.observers.push((name, event) => tell(view, name, event));
   for (const {query, reason} of running.engine.status())
     if (reason)
@@ -59,7 +61,7 @@ export const run: CommandBody = async (call) => {
     show();
     view.close();
     stop.release();
-    sayGoodbye(running, io);
+    io.stderr.write(asTyped(farewell(running.status()), io.cwd));
   }
 };
 
@@ -111,15 +113,10 @@ function stopSignal(): Stop {
 }
 
 /**
- * @returns 0 when everything that was read is written; 130 or 143 when it was cut short; 2 when a query's meaning had changed;
- * 1 when an input or a query stopped for another reason.
+ * @returns 0 when everything that was read is written; 130 or 143 when it was cut short; else the highest exit code of what
+ * stopped: a query, an input, a raw table.
  */
 async function drain(running: RunningPlatform, stop: Stop, show: () => void): Promise<number> {
-  const changed = running.engine.status().some(({reason}) => reason?.code === 'QUERY_CHANGED');
-  const stopped = running.engine.status().some(({state}) => state === 'stopped' || state === 'failed');
-  const budget = running.inputs
-    .status()
-    .some(({state, message}) => state === 'stopped' && message?.startsWith('INPUT_'));
   const drained = running.drain().then(() => 'drained' as const);
   show();
   let timer: NodeJS.Timeout | undefined;
@@ -133,7 +130,7 @@ async function drain(running: RunningPlatform, stop: Stop, show: () => void): Pr
     // What is pending is in the log and in the last checkpoint; threads and children end with the process.
     process.exit(stop.signal() === 'SIGTERM' ? 143 : 130);
   }
-  return changed ? 2 : budget || stopped ? 1 : 0;
+  return exitCodeOf(running.status());
 }
 
 function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {
@@ -149,8 +146,8 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
       break;
     }
     case 'InputStopped': {
-      const {domain, input, code, message} = event as TelemetryEvents['InputStopped'];
-      view.say(`input ${domain}.${input} stopped: ${code} ${message}`);
+      const {domain, input, code, message, hint} = event as TelemetryEvents['InputStopped'];
+      view.say(`input ${domain}.${input} stopped: ${code} ${message}${hint ? `\n  hint: ${hint}` : ''}`);
       break;
     }
     case 'SinkPaused': {
@@ -185,10 +182,3 @@ function tipsOf({domains, sinks}: Platform): string[] {
 
 const canBeAsked = (backend: string): boolean =>
   (builtInSinks as Record<string, SinkSpec>)[backend]?.capabilities.query === true;
-
-function sayGoodbye(running: RunningPlatform, io: CommandIo): void {
-  const {appended, rowsWritten, ledgerBalanced} = running.status().totals;
-  io.stderr.write(
-    `stopped: ${appended.toLocaleString('en-US')} events in the log, ${rowsWritten.toLocaleString('en-US')} rows written in this run, ledger ${ledgerBalanced ? 'balanced' : 'NOT balanced'}\n`,
-  );
-}

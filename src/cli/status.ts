@@ -1,4 +1,5 @@
 import {PlatformError} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform} from './context.ts';
@@ -30,6 +31,6 @@ export const run: CommandBody = async (call) => {
     columns: io.stdout.columns ?? Number.POSITIVE_INFINITY,
     rows: Number.POSITIVE_INFINITY,
   });
-  io.stdout.write(`${lines.join('\n')}\n`);
+  io.stdout.write(`${asTyped(lines.join('\n'), io.cwd)}\n`);
   return 0;
 };

@@ -1,8 +1,10 @@
 import {withoutSecrets} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
 import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {CommandIo} from './command.ts';
 import {escapeControls, formatCount, palette} from './output.ts';
+import {waitingText} from './waiting.ts';
 
 /** Shows the state of the platform: a calm picture on a terminal, a line a second elsewhere. */
 export type View = {
@@ -12,10 +14,15 @@ export type View = {
   close(): void;
 };
 
-export function createView(io: CommandIo, tips: string[]): View {
+/** @param untilIdle whether to say what a run that ends by itself waits for. */
+export function createView(io: CommandIo, tips: string[], untilIdle: boolean): View {
   return io.stderr.isTTY === true && io.env.TERM !== 'dumb' && !io.env.CI
-    ? terminalView(io, tips)
-    : lineView(io);
+    ? terminalView(
+        io,
+        tips.map((tip) => asTyped(tip, io.cwd)),
+        untilIdle,
+      )
+    : lineView(io, untilIdle);
 }
 
 /** Events and rows a second, smoothed over about three seconds. */
@@ -29,7 +36,7 @@ function rateMeter(): (total: number, nowMs: number) => number {
   };
 }
 
-function lineView(io: CommandIo): View {
+function lineView(io: CommandIo, untilIdle: boolean): View {
   let lastText = '';
   let lastMs = 0;
   const events = rateMeter();
@@ -40,23 +47,29 @@ function lineView(io: CommandIo): View {
       if (nowMs - lastMs < 1000) return;
       lastMs = nowMs;
       const {totals} = status;
-      const facts = `${formatCount(totals.appended)} events, ${formatCount(totals.rowsWritten)} rows, lag ${formatCount(lagOf(status.queries))}, dead letters ${formatCount(totals.rejected + totals.dead)}, late ${formatCount(totals.late)}, ledger ${totals.ledgerBalanced ? 'balanced' : 'NOT balanced'}`;
+      const waits = untilIdle && status.phase === 'running' ? waitingText(status) : '';
+      const facts = `${formatCount(totals.appended)} events, ${formatCount(totals.rowsWritten)} rows, lag ${lagOf(status)}, dead letters ${formatCount(totals.rejected + totals.dead)}, late ${formatCount(totals.late)}, ledger ${totals.ledgerBalanced ? 'balanced' : 'NOT balanced'}${waits ? ` | waiting for: ${waits}` : ''}`;
       const rates = `${formatCount(events(totals.appended, nowMs))} events/s, ${formatCount(rows(totals.rowsWritten, nowMs))} rows/s`;
       if (facts === lastText) return;
       lastText = facts;
       io.stderr.write(`${new Date(nowMs).toISOString()} ${status.phase} ${rates} | ${facts}\n`);
     },
-    say: (text) => io.stderr.write(`${sayable(text)}\n`),
+    say: (text) => io.stderr.write(`${sayable(text, io.cwd)}\n`),
     close: () => {},
   };
 }
 
 /** Its lines, with what a terminal would act on made visible. */
-const sayable = (text: string): string => withoutSecrets(text).split('\n').map(escapeControls).join('\n');
+const sayable = (text: string, cwd: string): string =>
+  withoutSecrets(asTyped(text, cwd)).split('\n').map(escapeControls).join('\n');
 
-const lagOf = (queries: QueryStatus[]): number => Math.max(0, ...queries.map(({lagEvents}) => lagEvents));
+/** Of the query that is furthest behind; of one that has told nothing yet it is not known. */
+const lagOf = ({queries, startingQueries}: PlatformStatus): string =>
+  startingQueries.length > 0
+    ? 'starting'
+    : formatCount(Math.max(0, ...queries.map(({lagEvents}) => lagEvents)));
 
-function terminalView(io: CommandIo, tips: string[]): View {
+function terminalView(io: CommandIo, tips: string[], untilIdle: boolean): View {
   const events = rateMeter();
   const rows = rateMeter();
   let drawn = 0;
@@ -70,7 +83,7 @@ function terminalView(io: CommandIo, tips: string[]): View {
   const draw = (lines: string[]) => {
     erase();
     const {columns, rows} = space();
-    const fitting = lines.slice(0, rows).map((line) => cut(line, columns));
+    const fitting = lines.slice(0, rows).map((line) => cut(asTyped(line, io.cwd), columns));
     out.write(`${fitting.join('\n')}\n`);
     drawn = fitting.length;
     last = lines;
@@ -86,12 +99,13 @@ function terminalView(io: CommandIo, tips: string[]): View {
           tips,
           palette(out, io.env),
           space(),
+          untilIdle && status.phase === 'running' ? waitingText(status) : '',
         ),
       );
     },
     say(text) {
       erase();
-      out.write(`${sayable(text)}\n`);
+      out.write(`${sayable(text, io.cwd)}\n`);
       draw(last);
     },
     close: () => {
@@ -136,6 +150,7 @@ export function picture(
   tips: string[],
   color: Colors,
   space: Space = unbounded,
+  waits = '',
 ): string[] {
   const parts: Part[] = [
     {lines: headLines(status, rates, nowMs, color, space), rank: 9},
@@ -144,6 +159,7 @@ export function picture(
     {lines: status.raw.map((raw) => rawLine(raw, color)), rank: 2},
     {lines: troubleLines(status, color), rank: 8},
     {lines: [totalsLine(status, color)], rank: 9},
+    {lines: waits ? [`  ${color.dim('waiting for:')} ${escapeControls(waits)}`] : [], rank: 6},
     {lines: footLines(status, tips, color, space), rank: status.phase === 'running' ? 1 : 5},
   ];
   return arrange(parts, space.rows);
@@ -188,7 +204,7 @@ function headLines(
 function rawLine({sink, table, state, message, written, lagEvents}: RawStatus, color: Colors): string {
   const note =
     state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
-  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written, lag ${formatCount(lagEvents)}${note}`;
+  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
 }
 
 const troubleLines = ({deliveries}: PlatformStatus, color: Colors): string[] =>
@@ -260,9 +276,14 @@ const queryColumns: QueryColumn[] = [
   {title: 'dead', width: 5, order: 7, text: (status) => sumOf(status, 'dead')},
 ];
 
-function queryLines({queries, deliveries}: PlatformStatus, color: Colors, {columns}: Space): string[] {
-  if (queries.length === 0) return [];
-  const nameWidth = Math.max(5, ...queries.map(({query}) => query.length));
+function queryLines(
+  {queries, startingQueries, deliveries}: PlatformStatus,
+  color: Colors,
+  {columns}: Space,
+): string[] {
+  if (queries.length + startingQueries.length === 0) return [];
+  const names = [...queries.map(({query}) => query), ...startingQueries];
+  const nameWidth = Math.max(5, ...names.map((name) => name.length));
   let shown = queryColumns;
   const total = () => shown.reduce((sum, {width}) => sum + width + 2, 2 + nameWidth);
   while (shown.length > 1 && total() >= columns) {
@@ -289,6 +310,7 @@ function queryLines({queries, deliveries}: PlatformStatus, color: Colors, {colum
         shown.map(({text}) => text(status, written)),
       )}${note}`;
     }),
+    ...startingQueries.map((query) => `  ${query.padEnd(nameWidth)}  ${color.dim('starting')}`),
   ];
 }
 

@@ -124,7 +124,7 @@ function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
     table: tableId(table),
     state: state === 'failed' ? 'stopped' : seen ? states[seen.state] : 'starting',
     written: seen?.written ?? 0,
-    lagEvents: seen?.lagEvents ?? 0,
+    lagEvents: seen?.lagEvents ?? null,
     ...(reason ? {code: reason.code, message: `${reason.code} ${reason.message}`} : {}),
   };
 }

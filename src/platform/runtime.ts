@@ -90,7 +90,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
 
     const metrics = createMetrics(() => ({
       queries: engine.status(),
-      raw,
+      raw: raw.flatMap(({lagEvents, ...rest}) => (lagEvents === null ? [] : [{...rest, lagEvents}])),
       delivery: outputs
         .deliveries()
         .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
@@ -179,6 +179,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           phase,
           inputs: inputs.status(),
           queries: engine.status(),
+          startingQueries: startingQueries(platform, engine),
           deliveries: outputs.deliveries(),
           raw,
           totals: totalsOf(counts, engine, rowsWritten, liveLedger().balanced),
@@ -281,6 +282,13 @@ function totalsOf(
       totals.dead += dead;
     }
   return totals;
+}
+
+function startingQueries({domains}: Platform, engine: EngineHost): string[] {
+  const told = new Set(engine.status().map(({query}) => query));
+  return domains
+    .flatMap(({name, aggregations}) => aggregations.map((aggregation) => `${name}.${aggregation.name}`))
+    .filter((query) => !told.has(query));
 }
 
 function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout[] {

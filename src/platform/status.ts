@@ -12,6 +12,8 @@ export type PlatformStatus = {
   phase: 'starting' | 'running' | 'draining' | 'stopped';
   inputs: InputStatus[];
   queries: QueryStatus[];
+  /** Queries that have not told anything yet. */
+  startingQueries: string[];
   deliveries: DeliveryStatus[];
   raw: RawStatus[];
   totals: {
@@ -56,7 +58,8 @@ export type RawStatus = {
   table: string;
   state: 'starting' | 'running' | 'paused' | 'stopped';
   written: number;
-  lagEvents: number;
+  /** Events that are not written yet; null while it starts. */
+  lagEvents: number | null;
   /** Why it stopped or waits, a code of the catalogue. */
   code?: string;
   message?: string;

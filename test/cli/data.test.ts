@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {before, describe, test} from 'node:test';
+import {asTyped} from '../../src/invocation.ts';
 import {openLogWriter} from '../../src/log/embedded.ts';
 import {start} from '../faults/process.ts';
 import {cli, cliWith, makeShop, type Outcome, writeFiles} from '../support/cli.ts';
@@ -16,7 +17,10 @@ before(async () => {
   const {code, stderr, stdout} = await start(root, ['run', '--until-idle', '--port', '0']).ended;
   assert.equal(code, 0, stderr);
   assert.equal(stdout, '');
-  assert.match(stderr, /\nstopped: 499 events in the log, \d+ rows written in this run, ledger balanced\n$/);
+  assert.match(
+    stderr,
+    /\nstopped: 499 events in the log, \d+ rows written in this run, ledger balanced\n\d+ windows are open: .* --final\n$/,
+  );
   assert.ok(!stderr.includes('\u001b'));
 });
 
@@ -294,7 +298,7 @@ describe('dlq', () => {
       /\n[0-9a-f]{8} {2}\S+Z {2}shop\.purchase {2}TYPE +file purchases\.csv, row 251 +amount: "much" is not/,
     );
     const id = stdout.split('\n')[2]!.slice(0, 8);
-    assert.equal(stderr, `1 of 1; one whole: npx millrace dlq show shop ${id}\n`);
+    assert.equal(stderr, `1 of 1; one whole: ${asTyped('npx millrace', root)} dlq show shop ${id}\n`);
     const shown = await run('dlq', 'show', 'shop', id);
     assert.match(shown.stdout, /\noriginal {4}\d+ bytes\n2026-.*,much,\d\n$/);
     const [letter] = await json('dlq', 'list');
@@ -363,7 +367,7 @@ describe('others', () => {
   test('status, resume and query say what they need', async () => {
     const status = await run('status');
     assert.equal(status.code, 4);
-    assert.match(status.stderr, /error NOT_RUNNING no platform runs in .*\n {2}hint: npx millrace run/);
+    assert.match(status.stderr, /error NOT_RUNNING no platform runs in .*\n {2}hint: \S+ \S*millrace\S* run/);
     assert.equal((await run('resume', 'shop.orders_per_day')).code, 4);
     const {code, stderr} = await run('query', 'select 1');
     assert.equal(code, 2);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {before, describe, test} from 'node:test';
+import {asTyped} from '../../src/invocation.ts';
 import {cli, makeRoot, makeShop, writeFiles} from '../support/cli.ts';
 
 describe('init', () => {
@@ -11,7 +12,9 @@ describe('init', () => {
     assert.equal(made.code, 0);
     assert.equal(made.stdout, '');
     assert.ok(
-      made.stderr.endsWith('next:\n  cd games\n  npx millrace validate\n  npx millrace run\n'),
+      made.stderr.endsWith(
+        asTyped('next:\n  cd games\n  npx millrace validate\n  npx millrace run\n', join(root, 'games')),
+      ),
       made.stderr,
     );
     const {code, stderr} = await cli(join(root, 'games'), 'validate');
@@ -244,6 +247,6 @@ describe('validate', () => {
     const empty = makeRoot();
     const {code, stderr} = await cli(empty, 'validate');
     assert.equal(code, 2);
-    assert.match(stderr, /error CONFIG_NOT_FOUND .*\n {2}hint: npx millrace init makes one/);
+    assert.match(stderr, /error CONFIG_NOT_FOUND .*\n {2}hint: \S+ \S*millrace\S* init makes one/);
   });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
+import {exitCodeOf, farewell} from '../../src/cli/outcome.ts';
 import {palette} from '../../src/cli/output.ts';
 import {picture} from '../../src/cli/view.ts';
+import {waitingFor} from '../../src/cli/waiting.ts';
 import type {PlatformStatus} from '../../src/platform/status.ts';
 
 const plain = palette({}, {});
@@ -58,6 +60,7 @@ const status: PlatformStatus = {
       settled: false,
     },
   ],
+  startingQueries: [],
   deliveries: [
     {
       sink: 'analytics',
@@ -69,7 +72,7 @@ const status: PlatformStatus = {
       message: 'SINK_UNAVAILABLE refused',
     },
   ],
-  raw: [{sink: 'records', table: 'shop.purchase', state: 'starting', written: 0, lagEvents: 12_345}],
+  raw: [{sink: 'records', table: 'shop.purchase', state: 'starting', written: 0, lagEvents: null}],
   totals: {
     received: 12_350,
     appended: 12_345,
@@ -98,7 +101,7 @@ test('with room enough everything is there', () => {
   query          watermark (UTC)        lag    delay       events       rows     late   dead
   shop.revenue  2026-01-04 23:50          5    1.2 s       12,345         60        4      1
 
-  raw shop.purchase -> records  0 written, lag 12,345 starting
+  raw shop.purchase -> records  0 written starting
 
   sink analytics, shop.revenue__r2: paused SINK_UNAVAILABLE refused
 
@@ -156,4 +159,47 @@ test('a ledger that does not balance and a query that stopped are not to be over
   });
   assert.match(text, /ledger NOT balanced/);
   assert.match(text, /shop\.revenue .* stopped QUERY_CHANGED\n/);
+});
+
+test('a query that has told nothing yet is starting: it has no lag of 0', () => {
+  const text = shown(120, 40, {startingQueries: ['shop.orders']});
+  assert.match(text, /\n {2}shop\.orders {3,}starting\n/);
+});
+
+test('what a run that ends by itself waits for is named', () => {
+  assert.deepEqual(waitingFor({...status, startingQueries: ['shop.orders']}), [
+    'input shop.purchases',
+    'query shop.orders (starting)',
+    'query shop.revenue: 5 events to go',
+    'sink analytics, shop.revenue__r2',
+    'records (starting)',
+  ]);
+  const text = picture(status, rates, at, [], plain, {columns: 120, rows: 40}, 'records (starting)').join(
+    '\n',
+  );
+  assert.match(text, /\n {2}waiting for: records \(starting\)$|\n {2}waiting for: records \(starting\)\n/);
+});
+
+test('the exit code is the highest of what stopped; the closing line counts it', () => {
+  const [query] = status.queries;
+  const stopped = (code: string) =>
+    ({...query!, openWindows: 0, state: 'stopped', reason: {code, message: ''}}) as const;
+  const inputs: PlatformStatus['inputs'] = [{...status.inputs[1]!, code: 'INPUT_MISSING'}];
+  const cases: [Partial<PlatformStatus>, number][] = [
+    [{inputs: []}, 0],
+    [{inputs}, 1],
+    [{inputs, queries: [stopped('QUERY_CHANGED')]}, 2],
+    [{inputs, queries: [stopped('QUERY_CHANGED'), stopped('SINK_REFUSED')]}, 4],
+    [{inputs: [], raw: [{...status.raw[0]!, state: 'stopped', code: 'SINK_TABLE_DIFFERS'}]}, 4],
+  ];
+  for (const [more, code] of cases)
+    assert.equal(exitCodeOf({...status, ...more}), code, JSON.stringify(more));
+  assert.equal(
+    farewell({...status, inputs, queries: [stopped('QUERY_CHANGED')]}),
+    'stopped: 12,345 events in the log, 60 rows written in this run, ledger balanced, 1 query stopped, 1 input stopped\n',
+  );
+  assert.match(
+    farewell({...status, inputs: []}),
+    /balanced\n2 windows are open: they close .*: npx millrace ingest <input> --final\n$/,
+  );
 });
