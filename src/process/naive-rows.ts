@@ -16,7 +16,8 @@ export function rowOf(plan: QueryPlan, {startMs, endMs, dimensions, events}: Gro
   const row: NaiveRow = {window_start: startMs, window_end: endMs};
   for (const [index, {column}] of plan.groupBy.entries()) row[column] = dimensions[index]!;
   const byName: Record<string, Value> = {};
-  for (const measure of plan.measures) {
+  const plain = plan.measures.filter(({fn}) => fn !== 'ratio');
+  for (const measure of [...plain, ...plan.measures.filter(({fn}) => fn === 'ratio')]) {
     const value = measureOf(plan, measure, events, byName);
     row[measure.column] = value;
     byName[measure.name] = value;

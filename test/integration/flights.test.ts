@@ -110,6 +110,13 @@ test('distinct aircraft by carrier and month lie within four standard errors', (
   assert.ok(Math.sqrt(squares / ours.length) <= 1.3 * 0.016_25);
 });
 
+test('a measure of other measures is that of its own row', () => {
+  const [row] = rowsOf(
+    'SELECT countIf(abs(on_time_share - on_time / departures) > 1e-12) AS wrong, count() > 100000 AS many FROM flights.airlines_per_hour',
+  );
+  assert.deepEqual(row, {wrong: 0, many: true});
+});
+
 test('raw events are in PostgreSQL, each once', () => {
   const [row] = rowsOf(
     'SELECT count(*)::int AS events, count(DISTINCT event_id)::int AS ids, count(dep_time)::int AS flown FROM flights.departure',

@@ -242,7 +242,11 @@ function randomMeasures(random: Random, columns: Column[]): Record<string, strin
       add(`quantile(${random.pick(numeric).name}, ${random.pick([0, 0.1, 0.5, 0.95, 1])})`);
     else add('count()', true);
   }
-  if (counts.length > 1) add(`${counts[0]} / ${counts[1]}`);
+  if (counts.length < 2) return measures;
+  const ratio = `${counts[0]} / ${counts[1]}`;
+  // A ratio may stand before what it is made of.
+  if (chance(random, 50)) return {early: ratio, ...measures};
+  add(ratio);
   return measures;
 }
 

@@ -31,12 +31,13 @@ export class RowBuilder {
   #layout: Layout;
   #groups: Groups;
   #failed = new Set<string>();
-  #measured: Record<string, Value> = {};
+  #hasRatios: boolean;
 
   constructor(plan: QueryPlan, layout: Layout, groups: Groups) {
     this.#plan = plan;
     this.#layout = layout;
     this.#groups = groups;
+    this.#hasRatios = plan.measures.some(({fn}) => fn === 'ratio');
     this.reset();
   }
 
@@ -54,12 +55,17 @@ export class RowBuilder {
     const events = Number(cellValue(state.cells, state.at));
     const {columns} = this;
     let column = this.#begin(startMs, endMs, gid);
-    const byName = this.#measured;
-    for (const measure of this.#plan.measures) {
-      const value = this.#measure(measure, startMs, gid, state);
-      byName[measure.name] = value;
-      columns[column++]!.push(value);
-    }
+    const {measures} = this.#plan;
+    const byName: Record<string, Value> = Object.create(null);
+    // A ratio may use any measure of the list that is none, and the ratios before it.
+    for (const ratios of this.#hasRatios ? [false, true] : [false])
+      for (const [index, measure] of measures.entries()) {
+        if ((measure.fn === 'ratio') !== ratios) continue;
+        const value = this.#measure(measure, startMs, gid, state, byName);
+        byName[measure.name] = value;
+        columns[column + index]!.push(value);
+      }
+    column += measures.length;
     columns[column++]!.push(events);
     columns[column++]!.push(closed);
     columns[column++]!.push(false);
@@ -92,7 +98,13 @@ export class RowBuilder {
     return op === 'count' || op === 'distinct';
   }
 
-  #measure(measure: MeasurePlan, startMs: number, gid: number, state: RowState): Value {
+  #measure(
+    measure: MeasurePlan,
+    startMs: number,
+    gid: number,
+    state: RowState,
+    byName: Record<string, Value>,
+  ): Value {
     switch (measure.fn) {
       case 'sum': {
         if (this.#cell(state, measure.count) === 0) return null;
@@ -115,7 +127,7 @@ export class RowBuilder {
       }
       case 'ratio':
         try {
-          return evaluate(measure.expr, (name) => this.#measured[name] ?? null);
+          return evaluate(measure.expr, (name) => byName[name] ?? null);
         } catch (error) {
           this.#fail(measure, startMs, gid, 'EXPRESSION', (error as Error).message);
           return null;
