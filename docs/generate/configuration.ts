@@ -182,6 +182,16 @@ ${table(
   ],
 )}
 
+YAML has two forms, and what is fine on a line of its own may need quotes inside \`{ }\` and \`[ ]\`, where a comma ends the value:
+
+\`\`\`yaml
+measures:
+  orders: count()
+  p50: quantile(price, 0.5)
+\`\`\`
+
+is \`measures: {orders: count(), p50: "quantile(price, 0.5)"}\`. A blank follows the colon of a key: \`{orders:count()}\` is one word.
+
 \`\${secret:name}\` may stand in text options of sinks and in \`server.token\`, as the whole text or a part of it. It is resolved
 after parsing, by the backend of \`secrets:\`, and shown as \`***\` wherever a value is printed. YAML aliases (\`&day\`, \`*day\`) work; merge keys (\`<<\`), tags and
 several documents in a file do not.`;

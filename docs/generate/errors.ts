@@ -48,7 +48,8 @@ configuration does the same before it does anything else.`,
     meanings(diagnosticCodes),
     '## Reasons of dead letters',
     `A record that cannot be used is kept in the topic \`dlq.<domain>\` with one of these codes; \`millrace dlq list --code CODE\`
-finds them. A check that fails has the code \`CHECK:<name of the check>\`.`,
+finds them. A check that fails has the code \`CHECK:<name of the check>\`. \`row 1\` of a
+CSV file is the first record behind the header; in JSON lines it is the first line.`,
     '### Of ingestion',
     meanings(reasons),
     '### Of queries',

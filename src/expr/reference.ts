@@ -50,7 +50,10 @@ runs, have no clock and no chance, and mean the same everywhere.
 - Strings stand in single quotes, a quote inside is doubled: \`'it''s'\`. Keywords and function names may be in any case.
 - Literals: \`42\` (long), \`1.5\` and \`1e3\` (double; money beside money), \`'text'\`, \`true\`, \`false\`, \`null\`,
   \`date '2024-01-31'\`, \`timestamp '2024-01-31 12:00:00'\` (UTC) or \`timestamp '2024-01-31T12:00:00+02:00'\`.
-- \`--\` starts a comment.`;
+- \`--\` starts a comment.
+- They stand in YAML. Inside \`{ }\` a comma ends the value, so quote an expression with one:
+  \`measures: {orders: count(), p50: "quantile(price, 0.5)"}\`. On a line of its own it needs no quotes: \`p50: quantile(price, 0.5)\`.
+  A blank follows the colon of a key, and a text with \`: \` or \` #\` in it is quoted everywhere.`;
 
 const operators = `## Operators
 

@@ -204,7 +204,7 @@ const aggregation: FieldSpec = {
     name: {
       type: 'identifier',
       required: true,
-      doc: 'Name; readers find its rows in the table <domain>.<name>.',
+      doc: 'Name; readers find its rows in the table <domain>.<name>: `window_start`, `window_end`, the columns of `group_by`, the measures, `events` (how many there are in the group) and `closed`.',
     },
     from: {
       type: 'list',
@@ -232,7 +232,7 @@ const aggregation: FieldSpec = {
         type: 'expression',
         doc: 'count(), sum(x), avg(x), min(x), max(x), distinct(x), quantile(x, 0.95), first(x), last(x), or other measures combined.',
       },
-      doc: 'What is computed for each group and window.',
+      doc: 'What is computed for each group and window. Money goes to the column `<name>_cents`, in whole cents; everything else to `<name>`.',
     },
     ...inherited(lateness),
     sinks: {
@@ -277,7 +277,7 @@ const input: FieldSpec = {
     map: {
       type: 'map',
       of: {type: 'string', doc: 'A column.'},
-      doc: 'Field of the event: column of the file; a field without an entry has the same name.',
+      doc: 'Field of the event: column of the file; a field without an entry has the same name. `event_id: <column>` takes the ids from a column: an id that the log has is a duplicate and counts once. Without it ids are made of input, file name and row.',
     },
   },
 };
