@@ -14,7 +14,7 @@ import type {EngineOptions} from './engine.ts';
 import {lastSnapshot, lookupsOf, readJournal, stepsFrom} from './lookup-journal.ts';
 import type {StateStore} from './statestore.ts';
 import {beginsOf, placesOf} from './worker-feeds.ts';
-import type {DomainSnapshot, OpenPlace, QueryStart} from './worker-messages.ts';
+import type {DomainSnapshot, QueryStart} from './worker-messages.ts';
 
 export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset'> & {
   store: StateStore;
@@ -52,10 +52,9 @@ export async function prepareQuery(
   const lookups = Object.fromEntries(snapshots.map(({snapshot}) => [snapshot.name, snapshot.id]));
   const earlier = await earlierOf(plan, saved, entries, lookups, options);
   const hasRead = saved !== undefined || entries.length > 0;
-  const startEnds = hasRead ? endsOf(plan, options.log.dir) : [];
   const current = hasRead ? await snapshotsOf(plan, undefined, [], options) : [];
   const newer = current.filter(({snapshot}) => snapshot.id !== lookups[snapshot.name]);
-  return {start: {plan, lookups, epoch, startEnds}, snapshots: [...snapshots, ...earlier], newer};
+  return {start: {plan, lookups, epoch}, snapshots: [...snapshots, ...earlier], newer};
 }
 
 /** A replay makes the same rows only while the log still begins where the revision did. */
@@ -76,17 +75,10 @@ function checkLogIsWhole(plan: QueryPlan, starts: CheckpointHeader['starts'], lo
   }
 }
 
-const startsOf = (plan: QueryPlan, logDir: string): CheckpointHeader['starts'] =>
-  endsOf(plan, logDir).map(({topic, partition}) => ({topic, partition, offset: 0}));
-
-function endsOf(plan: QueryPlan, logDir: string): OpenPlace[] {
+function startsOf(plan: QueryPlan, logDir: string): CheckpointHeader['starts'] {
   const log = openLogReader(logDir);
   try {
-    return plan.sources.flatMap(({topic}) =>
-      Array.from({length: log.partitions(topic)}, (_, partition) => {
-        return {topic, partition, offset: log.endOffset(topic, partition), maxTimeMs: -Infinity};
-      }),
-    );
+    return placesOf(plan, log).map(({topic, partition}) => ({topic, partition, offset: 0}));
   } finally {
     log.close();
   }

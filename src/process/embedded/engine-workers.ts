@@ -35,13 +35,16 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
   const {setup, onEvent} = options;
   const threads: Worker[] = [];
   const running = new Set<Worker>();
+  /** What workers were given since, by domain, lookup and id: one that is started again needs it too. */
+  const refreshed = new Map<string, Extract<WorkerCommand, {kind: 'lookup'}>>();
   let starts = 0;
   let isStopping = false;
 
   const start = (worker: number): Worker => {
     const statePort = options.connect();
+    const snapshots = [...setup.snapshots, ...[...refreshed.values()].map(({snapshot}) => snapshot)];
     const thread = new Worker(new URL('./worker-thread.ts', import.meta.url), {
-      workerData: {setup: {...setup, worker, firstRun: ++starts * runsMax}, statePort},
+      workerData: {setup: {...setup, snapshots, worker, firstRun: ++starts * runsMax}, statePort},
       transferList: [statePort],
     });
     threads[worker] = thread;
@@ -70,6 +73,7 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
     start(worker);
     for (let other = 0; other < setup.workers; other++) if (other !== worker) join(worker, other);
     post(worker, {kind: 'start'});
+    for (const command of refreshed.values()) post(worker, command);
     for (let other = 0; other < setup.workers; other++)
       if (other !== worker) post(other, {kind: 'peerRestarted', worker});
   };
@@ -78,7 +82,16 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
   for (let a = 0; a < setup.workers; a++) for (let b = a + 1; b < setup.workers; b++) join(a, b);
   for (let worker = 0; worker < setup.workers; worker++) post(worker, {kind: 'start'});
   return {
-    command: (worker, command) => post(worker, command),
+    command(worker, command) {
+      if (command.kind === 'lookup') {
+        const {domain, snapshot} = command.snapshot;
+        const key = `${domain} ${snapshot.name} ${snapshot.id}`;
+        // The last one told is the newest, also one that came back.
+        refreshed.delete(key);
+        refreshed.set(key, command);
+      }
+      post(worker, command);
+    },
     untilDrained: (done) => done,
     async settle() {
       throw new Error('threads turn by themselves');

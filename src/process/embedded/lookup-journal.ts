@@ -37,7 +37,7 @@ export function readJournal(
 
 /**
  * The journal of a query that is about to read, and what of it is not written under its name yet: what it inherits, and the
- * first snapshots of lookups that no entry names. @param lookups lookup -> snapshot id that the query has
+ * first snapshots of lookups that no entry names. `hasRead`: records may have been read before with what it says. @param lookups lookup -> snapshot id that the query has
  * @throws PlatformError CHECKPOINT_CORRUPT, CHECKPOINT_IO
  */
 export function completeJournal(
@@ -45,13 +45,17 @@ export function completeJournal(
   plan: QueryPlan,
   lookups: Record<string, string>,
   starts: Place[],
-): {entries: LookupSwitch[]; unwritten: LookupSwitch[]} {
+): {entries: LookupSwitch[]; unwritten: LookupSwitch[]; hasRead: boolean} {
   const {entries, isInherited} = readJournal(store, plan);
   const places = starts.map(({topic, partition, offset}) => ({topic, partition, offset}));
   const first = Object.entries(lookups)
     .filter(([name]) => entries.every(({lookup}) => lookup !== name))
     .map(([lookup, snapshot]): LookupSwitch => ({lookup, snapshot, places}));
-  return {entries: [...entries, ...first], unwritten: [...(isInherited ? entries : []), ...first]};
+  return {
+    entries: [...entries, ...first],
+    unwritten: [...(isInherited ? entries : []), ...first],
+    hasRead: entries.length > 0,
+  };
 }
 
 /** The snapshot that counts after all switches; undefined when no entry names the lookup. */

@@ -18,6 +18,12 @@ export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[]
     })),
   );
 
+/** All partitions that a query reads, with the end of what the log holds. */
+export const endsOf = (plan: QueryPlan, log: LogReader): CheckpointHeader['starts'] =>
+  placesOf(plan, log).map(({topic, partition}) => {
+    return {topic, partition, offset: log.endOffset(topic, partition)};
+  });
+
 /** Where a query without a checkpoint begins. */
 export const beginsOf = (places: PartitionPlace[]): CheckpointHeader['starts'] =>
   places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));

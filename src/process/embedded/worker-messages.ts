@@ -77,8 +77,6 @@ export type QueryStart = {
   lookups: Record<string, string>;
   /** Epochs already given, for a query without a checkpoint. */
   epoch: number;
-  /** What the log held at the start: lookups switch only past it. Empty for a query that never read before. */
-  startEnds: OpenPlace[];
 };
 
 /** What every worker of an engine is given; structured-cloneable. */

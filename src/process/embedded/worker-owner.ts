@@ -10,7 +10,7 @@ import type {PartitionPlace} from './merger-time.ts';
 import type {Delta, SideRecord} from './types.ts';
 import {writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
-import {beginsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
+import {beginsOf, endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
 import type {Failure, PeerMessage} from './worker-messages.ts';
 import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
@@ -51,7 +51,7 @@ export class QueryOwner {
     this.#options = options;
     this.#run = options.firstRun;
     this.plan = options.start.plan;
-    this.#switches = new LookupSwitches(this.plan, options.start.startEnds);
+    this.#switches = new LookupSwitches(this.plan);
     this.#side = new SideGate((batch, side) =>
       options.toMain({kind: 'side', query: this.plan.id, batch, side}),
     );
@@ -62,7 +62,7 @@ export class QueryOwner {
   /** Reads the checkpoint, or writes the first one, and only then lets the feeds begin. */
   async open(): Promise<void> {
     const run = ++this.#run;
-    const {start, store, clock} = this.#options;
+    const {start, store, clock, log} = this.#options;
     // What answers an earlier opening must not pass for an answer to this one.
     const firstSequence = run * 1e9;
     this.#side.begin(firstSequence);
@@ -72,8 +72,9 @@ export class QueryOwner {
         throw new PlatformError('QUERY_FAILED', `${this.plan.id} reads topics that the log does not have`);
       const saved = readCheckpoint(store, this.plan);
       const {lookups = start.lookups, starts = beginsOf(this.#places)} = saved?.header ?? {};
-      const {entries, unwritten} = completeJournal(store, this.plan, lookups, starts);
+      const {entries, unwritten, hasRead} = completeJournal(store, this.plan, lookups, starts);
       this.#journal = entries;
+      this.#switches.opened(hasRead ? endsOf(this.plan, log) : []);
       this.#merger = new Merger({
         plan: this.plan,
         places: this.#places,
@@ -113,7 +114,7 @@ export class QueryOwner {
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
-    if (!this.#isDraining && (this.#switches.isWanted || this.#switches.isUnderWay)) return false;
+    if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
     return merger.isClean() && !merger.wantsCheckpoint();
   }
 
@@ -173,7 +174,7 @@ export class QueryOwner {
 
   /** A new snapshot of a lookup is there. */
   lookup(name: string, id: string): void {
-    if (this.#merger) this.#switches.want(this.#merger, name, id);
+    this.#switches.want(name, id);
   }
 
   drain(): void {
@@ -207,7 +208,6 @@ export class QueryOwner {
     this.#run++;
     this.#merger = undefined;
     this.#holding = undefined;
-    this.#switches.forget();
     this.#side.forget();
     this.#committing = false;
     this.#options.setBusy(false);
@@ -309,9 +309,9 @@ export class QueryOwner {
     this.#holding?.delete(worker);
     if (this.#holding?.size !== 0) return;
     this.#holding = undefined;
-    const merger = this.#merger!;
     if (this.#isDraining) return;
-    const switched = this.#switches.begin(merger);
+    const switched = this.#switches.begin(this.#merger!);
+    if (switched.length === 0) this.#feeds.release(this.#run, {});
     // They have one snapshot from here on, in every partition.
     this.#journal = this.#journal.filter(({lookup}) => !switched.includes(lookup));
     this.#checkpointMs = -Infinity;

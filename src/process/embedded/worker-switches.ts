@@ -1,7 +1,7 @@
 import type {QueryPlan} from '../plan/nodes.ts';
+import type {LookupSwitch} from './checkpoint.ts';
 import {lookupsOf} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
-import type {OpenPlace} from './worker-messages.ts';
 
 /**
  * Newer snapshots of a query's lookups, and their way into it: the feeds hold, the merger journals the switch with a
@@ -9,25 +9,30 @@ import type {OpenPlace} from './worker-messages.ts';
  */
 export class LookupSwitches {
   #names: Set<string>;
-  #startEnds: OpenPlace[];
-  /** Lookup -> id of its newest snapshot. */
-  #wanted = new Map<string, string>();
+  #startEnds: LookupSwitch['places'] = [];
+  /** Lookup -> id of its newest snapshot, as far as one was told. */
+  #newest = new Map<string, string>();
   #underWay: Record<string, string> = {};
   /** Epoch of the checkpoint that makes the switch effective; 0 when none is under way. */
   #epoch = 0;
 
-  /** @param startEnds what the log held when a query that had read before was started; empty for one that began */
-  constructor(plan: QueryPlan, startEnds: OpenPlace[]) {
+  constructor(plan: QueryPlan) {
     this.#names = new Set(lookupsOf(plan));
+  }
+
+  /** The query begins, or begins again. @param startEnds what the log holds, if it has read before; else empty */
+  opened(startEnds: LookupSwitch['places']): void {
+    this.#epoch = 0;
     this.#startEnds = startEnds;
   }
 
-  want(merger: Merger, name: string, id: string): void {
-    if (this.#names.has(name) && merger.lookups[name] !== id) this.#wanted.set(name, id);
+  /** Also while the query is stopped: it switches when it runs again. */
+  want(name: string, id: string): void {
+    if (this.#names.has(name)) this.#newest.set(name, id);
   }
 
-  get isWanted(): boolean {
-    return this.#wanted.size > 0;
+  isWanted(merger: Merger): boolean {
+    return this.#wanted(merger).length > 0;
   }
 
   get isUnderWay(): boolean {
@@ -35,11 +40,11 @@ export class LookupSwitches {
   }
 
   /**
-   * Before the restart, records up to the log's end of that moment may have been read with the journalled snapshot, and rows
-   * of them may have left: until they are read again, nothing switches.
+   * Before the query began again, records up to the log's end of that moment may have been read with the journalled snapshot,
+   * and rows of them may have left: until they are read again, nothing switches.
    */
   mayBegin(merger: Merger): boolean {
-    if (this.#wanted.size === 0 || this.#epoch > 0) return false;
+    if (this.#epoch > 0 || !this.isWanted(merger)) return false;
     return this.#startEnds.every((end) => {
       const state = merger.time.partitions.find(
         ({topic, partition}) => topic === end.topic && partition === end.partition,
@@ -48,12 +53,14 @@ export class LookupSwitches {
     });
   }
 
-  /** All feeds hold: the merger's next checkpoint names the switch. @returns the lookups that switch */
+  /**
+   * All feeds hold: the merger's next checkpoint names the switch.
+   * @returns the lookups that switch; none when the old snapshot came back meanwhile
+   */
   begin(merger: Merger): string[] {
-    this.#underWay = Object.fromEntries(this.#wanted);
-    this.#wanted.clear();
+    this.#underWay = Object.fromEntries(this.#wanted(merger));
     for (const [lookup, id] of Object.entries(this.#underWay)) merger.switchLookup(lookup, id);
-    this.#epoch = merger.nextEpoch;
+    if (Object.keys(this.#underWay).length > 0) this.#epoch = merger.nextEpoch;
     return Object.keys(this.#underWay);
   }
 
@@ -64,10 +71,7 @@ export class LookupSwitches {
     return this.#underWay;
   }
 
-  /** The query begins again from its last checkpoint. */
-  forget(): void {
-    for (const [lookup, id] of Object.entries(this.#underWay))
-      if (this.#epoch > 0 && !this.#wanted.has(lookup)) this.#wanted.set(lookup, id);
-    this.#epoch = 0;
+  #wanted({lookups}: Merger): [lookup: string, id: string][] {
+    return [...this.#newest].filter(([lookup, id]) => lookups[lookup] !== id);
   }
 }
