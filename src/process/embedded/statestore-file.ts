@@ -62,10 +62,13 @@ export const stateCrc = (query: string, key: string, bytes: Uint8Array) =>
 export const journalCrc = (query: string, number: number, entry: string) =>
   crc32(JSON.stringify([query, number, entry]));
 
-/** CHECKPOINT_CORRUPT of one query: its state can be dropped and read again from the log. */
-export const corruptCheckpoint = (query: string, what: string) =>
+/**
+ * CHECKPOINT_CORRUPT of one query: its state can be dropped and read again from the log.
+ * @param hint the way out where a rebuild needs what is damaged
+ */
+export const corruptCheckpoint = (query: string, what: string, hint?: string) =>
   new PlatformError('CHECKPOINT_CORRUPT', `the checkpoint of ${query} is damaged: ${what}`, {
-    hint: `make its rows again from the log: npx millrace rebuild ${query.replace(/\/r\d+$/, '')}`,
+    hint: hint ?? `make its rows again from the log: npx millrace rebuild ${query.replace(/\/r\d+$/, '')}`,
     place: query,
   });
 

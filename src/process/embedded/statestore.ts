@@ -125,6 +125,9 @@ export function openStateStore(dir: string, port: MessagePort): StateStore {
   return new PortStateStore(dir, port);
 }
 
+const journalHint =
+  "put the state directory back from a backup; without one, rename the query: it then begins with today's lookups";
+
 class SqliteStateReader implements StateReader {
   readonly #dir: string;
   #database: DatabaseSync | undefined;
@@ -198,7 +201,7 @@ class SqliteStateReader implements StateReader {
     const rows = this.#all('SELECT number, entry, crc FROM journal WHERE query = ? ORDER BY number', query);
     return (rows as {number: number; entry: string; crc: number}[]).map(({number, entry, crc}, index) => {
       if (number !== index || journalCrc(query, number, entry) !== crc)
-        throw corruptCheckpoint(query, `entry ${index} of its journal differs`);
+        throw corruptCheckpoint(query, `entry ${index} of its lookup journal differs`, journalHint);
       return entry;
     });
   }

@@ -299,3 +299,33 @@ test('a worker thread that is started again has the snapshots of before', async 
   await rig.append(sales(4));
   await until({new: 7, old: 2});
 });
+
+test('a lookup that the journal does not know has its current snapshot from the start on', async (t) => {
+  const rig = await switched(t, 1);
+  const both = eventType('sale', [field('product', 'string')], {
+    enrich: [
+      ...sale.enrich,
+      {lookup: 'colors', on: 'product', take: [{name: 'color', from: 'color', type: 'string'}]},
+    ],
+  });
+  rig.lookups.push({name: 'colors', id: 'c1', columns: ['color'], rows: new Map([['shoe', ['red']]])});
+  const plan = planOf([both], {
+    name: 'by_brand',
+    groupBy: ['brand', 'color'],
+    lookups: ['products', 'colors'].map((name) => ({name, keyType: 'string'}) as never),
+  });
+  await rebuild(rig, {...plan, revision: 2});
+  await rig.engine.settle();
+  assert.deepEqual(
+    rig.tables
+      .get(plan.id)!
+      .read('brand', 'color', 'events')
+      .map(([, ...row]) => row),
+    [
+      ['a', 'red', 5],
+      ['b', 'red', 4],
+      ['c', 'red', 3],
+    ],
+  );
+  assert.deepEqual(journal(rig, 2), [...switchedJournal, {...entry('c1', 0, 0), lookup: 'colors'}]);
+});
