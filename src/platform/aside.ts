@@ -4,6 +4,23 @@ import {acquireLock} from '../log/lock.ts';
 import type {Platform} from '../model/types.ts';
 import {ensureHome, placesOf} from './places.ts';
 
+/** The way out of a table that differs where nobody can alter it: an embedded database is filled again from the log. */
+export function explainDifference(
+  error: unknown,
+  platform: Platform,
+  sink: string,
+  command: string,
+): unknown {
+  const isEmbedded = typeof platform.sinks[sink]?.options.dir === 'string';
+  if (!(error instanceof PlatformError) || error.code !== 'SINK_TABLE_DIFFERS' || !isEmbedded) return error;
+  const {code, message, place} = error;
+  return new PlatformError(code, message, {
+    hint: command,
+    cause: error,
+    ...(place === undefined ? {} : {place}),
+  });
+}
+
 /**
  * Moves the directory of an embedded sink aside. The next run finds that the sink knows less than the checkpoints and fills
  * it again from the log; raw events likewise. @returns the old directory and its new name

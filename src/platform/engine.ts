@@ -1,7 +1,9 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Lookup, Platform} from '../model/types.ts';
+import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
+import {openStateReader} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
@@ -97,10 +99,14 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       engine = create();
       const current = engine;
       const ready: QueryPlan[] = [];
+      const saves = openStateReader(dirs.state);
       await Promise.all(
         wanted.map(async (plan) => {
           plans.set(plan.id, plan);
           try {
+            // Before its tables: a changed query has other columns, and the way out is the same for both.
+            const saved = saves.load(stateName(plan));
+            if (saved) checkFingerprint(plan, JSON.parse(saved.meta));
             await outputs.addQuery(plan, {
               onPaused: (error) => current.pause(plan.id, error),
               onResumed: () => current.resume(plan.id),
@@ -120,7 +126,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
             });
           }
         }),
-      );
+      ).finally(() => saves.close());
       await engine.start(ready);
     },
     status: () =>

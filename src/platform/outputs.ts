@@ -8,6 +8,7 @@ import {createMarker, type Marker} from '../sinks/marker.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {QueryResult, RowBatch} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {explainDifference} from './aside.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
 import type {DeliveryStatus} from './status.ts';
 
@@ -98,7 +99,9 @@ export async function openOutputs(
       const deliveries = await Promise.all(
         plan.sinks.map(async (sinkName) => {
           const {sink} = opened(sinkName);
-          await sink.ensure(plan.table);
+          await sink.ensure(plan.table).catch((error) => {
+            throw explainDifference(error, platform, sinkName, `npx millrace rebuild ${plan.id}`);
+          });
           const options = {
             sink,
             sinkName,

@@ -6,12 +6,15 @@ import type {HostedSink} from '../sinks/host.ts';
 import type {RawStats} from '../sinks/raw.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {explainDifference} from './aside.ts';
 import type {RawStatus} from './status.ts';
 
 /** Raw deliveries: every event of a domain that names a raw sink, at the sink's own pace. */
 export type RawOutputs = {
   /** Opens the raw sinks and starts their deliveries, beside everything else: a slow start of theirs delays nothing. */
   start(schemas: Map<string, RegisteredSchema>, dirs: {log: string; registry: string}): void;
+  /** Resolves when the raw tables of a sink are there, or failed to be made. */
+  started(sink: string): Promise<void>;
   /** Refreshes the figures. */
   status(): Promise<RawStatus[]>;
   /** Per topic, partition -> next offset that the raw sink wants; undefined for a topic whose delivery does not run. */
@@ -25,16 +28,17 @@ type Job = {
   eventType: EventType;
   table: Table;
   state: 'starting' | 'started' | 'failed';
+  begun?: Promise<void>;
   failure?: PlatformError;
   seen?: RawStats;
 };
 
 export function createRaw(
-  {domains}: Platform,
+  platform: Platform,
   open: (sink: string) => Promise<HostedSink>,
   telemetry: Telemetry,
 ): RawOutputs {
-  const jobs: Job[] = domains.flatMap(({defaults, eventTypes}) =>
+  const jobs: Job[] = platform.domains.flatMap(({defaults, eventTypes}) =>
     defaults.raw === null
       ? []
       : eventTypes.map(
@@ -69,7 +73,10 @@ export function createRaw(
         delete job.failure;
         try {
           const sink = await open(job.sinkName);
-          await sink.ensure(job.table);
+          await sink.ensure(job.table).catch((error) => {
+            const way = `stop the platform, then: npx millrace rebuild --sink ${job.sinkName}`;
+            throw explainDifference(error, platform, job.sinkName, way);
+          });
           const {topic} = job.eventType;
           await sink.raw!.start({
             table: job.table,
@@ -92,11 +99,14 @@ export function createRaw(
           });
           telemetry.emit('Log', {
             level: 'error',
-            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}${error.hint ? ` (${error.hint})` : ''}; then: npx millrace resume ${tableId(job.table)}`,
+            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}; ${error.hint ?? `then: npx millrace resume ${tableId(job.table)}`}`,
           });
         }
       };
-      for (const job of jobs) void begin(job);
+      for (const job of jobs) job.begun = begin(job);
+    },
+    async started(sink) {
+      await Promise.all(jobs.filter(({sinkName}) => sinkName === sink).map(({begun}) => begun));
     },
     async status() {
       await read();

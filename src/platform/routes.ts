@@ -52,7 +52,13 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
     'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
     'GET /v1/status': async () => running.status(),
     'GET /v1/ledger': async () => running.ledger(),
-    'POST /v1/query': async ({body}) => outputs.sql(text(body, 'sink'), text(body, 'sql')),
+    'POST /v1/query': async ({body}) => {
+      const sink = text(body, 'sink');
+      const sql = text(body, 'sql');
+      // A raw sink opens beside everything else; its tables are there when it has.
+      await outputs.raw.started(sink);
+      return outputs.sql(sink, sql);
+    },
     'POST /v1/resume': async ({body}) => {
       const name = text(body, 'name');
       const query = engine.status().find(({query: id}) => id === name || id.endsWith(`.${name}`));
