@@ -1,5 +1,5 @@
 import {palette} from '../../src/cli/output.ts';
-import {picture} from '../../src/cli/view.ts';
+import {picture} from '../../src/cli/picture.ts';
 import type {PlatformStatus} from '../../src/platform/status.ts';
 import type {QueryStatus} from '../../src/process/types.ts';
 

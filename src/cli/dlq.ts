@@ -1,8 +1,10 @@
 import {PlatformError} from '../errors.ts';
 import {findDeadLetter, readDeadLetters, type StoredDeadLetter} from '../ingest/deadletters.ts';
+import {reasons} from '../ingest/reasons.ts';
 import {invocation} from '../invocation.ts';
+import {queryReasons} from '../process/reasons.ts';
 import type {CommandBody, CommandIo} from './command.ts';
-import {domainOf, openLog, openPlatform} from './context.ts';
+import {domainOf, openLog, openPlatform, unknownName} from './context.ts';
 import {escapeControls, formatTable, printJson} from './output.ts';
 
 const asJson = ({original, timeMs, ...letter}: StoredDeadLetter) => ({
@@ -16,6 +18,7 @@ export const list: CommandBody = async (call) => {
   const {args, options, io} = call;
   const domains = args[0] === undefined ? platform.domains : [domainOf(platform, args[0])];
   const limit = countOption(options.limit);
+  if (options.code !== undefined) checkCode(String(options.code));
   const log = openLog(dirs);
   try {
     const found: StoredDeadLetter[] = [];
@@ -38,6 +41,12 @@ export const list: CommandBody = async (call) => {
     log.close();
   }
 };
+
+/** The name of a check may follow its colon. @throws NAME_UNKNOWN */
+function checkCode(code: string): void {
+  const known = [...Object.keys(reasons), ...Object.keys(queryReasons)];
+  if (!known.includes(code.split(':')[0]!)) throw unknownName('reason code', code, [...new Set(known)]);
+}
 
 function printList(found: StoredDeadLetter[], total: number, io: CommandIo): void {
   if (total === 0) {

@@ -2,7 +2,7 @@ import {readFileSync} from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
-import {reportFailure} from './output.ts';
+import {printJson, reportFailure} from './output.ts';
 
 const overview: [string, string][] = [
   ['millrace init', 'make a platform in this directory'],
@@ -31,7 +31,12 @@ export async function main(argv: string[], io: CommandIo): Promise<number> {
     await program.parseAsync(helpOf(argv), {from: 'user'});
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return 0;
+      const message = error.message.replace(/^error: /, '');
+      if (argv.includes('--json')) printJson(io, {error: {code: 'USAGE', message}});
+      return 2;
+    }
     return reportFailure(error, io, argv.includes('--json'));
   }
 }

@@ -15,9 +15,12 @@ export const run: CommandBody = async (call) => {
     throw new PlatformError('USAGE', 'the query is empty', {hint: 'npx millrace query "select 1"'});
   const {platform, control} = await openPlatform(call);
   const sink = sinkOf(platform, options.sink as string | undefined);
-  const result = control
-    ? await control.post<QueryResult>('/v1/query', {sink, sql})
-    : await queryDirectly(platform, sink, sql);
+  const result = await (control
+    ? control.post<QueryResult>('/v1/query', {sink, sql})
+    : queryDirectly(platform, sink, sql)
+  ).catch((error) => {
+    throw withSink(error, platform, sink, sql);
+  });
   const names = result.columns.map(({name}) => name);
   if (options.json)
     printJson(
@@ -35,6 +38,32 @@ function sinkOf({sinks, domains}: Platform, name: string | undefined): string {
   const chosen = name ?? domains[0]?.defaults.aggregates ?? 'analytics';
   if (!Object.hasOwn(sinks, chosen)) throw unknownName('sink', chosen, Object.keys(sinks));
   return chosen;
+}
+
+/** The same failure; its hint names the sink that has the table which the SQL names, if that is another one. */
+function withSink(error: unknown, {domains}: Platform, asked: string, sql: string): unknown {
+  if (!(error instanceof PlatformError) || error.code !== 'SINK_QUERY') return error;
+  const named = new Set(
+    [...sql.matchAll(/["`]?(\w+)["`]?\s*\.\s*["`]?(\w+)/g)].map(([, domain, table]) => `${domain}.${table}`),
+  );
+  for (const {name, eventTypes, aggregations, defaults} of domains) {
+    const tables = [
+      ...eventTypes.map((each) => ({
+        table: each.name,
+        kind: 'events',
+        sinks: defaults.raw ? [defaults.raw] : [],
+      })),
+      ...aggregations.map((each) => ({table: each.name, kind: 'rows of a query', sinks: each.sinks})),
+    ];
+    for (const {table, kind, sinks} of tables) {
+      if (!named.has(`${name}.${table}`) || sinks.length === 0 || sinks.includes(asked)) continue;
+      return new PlatformError('SINK_QUERY', error.message, {
+        hint: `${name}.${table} holds ${kind} and is in another sink: --sink ${sinks[0]}`,
+        cause: error,
+      });
+    }
+  }
+  return error;
 }
 
 /** Embedded databases have one owner; when no platform runs, that may be this command, reading only. */

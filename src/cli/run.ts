@@ -5,7 +5,7 @@ import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
-import type {CommandBody, CommandIo} from './command.ts';
+import type {CommandBody} from './command.ts';
 import {openPlatform} from './context.ts';
 import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';

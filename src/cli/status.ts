@@ -4,7 +4,7 @@ import type {PlatformStatus} from '../platform/status.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform} from './context.ts';
 import {palette, printJson} from './output.ts';
-import {picture} from './view.ts';
+import {picture} from './picture.ts';
 
 export const run: CommandBody = async (call) => {
   const {platform, control} = await openPlatform(call);

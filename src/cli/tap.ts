@@ -1,3 +1,4 @@
+import {isUtf8} from 'node:buffer';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {openLogReader} from '../log/embedded.ts';
@@ -6,11 +7,15 @@ import type {Platform} from '../model/types.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import {deadLetterSchema} from '../schema/side.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {openLog, openPlatform, unknownName} from './context.ts';
 import {countOption} from './dlq.ts';
 import {escapeControls} from './output.ts';
+
+/** How records of one schema become readable; `isSide` for dead letters and late events. */
+type EventDecoder = {names: string[]; decode: Decoder; isTime: boolean[]; isSide: boolean};
 
 type Shown = {
   topic: string;
@@ -30,6 +35,7 @@ export const run: CommandBody = async (call) => {
   const log = openLogReader(dirs.log);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
+    if (log.partitions(topic) === 0) refuseQueryName(platform, topic);
     if (log.partitions(topic) === 0)
       throw unknownName('topic', topic, [...new Set([...topicsOf(platform), ...log.topics()])]);
     let left = limit;
@@ -52,13 +58,26 @@ function isFromStart(where: unknown): boolean {
 const topicsOf = ({domains}: Platform): string[] =>
   domains.flatMap(({eventTypes}) => eventTypes.map(({topic}) => topic));
 
-function formatShown({partition, offset, event}: Shown): string {
-  const {timestamp, event_id: _, ...rest} = event;
-  const facts = Object.entries(rest).map(
-    ([name, value]) => `${name}=${value === null ? 'NULL' : escapeControls(String(value))}`,
-  );
-  return `${timestamp}  ${partition}/${offset}  ${facts.join(' ')}`;
+/** Its rows are looked at in another way than events. @throws NAME_UNKNOWN when it is the name of a query */
+function refuseQueryName({domains}: Platform, name: string): void {
+  for (const domain of domains)
+    for (const aggregation of domain.aggregations) {
+      const id = `${domain.name}.${aggregation.name}`;
+      if (name !== id && name !== aggregation.name) continue;
+      throw new PlatformError('NAME_UNKNOWN', `${id} is a query, not a topic: its rows are in a sink`, {
+        hint: `npx millrace query "select * from ${id} limit 10"; its late events: npx millrace tap late.${id}`,
+      });
+    }
 }
+
+function formatShown({partition, offset, event}: Shown): string {
+  const {timestamp, time, event_id: _, ...rest} = event;
+  const facts = Object.entries(rest).map(([name, value]) => `${name}=${escapeControls(valueText(value))}`);
+  return `${timestamp ?? time}  ${partition}/${offset}  ${facts.join(' ')}`;
+}
+
+const valueText = (value: unknown): string =>
+  value === null ? 'NULL' : typeof value === 'object' ? JSON.stringify(value) : String(value);
 
 /** Records of every partition as they are, then as they come. Ends when the reader of the output goes away. */
 async function* records(
@@ -86,18 +105,19 @@ async function* records(
 
 /** Decodes batches whatever schemas they were written with. */
 function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown[]> {
-  const decoders = new Map<number, {names: string[]; decode: Decoder; isTime: boolean[]}>();
+  const decoders = new Map<number, EventDecoder>();
   const decoderOf = async (id: number) => {
     const known = decoders.get(id);
     if (known) return known;
     const registered = await registry.byId(id);
     if (!registered) return undefined;
-    const {fields} = registered.schema as AvroRecord;
+    const {fields, namespace} = registered.schema as AvroRecord;
     const isTime = fields.map(({type}) => JSON.stringify(type).includes('timestamp-millis'));
     const made = {
       names: fields.map(({name}) => name),
       decode: compileDecoder(registered.schema as AvroRecord),
       isTime,
+      isSide: namespace === deadLetterSchema.namespace,
     };
     decoders.set(id, made);
     return made;
@@ -110,15 +130,8 @@ function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown
     for (const {index, pos, end} of places) {
       const id = schemaIdOf(batch.bytes, pos, end);
       const decoder = await decoderOf(id);
-      const values = decoder?.decode(batch.bytes, pos + frameHeaderBytes, end) ?? [];
-      const event = decoder
-        ? Object.fromEntries(
-            values.map((value, field) => [
-              decoder.names[field]!,
-              shownValue(value as Value, decoder.isTime[field]!),
-            ]),
-          )
-        : {schema_id: id};
+      const event = decoder ? eventOf(decoder, batch.bytes.subarray(pos, end)) : {schema_id: id};
+      if (decoder?.isSide) event.original = await originalOf(event, decoderOf);
       const {topic, partition, baseOffset, appendTimeMs} = batch;
       all.push({
         topic,
@@ -132,7 +145,32 @@ function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown
   };
 }
 
+function eventOf({names, decode, isTime}: EventDecoder, frame: Uint8Array): Record<string, unknown> {
+  const values = decode(frame, frameHeaderBytes, frame.length);
+  return Object.fromEntries(
+    values.map((value, field) => [names[field]!, shownValue(value as Value, isTime[field]!)]),
+  );
+}
+
+/** What was set aside, readable: an event decoded with its schema, the line of a file as text, else base64. */
+async function originalOf(
+  {original}: Record<string, unknown>,
+  decoderOf: (id: number) => Promise<EventDecoder | undefined>,
+): Promise<unknown> {
+  const bytes = Buffer.from(String(original), 'base64');
+  if (bytes.length > frameHeaderBytes && bytes[0] === 0) {
+    try {
+      const decoder = await decoderOf(schemaIdOf(bytes, 0, bytes.length));
+      if (decoder) return eventOf(decoder, bytes);
+    } catch {
+      // It may be here just because it cannot be decoded.
+    }
+  }
+  return isUtf8(bytes) ? bytes.toString() : original;
+}
+
 function shownValue(value: unknown, isTime: boolean): unknown {
+  if (Array.isArray(value)) return value.map((item) => shownValue(item, isTime));
   if (isTime && typeof value === 'number') return new Date(value).toISOString();
   if (typeof value === 'bigint') return value.toString();
   return value instanceof Uint8Array ? Buffer.from(value).toString('base64') : value;

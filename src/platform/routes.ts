@@ -4,7 +4,7 @@ import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {rebuildRunning} from './rebuild.ts';
-import {type RunningPlatform, unknownTarget} from './runtime.ts';
+import type {RunningPlatform} from './runtime.ts';
 import {listenControl, listenTcp, type Route, type ServerOptions} from './server.ts';
 
 /** What the command line and other programs may ask of a running platform. */
@@ -143,4 +143,10 @@ async function* ingestLines(
         wake = resolve;
       });
   }
+}
+
+function unknownTarget(name: string): PlatformError {
+  return new PlatformError('NAME_UNKNOWN', `nothing named "${name}" has stopped`, {
+    hint: 'npx millrace status shows what runs and what stopped',
+  });
 }

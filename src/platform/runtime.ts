@@ -1,8 +1,7 @@
 import type {Server} from 'node:http';
-import type {AddressInfo} from 'node:net';
 import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
-import {PlatformError} from '../errors.ts';
+import type {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {acquireLock, type Lock} from '../log/lock.ts';
 import type {IngestCounts} from '../log/types.ts';
@@ -22,7 +21,9 @@ import {type Outputs, openOutputs} from './outputs.ts';
 import {createToken, dirsOf, ensureHome, type PlatformDirs, placesOf} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
 import {startServers} from './routes.ts';
+import {closeServer, urlOf} from './server.ts';
 import type {PlatformStatus, RawStatus} from './status.ts';
+import {startingQueries, totalsOf} from './totals.ts';
 import {startTrimming} from './trim.ts';
 import {watchFile} from './watch.ts';
 
@@ -254,43 +255,6 @@ async function registerSchemas(
   }
 }
 
-function totalsOf(
-  counts: IngestCounts[],
-  engine: EngineHost,
-  rowsWritten: number,
-  ledgerBalanced: boolean,
-): PlatformStatus['totals'] {
-  const totals = {
-    received: 0,
-    appended: 0,
-    duplicate: 0,
-    rejected: 0,
-    rowsWritten,
-    late: 0,
-    dead: 0,
-    ledgerBalanced,
-  };
-  for (const {received, appended, duplicate, rejected} of counts) {
-    totals.received += received;
-    totals.appended += appended;
-    totals.duplicate += duplicate;
-    totals.rejected += rejected;
-  }
-  for (const {counts: lines} of engine.status())
-    for (const {late, dead} of lines) {
-      totals.late += late;
-      totals.dead += dead;
-    }
-  return totals;
-}
-
-function startingQueries({domains}: Platform, engine: EngineHost): string[] {
-  const told = new Set(engine.status().map(({query}) => query));
-  return domains
-    .flatMap(({name, aggregations}) => aggregations.map((aggregation) => `${name}.${aggregation.name}`))
-    .filter((query) => !told.has(query));
-}
-
 function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout[] {
   return domains.flatMap(({lookups}) =>
     lookups.flatMap((lookup) =>
@@ -299,24 +263,4 @@ function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout
         : [setInterval(() => void engine.refreshLookup(lookup), lookup.refreshMs)],
     ),
   );
-}
-
-/** With the port that it has, which for port 0 is any free one. */
-function urlOf(host: string, server: Server): string {
-  const {port} = server.address() as AddressInfo;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  });
-}
-
-/** Names a query or an input that the configuration has. @throws NAME_UNKNOWN */
-export function unknownTarget(name: string): PlatformError {
-  return new PlatformError('NAME_UNKNOWN', `nothing named "${name}" has stopped`, {
-    hint: 'npx millrace status shows what runs and what stopped',
-  });
 }

@@ -1,6 +1,7 @@
 import {timingSafeEqual} from 'node:crypto';
 import {chmodSync, rmSync} from 'node:fs';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
+import type {AddressInfo} from 'node:net';
 import {PlatformError, withoutSecrets} from '../errors.ts';
 
 /** What a route gets and gives: JSON in, JSON out; an async iterable is sent as one JSON document a line. */
@@ -206,4 +207,18 @@ async function readBody(request: IncomingMessage): Promise<Record<string, unknow
       return value as Record<string, unknown>;
   } catch {}
   throw new PlatformError('REQUEST_INVALID', 'the body is not a JSON object');
+}
+
+/** Address of a server, with the port that it has, which for port 0 is any free one. */
+export function urlOf(host: string, server: Server): string {
+  const {port} = server.address() as AddressInfo;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Ends a server and its connections. */
+export function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
 }

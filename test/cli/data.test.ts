@@ -242,6 +242,20 @@ describe('tap', () => {
     assert.equal(typeof event.event_id, 'string');
   });
 
+  test('a dead letter has its time, and its original as the file had it', async () => {
+    const {stdout} = await run('tap', 'dlq.shop', '--from', 'start', '--limit', '1');
+    assert.match(stdout, /^20\S+Z {2}0\/0 {2}id=.* code=TYPE .* original=2026-\S+,much,\d\n$/);
+  });
+
+  test('a query is no topic: where its rows are is said', async () => {
+    const {code, stderr} = await run('tap', 'shop.orders_per_day');
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /is a query, not a topic: .*\n {2}hint: .* query "select \* from shop\.orders_per_day/,
+    );
+  });
+
   test('refuses an unknown topic, place or count', async () => {
     const unknown = await run('tap', 'shop.purchse');
     assert.equal(unknown.code, 2);
@@ -307,11 +321,14 @@ describe('dlq', () => {
   });
 
   test('nothing found is said, not shown as an empty table', async () => {
-    assert.deepEqual(await run('dlq', 'list', '--code', 'NOPE'), {
+    assert.deepEqual(await run('dlq', 'list', '--code', 'RANGE'), {
       code: 0,
       stdout: '',
       stderr: 'no dead letters\n',
     });
+    const unknown = await run('dlq', 'list', '--code', 'NOPE');
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /there is no reason code "NOPE"\n {2}hint: known: /);
     assert.equal((await run('dlq', 'show', 'shop', 'ffffffff')).code, 2);
     assert.equal((await run('dlq', 'list', 'shp')).code, 2);
   });
@@ -377,6 +394,8 @@ describe('others', () => {
   });
 
   test('a failure with --json is JSON on stdout as well', async () => {
+    for (const argv of [['nope'], ['tap'], ['run', '--nope']])
+      assert.equal(JSON.parse((await run(...argv, '--json')).stdout).error.code, 'USAGE', argv.join(' '));
     const {stdout, stderr} = await run('status', '--json');
     assert.equal(JSON.parse(stdout).error.code, 'NOT_RUNNING');
     assert.match(stderr, /^error NOT_RUNNING /);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {exitCodeOf, farewell} from '../../src/cli/outcome.ts';
 import {palette} from '../../src/cli/output.ts';
-import {picture} from '../../src/cli/view.ts';
+import {picture} from '../../src/cli/picture.ts';
 import {waitingFor} from '../../src/cli/waiting.ts';
 import type {PlatformStatus} from '../../src/platform/status.ts';
 

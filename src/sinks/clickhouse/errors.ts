@@ -42,10 +42,17 @@ export function statementError(error: unknown, place: string): PlatformError {
   });
 }
 
+/** Without the format that we add to the statement, and without guesses at tables of the database's own. */
+const readable = (message: string): string =>
+  message
+    .replace(/\s*\bFORMAT JSON\w*/g, '')
+    .replace(/\s*Maybe you meant:? [^?]*\bsystem\.[^?\n]*\??/g, '')
+    .trim();
+
 /** A failure of a user's SQL, or of the data that it reads. */
 export const queryError = (error: unknown): PlatformError =>
   damage(error) ??
-  new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
+  new PlatformError('SINK_QUERY', readable(error instanceof Error ? error.message : String(error)), {
     cause: error,
     hint: 'queries read only; tables are <domain>.<query>: npx millrace query "SHOW TABLES FROM <domain>"',
   });
