@@ -112,9 +112,10 @@ test('distinct aircraft by carrier and month lie within four standard errors', (
 
 test('a measure of other measures is that of its own row', () => {
   const [row] = rowsOf(
-    'SELECT countIf(abs(on_time_share - on_time / departures) > 1e-12) AS wrong, count() > 100000 AS many FROM flights.airlines_per_hour',
+    'SELECT countIf(abs(on_time_share - on_time / departures) > 1e-12) AS wrong, count() AS checked FROM flights.airlines_per_hour',
   );
-  assert.deepEqual(row, {wrong: 0, many: true});
+  assert.equal(row!.wrong, 0);
+  assert.ok(Number(row!.checked) > 100_000);
 });
 
 test('raw events are in PostgreSQL, each once', () => {
