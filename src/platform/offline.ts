@@ -1,9 +1,9 @@
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {acquireLock} from '../log/lock.ts';
 import type {Platform} from '../model/types.ts';
-import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
-import type {Telemetry} from '../telemetry.ts';
+import {noTelemetry} from '../telemetry.ts';
 import {readMaxima} from './books.ts';
+import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import type {IngestJob} from './ingest-types.ts';
 import {ensureHome, type PlatformDirs, placesOf} from './places.ts';
@@ -24,7 +24,13 @@ export async function ingestOffline(
   const stop = () => void thread?.stop();
   let thread: IngestThread | undefined;
   try {
-    thread = await startIngest(platform, dirs, {emit: () => {}}, new SharedArrayBuffer(4), 'millrace ingest');
+    const {newest} = await registerSchemas(platform, dirs);
+    const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
+    const counter = new SharedArrayBuffer(4);
+    thread = await startIngestThread(
+      ingestStart(platform, dirs, {schemaIds, counter, command: 'millrace ingest'}),
+      noTelemetry,
+    );
     process.once('SIGINT', stop).once('SIGTERM', stop);
     const input = platform.domains
       .find(({name}) => name === job.domain)!
@@ -37,35 +43,5 @@ export async function ingestOffline(
     process.off('SIGINT', stop).off('SIGTERM', stop);
     await thread?.close();
     lock.release();
-  }
-}
-
-/** Registers the schemas and starts the thread that writes the log. */
-export async function startIngest(
-  platform: Platform,
-  dirs: PlatformDirs,
-  telemetry: Telemetry,
-  counter: SharedArrayBuffer,
-  command: string,
-): Promise<IngestThread> {
-  const registry = openEmbeddedRegistry(dirs.registry);
-  try {
-    const schemas = await ensureSubjects(registry, platform);
-    const {options} = platform.log;
-    return await startIngestThread(
-      {
-        domains: platform.domains,
-        logDir: dirs.log,
-        sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
-        counter,
-        partitions: Number(options.partitions ?? 4),
-        schemaIds: Object.fromEntries([...schemas].map(([topic, {id}]) => [topic, id])),
-        tempDir: dirs.temp,
-        command,
-      },
-      telemetry,
-    );
-  } finally {
-    registry.close();
   }
 }

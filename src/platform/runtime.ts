@@ -9,11 +9,10 @@ import type {Platform} from '../model/types.ts';
 import {buildLedger, type Ledger} from '../observe/ledger.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
 import {buildPlans} from '../process/plan/build.ts';
-import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
-import type {RegisteredSchema} from '../schema/types.ts';
 import {readLedger, readMaxima} from './books.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
 import {isIdle} from './idle.ts';
+import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore} from './lookups.ts';
@@ -103,18 +102,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     const schemas = await registerSchemas(platform, dirs);
     const schemaIds = Object.fromEntries([...schemas.newest].map(([topic, {id}]) => [topic, id]));
     const counter = new SharedArrayBuffer(4);
-    const {options: logOptions} = platform.log;
     const ingest = await startIngestThread(
-      {
-        domains: platform.domains,
-        logDir: dirs.log,
-        sizeMaxBytes: typeof logOptions.size_max === 'number' ? logOptions.size_max : null,
-        counter,
-        partitions: Number(logOptions.partitions ?? 4),
-        schemaIds,
-        tempDir: dirs.temp,
-        command,
-      },
+      ingestStart(platform, dirs, {schemaIds, counter, command}),
       metrics,
     );
     closing.push(() => ingest.close());
@@ -237,21 +226,6 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
   } catch (error) {
     await closeAll().catch(() => {});
     throw error;
-  }
-}
-
-async function registerSchemas(
-  platform: Platform,
-  dirs: PlatformDirs,
-): Promise<{newest: Map<string, RegisteredSchema>; all: RegisteredSchema[]}> {
-  const registry = openEmbeddedRegistry(dirs.registry);
-  try {
-    const newest = await ensureSubjects(registry, platform);
-    const all: RegisteredSchema[] = [];
-    for (const subject of await registry.subjects()) all.push(...(await registry.versions(subject)));
-    return {newest, all};
-  } finally {
-    registry.close();
   }
 }
 

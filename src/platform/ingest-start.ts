@@ -1,0 +1,37 @@
+import type {Platform} from '../model/types.ts';
+import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import type {IngestStart} from './ingest-types.ts';
+import type {PlatformDirs} from './places.ts';
+
+/** Registers what the platform writes. @returns topic -> newest schema, and every schema that records may name. */
+export async function registerSchemas(
+  platform: Platform,
+  dirs: PlatformDirs,
+): Promise<{newest: Map<string, RegisteredSchema>; all: RegisteredSchema[]}> {
+  const registry = openEmbeddedRegistry(dirs.registry);
+  try {
+    const newest = await ensureSubjects(registry, platform);
+    const all: RegisteredSchema[] = [];
+    for (const subject of await registry.subjects()) all.push(...(await registry.versions(subject)));
+    return {newest, all};
+  } finally {
+    registry.close();
+  }
+}
+
+/** What the ingest thread of a platform is started with. */
+export function ingestStart(
+  {domains, log: {options}}: Platform,
+  dirs: PlatformDirs,
+  given: Pick<IngestStart, 'schemaIds' | 'counter' | 'command'>,
+): IngestStart {
+  return {
+    ...given,
+    domains,
+    logDir: dirs.log,
+    sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
+    partitions: Number(options.partitions ?? 4),
+    tempDir: dirs.temp,
+  };
+}
