@@ -1,0 +1,90 @@
+import type {CommandSpec} from '../command.ts';
+
+/** Commands: what tells how it is. */
+export const inspectCommands: CommandSpec[] = [
+  {
+    name: 'status',
+    summary: 'What runs: queries, watermarks, lag, inputs, sinks',
+    examples: [['millrace status', 'of the platform in this directory']],
+    load: () => import('../status.ts'),
+  },
+  {
+    name: 'ledger',
+    summary: 'Account for every event; exit 3 when something is missing',
+    examples: [
+      ['millrace ledger', 'ingest, queries, delivery'],
+      ['millrace ledger --json', 'for machines'],
+    ],
+    load: () => import('../ledger.ts'),
+  },
+  {
+    name: 'schema',
+    summary: 'Avro schemas of the event types',
+    examples: [
+      ['millrace schema list', 'subjects and versions'],
+      ['millrace schema show flights.departure-value', 'the newest one'],
+      ['millrace schema check', 'is the configuration compatible with what is registered?'],
+    ],
+    subcommands: [
+      {
+        name: 'list',
+        summary: 'Subjects with their versions and ids',
+        examples: [['millrace schema list', 'all subjects']],
+        load: () => import('../schema.ts').then(({list}) => ({run: list})),
+      },
+      {
+        name: 'show',
+        summary: 'A schema as JSON',
+        arguments: '<subject> [version]',
+        examples: [['millrace schema show flights.departure-value 1', 'its first version']],
+        load: () => import('../schema.ts').then(({show}) => ({run: show})),
+      },
+      {
+        name: 'check',
+        summary: 'Compatibility of the configuration with what is registered; exit 3 when it breaks',
+        examples: [['millrace schema check', 'with reasons, field by field']],
+        load: () => import('../schema.ts').then(({check}) => ({run: check})),
+      },
+    ],
+  },
+  {
+    name: 'explain',
+    summary: 'Where a value of the configuration comes from; what a query does',
+    examples: [
+      ['millrace explain plan flights.departures_per_day', 'step by step'],
+      ['millrace explain config defaults', 'every value with file and line'],
+    ],
+    subcommands: [
+      {
+        name: 'config',
+        summary: 'Every value with its origin and what it replaced',
+        arguments: '[path]',
+        examples: [['millrace explain config engine', 'one section']],
+        load: () => import('../explain.ts').then(({config}) => ({run: config})),
+      },
+      {
+        name: 'plan',
+        summary: 'The plan of a query, or of all',
+        arguments: '[query]',
+        examples: [['millrace explain plan', 'all queries']],
+        load: () => import('../explain.ts').then(({plan}) => ({run: plan})),
+      },
+    ],
+  },
+  {
+    name: 'doctor',
+    summary: 'Look for what is wrong on this machine and in this directory',
+    examples: [['millrace doctor', 'Node, disk, databases, locks, log']],
+    load: () => import('../doctor.ts'),
+  },
+  {
+    name: 'components',
+    summary: 'Sinks, logs, secret backends that can be named in the configuration',
+    arguments: '[name]',
+    examples: [
+      ['millrace components', 'all of them'],
+      ['millrace components file', 'options of one'],
+    ],
+    load: () => import('../components.ts'),
+  },
+];

@@ -1,0 +1,45 @@
+import type {CommandSpec} from '../command.ts';
+import {dryRun} from './options.ts';
+
+/** Commands: how a platform begins and runs. */
+export const startCommands: CommandSpec[] = [
+  {
+    name: 'init',
+    summary: 'Make a platform that runs: config/ with one domain',
+    arguments: '[dir]',
+    options: [
+      {flags: '--domain <name>', doc: 'name of the first domain', default: 'shop'},
+      {flags: '--force', doc: 'write into a directory that already has a config/'},
+      dryRun,
+    ],
+    examples: [
+      ['millrace init', 'a platform in this directory'],
+      ['millrace init games --domain games', 'in a new directory, with a domain of that name'],
+    ],
+    load: () => import('../init.ts'),
+  },
+  {
+    name: 'validate',
+    summary: 'Check every file and report every mistake with its place',
+    examples: [
+      ['millrace validate', 'config/ of this directory'],
+      ['millrace validate --env prod --json', 'as another environment, for machines'],
+    ],
+    load: () => import('../validate.ts'),
+  },
+  {
+    name: 'run',
+    summary: 'Run the platform: ingest, aggregate, write; Ctrl-C drains and ends it',
+    options: [
+      {flags: '--fast', doc: 'ignore `rate:` of inputs'},
+      {flags: '--until-idle', doc: 'end when everything is read and written'},
+      {flags: '--port <number>', doc: 'port of the HTTP server (default: server.port)'},
+      {flags: '--no-inputs', doc: 'do not ingest the files of `inputs:`'},
+    ],
+    examples: [
+      ['millrace run', 'until Ctrl-C'],
+      ['millrace run --fast --until-idle', 'as fast as it goes, then end'],
+    ],
+    load: () => import('../run.ts'),
+  },
+];
