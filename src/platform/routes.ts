@@ -5,14 +5,19 @@ import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {rebuildRunning} from './rebuild.ts';
 import type {RunningPlatform} from './runtime.ts';
-import {listenControl, listenTcp, type Route, type ServerOptions} from './server.ts';
+import {listenControl, listenTcp, type Mount, type Route, type ServerOptions} from './server.ts';
 
 /** What the command line and other programs may ask of a running platform. */
 export async function startServers(
   running: RunningPlatform,
   {places, token, host, port}: {places: Places; token: string; host: string; port: number},
 ): Promise<Server[]> {
-  const options: ServerOptions = {token, open: openRoutes(running), routes: routesOf(running)};
+  const options: ServerOptions = {
+    token,
+    open: openRoutes(running),
+    routes: routesOf(running),
+    mounts: mountsOf(running),
+  };
   const tcp = await listenTcp(options, host, port);
   try {
     return [tcp, await listenControl(options, places.controlSocket)];
@@ -75,6 +80,11 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
     'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
     'POST /v1/rebuild': async ({body}) => rebuildRunning(running, text(body, 'query')),
   };
+}
+
+/** Programs of their own under a path: ingestion, the schema registry. */
+function mountsOf(_running: RunningPlatform): Record<string, Mount> {
+  return {};
 }
 
 function text(body: Record<string, unknown>, name: string): string {

@@ -11,11 +11,26 @@ export type Route = (call: {
   signal: AbortSignal;
 }) => Promise<unknown>;
 
+/**
+ * Everything under a path of its own, behind the same doors: it reads the request and writes the answer itself. What it
+ * throws is answered as a route's failure would be.
+ */
+export type Mount = (call: {
+  request: IncomingMessage;
+  response: ServerResponse;
+  /** As it was sent, still percent-encoded, without the mount's prefix: "" or "/...". */
+  path: string;
+  params: URLSearchParams;
+  signal: AbortSignal;
+}) => Promise<void>;
+
 export type Text = {contentType: string; text: string; status?: number};
 
 export type ServerOptions = {
   /** Key: "GET /v1/status". Answered over TCP with the token, over the control socket to whoever may open it. */
   routes: Record<string, Route>;
+  /** Key: a path without a slash at its end, such as "/registry". */
+  mounts: Record<string, Mount>;
   /** Open on loopback: health and metrics. */
   open: Record<string, () => Promise<Text>>;
   token: string;
@@ -134,6 +149,11 @@ async function answer(
       response.writeHead(status, {'content-type': contentType, ...securityHeaders}).end(text);
       return;
     }
+    const mounted = mountOf(options.mounts, url.pathname);
+    if (mounted) {
+      const {mount, path} = mounted;
+      return await mount({request, response, path, params: url.searchParams, signal: aborted.signal});
+    }
     const route = Object.hasOwn(options.routes, key) ? options.routes[key] : undefined;
     if (!route)
       return sendJson(response, 404, {error: {code: 'NOT_FOUND', message: `nothing is served at ${key}`}});
@@ -148,7 +168,18 @@ async function answer(
   }
 }
 
-const securityHeaders = {'x-content-type-options': 'nosniff', 'cache-control': 'no-store'};
+function mountOf(
+  mounts: ServerOptions['mounts'],
+  pathname: string,
+): {mount: Mount; path: string} | undefined {
+  for (const [prefix, mount] of Object.entries(mounts))
+    if (pathname === prefix || pathname.startsWith(`${prefix}/`))
+      return {mount, path: pathname.slice(prefix.length)};
+  return undefined;
+}
+
+/** Headers of every answer. */
+export const securityHeaders = {'x-content-type-options': 'nosniff', 'cache-control': 'no-store'};
 
 function sendJson(response: ServerResponse, status: number, value: unknown): void {
   const text = toJson(value);
