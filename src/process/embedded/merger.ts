@@ -147,7 +147,9 @@ export class Merger {
     if (this.#inFlight?.sequence !== sequence) return undefined;
     this.#state.acknowledged();
     this.#unmarkedRows = true;
-    this.#deliveredEpoch = Math.max(this.#deliveredEpoch, this.#inFlight.coversEpoch);
+    // When nothing else waits, these rows were the last that any copy knew as pending: also one made while they were away.
+    const covers = this.#state.isClean() ? this.#epoch : this.#inFlight.coversEpoch;
+    this.#deliveredEpoch = Math.max(this.#deliveredEpoch, covers);
     this.#inFlight = undefined;
     return this.#nextMark();
   }
@@ -162,11 +164,11 @@ export class Merger {
     return this.#nextMark();
   }
 
-  /** Whether a checkpoint would say something new. */
+  /** Whether a checkpoint would say something new, or give acknowledged rows an epoch to be marked with. */
   wantsCheckpoint(): boolean {
-    return (
-      !this.#copying && (this.#changed || (this.#isOrdered && !this.#inFlight && this.#state.hasDirty()))
-    );
+    if (this.#copying) return false;
+    if (this.#changed || (this.#isOrdered && !this.#inFlight && this.#state.hasDirty())) return true;
+    return this.#unmarkedRows && this.#markingEpoch === 0 && this.isClean();
   }
 
   /** A switch of a lookup that the next checkpoint names; takes effect after its commit, at the offsets merged by then. */
@@ -236,6 +238,11 @@ export class Merger {
   /** Nothing waits to leave and nothing is in flight. */
   isClean(): boolean {
     return this.#state.isClean() && !this.#inFlight;
+  }
+
+  /** Clean, and the last checkpoint knows that every row was acknowledged and marked: a restart hands nothing out again. */
+  isSettled(): boolean {
+    return this.isClean() && this.#markingEpoch === 0 && !this.#copying && !this.wantsCheckpoint();
   }
 
   openWindows(): number {

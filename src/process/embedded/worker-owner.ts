@@ -108,14 +108,14 @@ export class QueryOwner {
     return this.#state === 'stopped' || this.#state === 'failed';
   }
 
-  /** Nothing to read, to emit, to mark or to write; or it will not move for another reason. */
+  /** Nothing to read, to emit or to write, and no mark without its answer; or it will not move for another reason. */
   get isSettled(): boolean {
     if (this.isStopped) return true;
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
     if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
-    return merger.isClean() && !merger.wantsCheckpoint();
+    return merger.isSettled();
   }
 
   receive(message: PeerMessage): void {

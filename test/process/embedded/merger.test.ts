@@ -417,6 +417,23 @@ test('acknowledged rows stay pending until a mark stands after them', () =>
     assert.equal(rig.flush(), 1, 'the sink never said that the mark is there');
   }));
 
+test('rows that are acknowledged only after the checkpoint that was made meanwhile are marked all the same', () =>
+  withRig({}, 1, async (rig) => {
+    rig.apply({cuts: [[0, 1, 0]], panes: [{startMs: 0, rows: [['US', 1, 1]]}]});
+    await rig.settle();
+    rig.apply({cuts: [[0, 2, 0]], panes: [{startMs: 0, rows: [['US', 1, 1]]}]});
+    const rows = rig.merger.takeRows()!;
+    await rig.checkpoint();
+    const epoch = rig.merger.acknowledge(rows.sequence)!;
+    assert.equal(epoch, rig.merger.committedEpoch);
+    assert.ok(!rig.merger.isSettled(), 'nobody answered yet that the mark is there');
+    rig.merger.marked(epoch);
+    await rig.settle();
+    assert.ok(rig.merger.isSettled());
+    rig.restart();
+    assert.equal(rig.flush(), 0);
+  }));
+
 test('the state after a crash is that of the offsets in the checkpoint', () =>
   withRig({}, 1, async (rig) => {
     rig.apply({cuts: [[0, 1, 1000]], panes: [{startMs: 0, rows: [['US', 1, 1]]}]});
