@@ -68,6 +68,6 @@ ${table(
     ['2', 'the command line or the configuration is wrong'],
     ['3', 'a check found differences: the ledger does not balance, a schema is incompatible'],
     ['4', 'something that it depends on is not available: a sink, a lock, a port, the running platform'],
-    ['130, 143', 'a second SIGINT or SIGTERM, or the time limit, cut a drain short'],
+    ['129, 130, 143', 'a second SIGHUP, SIGINT or SIGTERM, or the time limit, cut a drain short'],
   ],
 )}`;

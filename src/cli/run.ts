@@ -5,19 +5,27 @@ import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
-import type {CommandBody} from './command.ts';
+import type {CommandBody, CommandCall} from './command.ts';
 import {openPlatform} from './context.ts';
 import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';
+import {cutCodes, listenForStop, type Stop} from './signals.ts';
 import {createView, type View} from './view.ts';
 
 /** A drain that takes longer is cut short. */
 const drainMsMax = 30_000;
-/** Signals that come together (a terminal and a launcher both send one) count as one. */
-const sameSignalMs = 500;
 const showMs = 250;
 
 export const run: CommandBody = async (call) => {
+  const stop = listenForStop();
+  try {
+    return await runUntilStopped(call, stop);
+  } finally {
+    stop.release();
+  }
+};
+
+async function runUntilStopped(call: CommandCall, stop: Stop): Promise<number> {
   const {options, io} = call;
   const {platform, control} = await openPlatform(call);
   if (control) {
@@ -26,12 +34,16 @@ export const run: CommandBody = async (call) => {
       hint: 'npx millrace status',
     });
   }
-  const stop = stopSignal();
-  const running = await startPlatform(platform, {
-    fast: options.fast === true,
-    inputs: options.inputs !== false,
-    ...(options.port === undefined ? {} : {port: portOf(options.port)}),
-  });
+  const port = options.port === undefined ? {} : {port: portOf(options.port)};
+  if (stop.signal()) {
+    io.stderr.write('stopped before it began: nothing was read or written\n');
+    return 0;
+  }
+  const inputs = options.inputs !== false;
+  const starting = startPlatform(platform, {fast: options.fast === true, inputs, ...port});
+  const running = await Promise.race([starting, stop.second]);
+  // Nothing was read yet that a drain could settle.
+  if (!running) return cutShort(stop, 'the start');
   const view = createView(io, tipsOf(platform), options.untilIdle === true);
   running.metrics.observers.push((name, event) => tell(view, name, event));
   for (const {query, reason} of running.engine.status())
@@ -60,10 +72,9 @@ export const run: CommandBody = async (call) => {
     clearInterval(timer);
     show();
     view.close();
-    stop.release();
     io.stderr.write(asTyped(farewell(running.status()), io.cwd));
   }
-};
+}
 
 function portOf(text: unknown): number {
   const port = Number(text);
@@ -74,46 +85,8 @@ function portOf(text: unknown): number {
   return port;
 }
 
-type Stop = {
-  first: Promise<void>;
-  second: Promise<void>;
-  signal(): 'SIGINT' | 'SIGTERM' | undefined;
-  release(): void;
-};
-
-function stopSignal(): Stop {
-  let seen: 'SIGINT' | 'SIGTERM' | undefined;
-  let firstMs = 0;
-  let resolveFirst = () => {};
-  let resolveSecond = () => {};
-  const first = new Promise<void>((resolve) => {
-    resolveFirst = resolve;
-  });
-  const second = new Promise<void>((resolve) => {
-    resolveSecond = resolve;
-  });
-  const heard = (signal: 'SIGINT' | 'SIGTERM') => {
-    const nowMs = performance.now();
-    if (seen === undefined) {
-      seen = signal;
-      firstMs = nowMs;
-      resolveFirst();
-    } else if (nowMs - firstMs > sameSignalMs) {
-      seen = signal;
-      resolveSecond();
-    }
-  };
-  process.on('SIGINT', heard).on('SIGTERM', heard);
-  return {
-    first,
-    second,
-    signal: () => seen,
-    release: () => void process.off('SIGINT', heard).off('SIGTERM', heard),
-  };
-}
-
 /**
- * @returns 0 when everything that was read is written; 130 or 143 when it was cut short; else the highest exit code of what
+ * @returns 0 when everything that was read is written; 129, 130 or 143 when it was cut short; else the highest exit code of what
  * stopped: a query, an input, a raw table.
  */
 async function drain(running: RunningPlatform, stop: Stop, show: () => void): Promise<number> {
@@ -125,12 +98,14 @@ async function drain(running: RunningPlatform, stop: Stop, show: () => void): Pr
   });
   const outcome = await Promise.race([drained, late, stop.second.then(() => 'cut' as const)]);
   clearTimeout(timer);
-  if (outcome === 'cut') {
-    process.stderr.write('the drain was cut short: what was not written is written at the next start\n');
-    // What is pending is in the log and in the last checkpoint; threads and children end with the process.
-    process.exit(stop.signal() === 'SIGTERM' ? 143 : 130);
-  }
+  if (outcome === 'cut') cutShort(stop, 'the drain');
   return exitCodeOf(running.status());
+}
+
+/** What is pending is in the log and in the last checkpoint; threads and children end with the process. */
+function cutShort(stop: Stop, what: string): never {
+  process.stderr.write(`${what} was cut short: what was not written is written at the next start\n`);
+  process.exit(cutCodes[stop.signal() ?? 'SIGINT']);
 }
 
 function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {

@@ -31,7 +31,7 @@ export async function ingestOffline(
       ingestStart(platform, dirs, {schemaIds, counter, command: 'millrace ingest'}),
       noTelemetry,
     );
-    process.once('SIGINT', stop).once('SIGTERM', stop);
+    process.once('SIGHUP', stop).once('SIGINT', stop).once('SIGTERM', stop);
     const input = platform.domains
       .find(({name}) => name === job.domain)!
       .inputs.find(({name}) => name === job.input)!;
@@ -40,7 +40,7 @@ export async function ingestOffline(
       onProgress,
     );
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    process.off('SIGHUP', stop).off('SIGINT', stop).off('SIGTERM', stop);
     await thread?.close();
     lock.release();
   }

@@ -36,6 +36,5 @@ else {
   // The parent is gone, or is done with us: nothing may outlive it.
   process.on('disconnect', () => process.exit(0));
   // Ctrl-C reaches the whole process group; the parent drains first and then closes us.
-  process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => {});
+  for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 }

@@ -1,6 +1,6 @@
 /** `millrace run` as a process: signals, exit codes, ports, locks, and what other commands get from it while it runs. */
 import assert from 'node:assert/strict';
-import {readFileSync, statSync, writeFileSync} from 'node:fs';
+import {existsSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {after, before, describe, test} from 'node:test';
@@ -182,6 +182,7 @@ describe('how a run ends', () => {
   for (const [signal, cut] of [
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
   ] as const)
     test(`${signal} drains and exits with 0; a second one cuts it short with ${cut}`, async () => {
       const root = makeRoot({
@@ -205,13 +206,36 @@ describe('how a run ends', () => {
       noStack(stderr);
     });
 
-  test('a signal while it starts ends it with 0 as soon as it stands', async () => {
-    const root = await makeSlowShop();
+  test('a signal while the configuration is read: it does not begin, and ends with 0', async () => {
+    const root = await makeShop({
+      'slow.ts': `process.stderr.write('plugins load\\n'); await new Promise((resolve) => setTimeout(resolve, 500));\n${slowSink}`,
+      'config/platform.yaml': `${filePlatform}plugins: [../slow.ts]\n`,
+    });
     const child = start(root, ['run']);
-    await new Promise((resolve) => setTimeout(resolve, 450));
+    await child.says(/plugins load/);
     child.kill('SIGINT');
     const {code, stderr} = await child.ended;
-    assert.ok(code === 0 || code === null || code === 130, stderr);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /stopped before it began: nothing was read or written\n$/);
+    assert.ok(!existsSync(join(root, '.millrace/log')));
+  });
+
+  test('a signal while it starts ends it with 0 as soon as it stands', async () => {
+    const root = makeRoot({
+      'config/platform.yaml': `${filePlatform}plugins: [../slow.ts]\n`.replace(
+        'backend: file',
+        'backend: slow',
+      ),
+      'slow.ts': slowSink.replace('open: async () => ({', `open: async () => (${tellAndWait}, {`),
+      'config/domains/d.yaml': oneQuery,
+      'data/e.csv': 'timestamp,kind\n',
+    });
+    const child = start(root, ['run']);
+    await child.says(/the sink opens/);
+    child.kill('SIGINT');
+    const {code, stderr} = await child.ended;
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /stopped: 0 events in the log/);
     noStack(stderr);
     assert.equal((await cli(root, 'doctor')).code, 0);
   });
@@ -225,6 +249,9 @@ inputs:
 aggregations:
   - {name: q, from: e, window: {type: tumbling, size: 1m}, group_by: [kind], measures: {n: count()}}
 `;
+
+const tellAndWait =
+  "process.stderr.write('the sink opens\\n'), await new Promise((resolve) => setTimeout(resolve, 500))";
 
 /** A sink that never acknowledges. */
 const slowSink = `export const sinks = [{

@@ -1,4 +1,5 @@
 import type {CommandSpec} from '../command.ts';
+import {listenForStop} from '../signals.ts';
 import {dryRun} from './options.ts';
 
 /** Commands: how a platform begins and runs. */
@@ -40,6 +41,10 @@ export const startCommands: CommandSpec[] = [
       ['millrace run', 'until Ctrl-C'],
       ['millrace run --fast --until-idle', 'as fast as it goes, then end'],
     ],
-    load: () => import('../run.ts'),
+    load: () => {
+      // A signal that comes while the program is still loaded must not end it as a crash would.
+      listenForStop();
+      return import('../run.ts');
+    },
   },
 ];
