@@ -51,8 +51,12 @@ export type QueryStatus = {
   checkpointEpoch: number;
   /** When this was so, epoch ms of the engine's clock. */
   observedMs: number;
+  /** Next offset of every partition that is not in the merged state yet. */
+  positions?: {topic: string; partition: number; offset: number}[];
   /** Everything that was read is in rows that the sinks have acknowledged and marked, and in a checkpoint. */
   settled?: boolean;
+  /** The same for what was read so far, whatever is still to be read. */
+  isClean?: boolean;
 };
 
 /** An engine takes plans and runs them until it is told to drain. */

@@ -24,8 +24,10 @@ import {
 export type EngineOptions = {
   /** Directory of the embedded log, and its writer's counter where it runs in this process. */
   log: {dir: string; counter?: SharedArrayBuffer};
-  /** Directory of the checkpoint store; the engine starts its writer. */
+  /** Directory of the checkpoint store; the engine starts its writer unless it is given one. */
   stateDir: string;
+  /** Of engines that share a store: theirs, which whoever started it closes. */
+  writer?: CheckpointWriter;
   /** Writers' schemas that records may name. */
   schemas: RegisteredSchema[];
   workers: number | 'auto';
@@ -57,6 +59,10 @@ export type EmbeddedEngine = Engine & {
   marked(query: string, epoch: number): void;
   /** A new snapshot; queries switch to it as soon as `semantics` allow, with a committed checkpoint. */
   refreshLookup(domain: string, snapshot: LookupSnapshot): void;
+  /** Reads up to these offsets and stops there; null: on and on. Ends of batches only, such as the log's end. */
+  until(query: string, places: {topic: string; partition: number; offset: number}[] | null): void;
+  /** Asks every worker for its status now instead of within a second. */
+  report(): void;
   /** Stops reading for a query, because its delivery waits. */
   pause(query: string, reason?: PlatformError): void;
   /** Stops a query that cannot go on, visibly and with that reason, until `resume`: from its checkpoint. */
@@ -101,7 +107,7 @@ class Host implements InlineEngine {
   /** Starts every query that can start; the others are `stopped` in the status with their reason. @throws CHECKPOINT_*, LOG_*, LOCKED */
   async start(plans: QueryPlan[]): Promise<void> {
     const {log, stateDir, schemas, flushMs, checkpointIntervalMs} = this.#options;
-    this.#writer = await startCheckpointWriter(stateDir);
+    this.#writer = this.#options.writer ?? (await startCheckpointWriter(stateDir));
     const snapshots: DomainSnapshot[] = [];
     const newer: DomainSnapshot[] = [];
     const queries: QueryStart[] = [];
@@ -152,6 +158,14 @@ class Host implements InlineEngine {
     this.#command(query, {kind: 'pause', query, ...(reason ? {reason: failureOf(reason)} : {})});
   }
 
+  until(query: string, places: {topic: string; partition: number; offset: number}[] | null): void {
+    this.#command(query, {kind: 'until', query, places});
+  }
+
+  report(): void {
+    for (let worker = 0; worker < this.#count; worker++) this.#workers?.command(worker, {kind: 'report'});
+  }
+
   fail(query: string, reason: Error): void {
     this.#command(query, {kind: 'fail', query, failure: failureOf(reason)});
   }
@@ -193,7 +207,7 @@ class Host implements InlineEngine {
   async stop(): Promise<void> {
     this.#isStopping = true;
     await this.#workers?.stop();
-    await this.#writer?.close();
+    if (!this.#options.writer) await this.#writer?.close();
     this.#workers = undefined;
     this.#writer = undefined;
   }

@@ -100,7 +100,7 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
   return (source, decoded, row, special, counts) => {
     const timeMs = decoded.columns[source.scope.numberColumn('timestamp')!]![row]!;
     store.maxMs = Math.max(store.maxMs, timeMs);
-    const lateMs = store.maxMs - plan.watermarkMs;
+    const lateMs = store.maxMs - store.watermarkMs;
     const dead = (code: string, message: string) => {
       counts.dead++;
       const {topic, partition} = decoded;

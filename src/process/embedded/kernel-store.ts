@@ -38,6 +38,8 @@ export type Store = {
   pane: Pane;
   /** Of the partition that is being walked. */
   maxMs: number;
+  /** The plan's, or Infinity in a batch whose records count whatever their lateness. */
+  watermarkMs: number;
   filtered: number;
   corrected: number;
   /** Set by generated code in front of a row whose codes have no room in keys. */
@@ -119,6 +121,7 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     objects,
     pane: sessions?.pane ?? nowhere,
     maxMs: -Infinity,
+    watermarkMs: plan.watermarkMs,
     filtered: 0,
     corrected: 0,
     wantsKeys: false,

@@ -181,7 +181,16 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
       assert.ok(partition && source, `query ${plan.id} does not read ${topic}/${decoded.partition}`);
       assert.equal(decoded.fromOffset, partition.offset, `query ${plan.id} stands elsewhere in ${topic}`);
       prepare(source, decoded);
-      Object.assign(store, {maxMs: partition.maxTimeMs, filtered: 0, corrected: 0});
+      const {countAllBelow} = plan;
+      // The bound is the log's end of a moment, so an end of a batch.
+      const countsAll = countAllBelow?.some(
+        (place) =>
+          place.topic === topic &&
+          place.partition === decoded.partition &&
+          decoded.nextOffset <= place.offset,
+      );
+      const watermarkMs = countsAll ? Infinity : plan.watermarkMs;
+      Object.assign(store, {maxMs: partition.maxTimeMs, watermarkMs, filtered: 0, corrected: 0});
       const classed = () => partition.filtered + partition.late + partition.dead;
       const before = classed();
       walk(topic, decoded, partition);

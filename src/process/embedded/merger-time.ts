@@ -14,7 +14,13 @@ export type PartitionState = QueryCounts & {
   movedMs: number;
 };
 
-export type PartitionPlace = {topic: string; partition: number; startOffset: number};
+export type PartitionPlace = {
+  topic: string;
+  partition: number;
+  startOffset: number;
+  /** Running maximum of event time there, epoch ms; default: none. */
+  startMaxMs?: number;
+};
 
 /**
  * Event time of one query: running maxima and offsets of its partitions, what closes and what may be deleted.
@@ -33,11 +39,11 @@ export class EventTime {
   constructor(plan: QueryPlan, places: PartitionPlace[], nowMs: number) {
     this.#watermarkMs = plan.watermarkMs;
     this.#idleMs = plan.idleMs;
-    this.partitions = places.map(({topic, partition, startOffset}) => ({
+    this.partitions = places.map(({topic, partition, startOffset, startMaxMs = -Infinity}) => ({
       topic,
       partition,
       offset: startOffset,
-      maxTimeMs: -Infinity,
+      maxTimeMs: startMaxMs,
       endOffset: startOffset,
       movedMs: nowMs,
       read: 0,
@@ -116,6 +122,14 @@ export class EventTime {
   /** Smallest watermark over all partitions; -Infinity while one is empty. */
   leastWatermark(): number {
     return this.slowest().maxTimeMs - this.#watermarkMs;
+  }
+
+  /** Whether some partition has not reached its place. */
+  isBehind(places: {topic: string; partition: number; offset: number}[]): boolean {
+    return places.some(({topic, partition, offset}) => {
+      const state = this.#byPlace.get(`${topic}/${partition}`);
+      return state !== undefined && state.offset < offset;
+    });
   }
 
   /** The partition that holds state longest. */

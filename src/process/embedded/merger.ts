@@ -189,7 +189,10 @@ export class Merger {
       if (rows) this.#held = {rows, epoch};
     }
     const {correctForMs, late} = this.plan;
-    const floorMs = this.time.leastWatermark() - (late === 'correct' ? correctForMs : 0);
+    // What may still count whatever its lateness finds its window.
+    const floorMs = this.time.isBehind(this.plan.countAllBelow ?? [])
+      ? -Infinity
+      : this.time.leastWatermark() - (late === 'correct' ? correctForMs : 0);
     const state: StateCopy = {puts: [], deletes: [], pending: [], tombstones: []};
     this.#state.copy(state, floorMs);
     const {puts, deletes} = state;

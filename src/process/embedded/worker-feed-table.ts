@@ -91,6 +91,9 @@ export class FeedTable {
       case 'pause':
         feed.pause(message.paused);
         break;
+      case 'until':
+        feed.until(message.places);
+        break;
       case 'merged':
         feed.merged();
     }

@@ -5,7 +5,7 @@ import {createKernel, type Kernel} from './kernel.ts';
 import {LookupHistory, type LookupStep} from './lookup-journal.ts';
 import type {Cursor, Reader} from './reader.ts';
 import {failureOf} from './worker-failure.ts';
-import type {DomainSnapshot, OpenPlace, PeerMessage} from './worker-messages.ts';
+import type {DomainSnapshot, OpenPlace, PeerMessage, StopPlace} from './worker-messages.ts';
 
 /** A delta of this size leaves early, and while it is on its way the query reads no more. */
 const deltaBytesMax = 16 * 2 ** 20;
@@ -50,6 +50,8 @@ export class Feed {
   #isHolding = false;
   #isHeld = false;
   #isPaused = false;
+  /** Offsets by `topic/partition` at which it stops to read; a partition without one goes on. */
+  #stops: Map<string, number> | null = null;
   #isClosed = false;
   #sentMs = -Infinity;
 
@@ -64,14 +66,15 @@ export class Feed {
     this.#kernel = createKernel({plan, worker, decoders, lookups: snapshots});
     this.#cursors = places.map(({topic, partition, offset, maxTimeMs}) => {
       this.#kernel.open(topic, partition, offset, maxTimeMs);
-      return {
+      const cursor: Cursor = {
         topic,
         partition,
         offset,
-        wants: () => this.#wants(),
+        wants: () => this.#wants() && cursor.offset < this.#stopOf(topic, partition),
         process: (decoded) => this.#process(decoded),
         fail: (error) => this.fail(error),
       };
+      return cursor;
     });
     for (const cursor of this.#cursors) reader.add(cursor);
   }
@@ -134,6 +137,11 @@ export class Feed {
     this.#isPaused = paused;
   }
 
+  until(places: StopPlace[] | null): void {
+    this.#stops =
+      places && new Map(places.map((place) => [`${place.topic}/${place.partition}`, place.offset]));
+  }
+
   fail(error: unknown): void {
     if (this.#isClosed) return;
     this.close();
@@ -143,6 +151,10 @@ export class Feed {
   close(): void {
     this.#isClosed = true;
     for (const cursor of this.#cursors) this.#options.reader.remove(cursor);
+  }
+
+  #stopOf(topic: string, partition: number): number {
+    return this.#stops?.get(`${topic}/${partition}`) ?? Infinity;
   }
 
   #wants(): boolean {

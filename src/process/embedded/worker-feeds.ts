@@ -6,16 +6,24 @@ import {stepsFrom} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {StateStore} from './statestore.ts';
-import {type PeerMessage, type QueryStart, readerOf, type WorkerEvent} from './worker-messages.ts';
+import {
+  type PeerMessage,
+  type QueryStart,
+  readerOf,
+  type StopPlace,
+  type WorkerEvent,
+} from './worker-messages.ts';
 
-/** All partitions that a query reads, with the start of what the log holds. */
-export const placesOf = ({sources}: QueryPlan, log: LogReader): PartitionPlace[] =>
+/** All partitions that a query reads, with the start of what the log holds, or of what the revision begins with. */
+export const placesOf = ({sources, startsAt = []}: QueryPlan, log: LogReader): PartitionPlace[] =>
   sources.flatMap(({topic}) =>
-    Array.from({length: log.partitions(topic)}, (_, partition) => ({
-      topic,
-      partition,
-      startOffset: log.startOffset(topic, partition),
-    })),
+    Array.from({length: log.partitions(topic)}, (_, partition) => {
+      const startOffset = log.startOffset(topic, partition);
+      const begin = startsAt.find((place) => place.topic === topic && place.partition === partition);
+      if (!begin || begin.offset < startOffset) return {topic, partition, startOffset};
+      const startMaxMs = begin.maxTimeMs ?? -Infinity;
+      return {topic, partition, startOffset: begin.offset, startMaxMs};
+    }),
   );
 
 /** All partitions that a query reads, with the end of what the log holds. */
@@ -86,6 +94,10 @@ export class Feeds {
 
   pause(run: number, paused: boolean): void {
     this.#tell({kind: 'pause', query: this.#query, run, paused});
+  }
+
+  until(run: number, places: StopPlace[] | null): void {
+    this.#tell({kind: 'until', query: this.#query, run, places});
   }
 
   merged(worker: number, run: number): void {

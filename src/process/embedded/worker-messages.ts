@@ -8,6 +8,9 @@ import type {Delta, SideRecord} from './types.ts';
 /** A place in the log where a kernel begins. */
 export type OpenPlace = {topic: string; partition: number; offset: number; maxTimeMs: number};
 
+/** Where a query stops to read. */
+export type StopPlace = {topic: string; partition: number; offset: number};
+
 /**
  * Between the workers: a query's owner holds its merger, the feeds read for it. `run` numbers the openings of a query, so
  * that what belongs to an earlier one is ignored.
@@ -30,6 +33,8 @@ export type PeerMessage =
   | {kind: 'release'; query: string; run: number; lookups: Record<string, string>}
   /** Owner: delivery is paused, stop reading; or it goes on. */
   | {kind: 'pause'; query: string; run: number; paused: boolean}
+  /** Owner: read up to these offsets and no further; null: on and on. */
+  | {kind: 'until'; query: string; run: number; places: StopPlace[] | null}
   /** Owner: the delta is merged; the next may come. */
   | {kind: 'merged'; query: string; run: number}
   | {kind: 'delta'; query: string; run: number; delta: Delta}
@@ -46,6 +51,10 @@ export type WorkerCommand =
   | {kind: 'sideDurable'; query: string; batch: number}
   | {kind: 'pause'; query: string; reason?: Failure}
   | {kind: 'resume'; query: string}
+  /** Reads up to these offsets and stops there; null: on and on. */
+  | {kind: 'until'; query: string; places: StopPlace[] | null}
+  /** Tell the status now. */
+  | {kind: 'report'}
   /** Something around the engine failed for good, and the query cannot go on without it. */
   | {kind: 'fail'; query: string; failure: Failure}
   | {kind: 'lookup'; snapshot: DomainSnapshot}

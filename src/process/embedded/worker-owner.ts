@@ -11,7 +11,7 @@ import type {Delta, SideRecord} from './types.ts';
 import {writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
 import {beginsOf, endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
-import type {Failure, PeerMessage} from './worker-messages.ts';
+import type {Failure, PeerMessage, StopPlace} from './worker-messages.ts';
 import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
@@ -35,6 +35,7 @@ export class QueryOwner {
   #state: QueryStatus['state'] = 'running';
   #reason: Failure | undefined;
   #isPaused = false;
+  #until: StopPlace[] | null = null;
   #isDraining = false;
   #committing = false;
   #checkpointMs = -Infinity;
@@ -101,6 +102,7 @@ export class QueryOwner {
     if (!merger || this.isStopped) return;
     this.#feeds.open(worker, this.#run, merger, this.#journal);
     if (this.#isPaused) this.#feeds.pause(this.#run, true);
+    if (this.#until) this.#feeds.until(this.#run, this.#until);
     if (this.#holding || this.#isDraining || this.#switches.isUnderWay) this.#feeds.hold(this.#run);
   }
 
@@ -170,6 +172,12 @@ export class QueryOwner {
     }
     this.#state = 'running';
     this.#broadcastPause();
+  }
+
+  /** Reads no further than these offsets; null: on and on. It holds for later openings too. */
+  until(places: StopPlace[] | null): void {
+    this.#until = places;
+    this.#feeds.until(this.#run, places);
   }
 
   /** A new snapshot of a lookup is there. */

@@ -45,7 +45,9 @@ export async function statusOf(
     openWindows: merger?.openWindows() ?? 0,
     memoryBytes: merger?.bytes() ?? 0,
     checkpointEpoch: merger?.committedEpoch ?? 0,
+    positions: partitions.map(({topic, partition, offset}) => ({topic, partition, offset})),
     observedMs: nowMs,
     settled: isSettled && behind.length === 0,
+    isClean: isSettled,
   };
 }

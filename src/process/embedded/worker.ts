@@ -181,6 +181,12 @@ export class EngineWorker {
       case 'resume':
         this.owners.get(command.query)?.resume();
         break;
+      case 'until':
+        this.owners.get(command.query)?.until(command.places);
+        break;
+      case 'report':
+        this.#statusMs = -Infinity;
+        break;
       case 'fail':
         this.owners.get(command.query)?.fail(errorOf(command.failure), command.failure);
         break;

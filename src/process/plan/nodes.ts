@@ -30,6 +30,10 @@ export type QueryPlan = {
   table: Table;
   sinks: string[];
   limits: {groups: number; memoryBytes: number; stateDiskBytes: number};
+  /** Of a backfilled revision: records below these offsets count whatever their lateness. Not part of the fingerprint. */
+  countAllBelow?: {topic: string; partition: number; offset: number}[];
+  /** Of a revision that does not begin with the log: where it begins, with the running maximum there, epoch ms or null. */
+  startsAt?: {topic: string; partition: number; offset: number; maxTimeMs: number | null}[];
 };
 
 export type SourcePlan = {
