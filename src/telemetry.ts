@@ -22,11 +22,16 @@ export type TelemetryEvents = {
     through: {topic: string; partition: number; offset: number}[];
   };
   SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
-  SinkPaused: {sink: string; table: string; seconds: number};
-  SinkResumed: {sink: string; table: string};
+  SinkPaused: {sink: string; table: string};
+  /** `seconds`: for how long it was paused. */
+  SinkResumed: {sink: string; table: string; seconds: number};
   /** A query stopped for good until someone acts. */
   QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
+  /** A lookup's file was read and is what the lookup says from now on. */
+  LookupAccepted: {domain: string; lookup: string; rows: number};
+  /** A lookup's file cannot be used; told once for a failure. `hasLast`: the last good snapshot stands in. */
+  LookupRefused: {domain: string; lookup: string; message: string; hasLast: boolean};
   InputFinished: {domain: string; input: string; rows: number; rejected: number};
   InputStopped: {domain: string; input: string; code: string; message: string; hint?: string};
   Log: {level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, string | number>};

@@ -1,7 +1,7 @@
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
-import {type RunningPlatform, startPlatform} from '../platform/runtime.ts';
+import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
@@ -11,6 +11,8 @@ import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';
 import {cutCodes, listenForStop, type Stop} from './signals.ts';
 import {createView, type View} from './view.ts';
+
+type Observer = NonNullable<RunOptions['observe']>;
 
 /** A drain that takes longer is cut short. */
 const drainMsMax = 30_000;
@@ -40,17 +42,21 @@ async function runUntilStopped(call: CommandCall, stop: Stop): Promise<number> {
     return 0;
   }
   const inputs = options.inputs !== false;
-  const starting = startPlatform(platform, {fast: options.fast === true, inputs, ...port});
+  // What is told while it starts is shown once there is something to show it in.
+  const told: Parameters<Observer>[] = [];
+  let observe: Observer = (...event) => void told.push(event);
+  const starting = startPlatform(platform, {
+    fast: options.fast === true,
+    inputs,
+    observe: (...event) => observe(...event),
+    ...port,
+  });
   const running = await Promise.race([starting, stop.second]);
   // Nothing was read yet that a drain could settle.
   if (!running) return cutShort(stop, 'the start');
   const view = createView(io, tipsOf(platform), options.untilIdle === true);
-  running.metrics.observers.push((name, event) => tell(view, name, event));
-  for (const {query, reason} of running.engine.status())
-    if (reason)
-      view.say(
-        `query ${query} is stopped: ${reason.code} ${reason.message}${reason.hint ? `\n  hint: ${reason.hint}` : ''}`,
-      );
+  observe = (...event) => tell(view, ...event);
+  for (const event of told.splice(0)) observe(...event);
   const show = () => view.show(running.status());
   const timer = setInterval(show, showMs);
   show();

@@ -14,8 +14,9 @@ export function buildLookup(
 ): Lookup | undefined {
   const {name, key, columns, from} = config;
   if (from?.csv !== undefined && !existsSync(from.csv))
-    reporter.error([...path, 'from', 'csv'], 'FILE_NOT_FOUND', `there is no file ${from.csv}`, {
-      hint: 'a path is relative to the file it stands in',
+    // The last good snapshot stands in for a file that vanished; a platform that never saw one says so at its start.
+    reporter.warn([...path, 'from', 'csv'], 'FILE_NOT_FOUND', `there is no file ${from.csv}`, {
+      hint: 'a path is relative to the file it stands in; until the file is there, the last good snapshot is used',
     });
   if (key?.name !== undefined && columns && key.name in columns)
     reporter.error(

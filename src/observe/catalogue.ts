@@ -104,11 +104,26 @@ export const metricSpecs = {
     labels: ['sink', 'table'],
     help: 'Times a delivery was paused',
   },
+  millrace_sink_paused_seconds_total: {
+    type: 'counter',
+    labels: ['sink', 'table'],
+    help: 'Time that deliveries were paused, counted when they resume',
+  },
   millrace_sink_paused: {type: 'gauge', labels: ['sink', 'table'], help: '1 while a delivery is paused'},
   millrace_sink_pending_rows: {
     type: 'gauge',
     labels: ['sink', 'table'],
     help: 'Rows emitted and not yet acknowledged',
+  },
+  millrace_rows_acknowledged_total: {
+    type: 'counter',
+    labels: ['query'],
+    help: 'Rows of a query that every one of its sinks has acknowledged',
+  },
+  millrace_lookup_refused: {
+    type: 'gauge',
+    labels: ['domain', 'lookup'],
+    help: '1 while the file of the lookup cannot be used, so that the last good snapshot stands in',
   },
   millrace_raw_lag_events: {
     type: 'gauge',

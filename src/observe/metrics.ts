@@ -58,6 +58,11 @@ function eventHandlers(registry: Registry): Handlers {
   const sinkSeconds = histogram('millrace_sink_write_seconds');
   const sinkErrors = counter('millrace_sink_errors_total');
   const sinkPauses = counter('millrace_sink_pauses_total');
+  const sinkPausedSeconds = counter('millrace_sink_paused_seconds_total');
+  const rowsAcknowledged = counter('millrace_rows_acknowledged_total');
+  const lookupRefused = new Gauge<LabelOf<'millrace_lookup_refused'>>(
+    optionsOf('millrace_lookup_refused', registry),
+  );
   const checkpoints = histogram('millrace_checkpoint_seconds');
   const checkpointPause = histogram('millrace_checkpoint_pause_seconds');
   const checkpointBytes = new Gauge<LabelOf<'millrace_checkpoint_bytes'>>(
@@ -79,6 +84,10 @@ function eventHandlers(registry: Registry): Handlers {
     },
     SinkFailed: ({sink, table, code}) => sinkErrors.inc({sink, table, code}),
     SinkPaused: ({sink, table}) => sinkPauses.inc({sink, table}),
+    SinkResumed: ({sink, table, seconds}) => sinkPausedSeconds.inc({sink, table}, seconds),
+    RowsAcknowledged: ({query, rows}) => rowsAcknowledged.inc({query}, rows),
+    LookupAccepted: ({domain, lookup}) => lookupRefused.set({domain, lookup}, 0),
+    LookupRefused: ({domain, lookup}) => lookupRefused.set({domain, lookup}, 1),
     CheckpointCommitted: ({domain, query, bytes, seconds, pauseSeconds}) => {
       checkpoints.observe({domain, query}, seconds);
       checkpointPause.observe({domain, query}, pauseSeconds);

@@ -6,7 +6,7 @@ import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
-import type {QueryStatus} from '../process/types.ts';
+import type {LookupSnapshot, QueryStatus} from '../process/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {IngestThread} from './ingest-thread.ts';
@@ -47,11 +47,37 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const plans = new Map<string, QueryPlan>();
   const refused = new Map<string, QueryStatus>();
   const snapshotIds = new Map<string, string>();
+  /** By lookup, what is wrong with its file. */
   const lookupTrouble = new Map<string, string>();
   let engine: EmbeddedEngine | undefined;
   const lookupOf = (domain: string, name: string): Lookup =>
     platform.domains.find((each) => each.name === domain)!.lookups.find((each) => each.name === name)!;
 
+  /** What the file says now; the last good snapshot when that is nothing, told once for a failure. @throws LOOKUP_INVALID without one */
+  const currentSnapshot = async (lookup: Lookup): Promise<LookupSnapshot> => {
+    const {domain, name} = lookup;
+    const key = `${domain}.${name}`;
+    try {
+      const snapshot = (await options.lookups.get(lookup, null))!;
+      if (lookupTrouble.delete(key) || snapshotIds.get(key) !== snapshot.id)
+        telemetry.emit('LookupAccepted', {domain, lookup: name, rows: snapshot.rows.size});
+      return snapshot;
+    } catch (error) {
+      const last = await options.lookups.last(lookup);
+      const {message} = error as Error;
+      if (lookupTrouble.get(key) !== message) {
+        telemetry.emit('LookupRefused', {domain, lookup: name, message, hasLast: last !== undefined});
+        if (last)
+          telemetry.emit('Log', {
+            level: 'warn',
+            message: `${message}; the last good snapshot stays in use until the file is mended`,
+          });
+      }
+      lookupTrouble.set(key, message);
+      if (!last) throw error;
+      return last;
+    }
+  };
   const create = () =>
     createEngine({
       log: {dir: dirs.log, counter: options.counter},
@@ -62,8 +88,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       checkpointIntervalMs: platform.engine.checkpointIntervalMs,
       telemetry,
       async lookup(domain, name, id) {
-        const snapshot = await options.lookups.get(lookupOf(domain, name), id);
-        if (snapshot && id === null) snapshotIds.set(`${domain}.${name}`, snapshot.id);
+        const lookup = lookupOf(domain, name);
+        if (id !== null) return options.lookups.get(lookup, id);
+        const snapshot = await currentSnapshot(lookup);
+        snapshotIds.set(`${domain}.${name}`, snapshot.id);
         return snapshot;
       },
       marked: (plan) => outputs.marked(plan),
@@ -138,21 +166,17 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     async refreshLookup(lookup) {
       const key = `${lookup.domain}.${lookup.name}`;
       try {
-        const snapshot = await options.lookups.get(lookup, null);
-        lookupTrouble.delete(key);
-        if (!snapshot || snapshotIds.get(key) === snapshot.id) return;
+        const before = snapshotIds.get(key);
+        const snapshot = await currentSnapshot(lookup);
+        if (before === snapshot.id) return;
         snapshotIds.set(key, snapshot.id);
         engine?.refreshLookup(lookup.domain, snapshot);
         telemetry.emit('Log', {
           level: 'info',
           message: `lookup ${key} has a new snapshot of ${snapshot.rows.size} rows`,
         });
-      } catch (error) {
-        // The last good snapshot stays. Said once, not every time that somebody looks.
-        const {message} = error as Error;
-        if (lookupTrouble.get(key) !== message)
-          telemetry.emit('Log', {level: 'warn', message: `${message}; the last good snapshot stays in use`});
-        lookupTrouble.set(key, message);
+      } catch {
+        // Told already; a query that has no snapshot at all waits for the next start.
       }
     },
     async drain() {

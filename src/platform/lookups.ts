@@ -27,17 +27,24 @@ import type {LookupSnapshot} from '../process/types.ts';
 export type LookupStore = {
   /** The snapshot of that id, or the file as it is now. @throws LOOKUP_INVALID for the file; undefined for a lost id. */
   get(lookup: Lookup, id: string | null): Promise<LookupSnapshot | undefined>;
+  /** The snapshot that the file gave when it was good for the last time; undefined when that never was, or does not fit the lookup of today. */
+  last(lookup: Lookup): Promise<LookupSnapshot | undefined>;
 };
 
+/** Names the snapshot that the file gave last. */
+const lastName = 'last';
+
 export function createLookupStore(dir: string): LookupStore {
+  const homeOf = ({domain, name}: Lookup) => join(dir, domain, name);
+  const kept = (lookup: Lookup, id: string): Buffer | undefined => {
+    const bytes = readIfThere(join(homeOf(lookup), `${id}.csv`));
+    return bytes && idOf(bytes) === id ? bytes : undefined;
+  };
   return {
     async get(lookup, id) {
-      const home = join(dir, lookup.domain, lookup.name);
       if (id !== null) {
-        const path = join(home, `${id}.csv`);
-        if (!existsSync(path)) return undefined;
-        const bytes = readFileSync(path);
-        return idOf(bytes) === id ? parseSnapshot(lookup, bytes, {missing: 'null'}) : undefined;
+        const bytes = kept(lookup, id);
+        return bytes && parseSnapshot(lookup, bytes, {missing: 'null'});
       }
       let bytes: Buffer;
       try {
@@ -46,18 +53,40 @@ export function createLookupStore(dir: string): LookupStore {
         throw invalid(lookup, `the file cannot be read: ${(cause as Error).message}`, cause);
       }
       const snapshot = await parseSnapshot(lookup, bytes);
-      keep(home, snapshot.id, bytes);
+      const home = homeOf(lookup);
+      keep(home, `${snapshot.id}.csv`, bytes);
+      if (readIfThere(join(home, lastName))?.toString() !== snapshot.id)
+        replace(join(home, lastName), Buffer.from(snapshot.id));
       return snapshot;
+    },
+    async last(lookup) {
+      const id = readIfThere(join(homeOf(lookup), lastName))?.toString() ?? '';
+      const bytes = /^[0-9a-f]{32}$/.test(id) ? kept(lookup, id) : undefined;
+      return bytes && parseSnapshot(lookup, bytes).catch(() => undefined);
     },
   };
 }
 
+function readIfThere(path: string): Buffer | undefined {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 const idOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex').slice(0, 32);
 
-function keep(home: string, id: string, bytes: Uint8Array): void {
-  const path = join(home, `${id}.csv`);
+function keep(home: string, name: string, bytes: Uint8Array): void {
+  const path = join(home, name);
   if (existsSync(path)) return;
   mkdirSync(home, {recursive: true});
+  replace(path, bytes);
+}
+
+/** The file as a whole, or as it was. */
+function replace(path: string, bytes: Uint8Array): void {
   const descriptor = openSync(`${path}.tmp`, 'w');
   writeSync(descriptor, bytes);
   fsyncSync(descriptor);
@@ -70,7 +99,7 @@ function keep(home: string, id: string, bytes: Uint8Array): void {
 const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
   new PlatformError('LOOKUP_INVALID', `lookup ${lookup.domain}.${lookup.name}: ${message}`, {
     place: lookup.csv,
-    hint: 'mend the file; until then the last good snapshot stays in use',
+    hint: 'mend the file, then start the platform again',
     ...(cause === undefined ? {} : {cause}),
   });
 

@@ -35,6 +35,8 @@ export type RunOptions = {
   /** What a refused second process is told. */
   command?: string;
   clock?: Clock;
+  /** Told of everything from the first moment on; later observers come to `metrics.observers`. */
+  observe?: Metrics['observers'][number];
 };
 
 /** A platform that runs in this process. */
@@ -95,6 +97,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         .deliveries()
         .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
     }));
+    if (options.observe) metrics.observers.push(options.observe);
     metrics.observers.push((name, event) => {
       if (name === 'RowsWritten') rowsWritten += (event as {rows: number}).rows;
     });

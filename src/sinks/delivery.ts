@@ -168,12 +168,12 @@ function healthHooks(
     onFailed: ({code, message, retry}) => telemetry.emit('SinkFailed', {...place, code, message, retry}),
     onPaused(error) {
       become('paused', error);
-      telemetry.emit('SinkPaused', {...place, seconds: 0});
+      telemetry.emit('SinkPaused', place);
       callbacks.onPaused?.(error);
     },
-    onResumed() {
+    onResumed(pausedMs) {
       become('running');
-      telemetry.emit('SinkResumed', place);
+      telemetry.emit('SinkResumed', {...place, seconds: pausedMs / 1000});
       callbacks.onResumed?.();
     },
     async onStopped(error) {

@@ -100,12 +100,12 @@ function runJob(
     onPaused(error: PlatformError) {
       stats.state = 'paused';
       because(error);
-      telemetry.emit('SinkPaused', {sink: sinkName, table: id, seconds: 0});
+      telemetry.emit('SinkPaused', {sink: sinkName, table: id});
     },
-    onResumed() {
+    onResumed(pausedMs: number) {
       stats.state = 'running';
       delete stats.reason;
-      telemetry.emit('SinkResumed', {sink: sinkName, table: id});
+      telemetry.emit('SinkResumed', {sink: sinkName, table: id, seconds: pausedMs / 1000});
     },
     async onStopped(error: PlatformError) {
       stats.state = 'stopped';

@@ -106,7 +106,10 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   });
   metrics.emit('RowsWritten', {...sink, rows: 1, seconds: 1});
   metrics.emit('SinkFailed', {...sink, ...failed, retry: false});
-  metrics.emit('SinkPaused', {...sink, seconds: 0});
+  metrics.emit('SinkPaused', sink);
+  metrics.emit('SinkResumed', {...sink, seconds: 1});
+  metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});
+  metrics.emit('LookupAccepted', {domain: 'shop', lookup: 'l', rows: 1});
   metrics.emit('CheckpointCommitted', {...query, bytes: 1, seconds: 1, pauseSeconds: 1});
   metrics.emit('QueryStopped', {...query, ...failed});
   metrics.emit('InputStopped', {domain: 'shop', input: 'i', ...failed});

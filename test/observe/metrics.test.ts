@@ -26,7 +26,11 @@ test('what is told about events, sinks, checkpoints and stops is counted by its 
   metrics.emit('EventsAppended', {...append, appended: 5});
   metrics.emit('RowsWritten', {sink: 'a', table: 't', rows: 7, seconds: 0.02});
   metrics.emit('SinkFailed', {sink: 'a', table: 't', code: 'SINK_LOST', message: 'm', retry: true});
-  metrics.emit('SinkPaused', {sink: 'a', table: 't', seconds: 1});
+  metrics.emit('SinkPaused', {sink: 'a', table: 't'});
+  metrics.emit('SinkResumed', {sink: 'a', table: 't', seconds: 1.5});
+  metrics.emit('RowsAcknowledged', {query: 'd.q', rows: 6, through: []});
+  metrics.emit('LookupRefused', {domain: 'd', lookup: 'l', message: 'm', hasLast: true});
+  metrics.emit('LookupAccepted', {domain: 'd', lookup: 'm', rows: 2});
   metrics.emit('CheckpointCommitted', {
     domain: 'd',
     query: 'q',
@@ -45,6 +49,10 @@ test('what is told about events, sinks, checkpoints and stops is counted by its 
     ['millrace_sink_rows_total{sink="a",table="t"}', 7],
     ['millrace_sink_errors_total{sink="a",table="t",code="SINK_LOST"}', 1],
     ['millrace_sink_pauses_total{sink="a",table="t"}', 1],
+    ['millrace_sink_paused_seconds_total{sink="a",table="t"}', 1.5],
+    ['millrace_rows_acknowledged_total{query="d.q"}', 6],
+    ['millrace_lookup_refused{domain="d",lookup="l"}', 1],
+    ['millrace_lookup_refused{domain="d",lookup="m"}', 0],
     ['millrace_checkpoint_bytes{domain="d",query="q"}', 123],
     ['millrace_checkpoint_seconds_sum{domain="d",query="q"}', 0.2],
     ['millrace_query_stops_total{domain="d",query="q",code="QUERY_CHANGED"}', 1],
@@ -58,7 +66,7 @@ test('observers see every event, those without a metric too', () => {
   const seen: string[] = [];
   metrics.observers.push((name) => seen.push(name));
   metrics.emit('Log', {level: 'info', message: 'm'});
-  metrics.emit('SinkResumed', {sink: 'a', table: 't'});
+  metrics.emit('SinkResumed', {sink: 'a', table: 't', seconds: 1});
   metrics.emit('InputFinished', {domain: 'd', input: 'i', rows: 1, rejected: 0});
   assert.deepEqual(seen, ['Log', 'SinkResumed', 'InputFinished']);
 });

@@ -5,6 +5,8 @@ import {join} from 'node:path';
 import {test} from 'node:test';
 import type {Lookup} from '../../src/model/types.ts';
 import {createLookupStore} from '../../src/platform/lookups.ts';
+import {cli, filePlatform, makeRoot, writeFiles} from '../support/cli.ts';
+import {runToEnd} from '../support/running.ts';
 
 test('a snapshot of before lacks a column of today: its values are NULL, and the file of today may not lack it', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-lookups-'));
@@ -36,4 +38,77 @@ test('a snapshot of before lacks a column of today: its values are NULL, and the
   );
   const before = (await store.get(after, id))!;
   assert.deepEqual([before.columns, before.rows.get('shoe'), before.id], [['brand'], ['old'], id]);
+});
+
+const domainYaml = `domain: shop
+event_types:
+  - {name: sale, attributes: [product], enrich: [{lookup: products, on: product, take: {brand: brand}}]}
+lookups:
+  - {name: products, key: product, columns: {brand: string}, from: {csv: ../../data/products.csv}}
+inputs:
+  - {name: sales, event_type: sale, from: ../../data/sales.csv}
+aggregations:
+  - {name: brands, from: sale, window: {type: tumbling, size: 1d}, group_by: [brand], measures: {sold: count()}}
+`;
+const files = {
+  'config/platform.yaml': filePlatform,
+  'config/domains/shop.yaml': domainYaml,
+  'data/sales.csv': 'timestamp,product\n2026-01-05T00:00:00Z,shoe\n',
+  'data/products.csv': 'product,brand\nshoe,Acme\n',
+};
+/** The input reads another file with one more sale. */
+const nextSales = (root: string, number: number) =>
+  writeFiles(root, {
+    'config/domains/shop.yaml': domainYaml.replace('sales.csv', `sales-${number}.csv`),
+    [`data/sales-${number}.csv`]: `timestamp,product\n2026-01-05T00:00:0${number}Z,shoe\n`,
+  });
+
+/** The reason of the one query and what was told of the lookup. */
+async function outcome(root: string) {
+  const {running, told} = await runToEnd(root);
+  const [query] = running.status().queries;
+  const read = query!.counts.reduce((sum, each) => sum + each.read, 0);
+  const lookup = told
+    .filter(({name}) => name.startsWith('Lookup'))
+    .map(({name, event}) => [name, event.hasLast]);
+  const warnings = told.filter(({name, event}) => name === 'Log' && event.level === 'warn');
+  return {state: query!.state, code: query!.reason?.code, read, lookup, warnings: warnings.length};
+}
+
+test('a lookup file that vanished, or is bad at a restart: the last good snapshot is used, and an alert says so', async () => {
+  const root = makeRoot(files);
+  assert.deepEqual(await outcome(root), {
+    state: 'running',
+    code: undefined,
+    read: 1,
+    lookup: [['LookupAccepted', undefined]],
+    warnings: 0,
+  });
+  const refused = {lookup: [['LookupRefused', true]], warnings: 1};
+  rmSync(join(root, 'data/products.csv'));
+  nextSales(root, 2);
+  const validated = await cli(root, 'validate');
+  assert.equal(validated.code, 0, validated.stderr);
+  assert.match(validated.stderr, /warning FILE_NOT_FOUND .*products\.csv/);
+  assert.deepEqual(await outcome(root), {state: 'running', code: undefined, read: 2, ...refused});
+  writeFiles(root, {'data/products.csv': 'product,brand\nshoe,Other\nshoe,Third\n'});
+  nextSales(root, 3);
+  assert.deepEqual(await outcome(root), {state: 'running', code: undefined, read: 3, ...refused});
+  writeFiles(root, {'data/products.csv': 'product,brand\nshoe,Acme\nboot,Acme\n'});
+  const good = await outcome(root);
+  assert.deepEqual([good.state, good.lookup], ['running', [['LookupAccepted', undefined]]]);
+});
+
+test('a lookup file that was never there stops its query at the first start, and says so', async () => {
+  const root = makeRoot(files);
+  rmSync(join(root, 'data/products.csv'));
+  assert.deepEqual(await outcome(root), {
+    state: 'stopped',
+    code: 'LOOKUP_INVALID',
+    read: 0,
+    lookup: [['LookupRefused', false]],
+    warnings: 0,
+  });
+  writeFiles(root, files);
+  assert.equal((await outcome(root)).state, 'running');
 });
