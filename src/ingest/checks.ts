@@ -18,22 +18,20 @@ function shown(value: Value, type: ValueType | undefined): string {
   return type === 'date' ? formatDate(value as number) : String(value);
 }
 
-/** @returns a function that gives 0 or the reason of the first check that fails; undefined when there are no checks. */
-export function compileChecks(
+/** Checks over one record's values, by field name. */
+export type RowChecks = {
+  /** Fields that the checks look at, directly or through derived columns: only these need a value. */
+  wanted: ReadonlySet<string>;
+  /** @returns 0, or the reason of the first check that fails. `row` also gets the derived columns. */
+  check(row: Record<string, Value>): number;
+};
+
+/** @param state gets the name of the check that failed and the values it saw. @returns undefined when there are no checks. */
+export function compileRowChecks(
   eventType: EventType,
-  plans: readonly Plan[],
-  isNull: IsNull,
   state: {check: string; detail: string},
-): ((scanner: RecordScanner) => number) | undefined {
+): RowChecks | undefined {
   if (eventType.checks.length === 0) return undefined;
-  let scanner: RecordScanner;
-  const read = ({slot, converter}: Plan): Value => {
-    const start = slot < 0 ? absent : scanner.starts[slot]!;
-    if (start < 0) return null;
-    const end = scanner.ends[slot]!;
-    return isNull(scanner.buffer, start, end) ? null : converter.read(scanner.buffer, start, end);
-  };
-  // Only what the checks look at is read, directly or through derived columns.
   const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
   const derived = eventType.derive
     .toReversed()
@@ -44,17 +42,13 @@ export function compileChecks(
     })
     .toReversed()
     .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
-  const fields = plans.filter(({field}) => wanted.has(field.name));
   const checks = eventType.checks.map((check) => ({...check, evaluate: compileRow(check.expr)}));
   const types = new Map(
     [...eventType.fields, ...eventType.derive].map(({name, type}): [string, ValueType] => [name, type]),
   );
-  const row: Record<string, Value> = {};
-  return (record) => {
-    scanner = record;
+  const check = (row: Record<string, Value>): number => {
     let name = checks[0]!.name;
     try {
-      for (const plan of fields) row[plan.field.name] = read(plan);
       for (const column of derived) row[column.name] = column.evaluate(row);
       for (const check of checks) {
         name = check.name;
@@ -71,5 +65,28 @@ export function compileChecks(
       return reasonNumber.EXPRESSION;
     }
     return 0;
+  };
+  return {wanted, check};
+}
+
+/** @returns a function that gives 0 or the reason of the first check that fails; undefined when there are no checks. */
+export function compileChecks(
+  eventType: EventType,
+  plans: readonly Plan[],
+  isNull: IsNull,
+  state: {check: string; detail: string},
+): ((scanner: RecordScanner) => number) | undefined {
+  const checks = compileRowChecks(eventType, state);
+  if (checks === undefined) return undefined;
+  const fields = plans.filter(({field}) => checks.wanted.has(field.name));
+  const row: Record<string, Value> = {};
+  return (scanner) => {
+    for (const {field, slot, converter} of fields) {
+      const start = slot < 0 ? absent : scanner.starts[slot]!;
+      const end = scanner.ends[slot]!;
+      row[field.name] =
+        start < 0 || isNull(scanner.buffer, start, end) ? null : converter.read(scanner.buffer, start, end);
+    }
+    return checks.check(row);
   };
 }
