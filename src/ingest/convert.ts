@@ -290,6 +290,8 @@ export function explainValue(code: ReasonCode, field: Field, shown: string): str
   switch (code) {
     case 'REQUIRED':
       return `${field.name} is required and has no value`;
+    case 'EVENT_ID':
+      return `${field.name}: ${value} is empty or longer than 256 bytes`;
     case 'ENUM':
       return `${field.name}: ${value} is not one of ${(field.symbols ?? []).slice(0, 20).join(', ')}`;
     case 'MONEY_SCALE':

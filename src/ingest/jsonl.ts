@@ -26,6 +26,8 @@ export class JsonScanner implements RecordScanner {
   readonly #seenKeys: Uint8Array[] = [];
   readonly #seenSlots: number[] = [];
   readonly #cursor = new JsonCursor();
+  /** Passes what is too deep to be a record, to find its end. */
+  readonly #whole = new JsonCursor(Number.MAX_SAFE_INTEGER);
   #scratch = new Uint8Array(1024);
   #scratchEnd = 0;
   /** By slot: the value lies in the scratch buffer. */
@@ -56,7 +58,33 @@ export class JsonScanner implements RecordScanner {
     return Math.min(end + 1, to);
   }
 
-  #record(bytes: Uint8Array, from: number, end: number): void {
+  /**
+   * Scans the value that begins at `from` inside a longer text, such as an element of an array; a line feed stands behind the
+   * text at `bytes[to]` and nowhere in it. A value that is JSON and bad otherwise is the record's `reason`.
+   * @returns the position behind it. @throws JsonFailure when the text is no JSON, so that nobody knows where the value ends.
+   */
+  element(bytes: Uint8Array, from: number, to: number): number {
+    const cursor = this.#cursor;
+    this.recordStart = from;
+    this.#record(bytes, from, to, false);
+    let end = cursor.at;
+    if (this.reason < 0 && this.reason !== reasonNumber.JSON_OBJECT) {
+      const whole = this.#whole;
+      whole.bytes = bytes;
+      whole.start = 0;
+      whole.at = from;
+      whole.value();
+      end = whole.at;
+    }
+    this.recordEnd = end;
+    if (end - from > recordBytesMax) {
+      this.reason = reasonNumber.RECORD_TOO_LARGE;
+      this.detail = `the record has ${end - from} bytes`;
+    }
+    return end;
+  }
+
+  #record(bytes: Uint8Array, from: number, end: number, alone = true): void {
     const cursor = this.#cursor;
     cursor.bytes = bytes;
     cursor.start = cursor.at = from;
@@ -72,12 +100,14 @@ export class JsonScanner implements RecordScanner {
       else {
         cursor.value();
         this.reason = reasonNumber.JSON_OBJECT;
-        this.detail = 'the line is not an object';
+        this.detail = 'the record is not an object';
       }
-      cursor.space();
-      if (cursor.at !== end) cursor.fail('JSON_SYNTAX', 'text follows the value');
-      if (cursor.high > 127 && !isUtf8(bytes.subarray(from, end)))
-        cursor.fail('UTF8', 'the line is not UTF-8');
+      if (alone) {
+        cursor.space();
+        if (cursor.at !== end) cursor.fail('JSON_SYNTAX', 'text follows the value');
+      }
+      if (cursor.high > 127 && !isUtf8(bytes.subarray(from, alone ? end : cursor.at)))
+        cursor.fail('UTF8', 'the record is not UTF-8');
     } catch (failure) {
       if (failure instanceof Error) throw failure;
       this.reason = (failure as JsonFailure).reason;

@@ -24,7 +24,14 @@ export class JsonCursor {
   high = 0;
   /** Whether the string that was passed last has escapes. */
   escaped = false;
-  readonly #closers = new Uint8Array(jsonDepthMax + 1);
+  readonly #depthMax: number;
+  #closers: Uint8Array;
+
+  /** @param depthMax levels inside the record's own object that are passed. */
+  constructor(depthMax = jsonDepthMax) {
+    this.#depthMax = depthMax;
+    this.#closers = new Uint8Array(Math.min(depthMax, 1024) + 1);
+  }
 
   /** Gives up, with the place. */
   fail(code: 'JSON_SYNTAX' | 'JSON_DEPTH' | 'UTF8', detail: string): never {
@@ -146,7 +153,8 @@ export class JsonCursor {
       const byte = bytes[this.at]!;
       if (byte === 123 || byte === 91) {
         // The line's own object is the first level.
-        if (++depth >= jsonDepthMax) this.fail('JSON_DEPTH', `nested deeper than ${jsonDepthMax} levels`);
+        if (++depth >= this.#depthMax) this.fail('JSON_DEPTH', `nested deeper than ${this.#depthMax} levels`);
+        if (depth >= this.#closers.length) this.#deeper();
         this.#closers[depth] = byte + 2;
         this.at++;
         this.space();
@@ -174,6 +182,12 @@ export class JsonCursor {
         break;
       }
     }
+  }
+
+  #deeper(): void {
+    const larger = new Uint8Array(2 * this.#closers.length);
+    larger.set(this.#closers);
+    this.#closers = larger;
   }
 
   #skipKey(): void {

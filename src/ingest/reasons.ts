@@ -11,6 +11,7 @@ export const reasons = {
   JSON_DEPTH: 'The line is nested deeper than 64 levels.',
   UTF8: 'The text is not UTF-8, or an escape names half of a surrogate pair.',
   RECORD_TOO_LARGE: 'The record is larger than 1 MiB; its first 64 KiB are kept.',
+  EVENT_ID: 'The event id that the sender chose is empty or longer than 256 bytes.',
   REQUIRED: 'A required field has no value.',
   TYPE: 'A value cannot be read as the type of its field.',
   RANGE: 'A number does not fit its type (int: 32 bits, long and money: 64 bits, double: finite).',

@@ -3,12 +3,12 @@ import {PlatformError} from '../errors.ts';
 import {partitionOfBytes} from '../log/partition.ts';
 import type {EventType, Field, Input} from '../model/types.ts';
 import type {Uuid5} from '../schema/uuid5.ts';
-import {writeLong} from '../schema/write.ts';
+import {writeLong, writeText} from '../schema/write.ts';
 import {compileChecks} from './checks.ts';
 import {type Converter, convertedBytesMax, converterOf, explainValue, timestampReader} from './convert.ts';
 import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
-import {timeZone} from './time.ts';
+import {timeZone, type Zone} from './time.ts';
 import {timestampFormatProblem} from './timeformat.ts';
 
 /** What a file's record is checked against and written as. */
@@ -19,7 +19,17 @@ export type RowOptions = {
   partitions: number;
   /** Ids of rows, where no column gives one. */
   ids: Uuid5;
+  /** Where records come one by one, each with or without an id and a time; absent for files. */
+  incoming?: {
+    /** The time of an event that has none, epoch ms. */
+    nowMs(): number;
+    /** How times without a zone are read. */
+    zone: Zone;
+  };
 };
+
+/** Longest event id that a sender may choose, bytes: the log remembers every one of them. */
+export const eventIdBytesMax = 256;
 
 export type RowEncoder = {
   /** Position behind the record (length and frame) that was written at `position`, or the number of the reason why not. */
@@ -64,7 +74,10 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
     throw new PlatformError('CONFIG_INVALID', `timestamp_format of the input ${input.name}: ${problem}`, {
       place: 'timestamp_format',
     });
-  const convert = {zone: timeZone(input.timezone), timestampFormat: input.timestampFormat};
+  const convert = {
+    zone: options.incoming?.zone ?? timeZone(input.timezone),
+    timestampFormat: input.timestampFormat,
+  };
   const plans: Plan[] = eventType.fields.map((field) => ({
     field,
     slot: columns.indexOf(columnOf(field, input)),
@@ -90,7 +103,8 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
       return end < 0 || checks === undefined ? end : checks(scanner) || end;
     },
     partition: partitioner(options, plans, isNull),
-    room: (size) => uses * size + plans.length * convertedBytesMax(0) + 64,
+    room: (size) =>
+      uses * size + plans.length * convertedBytesMax(0) + 64 + (options.incoming ? 3 * eventIdBytesMax : 0),
     timeOf(scanner) {
       const start = time.slot < 0 ? absent : scanner.starts[time.slot]!;
       const end = scanner.ends[time.slot]!;
@@ -183,7 +197,7 @@ type Encode = (
 ) => number;
 
 /** Numbers of reasons as they stand in generated code. */
-const {REQUIRED, TYPE, TIMESTAMP_RANGE, TIMESTAMP_FUTURE} = reasonNumber;
+const {REQUIRED, TYPE, TIMESTAMP_RANGE, TIMESTAMP_FUTURE, EVENT_ID} = reasonNumber;
 
 /**
  * The encoder's source: one straight line of code a field, so that each call of a converter has one target and can be
@@ -204,7 +218,17 @@ function generate(
     if (slot < 0 && field.role === 'id') return 'out[p] = 72; p = ids.write(row, out, p + 1);';
     if (slot < 0) return field.required ? fail(REQUIRED) : 'out[p++] = 0;';
     const missing =
-      field.required || field.role === 'time' || field.role === 'id' ? fail(REQUIRED) : 'out[p++] = 0;';
+      options.incoming && field.role === 'id'
+        ? 'p = writeText(ids.of(row), out, p);'
+        : options.incoming && field.role === 'time'
+          ? 't = incoming.nowMs(); state.timeMs = t; p = writeLong(t, out, p);'
+          : field.required || field.role === 'time' || field.role === 'id'
+            ? fail(REQUIRED)
+            : 'out[p++] = 0;';
+    const length =
+      options.incoming && field.role === 'id'
+        ? `if (e === s || e - s > ${eventIdBytesMax}) ${fail(EVENT_ID)}`
+        : '';
     const branch = field.required ? '' : 'out[p++] = 2;';
     const write =
       field.role === 'time'
@@ -217,7 +241,7 @@ function generate(
         : `p = w${index}(bytes, s, e, out, p); if (p < 0) ${fail('p')}`;
     return `s = starts[${slot}]; e = ends[${slot}];
       if (s === ${nested}) ${fail(TYPE)}
-      if (s < 0 || isNull(bytes, s, e)) { ${missing} } else { ${branch} ${write} }`;
+      if (s < 0 || isNull(bytes, s, e)) { ${missing} } else { ${length} ${branch} ${write} }`;
   });
   const source = `${plans.map((_, index) => `const w${index} = writers[${index}];`).join('\n')}
     return (bytes, starts, ends, row, latestMs, out, at) => {
@@ -229,14 +253,17 @@ function generate(
       return p;
     };`;
   const writers = plans.map(({converter}) => converter.write);
-  return new Function('writers', 'isNull', 'readTime', 'writeLong', 'ids', 'state', source)(
-    writers,
-    isNull,
-    readTime,
-    writeLong,
-    options.ids,
-    state,
-  ) as Encode;
+  return new Function(
+    'writers',
+    'isNull',
+    'readTime',
+    'writeLong',
+    'writeText',
+    'ids',
+    'state',
+    'incoming',
+    source,
+  )(writers, isNull, readTime, writeLong, writeText, options.ids, state, options.incoming) as Encode;
 }
 
 /** The key's text as UTF-8 decides, as in Kafka; a record without a key goes by its event id. */
@@ -245,7 +272,7 @@ function partitioner(options: RowOptions, plans: readonly Plan[], isNull: IsNull
   if (partitions === 1) return () => 0;
   const key = plans.find(({field}) => field.name === eventType.key)!;
   const id = plans.find(({field}) => field.role === 'id')!;
-  const scratch = new Uint8Array(64);
+  const scratch = new Uint8Array(3 * eventIdBytesMax);
   const byId: RowEncoder['partition'] = (scanner, row) => {
     if (id.slot >= 0 && scanner.starts[id.slot]! >= 0)
       return partitionOfBytes(scanner.buffer, partitions, scanner.starts[id.slot], scanner.ends[id.slot]);

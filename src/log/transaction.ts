@@ -80,7 +80,7 @@ export function appendStatements(database: DatabaseSync) {
     const bytes = duplicate === 0 ? batch.bytes : withoutRecords(batch.bytes, dropped);
     if (kept.length > 0)
       insert(stream, kept.length, appendMs, undefined, Buffer.from(JSON.stringify(kept)), bytes);
-    return {baseOffset, appended: kept.length, duplicate};
+    return {baseOffset, appended: kept.length, duplicate, ...(duplicate === 0 ? {} : {dropped})};
   }
 
   function addToLedger(counts: IngestCounts): void {

@@ -58,8 +58,11 @@ export type IngestCounts = {
 };
 
 export type AppendResult = {
-  /** For each append: its first offset, and how many records were dropped as duplicates. */
-  appends: {baseOffset: number; appended: number; duplicate: number}[];
+  /**
+   * For each append: its first offset, and how many records were dropped as duplicates; `dropped` says which, by record, where
+   * there were any.
+   */
+  appends: {baseOffset: number; appended: number; duplicate: number; dropped?: boolean[]}[];
   appendTimeMs: number;
 };
 

@@ -1,6 +1,7 @@
 import {Worker} from 'node:worker_threads';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import {unpackError} from '../sinks/remote.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
@@ -10,6 +11,11 @@ import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-
 export type IngestThread = {
   ingest(job: IngestJob, onProgress: (progress: IngestProgress) => void): Promise<IngestReport>;
   append(transaction: AppendTransaction): Promise<AppendResult>;
+  /**
+   * Validates, encodes and appends records; batches that wait share one transaction. Resolves when the batch is durable as a
+   * whole. Rejects with LOG_FULL, LOG_DISK_FULL (nothing of it was appended, later attempts may succeed), LOG_IO, INGEST_LOST.
+   */
+  records(batch: IncomingBatch): Promise<IncomingResult>;
   trim(topic: string, partition: number, limits: {beforeMs: number; belowOffset: number}): Promise<number>;
   /** Ends what is being ingested after the transaction under way; each `ingest` then reports `stopped`. */
   stop(): Promise<void>;
@@ -21,6 +27,9 @@ export type IngestThread = {
 
 /** Rows are bytes in reused buffers: a larger nursery would only be filled. */
 const youngMiB = 12;
+
+/** Bodies up to this size are copied to the thread, larger ones transferred. */
+const copiedBytesMax = 4096;
 
 type Call = IngestRequest extends infer R ? (R extends {id: number} ? Omit<R, 'id'> : never) : never;
 
@@ -68,13 +77,13 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
   });
   await opened;
 
-  const send = <T>(call: Call, onId?: (id: number) => void): Promise<T> => {
+  const send = <T>(call: Call, onId?: (id: number) => void, transfer: ArrayBuffer[] = []): Promise<T> => {
     if (ended) return Promise.reject(ended);
     const id = nextId++;
     onId?.(id);
     return new Promise<T>((resolve, reject) => {
       waiting.set(id, {resolve: resolve as (value: unknown) => void, reject});
-      worker.postMessage({...call, id});
+      worker.postMessage({...call, id}, transfer);
     });
   };
   return {
@@ -87,6 +96,12 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       }
     },
     append: (transaction) => send({kind: 'append', transaction}),
+    records(batch) {
+      const {buffer, byteLength} = batch.bytes;
+      // A few kilobytes are copied faster than their buffer changes hands.
+      const whole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+      return send({kind: 'records', batch}, undefined, whole && byteLength > copiedBytesMax ? [buffer] : []);
+    },
     trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
     stop: () => send({kind: 'stop'}),
     async close() {

@@ -1,4 +1,5 @@
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import type {PortableError} from '../sinks/remote.ts';
@@ -38,13 +39,14 @@ export type IngestJob = {
 export type IngestRequest = {id: number} & (
   | {kind: 'ingest'; job: IngestJob}
   | {kind: 'append'; transaction: AppendTransaction}
+  | {kind: 'records'; batch: IncomingBatch}
   | {kind: 'trim'; topic: string; partition: number; beforeMs: number; belowOffset: number}
   /** Ends what is being ingested; positions are kept. */
   | {kind: 'stop'}
   | {kind: 'close'}
 );
 export type IngestReply =
-  | {id: number; value: IngestReport | AppendResult | number | null}
+  | {id: number; value: IngestReport | AppendResult | IncomingResult | number | null}
   | {id: number; error: PortableError}
   | {progress: IngestProgress; job: number}
   | {event: keyof TelemetryEvents; payload: TelemetryEvents[keyof TelemetryEvents]}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {parentPort, workerData} from 'node:worker_threads';
 import {systemClock} from '../clock.ts';
 import {ingestFile} from '../ingest/file.ts';
+import {Incoming} from '../ingest/incoming.ts';
 import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
@@ -26,7 +27,7 @@ function open(): LogWriter | undefined {
       ...(start.sizeMaxBytes === null ? {} : {sizeMaxBytes: start.sizeMaxBytes}),
     });
     for (const topic of Object.keys(start.schemaIds))
-      log.ensureTopic(topic, /^(dlq|late)\./.test(topic) ? 1 : start.partitions);
+      log.ensureTopic(topic, /^(dlq|late|replay)\./.test(topic) ? 1 : start.partitions);
     return log;
   } catch (error) {
     send({failed: packError(error)});
@@ -68,12 +69,14 @@ function ingest(log: LogWriter, id: number, job: IngestJob) {
   });
 }
 
-async function handle(log: LogWriter, request: IngestRequest) {
+async function handle(log: LogWriter, incoming: Incoming, request: IngestRequest) {
   switch (request.kind) {
     case 'ingest':
       return ingest(log, request.id, request.job);
     case 'append':
       return log.append(request.transaction);
+    case 'records':
+      return incoming.take(request.batch);
     case 'trim':
       return log.trim(request.topic, request.partition, request);
     case 'stop':
@@ -87,8 +90,16 @@ async function handle(log: LogWriter, request: IngestRequest) {
 
 const log = open();
 if (log) {
+  const incoming = new Incoming({
+    domains: start.domains,
+    log,
+    clock: systemClock,
+    telemetry,
+    schemaIds: start.schemaIds,
+    schemaById: () => undefined,
+  });
   port.on('message', (request: IngestRequest) => {
-    handle(log, request)
+    handle(log, incoming, request)
       .then((value) => send({id: request.id, value}))
       .catch((error) => send({id: request.id, error: packError(error)}))
       .finally(() => {

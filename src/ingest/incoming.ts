@@ -1,0 +1,298 @@
+/** Records that come in memory -> the log: validated, encoded, made durable together, each with a verdict. */
+import assert from 'node:assert/strict';
+import type {Clock} from '../clock.ts';
+import {failpoint} from '../failpoint.ts';
+import type {LogWriter} from '../log/types.ts';
+import type {Domain} from '../model/types.ts';
+import type {DeadLetter} from '../schema/side.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic} from './deadletters.ts';
+import {deadLetterIds} from './identity.ts';
+import {IncomingGroup, type Taken} from './incoming-group.ts';
+import {BodyRefused, type RecordReader} from './incoming-json.ts';
+import {type IncomingRecords, incomingRecords} from './incoming-records.ts';
+import type {IncomingBatch, IncomingResult, RefusalCode} from './incoming-types.ts';
+import {reasonCode} from './reasons.ts';
+import {oversizeKeptBytes} from './records.ts';
+
+export type IncomingOptions = {
+  domains: readonly Domain[];
+  log: LogWriter;
+  clock: Clock;
+  telemetry: Telemetry;
+  /** Topic -> id of its newest schema. */
+  schemaIds: Record<string, number>;
+  /** The schema that a frame names; undefined when the registry has no such id. */
+  schemaById: (id: number) => RegisteredSchema | undefined;
+};
+
+/** A transaction is closed at about this size, bytes; a batch is never divided between two. */
+const groupBytesMax = 4 * 1024 * 1024;
+
+/** Records of one event type and source wait here for their transaction. */
+type Lane = {
+  topic: string;
+  source: string;
+  records: IncomingRecords;
+  encodeLetters: DeadLetterEncoder;
+  open: IncomingGroup | undefined;
+  spare: IncomingGroup[];
+};
+
+export class Incoming {
+  readonly #options: IncomingOptions;
+  readonly #records = new Map<string, IncomingRecords>();
+  readonly #letters = new Map<string, DeadLetterEncoder>();
+  readonly #lanes = new Map<string, Lane>();
+  #scheduled = false;
+  /** The body that is being read, with a byte to spare. */
+  #body = new Uint8Array(64 * 1024);
+
+  constructor(options: IncomingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads a batch at once; resolves when it is durable. Batches taken in one turn of the event loop share a transaction.
+   * Rejects with LOG_FULL, LOG_DISK_FULL, LOG_IO.
+   */
+  take(batch: IncomingBatch): Promise<IncomingResult> {
+    return new Promise((resolve, reject) => {
+      const lane = this.#lane(batch);
+      lane.open ??= lane.spare.pop() ?? new IncomingGroup(lane.records.partitions);
+      const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
+      this.#read(lane, lane.open, batch, taken);
+      if (lane.open.bytes >= groupBytesMax) this.#flush(lane);
+      else this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      for (const lane of this.#lanes.values()) this.#flush(lane);
+    });
+  }
+
+  #lane({domain, eventType, source}: IncomingBatch): Lane {
+    const topic = `${domain}.${eventType}`;
+    const key = `${topic}/${source}`;
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      let records = this.#records.get(topic);
+      if (records === undefined) this.#records.set(topic, (records = this.#compile(domain, eventType)));
+      lane = {topic, source, records, encodeLetters: this.#letterEncoder(domain), open: undefined, spare: []};
+      this.#lanes.set(key, lane);
+    }
+    return lane;
+  }
+
+  #compile(domainName: string, name: string): IncomingRecords {
+    const {domains, log, clock, schemaIds, schemaById} = this.#options;
+    const domain = domains.find((each) => each.name === domainName);
+    const eventType = domain?.eventTypes.find((each) => each.name === name);
+    assert(domain && eventType, `event type ${domainName}.${name} exists`);
+    const {topic} = eventType;
+    // The topic exists: the number of partitions asked for is of no consequence.
+    const partitions = log.ensureTopic(topic, 1);
+    return incomingRecords({domain, eventType, partitions, schemaId: schemaIds[topic]!, schemaById, clock});
+  }
+
+  #letterEncoder(domain: string): DeadLetterEncoder {
+    let encoder = this.#letters.get(domain);
+    if (encoder === undefined) {
+      encoder = deadLetterEncoder(this.#options.schemaIds[deadLetterTopic(domain)]!);
+      this.#letters.set(domain, encoder);
+    }
+    return encoder;
+  }
+
+  #read(lane: Lane, group: IncomingGroup, batch: IncomingBatch, taken: Taken): void {
+    const {length} = batch.bytes;
+    const bytes = this.#copy(batch.bytes);
+    group.begin();
+    try {
+      const refusal = this.#readAll(lane, group, batch, taken, bytes);
+      if (refusal === undefined) {
+        group.keep(taken);
+        return;
+      }
+      group.rollback();
+      taken.resolve({kind: 'refused', ...refusal});
+    } catch (error) {
+      group.rollback();
+      if (error instanceof BodyRefused)
+        this.#refuseBody(
+          lane,
+          group,
+          batch,
+          taken,
+          error,
+          bytes.slice(0, Math.min(length, oversizeKeptBytes)),
+        );
+      else taken.reject(error);
+    }
+  }
+
+  /** @returns why the batch is not taken although every record of it could be found. @throws BodyRefused */
+  #readAll(
+    lane: Lane,
+    group: IncomingGroup,
+    batch: IncomingBatch,
+    taken: Taken,
+    bytes: Uint8Array,
+  ): {code: RefusalCode; message: string} | undefined {
+    const {recordsMax} = batch;
+    const reader = lane.records.open(batch, bytes, batch.bytes.length);
+    while (reader.next()) {
+      if (taken.ids.length === recordsMax)
+        return {code: 'BATCH_TOO_LARGE', message: `the batch has more than ${recordsMax} records`};
+      this.#record(lane, group, batch, taken, reader);
+    }
+    return taken.ids.length > 0 ? undefined : {code: 'BODY_EMPTY', message: 'the body holds no record'};
+  }
+
+  #copy(bytes: Uint8Array): Uint8Array {
+    if (bytes.length >= this.#body.length) {
+      const body = new Uint8Array(bytes.length + 1);
+      body.set(bytes);
+      if (bytes.length < 1024 * 1024) this.#body = body;
+      return body;
+    }
+    this.#body.set(bytes);
+    return this.#body;
+  }
+
+  #record(lane: Lane, group: IncomingGroup, batch: IncomingBatch, taken: Taken, reader: RecordReader): void {
+    const {records} = lane;
+    const index = taken.ids.length;
+    if (reader.reason < 0) {
+      const problem = {code: reasonCode(reader.reason), message: reader.detail};
+      this.#reject(lane, batch, taken, problem, 'parse', null, reader.original());
+      return;
+    }
+    const {encoder, scanner} = records;
+    const partition = encoder.partition(scanner, index);
+    const part = group.part(partition, encoder.room(reader.size));
+    const end = encoder.encode(scanner, index, records.latestMs(), part.bytes, part.end);
+    if (end < 0) {
+      const problem = encoder.explain(scanner, end);
+      const checked = problem.code.startsWith('CHECK:') || problem.code === 'EXPRESSION';
+      const id = problem.code === 'EVENT_ID' ? null : records.idOf(index);
+      this.#reject(lane, batch, taken, problem, checked ? 'check' : 'validate', id, reader.original());
+      return;
+    }
+    const id = records.idOf(index);
+    group.added(partition, end, id);
+    taken.partitions.push(partition);
+    taken.ids.push(id);
+  }
+
+  #reject(
+    {source}: Lane,
+    {domain, eventType, request, deadLetters}: IncomingBatch,
+    taken: Taken,
+    problem: {code: string; message: string},
+    stage: string,
+    eventId: string | null,
+    original: Uint8Array,
+  ): void {
+    const index = taken.ids.length;
+    taken.partitions.push(-1);
+    taken.ids.push(eventId);
+    taken.problems.push({index, ...problem});
+    if (!deadLetters) return;
+    const letter: DeadLetter = {
+      id: deadLetterIds(domain, source).of(`${request}/${index}/${stage}`),
+      timeMs: this.#options.clock.now(),
+      domain,
+      eventType,
+      stage,
+      query: null,
+      ...problem,
+      source,
+      position: {request, index},
+      eventId,
+      schemaId: null,
+      original,
+    };
+    taken.letters.push(letter);
+  }
+
+  /** A body that cannot be divided is one bad record: its dead letter becomes durable before the refusal is told. */
+  #refuseBody(
+    lane: Lane,
+    group: IncomingGroup,
+    batch: IncomingBatch,
+    {resolve, reject}: Taken,
+    {code, message}: BodyRefused,
+    original: Uint8Array,
+  ): void {
+    const whole: Taken = {
+      partitions: [],
+      ids: [],
+      problems: [],
+      letters: [],
+      resolve: () => resolve({kind: 'refused', code, message}),
+      reject,
+    };
+    this.#reject(lane, batch, whole, {code, message}, 'parse', null, original);
+    group.keep(whole);
+  }
+
+  #flush(lane: Lane): void {
+    const group = lane.open;
+    if (group === undefined || group.taken.length === 0) return;
+    lane.open = undefined;
+    void this.#append(lane, group).finally(() => {
+      group.clear();
+      lane.spare.push(group);
+    });
+  }
+
+  async #append(lane: Lane, group: IncomingGroup): Promise<void> {
+    const {log, telemetry} = this.#options;
+    const {topic, source, encodeLetters} = lane;
+    const [domain = '', eventType = ''] = topic.split('.');
+    const appends = group.appends(topic);
+    const letters = group.taken.flatMap((taken) => taken.letters);
+    const received = group.taken.reduce((sum, {ids}) => sum + ids.length, 0);
+    const rejected = group.taken.reduce((sum, {problems}) => sum + problems.length, 0);
+    const counts = {domain, eventType, source};
+    const startMs = performance.now();
+    try {
+      failpoint('incoming.before-append');
+      const {appends: results} = await log.append({
+        appends:
+          letters.length === 0
+            ? appends
+            : [
+                ...appends,
+                {
+                  topic: deadLetterTopic(domain),
+                  partition: 0,
+                  count: letters.length,
+                  bytes: encodeLetters(letters),
+                  ids: letters.map(({id}) => id),
+                },
+              ],
+        ledger: [{...counts, received, appended: received - rejected, duplicate: 0, rejected}],
+      });
+      failpoint('incoming.after-append');
+      const duplicate = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
+      telemetry.emit('EventsAppended', {
+        ...counts,
+        appended: received - rejected - duplicate,
+        duplicate,
+        rejected,
+        seconds: (performance.now() - startMs) / 1000,
+      });
+      group.settle(appends, results);
+    } catch (error) {
+      for (const {reject} of group.taken) reject(error);
+    }
+  }
+}
