@@ -3,7 +3,7 @@
  * https://avro.apache.org/docs/1.12.0/specification/#schema-resolution
  */
 import type {Compatibility} from '../model/types.ts';
-import {namespaceOf, simpleName} from './avro.ts';
+import {fullName, namespaceOf, simpleName} from './avro.ts';
 import {collectNames, type Flat, flatten, type Names} from './flat.ts';
 import type {AvroField, AvroSchema} from './types.ts';
 
@@ -19,7 +19,11 @@ export type Incompatibility = {
   code: IncompatibilityCode;
   /** `purchase.address.street`; `[]` for an array's items, `{}` for a map's values. */
   path: string;
+  /** JSON pointer into the reader, as Java's Avro has it: `/fields/0/type`; `/` for the whole. */
+  location: string;
   message: string;
+  /** Java's Avro's own words for it, which clients of a registry look at. */
+  detail: string;
 };
 
 /** An incompatibility with one of the earlier schemas. `reader` says which of the two could not read the other's data. */
@@ -57,63 +61,73 @@ export function canRead(reader: AvroSchema, writer: AvroSchema): Incompatibility
   const sides: Sides = {
     reader: collectNames(reader),
     writer: collectNames(writer),
-    open: new Set(),
+    met: new Map(),
   };
   const top = flatten(reader, sides.reader);
   const path = top.kind === 'record' ? simpleName(top.name) : '';
-  return compare(top, flatten(writer, sides.writer), path, sides);
+  return [...new Set(compare(top, flatten(writer, sides.writer), {path, pointer: ''}, sides))];
 }
+
+type Place = {path: string; pointer: string};
+const inside = ({path, pointer}: Place, suffix: string, token: string): Place => ({
+  path: `${path}${suffix}`,
+  pointer: `${pointer}/${token}`,
+});
 
 type Sides = {
   reader: Names;
   writer: Names;
-  /** Pairs of records being compared: meeting one again inside itself adds no reason. */
-  open: Set<string>;
+  /**
+   * Pairs of records with their reasons: each is compared once, or types that refer to each other many times would take
+   * for ever. While a pair is being compared it has none: meeting it again inside itself adds no reason.
+   */
+  met: Map<string, Incompatibility[]>;
 };
 
 const none: Incompatibility[] = [];
 
-function compare(reader: Flat, writer: Flat, path: string, sides: Sides): Incompatibility[] {
+function compare(reader: Flat, writer: Flat, place: Place, sides: Sides): Incompatibility[] {
   if (writer.kind === 'union')
-    return writer.branches.flatMap((branch) => {
+    return writer.branches.flatMap((branch, index) => {
       const flat = flatten(branch, sides.writer, writer.namespace);
-      const reasons = compare(reader, flat, path, sides);
+      const at = reader.kind === 'union' ? inside(place, '', String(index)) : place;
+      const reasons = compare(reader, flat, at, sides);
       // What the reader cannot take is a branch, whatever it is that differs inside it.
       if (reasons.length === 0 || reader.kind === 'union') return reasons;
-      return reasons.some((reason) => reason.code === 'TYPE_MISMATCH' && reason.path === path)
-        ? [problem('MISSING_UNION_BRANCH', path, `${shown(flat)} cannot be read as ${shown(reader)}`)]
+      return reasons.some((reason) => reason.code === 'TYPE_MISMATCH' && reason.path === place.path)
+        ? [lacking(place, `${shown(flat)} cannot be read as ${shown(reader)}`, flat)]
         : reasons;
     });
-  if (reader.kind === 'union') return compareBranches(reader, writer, path, sides);
+  if (reader.kind === 'union') return compareBranches(reader, writer, place, sides);
   switch (reader.kind) {
     case 'record':
       return writer.kind === 'record'
-        ? compareRecords(reader, writer, path, sides)
-        : mismatch(reader, writer, path);
+        ? compareRecords(reader, writer, place, sides)
+        : mismatch(reader, writer, place);
     case 'enum':
-      return writer.kind === 'enum' ? compareEnums(reader, writer, path) : mismatch(reader, writer, path);
+      return writer.kind === 'enum' ? compareEnums(reader, writer, place) : mismatch(reader, writer, place);
     case 'fixed':
-      return writer.kind === 'fixed' ? compareFixed(reader, writer, path) : mismatch(reader, writer, path);
+      return writer.kind === 'fixed' ? compareFixed(reader, writer, place) : mismatch(reader, writer, place);
     case 'array':
-      if (writer.kind !== 'array') return mismatch(reader, writer, path);
+      if (writer.kind !== 'array') return mismatch(reader, writer, place);
       return compare(
         flatten(reader.items, sides.reader, reader.namespace),
         flatten(writer.items, sides.writer, writer.namespace),
-        `${path}[]`,
+        inside(place, '[]', 'items'),
         sides,
       );
     case 'map':
-      if (writer.kind !== 'map') return mismatch(reader, writer, path);
+      if (writer.kind !== 'map') return mismatch(reader, writer, place);
       return compare(
         flatten(reader.values, sides.reader, reader.namespace),
         flatten(writer.values, sides.writer, writer.namespace),
-        `${path}{}`,
+        inside(place, '{}', 'values'),
         sides,
       );
     default:
       return writer.kind === reader.kind || promotions[reader.kind]?.includes(writer.kind)
         ? none
-        : mismatch(reader, writer, path);
+        : mismatch(reader, writer, place);
   }
 }
 
@@ -129,38 +143,39 @@ const promotions: Partial<Record<Flat['kind'], readonly Flat['kind'][]>> = {
 function compareBranches(
   reader: Extract<Flat, {kind: 'union'}>,
   writer: Flat,
-  path: string,
+  place: Place,
   sides: Sides,
 ): Incompatibility[] {
   const branches = reader.branches.map((branch) => flatten(branch, sides.reader, reader.namespace));
-  const attempts = branches.map((branch) => compare(branch, writer, path, sides));
+  const attempts = branches.map((branch) => compare(branch, writer, place, sides));
   if (attempts.some((reasons) => reasons.length === 0)) return none;
   // A branch of the same kind and name is the one that was meant: its own reasons say more than "no branch".
   const meant = branches.findIndex((branch) => branch.kind === writer.kind && sameName(branch, writer));
-  const inside = meant >= 0 ? attempts[meant]! : none;
-  return inside.length > 0
-    ? inside
-    : [problem('MISSING_UNION_BRANCH', path, `the reader's union has no branch for ${shown(writer)}`)];
+  const own = meant >= 0 ? attempts[meant]! : none;
+  return own.length > 0
+    ? own
+    : [lacking(place, `the reader's union has no branch for ${shown(writer)}`, writer)];
 }
 
 function compareRecords(
   reader: Extract<Flat, {kind: 'record'}>,
   writer: Extract<Flat, {kind: 'record'}>,
-  path: string,
+  place: Place,
   sides: Sides,
 ): Incompatibility[] {
-  if (!sameName(reader, writer)) return differentName(reader, writer, path);
+  if (!sameName(reader, writer)) return differentName(reader, writer, place);
   const pair = `${reader.name} ${writer.name}`;
-  if (sides.open.has(pair)) return none;
-  sides.open.add(pair);
-  const reasons = reader.schema.fields.flatMap((field) => {
-    const at = path === '' ? field.name : `${path}.${field.name}`;
+  const before = sides.met.get(pair);
+  if (before) return before;
+  sides.met.set(pair, none);
+  const reasons = reader.schema.fields.flatMap((field, index) => {
+    const at = inside(place, place.path === '' ? field.name : `.${field.name}`, `fields/${index}`);
     const source = sourceOf(field, writer.schema.fields);
     if (source)
       return compare(
         flatten(field.type, sides.reader, namespaceOf(reader.name)),
         flatten(source.type, sides.writer, namespaceOf(writer.name)),
-        at,
+        inside(at, '', 'type'),
         sides,
       );
     if (field.default !== undefined) return none;
@@ -169,10 +184,11 @@ function compareRecords(
         'READER_FIELD_MISSING_DEFAULT_VALUE',
         at,
         `the reader's field has no default, and the writer has no field of this name`,
+        field.name,
       ),
     ];
   });
-  sides.open.delete(pair);
+  sides.met.set(pair, reasons);
   return reasons;
 }
 
@@ -185,16 +201,17 @@ const sourceOf = (field: AvroField, fields: readonly AvroField[]): AvroField | u
 function compareEnums(
   reader: Extract<Flat, {kind: 'enum'}>,
   writer: Extract<Flat, {kind: 'enum'}>,
-  path: string,
+  place: Place,
 ): Incompatibility[] {
-  if (!sameName(reader, writer)) return differentName(reader, writer, path);
+  if (!sameName(reader, writer)) return differentName(reader, writer, place);
   const missing = writer.symbols.filter((symbol) => !reader.symbols.includes(symbol));
   if (missing.length === 0 || reader.fallback !== undefined) return none;
   return [
     problem(
       'MISSING_ENUM_SYMBOLS',
-      path,
+      inside(place, '', 'symbols'),
       `the reader's enum has no ${missing.join(', ')}, and no default for symbols it does not have`,
+      `[${missing.toSorted().join(', ')}]`,
     ),
   ];
 }
@@ -202,33 +219,63 @@ function compareEnums(
 function compareFixed(
   reader: Extract<Flat, {kind: 'fixed'}>,
   writer: Extract<Flat, {kind: 'fixed'}>,
-  path: string,
+  place: Place,
 ): Incompatibility[] {
-  if (!sameName(reader, writer)) return differentName(reader, writer, path);
+  if (!sameName(reader, writer)) return differentName(reader, writer, place);
   return reader.size === writer.size
     ? none
-    : [problem('FIXED_SIZE_MISMATCH', path, `${writer.size} bytes cannot be read as ${reader.size}`)];
+    : [
+        problem(
+          'FIXED_SIZE_MISMATCH',
+          inside(place, '', 'size'),
+          `${writer.size} bytes cannot be read as ${reader.size}`,
+          `expected: ${writer.size}, found: ${reader.size}`,
+        ),
+      ];
 }
 
-/** Names match without their namespaces; the reader's aliases are names it also goes by. */
+/** Names match without their namespaces; the reader's aliases are full names that it also goes by. */
 function sameName(reader: Flat, writer: Flat): boolean {
   if (!('name' in reader) || !('name' in writer)) return true;
-  const aliases = reader.kind === 'record' ? (reader.schema.aliases ?? []) : reader.aliases;
-  return [reader.name, ...aliases].some((name) => simpleName(name) === simpleName(writer.name));
+  if (simpleName(reader.name) === simpleName(writer.name)) return true;
+  const aliases =
+    reader.kind === 'record'
+      ? (reader.schema.aliases ?? []).map((alias) => fullName(alias, undefined, namespaceOf(reader.name)))
+      : reader.aliases;
+  return aliases.includes(writer.name);
 }
 
-const differentName = (reader: Flat & {name: string}, writer: Flat & {name: string}, path: string) => [
-  problem('NAME_MISMATCH', path, `${writer.kind} ${writer.name} cannot be read as ${reader.name}`),
+const differentName = (reader: Flat & {name: string}, writer: Flat & {name: string}, place: Place) => [
+  problem(
+    'NAME_MISMATCH',
+    inside(place, '', 'name'),
+    `${writer.kind} ${writer.name} cannot be read as ${reader.name}`,
+    `expected: ${writer.name}`,
+  ),
 ];
 
-const mismatch = (reader: Flat, writer: Flat, path: string) => [
-  problem('TYPE_MISMATCH', path, `${shown(writer)} cannot be read as ${shown(reader)}`),
+const mismatch = (reader: Flat, writer: Flat, place: Place) => [
+  problem(
+    'TYPE_MISMATCH',
+    place,
+    `${shown(writer)} cannot be read as ${shown(reader)}`,
+    `reader type: ${reader.kind.toUpperCase()} not compatible with writer type: ${writer.kind.toUpperCase()}`,
+  ),
 ];
 
-const problem = (code: IncompatibilityCode, path: string, message: string): Incompatibility => ({
-  code,
-  path,
-  message,
-});
+const lacking = (place: Place, message: string, writer: Flat): Incompatibility =>
+  problem(
+    'MISSING_UNION_BRANCH',
+    place,
+    message,
+    `reader union lacking writer type: ${writer.kind.toUpperCase()}`,
+  );
+
+const problem = (
+  code: IncompatibilityCode,
+  {path, pointer}: Place,
+  message: string,
+  detail: string,
+): Incompatibility => ({code, path, location: pointer === '' ? '/' : pointer, message, detail});
 
 const shown = (flat: Flat): string => ('name' in flat ? `${flat.kind} ${flat.name}` : flat.kind);
