@@ -358,6 +358,34 @@ export function testSink(name: string, subject: Subject): void {
       );
     });
 
+    test('a table of raw events gets a column that may be NULL: rows that are there read NULL', async (t) => {
+      if (!sink.spec.capabilities.durable) return t.skip('this sink remembers nothing');
+      const before = rawTable('raw_grows');
+      await sink.ensure(before);
+      await sink.writeRaw!(before, rawBatch(before, 0, 0, 2));
+      const at = before.columns.findIndex(({name}) => name === '_partition');
+      const added: Column[] = [
+        {name: 'color', type: 'string', nullable: true, dimension: true},
+        {name: 'weight', type: 'double', nullable: true},
+        {name: 'seen', type: 'timestamp', nullable: true},
+      ];
+      const after: Table = {...before, columns: before.columns.toSpliced(at, 0, ...added)};
+      await sink.ensure(after);
+      await sink.ensure(after);
+      const batch = rawBatch(before, 0, 2, 3);
+      const columns = batch.columns.toSpliced(at, 0, ['red'], [1.5], [t0]);
+      await sink.writeRaw!(after, {...batch, columns});
+      const found = sorted(await latest(after), 'event_id', 'color', 'weight', 'seen', '_offset');
+      assert.deepEqual(found, [
+        ['0-0', null, null, null, 0],
+        ['0-1', null, null, null, 1],
+        ['0-2', 'red', 1.5, t0, 2],
+      ]);
+      const required: Column = {name: 'must', type: 'long', nullable: false};
+      for (const other of [[...after.columns, required], before.columns])
+        await assert.rejects(sink.ensure({...after, columns: other}), isPlatformError('SINK_TABLE_DIFFERS'));
+    });
+
     test('the highest mark of a table is kept', async () => {
       assert.equal(await sink.marked('shop.marks__r1'), undefined);
       await sink.mark([

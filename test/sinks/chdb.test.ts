@@ -8,7 +8,9 @@ testSink('chdb', {
   choice: (dir) => ({backend: 'chdb', options: {dir: join(dir, 'clickhouse')}}),
   async latest(sink, _, table) {
     const hide = table.kind === 'query' ? 'WHERE deleted = 0' : '';
-    const {rows} = await sink.query!(`SELECT * FROM ${table.namespace}.${table.name} FINAL ${hide}`);
+    const {rows} = await sink.query!(
+      `SELECT ${table.columns.map(({name}) => `"${name}"`).join(', ')} FROM ${table.namespace}.${table.name} FINAL ${hide}`,
+    );
     return rows.map((row) =>
       Object.fromEntries(table.columns.map((column, index) => [column.name, fromText(column, row[index]!)])),
     );

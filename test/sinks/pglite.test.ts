@@ -10,7 +10,9 @@ testSink('pglite', {
   stored: (text) => text.replaceAll('\u0000', '\uFFFD'),
   async latest(sink, _, table) {
     const hide = table.kind === 'query' ? 'WHERE NOT deleted' : '';
-    const {rows} = await sink.query!(`SELECT * FROM ${table.namespace}.${table.name} ${hide}`);
+    const {rows} = await sink.query!(
+      `SELECT ${table.columns.map(({name}) => `"${name}"`).join(', ')} FROM ${table.namespace}.${table.name} ${hide}`,
+    );
     return rows.map((row) =>
       Object.fromEntries(table.columns.map((column, index) => [column.name, fromText(column, row[index]!)])),
     );

@@ -30,12 +30,13 @@ const tableSettings = [
  * Throws LOCKED, SINK_DAMAGED when the database does not open or has lost parts of a table.
  */
 export async function openChdb(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
-  const {dir, lock} = ownDirectory(String(options.dir ?? '.millrace/clickhouse'), context);
+  const {dir, lock} = await ownDirectory(String(options.dir ?? '.millrace/clickhouse'), context);
   let connection: ClickHouseConnection | undefined;
   try {
-    connection = await connect(dir, lock);
+    const readOnly = context.readOnly === true;
+    connection = await connect(dir, lock, readOnly);
     await check(connection.client);
-    return await createClickHouseSink(connection);
+    return await createClickHouseSink(connection, {readOnly});
   } catch (error) {
     await connection?.close();
     lock.release();
@@ -69,7 +70,8 @@ async function check(client: ClickHouseClient): Promise<void> {
     await (await client.query({query: `SELECT * FROM ${quoteTable(database, name)} LIMIT 1`})).text();
 }
 
-async function connect(dir: string, lock: Lock): Promise<ClickHouseConnection> {
+/** @param readOnly no session that could write is opened */
+async function connect(dir: string, lock: Lock, readOnly: boolean): Promise<ClickHouseConnection> {
   const sessions: ChdbConnection[] = [];
   const open = () => {
     const session = createChdbConnection({path: dir});
@@ -77,13 +79,15 @@ async function connect(dir: string, lock: Lock): Promise<ClickHouseConnection> {
     return session;
   };
   const client = createClient({connection: open() as unknown as ClientConnection});
+  if (readOnly) await client.command({query: 'SET readonly = 2'});
   const openWriter = async () => {
     const session = open();
     await createClient({connection: session as unknown as ClientConnection}).command({query: insertSettings});
     return session;
   };
   const inserting: {session: ChdbConnection; queued: number}[] = [];
-  for (let writer = 0; writer < writers; writer++) inserting.push({session: await openWriter(), queued: 0});
+  for (let writer = 0; writer < (readOnly ? 0 : writers); writer++)
+    inserting.push({session: await openWriter(), queued: 0});
   let reader: Promise<ClickHouseClient> | undefined;
   const openReader = async () => {
     const opened = createClient({connection: open() as unknown as ClientConnection});

@@ -1,6 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import type {Column, Table} from '../../model/types.ts';
-import {differences, tableId} from '../tables.ts';
+import {tableChange, tableId} from '../tables.ts';
 import type {ClickHouseConnection} from './connection.ts';
 import {physical, quote, quoteTable} from './names.ts';
 
@@ -49,14 +49,21 @@ const createView = (table: Table, verb: string): string => {
     SELECT ${columns.map(quote).join(', ')} FROM ${physical(table)} FINAL`;
 };
 
-/** Creates database, table and view where they are missing; throws SINK_TABLE_DIFFERS. */
+/**
+ * Creates database, table and view where they are missing; adds columns to a table of raw events, see `tableChange`.
+ * @throws SINK_TABLE_DIFFERS
+ */
 export async function ensureTable(
   {client, tableSettings}: ClickHouseConnection,
   table: Table,
 ): Promise<void> {
   await client.command({query: `CREATE DATABASE IF NOT EXISTS ${quote(table.namespace)}`});
   await client.command({query: createTable(table, tableSettings)});
-  await verifyTable(client, table);
+  const added = await verifyTable(client, table);
+  if (added.length > 0) {
+    await addColumns(client, table, added);
+    await verifyTable(client, table);
+  }
   if (table.view) await client.command({query: createView(table, 'CREATE VIEW IF NOT EXISTS')});
 }
 
@@ -64,7 +71,23 @@ export async function ensureTable(
 export const switchView = ({client}: ClickHouseConnection, table: Table): Promise<unknown> =>
   client.command({query: createView(table, 'CREATE OR REPLACE VIEW')});
 
-async function verifyTable(client: ClickHouseConnection['client'], table: Table): Promise<void> {
+/** Adds columns in their places; rows that are there read NULL. Once there, a column is left as it is. */
+export async function addColumns(
+  client: ClickHouseConnection['client'],
+  table: Table,
+  columns: Column[],
+): Promise<void> {
+  const added = table.columns.flatMap((column, index) => {
+    if (!columns.includes(column)) return [];
+    const before = table.columns[index - 1];
+    const place = before ? `AFTER ${quote(before.name)}` : 'FIRST';
+    return [`ADD COLUMN IF NOT EXISTS ${quote(column.name)} ${columnType(table, column)} ${place}`];
+  });
+  await client.command({query: `ALTER TABLE ${physical(table)} ${added.join(', ')}`});
+}
+
+/** @returns columns that the table lacks and can be given. @throws SINK_TABLE_DIFFERS for any other difference */
+async function verifyTable(client: ClickHouseConnection['client'], table: Table): Promise<Column[]> {
   const query_params = {namespace: table.namespace, name: table.name};
   const where = '{namespace:String} AND {name:String}'.split(' AND ');
   const columns = await client.query({
@@ -82,10 +105,14 @@ async function verifyTable(client: ClickHouseConnection['client'], table: Table)
   const [found] = await definition.json<{sorting_key: string; engine: string}>();
   const key = (found?.sorting_key ?? '').split(', ').map((name) => name.replace(/[`()]/g, ''));
   const wanted = table.columns.map((column) => ({name: column.name, type: columnType(table, column)}));
-  const problems = differences({columns: existing, key}, {columns: wanted, key: table.key});
+  const {differences: problems, added} = tableChange(
+    table,
+    {columns: existing, key},
+    {columns: wanted, key: table.key},
+  );
   if (found && found.engine !== 'ReplacingMergeTree')
     problems.push(`the engine is ${found.engine} instead of ReplacingMergeTree`);
-  if (problems.length === 0) return;
+  if (problems.length === added.length) return added;
   throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
     place: tableId(table),
     hint: `${mend(table, existing, problems)}; then: npx millrace resume`,

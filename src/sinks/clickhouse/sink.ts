@@ -19,9 +19,12 @@ const markTable = quoteTable('millrace', 'delivered');
 /**
  * The ClickHouse sink over a connection. Rows are inserted as they are: ReplacingMergeTree keeps the highest version of a key,
  * views read with FINAL. An insert is one block and so one part: it is there wholly or not at all, and the offsets that a raw
- * table holds are those of its rows.
+ * table holds are those of its rows. `readOnly`: nothing is made, also no table for marks.
  */
-export async function createClickHouseSink(connection: ClickHouseConnection): Promise<Sink> {
+export async function createClickHouseSink(
+  connection: ClickHouseConnection,
+  {readOnly = false}: {readOnly?: boolean} = {},
+): Promise<Sink> {
   const {client} = connection;
   const offsets = new Map<string, Map<number, number>>();
   const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
@@ -31,13 +34,15 @@ export async function createClickHouseSink(connection: ClickHouseConnection): Pr
       throw statementError(error, place);
     }
   };
-  await guarded('millrace.delivered', async () => {
-    await client.command({query: 'CREATE DATABASE IF NOT EXISTS millrace'});
-    await client.command({
-      query: `CREATE TABLE IF NOT EXISTS ${markTable} (table String, epoch UInt64)
+  const makeBooks = () =>
+    guarded('millrace.delivered', async () => {
+      await client.command({query: 'CREATE DATABASE IF NOT EXISTS millrace'});
+      await client.command({
+        query: `CREATE TABLE IF NOT EXISTS ${markTable} (table String, epoch UInt64)
         ENGINE = ReplacingMergeTree(epoch) ORDER BY table`,
+      });
     });
-  });
+  if (!readOnly) await makeBooks();
   const select = async <T>(query: string, query_params: Record<string, string>): Promise<T[]> =>
     (await client.query({query, query_params, format: 'JSONEachRow'})).json<T>();
   const insert = (table: Table, batch: RowBatch) =>

@@ -56,6 +56,13 @@ export async function openFiles(options: Record<string, unknown>, context: SinkC
     entry.last = result.catch(() => {});
     return result;
   };
+  /** Closes what was opened with the columns of before. */
+  const forget = async (table: Table) => {
+    const entry = stores.get(tableId(table));
+    stores.delete(tableId(table));
+    await entry?.last;
+    await (await entry?.store)?.close();
+  };
   const rollIfDue = async (store: Store) => {
     const ageMs = store.journalAgeMs(Date.now()) ?? 0;
     if (format === 'parquet' && (store.journalBytes() >= segmentBytesMax || ageMs >= segmentMsMax))
@@ -72,7 +79,7 @@ export async function openFiles(options: Record<string, unknown>, context: SinkC
     ensure: (table) =>
       attempt(async () => {
         await makeDirectory(join(dir, table.namespace));
-        await ensureDefinition(dir, table);
+        if (await ensureDefinition(dir, table)) await forget(table);
         await exclusively(table, async () => {});
       }),
     write: (table, batch) =>

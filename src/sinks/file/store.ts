@@ -2,7 +2,7 @@ import {mkdir, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {PlatformError} from '../../errors.ts';
 import type {Table} from '../../model/types.ts';
-import {columnIndex, differences, tableId} from '../tables.ts';
+import {columnIndex, tableChange, tableId} from '../tables.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
 import {type Appender, openAppender, readJson, readLines, replaceFile, syncDirectory} from './disk.ts';
 import {decodeLine, encodeLines} from './lines.ts';
@@ -30,17 +30,24 @@ export const segmentName = (segment: number): string => String(segment).padStart
 export const definitionPath = (dir: string, table: Table): string =>
   join(dir, table.namespace, `${table.name}.table.json`);
 
-/** Writes the table's definition, or compares it with the one that exists (SINK_TABLE_DIFFERS). */
-export async function ensureDefinition(dir: string, table: Table): Promise<void> {
+/**
+ * Writes the table's definition, or compares it with the one that exists (SINK_TABLE_DIFFERS). A column that may be NULL is
+ * added to a table of raw events: lines and segments of before lack it. @returns whether that was so
+ */
+export async function ensureDefinition(dir: string, table: Table): Promise<boolean> {
   const path = definitionPath(dir, table);
   const existing = await readJson<Table>(path);
-  if (!existing) return replaceFile(path, `${JSON.stringify(table)}\n`);
-  const found = differences(existing, table);
+  const {differences: found, added} = tableChange(table, existing ?? table);
+  if (!existing || added.length > 0) {
+    await replaceFile(path, `${JSON.stringify(table)}\n`);
+    return added.length > 0;
+  }
   if (found.length > 0)
     throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${found.join('; ')}`, {
       place: path,
       hint: `move ${join(dir, table.namespace, table.name)}* away, then: npx millrace rebuild ${tableId(table)}`,
     });
+  return false;
 }
 
 /** An open table: appends rows, knows the raw offsets that its lines hold, rolls Parquet segments. */

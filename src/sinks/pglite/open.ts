@@ -21,7 +21,7 @@ const startParams = ['-c', 'shared_buffers=16MB'];
  * Throws LOCKED, SINK_DAMAGED when the database does not open or a table cannot be read.
  */
 export async function openPglite(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
-  const {dir, lock} = ownDirectory(String(options.dir ?? '.millrace/postgres'), context);
+  const {dir, lock} = await ownDirectory(String(options.dir ?? '.millrace/postgres'), context);
   let database: PGlite | undefined;
   try {
     database = await PGlite.create({
@@ -30,7 +30,9 @@ export async function openPglite(options: Record<string, unknown>, context: Sink
     });
     await database.exec("SET timezone = 'UTC'; SET client_min_messages = error");
     await check(database);
-    return await createPostgresSink(connect(database, lock), typeName);
+    const readOnly = context.readOnly === true;
+    if (readOnly) await database.exec('SET default_transaction_read_only = on');
+    return await createPostgresSink(connect(database, lock), typeName, {readOnly});
   } catch (cause) {
     await database?.close().catch(() => {});
     lock.release();

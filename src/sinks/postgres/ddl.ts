@@ -1,6 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import type {Column, Table} from '../../model/types.ts';
-import {differences, tableId} from '../tables.ts';
+import {tableChange, tableId} from '../tables.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
 import {stateOf} from './errors.ts';
 import {physical, quote, quoteTable} from './names.ts';
@@ -36,11 +36,18 @@ const createView = (table: Table, verb: string): string => {
     SELECT ${columns.map(quote).join(', ')} FROM ${physical(table)} WHERE NOT deleted`;
 };
 
-/** Creates schema, table and view where they are missing; throws SINK_TABLE_DIFFERS. */
+/**
+ * Creates schema, table and view where they are missing; adds columns to a table of raw events, see `tableChange`.
+ * @throws SINK_TABLE_DIFFERS
+ */
 export async function ensureTable(connection: PostgresConnection, table: Table): Promise<void> {
   await connection.query(`CREATE SCHEMA IF NOT EXISTS ${quote(table.namespace)}`);
   await connection.query(createTable(table));
-  await verifyTable(connection, table);
+  const added = await verifyTable(connection, table);
+  if (added.length > 0) {
+    await addColumns(connection, table, added);
+    await verifyTable(connection, table);
+  }
   if (!table.view) return;
   const {rows} = await connection.query('SELECT 1 FROM pg_views WHERE schemaname = $1 AND viewname = $2', [
     table.namespace,
@@ -63,7 +70,20 @@ export async function switchView(connection: PostgresConnection, table: Table): 
   }
 }
 
-async function verifyTable(connection: PostgresTransaction, table: Table): Promise<void> {
+/** Adds columns behind those that are there; rows that are there read NULL. Once there, a column is left as it is. */
+export async function addColumns(
+  connection: PostgresTransaction,
+  table: Table,
+  columns: Column[],
+): Promise<void> {
+  const added = columns.map(
+    (column) => `ADD COLUMN IF NOT EXISTS ${quote(column.name)} ${columnType(column)}`,
+  );
+  await connection.query(`ALTER TABLE ${physical(table)} ${added.join(', ')}`);
+}
+
+/** @returns columns that the table lacks and can be given. @throws SINK_TABLE_DIFFERS for any other difference */
+async function verifyTable(connection: PostgresTransaction, table: Table): Promise<Column[]> {
   const place = [table.namespace, table.name];
   const columns = await connection.query(
     `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
@@ -83,8 +103,12 @@ async function verifyTable(connection: PostgresTransaction, table: Table): Promi
   const keys = unique.rows.map(([names]) => String(names));
   const key = keys.includes(table.key.join()) ? table.key : (keys[0] ?? '').split(',');
   const wanted = table.columns.map((column) => ({name: column.name, type: columnType(column)}));
-  const problems = differences({columns: existing, key}, {columns: wanted, key: table.key});
-  if (problems.length === 0) return;
+  const {differences: problems, added} = tableChange(
+    table,
+    {columns: existing, key},
+    {columns: wanted, key: table.key},
+  );
+  if (problems.length === added.length) return added;
   throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
     place: tableId(table),
     hint: `${mend(table, existing, problems)}; then: npx millrace resume`,

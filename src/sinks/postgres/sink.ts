@@ -11,10 +11,14 @@ const markTable = quoteTable('millrace', 'delivered');
 /** Ends a user's transaction, so that a SET of his does not outlive it. */
 const rollBack = new Error('roll back');
 
-/** The PostgreSQL sink over a connection: upserts by key where the version is greater, raw events by COPY. */
+/**
+ * The PostgreSQL sink over a connection: upserts by key where the version is greater, raw events by COPY. `readOnly`: nothing
+ * is made, also no tables for marks and offsets.
+ */
 export async function createPostgresSink(
   connection: PostgresConnection,
   typeName: (oid: number) => string,
+  {readOnly = false}: {readOnly?: boolean} = {},
 ): Promise<Sink> {
   const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
     try {
@@ -23,16 +27,18 @@ export async function createPostgresSink(
       throw statementError(error, place);
     }
   };
-  await guarded('millrace.delivered', async () => {
-    await connection.query('CREATE SCHEMA IF NOT EXISTS millrace');
-    await connection.query(
-      `CREATE TABLE IF NOT EXISTS ${markTable} (table_name text PRIMARY KEY, epoch bigint NOT NULL)`,
-    );
-    await connection.query(
-      `CREATE TABLE IF NOT EXISTS ${offsetTable} (table_name text, partition integer, next_offset bigint NOT NULL,
+  const makeBooks = () =>
+    guarded('millrace.delivered', async () => {
+      await connection.query('CREATE SCHEMA IF NOT EXISTS millrace');
+      await connection.query(
+        `CREATE TABLE IF NOT EXISTS ${markTable} (table_name text PRIMARY KEY, epoch bigint NOT NULL)`,
+      );
+      await connection.query(
+        `CREATE TABLE IF NOT EXISTS ${offsetTable} (table_name text, partition integer, next_offset bigint NOT NULL,
         PRIMARY KEY (table_name, partition))`,
-    );
-  });
+      );
+    });
+  if (!readOnly) await makeBooks();
   const offsetsOf = async (table: string): Promise<Map<number, number>> => {
     const {rows} = await connection.query(
       `SELECT partition, next_offset FROM ${offsetTable} WHERE table_name = $1`,
