@@ -1,5 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
+import type {ReplayHeader} from './replay-state.ts';
 import type {RestoredState, StatePut} from './state.ts';
 import {missingPiece} from './state-bytes.ts';
 import {decodePending} from './state-codec.ts';
@@ -15,7 +16,9 @@ export type CheckpointHeader = {
   /** Where the revision began. */
   starts: {topic: string; partition: number; offset: number}[];
   /** Offset, running maximum and counts of every partition: the state is that of the prefixes below the offsets. */
-  cuts: PartitionCut[];
+  cuts: (PartitionCut & {replayed?: number})[];
+  /** What was set aside and replayed, and how far; absent in states of before there were replays. */
+  replay?: ReplayHeader;
   closedThroughMs: number;
   /** Highest epoch that every sink of the query is known to have marked; 0 when none. */
   markedEpoch: number;

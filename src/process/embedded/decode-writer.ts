@@ -2,15 +2,15 @@ import type {ValueType} from '../../expr/types.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
 import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import type {AvroRecord} from '../../schema/types.ts';
-import {type DecodeRun, type EnumCodes, type FieldStep, generateDecodeRun} from './decode-code.ts';
+import {type DecodeRun, type FieldStep, generateDecodeRun, type TextTarget} from './decode-code.ts';
 import type {ColumnSpec} from './decode-columns.ts';
 
 /** How the records of one writer's schema are read. */
 export type Writer = {
   /** Undefined where only the checked way knows the schema's types. */
   run: DecodeRun | undefined;
-  /** Codes to forget with the dictionaries. */
-  enums: EnumCodes[];
+  /** The columns that it fills with codes and tokens. */
+  texts: TextTarget[];
   /** Reads and checks a whole record; values in the order that `places` points into. */
   checked: Decoder;
   /** Column -> index of its value in `checked`'s, -1 when the writer lacks the field: NULL. */
@@ -67,7 +67,7 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
   const generated = simple ? generateDecodeRun(steps as FieldStep[], absent, schemaId) : undefined;
   return {
     run: generated?.run,
-    enums: generated?.enums ?? [],
+    texts: generated?.texts ?? [],
     checked: compileDecoder(
       schema,
       fields.map((field) => schema.fields[field]!.name),

@@ -5,7 +5,7 @@ import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {tokenOfBytes, tokenOfText} from './accumulators.ts';
-import {type DecodeState, slackOf} from './decode-code.ts';
+import {type DecodeState, missFields, slackOf, type TextTarget} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
 import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
 import {prepareWriter, type Writer} from './decode-writer.ts';
@@ -70,6 +70,8 @@ export type TopicDecoder = {
 /** Latest instant of JavaScript's dates, epoch ms. */
 const timeMsMax = 8.64e15;
 const frameHeaderBytes = 5;
+/** Rows after which texts that were met for the first time become known to the generated code. */
+const blockRows = 256;
 
 /**
  * @param plans all queries over the topic.
@@ -101,10 +103,8 @@ export function createTopicDecoder(
     row: 0,
     columns: specs.map(() => new Int32Array(0)),
     dictionaries: dictionaries.map((dictionary) => dictionary ?? {keys: new Int32Array(4), mask: 0}),
-    intern: (column, start, length) => dictionaries[column]!.intern(bytes, view, start, length),
-    token: (start, length) => tokenOfBytes(view, start, length),
-    symbol: (column, {symbols, codes}, index) =>
-      (codes[index] = dictionaries[column]?.internText(symbols[index]!) ?? tokenOfText(symbols[index]!)),
+    misses: new Int32Array(missFields),
+    missed: 0,
   };
 
   /** Lets decoding work on the batch's own bytes. */
@@ -138,8 +138,39 @@ export function createTopicDecoder(
     const record = schema as AvroRecord;
     const made = prepareWriter(record, id, specs);
     writers.set(id, made);
+    const missesMax = blockRows * missFields * made.texts.length;
+    if (state.misses.length < missesMax) state.misses = new Int32Array(missesMax);
     slack = Math.max(slack, slackOf(record.fields.length));
     return made;
+  }
+
+  /**
+   * The generated way over a block of records: `state` says how far. It may stop in front of the first, which then needs the
+   * checked way.
+   */
+  function runBlock({run, texts}: Writer, pos: number, end: number, row: number): void {
+    let rowEnd = Math.min(row + blockRows, capacity);
+    do {
+      run!(state, bytes, view, pos, end, row, rowEnd);
+      rowEnd = fillMisses(texts);
+    } while (rowEnd >= 0);
+  }
+
+  /** Codes and tokens of texts that the generated code did not find. @returns a row whose text is not UTF-8, or -1 */
+  function fillMisses(texts: TextTarget[]): number {
+    const {misses, missed, columns} = state;
+    for (let at = 0; at < missed; at += missFields) {
+      const {column, symbols, codes} = texts[misses[at + 1]!]!;
+      const [start, length] = [misses[at + 2]!, misses[at + 3]!];
+      const dictionary = dictionaries[column];
+      const number =
+        length >= 0
+          ? (dictionary?.intern(bytes, view, start, length) ?? tokenOfBytes(view, start, length))
+          : (codes[start] ||= dictionary?.internText(symbols[start]!) ?? tokenOfText(symbols[start]!));
+      if (number < 0) return misses[at]!;
+      columns[column]![misses[at]!] = number;
+    }
+    return -1;
   }
 
   /** One record by the checked way into the columns. @returns why it is dead. */
@@ -217,7 +248,7 @@ export function createTopicDecoder(
       }
       if (writer?.run && writer.bad.size === 0) {
         const before = decoded.rows;
-        writer.run(state, bytes, view, pos - base, whole - base - (slack - room), before);
+        runBlock(writer, pos - base, whole - base - (slack - room), before);
         decoded.rows = state.row;
         offset += state.row - before;
         if (state.row > before) {
@@ -281,7 +312,7 @@ export function createTopicDecoder(
       dictionaries.reduce((sum, dictionary) => sum + (dictionary?.bytes() ?? 0), 0),
     endGeneration() {
       for (const dictionary of dictionaries) dictionary?.clear();
-      for (const {enums} of writers.values()) for (const {codes} of enums) codes.fill(0);
+      for (const {texts} of writers.values()) for (const {codes} of texts) codes.fill(0);
       generation++;
     },
   };

@@ -45,10 +45,10 @@ function mixWords(first: number, last: number, middle: number, length: number): 
 
 /**
  * JavaScript that sets `code` from the text of `l` bytes at `q` of `u8`/`dv`, given locals `keys` and `mask` of the dictionary;
- * `miss` is the statement for a text that is new or longer than 12 bytes: it sets `code` and reloads `keys` and `mask`.
+ * `miss` is the statement for a text that is new or longer than 12 bytes: `code` stays as it was.
  */
 export function probeSource(code: string, keys: string, mask: string, miss: string): string {
-  const next = `if(e===0){${miss};break;}
+  const next = `if(e===0){${miss}break;}
     s=(s+4)&(${mask}*4+3);`;
   return `if(l<=${shortTextMax}){if(l>3){
   const wa=dv.getInt32(q,true),wb=dv.getInt32(q+l-4,true),wc=dv.getInt32(q+((l-4)>>>1),true);
@@ -63,7 +63,7 @@ export function probeSource(code: string, keys: string, mask: string, miss: stri
   for(;;){const e=${keys}[s+3];
     if(${keys}[s]===wa&&(e&15)===l&&e!==0){${code}=e>>>4;break;}
     ${next}}
-}}else{${miss};}`;
+}}else{${miss}}`;
 }
 
 const encoder = new TextEncoder();

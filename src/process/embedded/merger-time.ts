@@ -54,6 +54,7 @@ export class EventTime {
       duplicate: 0,
       late: 0,
       dead: 0,
+      replayed: 0,
     }));
     for (const state of this.partitions) this.#byPlace.set(`${state.topic}/${state.partition}`, state);
   }
@@ -89,6 +90,20 @@ export class EventTime {
       state.late += cut.late;
       state.dead += cut.dead;
     }
+  }
+
+  /** An event that was set aside is counted by replay: it changes its class, and is still counted once. */
+  replayed(topic: string, partition: number, from: 'late' | 'dead', to: 'aggregated' | 'filtered'): void {
+    const state = this.#byPlace.get(`${topic}/${partition}`)!;
+    state[from]--;
+    state[to]++;
+    state.replayed++;
+  }
+
+  /** Whether the query has merged the record there; undefined when it does not read that partition. */
+  hasMerged(topic: string, partition: number, offset: number): boolean | undefined {
+    const state = this.#byPlace.get(`${topic}/${partition}`);
+    return state && state.offset > offset;
   }
 
   observeEnd(topic: string, partition: number, endOffset: number): void {

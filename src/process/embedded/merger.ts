@@ -1,3 +1,4 @@
+import {replayTopic} from '../../schema/replay.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows} from '../types.ts';
 import {
@@ -10,8 +11,10 @@ import {
   tombstonesKey,
 } from './checkpoint.ts';
 import {type EmitFailure, RowBuilder} from './emit.ts';
+import {KernelGroups} from './merger-groups.ts';
 import {checkDisk, checkMemory} from './merger-limits.ts';
 import {EventTime, type PartitionPlace} from './merger-time.ts';
+import {type AsideKind, ReplayState} from './replay-state.ts';
 import {SessionState} from './sessions.ts';
 import type {QueryState, StateCopy} from './state.ts';
 import {layoutOf} from './state-cells.ts';
@@ -22,6 +25,15 @@ import type {Delta} from './types.ts';
 
 /** Rows per emission: bounds what is in flight. */
 const rowsMax = 50_000;
+
+/** An event that is counted by replay: where it lies in the log, and its class of the ledger before and after. */
+export type ReplayMove = {
+  topic: string;
+  partition: number;
+  offset: number;
+  from: AsideKind;
+  to: 'aggregated' | 'filtered';
+};
 
 export type MergerOptions = {
   plan: QueryPlan;
@@ -52,13 +64,13 @@ export class Merger {
   readonly time: EventTime;
   readonly groups: Groups;
   readonly lookups: Record<string, string>;
+  readonly replay: ReplayState;
   /** Switches that the next checkpoint writes to the journal. */
   #switches: LookupSwitch[];
   #starts: CheckpointHeader['starts'];
   #state: QueryState;
   #builder: RowBuilder;
-  /** Worker -> its kernel's generation of group ids and what they are here. */
-  #kernels = new Map<number, {generation: number; gidOf: Int32Array; count: number}>();
+  #kernels: KernelGroups;
   /** Sessions: rows leave only after the checkpoint that knows them. */
   #isOrdered: boolean;
   #held: {rows: EmittedRows; epoch: number} | undefined;
@@ -82,6 +94,7 @@ export class Merger {
     if (saved) checkFingerprint(plan, saved.header);
     this.plan = plan;
     this.groups = new Groups(plan.groupBy.map(({type}) => type));
+    this.#kernels = new KernelGroups(this.groups, plan.groupBy.length > 0);
     const layout = layoutOf(plan);
     this.#isOrdered = plan.window.type === 'session';
     this.#state = this.#isOrdered
@@ -89,6 +102,8 @@ export class Merger {
       : new WindowState(plan, layout, this.groups, options.read);
     this.#builder = new RowBuilder(plan, layout, this.groups);
     this.time = new EventTime(plan, options.places, options.nowMs);
+    const header = saved?.header.replay;
+    this.replay = new ReplayState(saved && header && {...saved, header});
     this.#starts =
       saved?.header.starts ??
       options.places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
@@ -107,16 +122,37 @@ export class Merger {
 
   /** @throws PlatformError QUERY_LIMIT */
   apply(delta: Delta, nowMs: number): void {
-    const gidOf = this.#mapGroups(delta);
+    const gidOf = this.#kernels.map(delta);
     this.time.advance(delta.cuts, nowMs);
     this.#state.apply(delta, gidOf);
+    this.replay.setAside(delta.side);
     this.#changed = true;
     checkMemory(this.plan, this.groups.count, this.bytes());
   }
 
+  /**
+   * Adds events that had been set aside and are replayed. @param moves where they lie, and their classes before and after
+   * @throws PlatformError QUERY_LIMIT
+   */
+  applyReplay(delta: Delta, moves: ReplayMove[]): void {
+    this.#state.apply(delta, this.#kernels.map(delta));
+    for (const {topic, partition, offset, from, to} of moves) {
+      this.replay.counted(from, topic, partition, offset);
+      this.time.replayed(topic, partition, from, to);
+    }
+    this.#changed = true;
+    checkMemory(this.plan, this.groups.count, this.bytes());
+  }
+
+  /** Replays below `offset` of their topic are merged. */
+  replayedThrough(offset: number): void {
+    this.replay.offset = offset;
+    this.#changed = true;
+  }
+
   /** A worker's kernel begins anew: ids of its old generation mean nothing any more. */
   kernelBegins(worker: number): void {
-    this.#forgetGeneration(worker);
+    this.#kernels.forget(worker);
   }
 
   /** Closes what is over at `nowMs`. */
@@ -174,7 +210,8 @@ export class Merger {
   /** A switch of a lookup that the next checkpoint names; takes effect after its commit, at the offsets merged by then. */
   switchLookup(lookup: string, snapshot: string): void {
     this.lookups[lookup] = snapshot;
-    this.#switches.push({lookup, snapshot, places: this.#places()});
+    const replays = {topic: replayTopic(this.plan.id), partition: 0, offset: this.replay.offset};
+    this.#switches.push({lookup, snapshot, places: [...this.#places(), replays]});
     this.#changed = true;
   }
 
@@ -194,10 +231,11 @@ export class Merger {
       ? -Infinity
       : this.time.leastWatermark() - (late === 'correct' ? correctForMs : 0);
     const state: StateCopy = {puts: [], deletes: [], pending: [], tombstones: []};
-    this.#state.copy(state, floorMs);
+    this.#state.copy(state, this.replay.floor(floorMs));
     const {puts, deletes} = state;
     puts.push({key: pendingKey, bytes: encodePending(state.pending, this.groups)});
     puts.push({key: tombstonesKey, bytes: encodePending(state.tombstones, this.groups)});
+    const replay = this.replay.copy(puts);
     const header: CheckpointHeader = {
       format: 1,
       fingerprint: this.plan.fingerprint,
@@ -207,6 +245,7 @@ export class Merger {
       closedThroughMs: this.time.closedThroughMs,
       markedEpoch: this.#markedEpoch,
       lookups: {...this.lookups},
+      replay,
     };
     return {header, puts, deletes, journal: this.#switches.splice(0)};
   }
@@ -221,6 +260,7 @@ export class Merger {
     this.#copying = false;
     this.#committedEpoch = epoch;
     this.#state.committed();
+    this.replay.committed();
     if (this.#state.isClean() && !this.#inFlight) this.#deliveredEpoch = epoch;
     return this.#nextMark();
   }
@@ -253,9 +293,7 @@ export class Merger {
   }
 
   bytes(): number {
-    let bytes = this.groups.bytes + this.#state.bytes();
-    for (const {gidOf} of this.#kernels.values()) bytes += gidOf.byteLength;
-    return bytes;
+    return this.groups.bytes + this.#state.bytes() + this.#kernels.bytes + this.replay.bytes;
   }
 
   /** Where the state stands in the log. */
@@ -289,32 +327,5 @@ export class Merger {
     this.#unmarkedRows = false;
     this.#markingEpoch = epoch;
     return epoch;
-  }
-
-  /** Releases what a kernel's generation holds. */
-  #forgetGeneration(worker: number): void {
-    const kernel = this.#kernels.get(worker);
-    this.#kernels.delete(worker);
-    for (let group = 0; group < (kernel?.count ?? 0); group++) this.groups.forget(kernel!.gidOf[group]!);
-  }
-
-  #mapGroups({worker, generation, firstGroup, newGroups}: Delta): Int32Array {
-    let kernel = this.#kernels.get(worker);
-    if (!kernel || kernel.generation !== generation) {
-      this.#forgetGeneration(worker);
-      kernel = {generation, gidOf: new Int32Array(64), count: 0};
-      this.#kernels.set(worker, kernel);
-    }
-    const added = newGroups[0]?.length ?? (this.plan.groupBy.length === 0 && kernel.count === 0 ? 1 : 0);
-    const count = firstGroup + added;
-    if (count > kernel.gidOf.length) {
-      const larger = new Int32Array(Math.max(count, kernel.gidOf.length * 2));
-      larger.set(kernel.gidOf);
-      kernel.gidOf = larger;
-    }
-    for (let group = 0; group < added; group++)
-      kernel.gidOf[firstGroup + group] = this.groups.intern((dimension) => newGroups[dimension]![group]!);
-    kernel.count = Math.max(kernel.count, count);
-    return kernel.gidOf;
   }
 }
