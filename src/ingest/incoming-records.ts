@@ -2,6 +2,7 @@
 import type {Clock} from '../clock.ts';
 import type {Domain, EventType, Input} from '../model/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
+import {AvroReader} from './incoming-avro.ts';
 import {RecordIds, requestIds, uuid7} from './incoming-ids.ts';
 import {type RecordReader, readJson, readNdjson} from './incoming-json.ts';
 import type {IncomingBatch} from './incoming-types.ts';
@@ -58,6 +59,7 @@ export function incomingRecords(options: {
     'a record',
   );
   const json = new JsonScanner(columns);
+  const avro = new AvroReader(eventType, columns, options.schemaById);
   let scanner: RecordScanner = json;
   return {
     partitions,
@@ -77,6 +79,10 @@ export function incomingRecords(options: {
           ? derived.of(index)
           : ((typeof given === 'string' ? undefined : given[index]) ?? uuid7(nowMs)),
       );
+      if (batch.format === 'avro' || batch.format === 'avro-frames') {
+        scanner = avro.scanner;
+        return avro.open(batch.format, bytes, length);
+      }
       scanner = json;
       return batch.format === 'json' ? readJson(json, bytes, length) : readNdjson(json, bytes, length);
     },

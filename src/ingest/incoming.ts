@@ -239,7 +239,9 @@ export class Incoming {
       resolve: () => resolve({kind: 'refused', code, message}),
       reject,
     };
-    this.#reject(lane, batch, whole, {code, message}, 'parse', null, original);
+    const reason =
+      code === 'SCHEMA' ? 'UNKNOWN_SCHEMA' : batch.format.startsWith('avro') ? 'AVRO' : 'JSON_SYNTAX';
+    this.#reject(lane, batch, whole, {code: reason, message}, 'parse', null, original);
     group.keep(whole);
   }
 

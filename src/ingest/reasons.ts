@@ -9,6 +9,9 @@ export const reasons = {
   JSON_SYNTAX: 'The line is not JSON.',
   JSON_OBJECT: 'The line is JSON, but not an object.',
   JSON_DEPTH: 'The line is nested deeper than 64 levels.',
+  AVRO: 'The bytes are no frame, or not what their Avro schema says.',
+  UNKNOWN_SCHEMA:
+    'A frame names a schema that the registry does not have, or that cannot be read as the event type.',
   UTF8: 'The text is not UTF-8, or an escape names half of a surrogate pair.',
   RECORD_TOO_LARGE: 'The record is larger than 1 MiB; its first 64 KiB are kept.',
   EVENT_ID: 'The event id that the sender chose is empty or longer than 256 bytes.',

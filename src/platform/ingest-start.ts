@@ -30,6 +30,7 @@ export function ingestStart(
     ...given,
     domains,
     logDir: dirs.log,
+    registryDir: dirs.registry,
     sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
     partitions: Number(options.partitions ?? 4),
     tempDir: dirs.temp,

@@ -15,6 +15,8 @@ export type IngestStart = {
   partitions: number;
   /** Topic -> id of its newest schema. */
   schemaIds: Record<string, number>;
+  /** Directory of the schema registry, where schemas that frames name are looked up. */
+  registryDir: string;
   tempDir: string;
   /** What a refused second process is told. */
   command: string;

@@ -4,10 +4,12 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {systemClock} from '../clock.ts';
 import {ingestFile} from '../ingest/file.ts';
 import {Incoming} from '../ingest/incoming.ts';
+import {schemaIdsOf} from '../ingest/incoming-avro.ts';
 import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {createSenderSchemas} from './ingest-schemas.ts';
 import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
 
 assert(parentPort, 'this module runs in a worker thread');
@@ -75,19 +77,24 @@ async function handle(log: LogWriter, incoming: Incoming, request: IngestRequest
       return ingest(log, request.id, request.job);
     case 'append':
       return log.append(request.transaction);
-    case 'records':
+    case 'records': {
+      // Frames of schemas that were not seen yet wait for the registry; everything else is read in this turn.
+      await schemas.load(schemaIdsOf(request.batch));
       return incoming.take(request.batch);
+    }
     case 'trim':
       return log.trim(request.topic, request.partition, request);
     case 'stop':
       stopping.abort(new Error('the platform is draining'));
       return null;
     case 'close':
+      schemas.close();
       await log.close();
       return null;
   }
 }
 
+const schemas = createSenderSchemas(start.registryDir);
 const log = open();
 if (log) {
   const incoming = new Incoming({
@@ -96,7 +103,7 @@ if (log) {
     clock: systemClock,
     telemetry,
     schemaIds: start.schemaIds,
-    schemaById: () => undefined,
+    schemaById: schemas.get,
   });
   port.on('message', (request: IngestRequest) => {
     handle(log, incoming, request)
