@@ -59,6 +59,12 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  TEST_STOPPED: {
+    summary: 'A query stopped while a test of a domain ran.',
+    actor: 'user',
+    retry: false,
+    exit: 1,
+  },
   REQUEST_INVALID: {
     summary: 'A request to the platform is not understood.',
     actor: 'sender',
@@ -287,6 +293,18 @@ export const errors = {
     summary: 'More records of a source are bad than its budget allows; it stopped and keeps its position.',
     actor: 'user',
     retry: false,
+    exit: 1,
+  },
+  TRANSFORM_LOAD: {
+    summary: 'The module of a transform cannot be loaded, or has no function as its default export.',
+    actor: 'user',
+    retry: false,
+    exit: 1,
+  },
+  TRANSFORM_STOPPED: {
+    summary: 'A transform was stopped with the platform before it had seen these records.',
+    actor: 'sender',
+    retry: true,
     exit: 1,
   },
   EXPRESSION: {

@@ -76,7 +76,8 @@ function readEnvironment(
   return undefined;
 }
 
-function yamlNames(root: string, dir: string, diagnostics: Diagnostics): string[] {
+/** Names of the .yaml files of a directory, sorted; none when there is no such directory. */
+export function yamlNames(root: string, dir: string, diagnostics: Diagnostics): string[] {
   if (!isDirectory(dir)) return [];
   const names = readdirSync(dir)
     .filter((name) => !name.startsWith('.'))

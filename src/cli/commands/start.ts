@@ -47,4 +47,19 @@ export const startCommands: CommandSpec[] = [
       return import('../run.ts');
     },
   },
+  {
+    name: 'test',
+    summary: 'Run the tests of your domains, config/tests/*.yaml, on the real engine without databases',
+    arguments: '[name]',
+    options: [
+      {flags: '--update', doc: 'accept the results of tests with `expect: snapshot`; refused in CI'},
+      {flags: '--watch', doc: 'run again whenever something below config/ changes'},
+    ],
+    examples: [
+      ['millrace test', 'all of them; exit 3 when one fails'],
+      ['millrace test "late purchase"', 'those with this in their name or file'],
+      ['millrace test --watch', 'while you edit'],
+    ],
+    load: () => import('../test.ts'),
+  },
 ];
