@@ -15,6 +15,7 @@ function query(name: string, watermark: string): QueryStatus {
     duplicate: 0,
     late: 0,
     dead: 0,
+    replayed: 0,
   };
   return {
     query: `flights.${name}`,

@@ -1,4 +1,4 @@
-import type {IngestCounts} from '../log/types.ts';
+import type {IngestCounts, TransformCounts} from '../log/types.ts';
 import type {QueryCounts} from '../process/types.ts';
 
 /** One line a (domain, event type, source): received = appended + duplicate + rejected. */
@@ -13,6 +13,16 @@ export type IngestLine = {
   difference: number;
 };
 
+/** One line a (domain, event type, source): records that the transform was given, and what became of them. */
+export type TransformLine = {
+  domain: string;
+  event_type: string;
+  source: string;
+  in: number;
+  out: number;
+  rejected: number;
+};
+
 /** One line a (query, topic, partition): read = aggregated + filtered + duplicate + late + dead. */
 export type QueryLine = {
   domain: string;
@@ -23,6 +33,8 @@ export type QueryLine = {
   aggregated: number;
   corrected: number;
   late_in_part: number;
+  /** Of those aggregated or filtered: late or dead at first, counted by replay since. */
+  replayed: number;
   filtered: number;
   duplicate: number;
   late: number;
@@ -40,16 +52,23 @@ export type DeliveryLine = {
 };
 
 /** Every event in exactly one class, read at the last checkpoint's cut; `balanced` when every difference is 0. */
-export type Ledger = {ingest: IngestLine[]; query: QueryLine[]; delivery: DeliveryLine[]; balanced: boolean};
+export type Ledger = {
+  ingest: IngestLine[];
+  transform: TransformLine[];
+  query: QueryLine[];
+  delivery: DeliveryLine[];
+  balanced: boolean;
+};
 
 export type LedgerSources = {
   ingest: IngestCounts[];
+  transformed?: TransformCounts[];
   queries: {domain: string; query: string; counts: QueryCounts[]}[];
   delivery: {sink: string; emitted: number; written: number; pending: number}[];
 };
 
-/** The three parts of the ledger with the difference of each line, sorted by their keys. */
-export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger {
+/** The parts of the ledger with the difference of each line, sorted by their keys. */
+export function buildLedger({ingest, transformed = [], queries, delivery}: LedgerSources): Ledger {
   const ingestLines = ingest.map(({domain, eventType, source, received, appended, duplicate, rejected}) => ({
     domain,
     event_type: eventType,
@@ -60,9 +79,29 @@ export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger 
     rejected,
     difference: received - appended - duplicate - rejected,
   }));
+  const transformLines = transformed.map(({domain, eventType, source, in: given, out, rejected}) => ({
+    domain,
+    event_type: eventType,
+    source,
+    in: given,
+    out,
+    rejected,
+  }));
   const queryLines = queries.flatMap(({domain, query, counts}) =>
     counts.map(
-      ({topic, partition, read, aggregated, corrected, lateInPart, filtered, duplicate, late, dead}) => ({
+      ({
+        topic,
+        partition,
+        read,
+        aggregated,
+        corrected,
+        lateInPart,
+        replayed,
+        filtered,
+        duplicate,
+        late,
+        dead,
+      }) => ({
         domain,
         query,
         topic,
@@ -71,6 +110,7 @@ export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger 
         aggregated,
         corrected,
         late_in_part: lateInPart,
+        replayed,
         filtered,
         duplicate,
         late,
@@ -91,6 +131,7 @@ export function buildLedger({ingest, queries, delivery}: LedgerSources): Ledger 
   const lines = [...ingestLines, ...queryLines, ...deliveryLines];
   return {
     ingest: ingestLines.sort(byKey),
+    transform: transformLines.sort(byKey),
     query: queryLines.sort(byKey),
     delivery: deliveryLines.sort(byKey),
     balanced: lines.every(({difference}) => difference === 0),

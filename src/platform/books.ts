@@ -4,6 +4,7 @@ import {buildLedger, type Ledger} from '../observe/ledger.ts';
 import type {CheckpointHeader} from '../process/embedded/checkpoint.ts';
 import {stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
+import {replayTopic} from '../schema/replay.ts';
 import type {PlatformDirs} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
 import type {DeliveryStatus} from './status.ts';
@@ -22,9 +23,14 @@ export function readLedger(
     const queries = headersOf(platform, dirs).map(({domain, query, header}) => ({
       domain,
       query,
-      counts: header.cuts,
+      counts: header.cuts.map((cut) => ({...cut, replayed: cut.replayed ?? 0})),
     }));
-    return buildLedger({ingest: log.ledger(), queries, delivery: bySink(deliveries)});
+    return buildLedger({
+      ingest: log.ledger(),
+      transformed: log.transformed(),
+      queries,
+      delivery: bySink(deliveries),
+    });
   } finally {
     log.close();
   }
@@ -46,14 +52,16 @@ export const cutsOf = (
   platform: Platform,
   dirs: PlatformDirs,
 ): {query: string; topic: string; partition: number; offset: number}[] =>
-  headersOf(platform, dirs).flatMap(({domain, query, header}) =>
-    header.cuts.map(({topic, partition, offset}) => ({
-      query: `${domain}.${query}`,
+  headersOf(platform, dirs).flatMap(({domain, query, header}) => {
+    const id = `${domain}.${query}`;
+    const replays = {topic: replayTopic(id), partition: 0, offset: header.replay?.offset ?? 0};
+    return [...header.cuts, replays].map(({topic, partition, offset}) => ({
+      query: id,
       topic,
       partition,
       offset,
-    })),
-  );
+    }));
+  });
 
 function headersOf(
   platform: Platform,

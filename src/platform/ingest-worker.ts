@@ -10,7 +10,14 @@ import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {createSenderSchemas} from './ingest-schemas.ts';
-import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
+import type {
+  IngestJob,
+  IngestReply,
+  IngestRequest,
+  IngestStart,
+  RecordsReply,
+  RecordsRequest,
+} from './ingest-types.ts';
 
 assert(parentPort, 'this module runs in a worker thread');
 const port = parentPort;
@@ -71,17 +78,12 @@ function ingest(log: LogWriter, id: number, job: IngestJob) {
   });
 }
 
-async function handle(log: LogWriter, incoming: Incoming, request: IngestRequest) {
+async function handle(log: LogWriter, request: IngestRequest) {
   switch (request.kind) {
     case 'ingest':
       return ingest(log, request.id, request.job);
     case 'append':
       return log.append(request.transaction);
-    case 'records': {
-      // Frames of schemas that were not seen yet wait for the registry; everything else is read in this turn.
-      await schemas.load(schemaIdsOf(request.batch));
-      return incoming.take(request.batch);
-    }
     case 'trim':
       return log.trim(request.topic, request.partition, request);
     case 'stop':
@@ -91,6 +93,27 @@ async function handle(log: LogWriter, incoming: Incoming, request: IngestRequest
       schemas.close();
       await log.close();
       return null;
+  }
+}
+
+let replies: RecordsReply['records'] = [];
+/** Answers of one turn go back together. */
+function reply(each: RecordsReply['records'][number]): void {
+  if (replies.push(each) > 1) return;
+  queueMicrotask(() => {
+    send({records: replies});
+    replies = [];
+  });
+}
+
+async function read(incoming: Incoming, {id, batch}: RecordsRequest['records'][number]): Promise<void> {
+  const reject = (error: unknown) => reply({id, error: packError(error)});
+  try {
+    // Frames of schemas that were not seen yet wait for the registry; everything else is read in this turn.
+    await schemas.load(schemaIdsOf(batch));
+    incoming.read(batch, (value) => reply({id, value}), reject);
+  } catch (error) {
+    reject(error);
   }
 }
 
@@ -105,8 +128,9 @@ if (log) {
     schemaIds: start.schemaIds,
     schemaById: schemas.get,
   });
-  port.on('message', (request: IngestRequest) => {
-    handle(log, incoming, request)
+  port.on('message', (request: IngestRequest | RecordsRequest) => {
+    if ('records' in request) return request.records.forEach((each) => void read(incoming, each));
+    handle(log, request)
       .then((value) => send({id: request.id, value}))
       .catch((error) => send({id: request.id, error: packError(error)}))
       .finally(() => {

@@ -5,12 +5,19 @@ import type {SideOutput} from '../process/embedded/worker-messages.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {compileEncoder} from '../schema/encode.ts';
 import {frameHeaderBytes, packRecords, schemaIdOf} from '../schema/frame.ts';
+import {
+  type ReplayEntry,
+  replayEntrySchema,
+  replayEntryValues,
+  replayJournalTopic,
+} from '../schema/replay.ts';
 import {type DeadLetter, type LateEvent, lateSchema, lateValues} from '../schema/side.ts';
+import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
 
 /**
  * What a query sets aside, as one transaction of the log: late events to `late.<domain>.<query>`, dead letters to
- * `dlq.<domain>`. Each carries its identity (place, stage, query) as id, so that a replay after a crash adds nothing.
+ * `dlq.<domain>`, and what became of replayed events to `replay.<domain>`. Each carries its identity (place, stage, query) as id, so that a replay after a crash adds nothing.
  * @returns undefined when there is nothing.
  */
 export function sideTransaction(
@@ -76,26 +83,70 @@ export function sideTransaction(
   const appends: Append[] = [];
   if (late.length > 0) {
     const topic = `late.${plan.id}`;
-    const encoder = compileEncoder(lateSchema, schemaIds[topic]!);
-    const frames = late.map((event) => {
-      const values = lateValues(event);
-      const frame = new Uint8Array(encoder.sizeMax(values));
-      return frame.subarray(0, encoder.encode(values, frame, 0));
-    });
-    appends.push({
-      topic,
-      partition: 0,
-      count: frames.length,
-      bytes: packRecords(frames),
-      ids: late.map(({id}) => id),
-    });
+    const records = late.map((event) => ({id: event.id, values: lateValues(event)}));
+    appends.push(appendOf(topic, lateSchema, schemaIds, records));
   }
   if (dead.length > 0) {
     const topic = deadLetterTopic(plan.domain);
     const bytes = deadLetterEncoder(schemaIds[topic]!)(dead);
     appends.push({topic, partition: 0, count: dead.length, bytes, ids: dead.map(({id}) => id)});
   }
+  if (side.replays.length > 0) {
+    const entries = side.replays.map((told): ReplayEntry => {
+      const {id, letter, outcome, code, message} = told;
+      return {
+        // Every revision may say something else of the same attempt.
+        id: identity(`${id}/r${plan.revision}`, outcome),
+        timeMs: nowMs,
+        domain: plan.domain,
+        kind: 'letter',
+        run: null,
+        actor: null,
+        detail: id,
+        letter,
+        query: plan.id,
+        outcome,
+        code,
+        message,
+      };
+    });
+    appends.push(journalAppend(plan.domain, entries, schemaIds));
+  }
   return appends.length > 0 ? {appends} : undefined;
+}
+
+/** Entries of a domain's journal of replays. */
+export const journalAppend = (
+  domain: string,
+  entries: ReplayEntry[],
+  schemaIds: Record<string, number>,
+): Append =>
+  appendOf(
+    replayJournalTopic(domain),
+    replayEntrySchema,
+    schemaIds,
+    entries.map((entry) => ({id: entry.id, values: replayEntryValues(entry)})),
+  );
+
+/** Records of a side topic, which has one partition, each with its id. */
+export function appendOf(
+  topic: string,
+  schema: AvroRecord,
+  schemaIds: Record<string, number>,
+  records: {id: string; values: AvroValue[]}[],
+): Append {
+  const encoder = compileEncoder(schema, schemaIds[topic]!);
+  const frames = records.map(({values}) => {
+    const frame = new Uint8Array(encoder.sizeMax(values));
+    return frame.subarray(0, encoder.encode(values, frame, 0));
+  });
+  return {
+    topic,
+    partition: 0,
+    count: frames.length,
+    bytes: packRecords(frames),
+    ids: records.map(({id}) => id),
+  };
 }
 
 const common = (plan: QueryPlan, nowMs: number) => ({

@@ -115,6 +115,7 @@ function countsOf(all: QueryCounts[], topic: string, partition: number): QueryCo
     duplicate: 0,
     late: 0,
     dead: 0,
+    replayed: 0,
   };
   return all[all.push({topic, partition, ...zero}) - 1]!;
 }

@@ -13,6 +13,8 @@ export type QueryCounts = {
   duplicate: number;
   late: number;
   dead: number;
+  /** Of those aggregated or filtered: set aside at first, as late or dead, and counted by replay since. */
+  replayed: number;
 };
 
 /** An immutable lookup snapshot: key -> values of its columns, in the lookup's column order. */

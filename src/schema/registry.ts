@@ -7,6 +7,7 @@ import {PlatformError} from '../errors.ts';
 import type {Compatibility, Platform} from '../model/types.ts';
 import {avroSchema, normalForm} from './avro.ts';
 import {type CompatibilityReason, checkCompatibility} from './compatibility.ts';
+import {replayEntrySchema, replayEventSchema, replayJournalTopic, replayTopic} from './replay.ts';
 import {deadLetterSchema, lateSchema} from './side.ts';
 import type {AvroSchema, RegisteredSchema} from './types.ts';
 
@@ -197,7 +198,7 @@ function incompatible(
 export const subjectOf = (topic: string): string => `${topic}-value`;
 
 /**
- * Registers the schemas of everything that the platform writes to its log: event types, dead letters, late events.
+ * Registers the schemas of everything that the platform writes to its log: event types, dead letters, late events, replays.
  * @returns topic -> its schema. @throws PlatformError SCHEMA_INCOMPATIBLE, SCHEMA_NAME_INVALID.
  */
 export async function ensureSubjects(
@@ -212,8 +213,14 @@ export async function ensureSubjects(
         eventType.topic,
         await registry.register(subjectOf(eventType.topic), avroSchema(eventType), mode),
       );
-    const sides: [string, AvroSchema][] = [[`dlq.${domain.name}`, deadLetterSchema]];
-    for (const {name} of domain.aggregations) sides.push([`late.${domain.name}.${name}`, lateSchema]);
+    const sides: [string, AvroSchema][] = [
+      [`dlq.${domain.name}`, deadLetterSchema],
+      [replayJournalTopic(domain.name), replayEntrySchema],
+    ];
+    for (const {name} of domain.aggregations) {
+      sides.push([`late.${domain.name}.${name}`, lateSchema]);
+      sides.push([replayTopic(`${domain.name}.${name}`), replayEventSchema]);
+    }
     for (const [topic, schema] of sides)
       registered.set(topic, await registry.register(subjectOf(topic), schema, 'backward'));
   }

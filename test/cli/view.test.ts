@@ -22,6 +22,7 @@ const counts = {
   duplicate: 0,
   late: 4,
   dead: 1,
+  replayed: 0,
   maxTimeMs: startedMs,
 };
 

@@ -93,6 +93,7 @@ test('the ledger: differences by line, balanced only when every one is 0, sorted
     duplicate: 1,
     late: 1,
     dead: 1,
+    replayed: 0,
     maxTimeMs: 0,
   };
   const ingest = {

@@ -14,7 +14,7 @@ import {type EmitFailure, RowBuilder} from './emit.ts';
 import {KernelGroups} from './merger-groups.ts';
 import {checkDisk, checkMemory} from './merger-limits.ts';
 import {EventTime, type PartitionPlace} from './merger-time.ts';
-import {type AsideKind, ReplayState} from './replay-state.ts';
+import {type ReplayMove, ReplayState} from './replay-state.ts';
 import {SessionState} from './sessions.ts';
 import type {QueryState, StateCopy} from './state.ts';
 import {layoutOf} from './state-cells.ts';
@@ -25,15 +25,6 @@ import type {Delta} from './types.ts';
 
 /** Rows per emission: bounds what is in flight. */
 const rowsMax = 50_000;
-
-/** An event that is counted by replay: where it lies in the log, and its class of the ledger before and after. */
-export type ReplayMove = {
-  topic: string;
-  partition: number;
-  offset: number;
-  from: AsideKind;
-  to: 'aggregated' | 'filtered';
-};
 
 export type MergerOptions = {
   plan: QueryPlan;
@@ -144,12 +135,6 @@ export class Merger {
     checkMemory(this.plan, this.groups.count, this.bytes());
   }
 
-  /** Replays below `offset` of their topic are merged. */
-  replayedThrough(offset: number): void {
-    this.replay.offset = offset;
-    this.#changed = true;
-  }
-
   /** A worker's kernel begins anew: ids of its old generation mean nothing any more. */
   kernelBegins(worker: number): void {
     this.#kernels.forget(worker);
@@ -203,15 +188,21 @@ export class Merger {
   /** Whether a checkpoint would say something new, or give acknowledged rows an epoch to be marked with. */
   wantsCheckpoint(): boolean {
     if (this.#copying) return false;
-    if (this.#changed || (this.#isOrdered && !this.#inFlight && this.#state.hasDirty())) return true;
+    if (
+      this.#changed ||
+      this.replay.hasMoved ||
+      (this.#isOrdered && !this.#inFlight && this.#state.hasDirty())
+    )
+      return true;
     return this.#unmarkedRows && this.#markingEpoch === 0 && this.isClean();
   }
 
   /** A switch of a lookup that the next checkpoint names; takes effect after its commit, at the offsets merged by then. */
   switchLookup(lookup: string, snapshot: string): void {
     this.lookups[lookup] = snapshot;
-    const replays = {topic: replayTopic(this.plan.id), partition: 0, offset: this.replay.offset};
-    this.#switches.push({lookup, snapshot, places: [...this.#places(), replays]});
+    const {offset} = this.replay;
+    const replays = offset > 0 ? [{topic: replayTopic(this.plan.id), partition: 0, offset}] : [];
+    this.#switches.push({lookup, snapshot, places: [...this.#places(), ...replays]});
     this.#changed = true;
   }
 

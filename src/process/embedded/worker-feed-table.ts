@@ -9,15 +9,21 @@ import type {DomainSnapshot, PeerMessage, WorkerSetup} from './worker-messages.t
 /** Dictionaries and columns of one topic beyond this are forgotten at the next turn. */
 const decoderBytesMax = 128 * 2 ** 20;
 
+/** Writers' schemas by id. */
+export function schemasById(schemas: WorkerSetup['schemas']): (id: number) => AvroSchema | undefined {
+  const byId = new Map(schemas.map(({id, schema}): [number, AvroSchema] => [id, schema]));
+  return (id) => byId.get(id);
+}
+
 /** A decoder for every topic, shared by all queries over it. */
 export function decodersOf({queries, schemas}: WorkerSetup): Map<string, TopicDecoder> {
-  const byId = new Map(schemas.map(({id, schema}): [number, AvroSchema] => [id, schema]));
+  const schemaOf = schemasById(schemas);
   const plans = queries.map(({plan}) => plan);
   const topics = new Set(plans.flatMap(({sources}) => sources.map(({topic}) => topic)));
   return new Map(
     [...topics].map((topic) => {
       const readers = plans.filter(({sources}) => sources.some((source) => source.topic === topic));
-      return [topic, createTopicDecoder(topic, readers, (id) => byId.get(id))];
+      return [topic, createTopicDecoder(topic, readers, schemaOf)];
     }),
   );
 }
@@ -49,6 +55,12 @@ export class FeedTable {
 
   keep({domain, snapshot}: DomainSnapshot): void {
     this.#snapshots.set(`${domain} ${snapshot.name} ${snapshot.id}`, snapshot);
+  }
+
+  snapshotOf(domain: string, lookup: string, id: string): LookupSnapshot {
+    const snapshot = this.#snapshots.get(`${domain} ${lookup} ${id}`);
+    if (!snapshot) throw new Error(`a snapshot that this worker was not given: ${lookup} ${id}`);
+    return snapshot;
   }
 
   /** Hands over what is due. @returns ms until something is due again */
@@ -111,11 +123,7 @@ export class FeedTable {
         worker,
         decoders: this.#decoders,
         reader: this.#reader,
-        snapshotOf: (lookup, id) => {
-          const snapshot = this.#snapshots.get(`${plan.domain} ${lookup} ${id}`);
-          if (!snapshot) throw new Error(`a snapshot that this worker was not given: ${lookup} ${id}`);
-          return snapshot;
-        },
+        snapshotOf: (lookup, id) => this.snapshotOf(plan.domain, lookup, id),
         post: this.#post,
         isBusy: () => Atomics.load(this.#busy, index) === 1,
         flushMs,

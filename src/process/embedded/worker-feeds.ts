@@ -1,6 +1,8 @@
 import type {Clock} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
+import type {AvroSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
+import type {LookupSnapshot} from '../types.ts';
 import type {CheckpointHeader, LookupSwitch} from './checkpoint.ts';
 import {stepsFrom} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
@@ -49,6 +51,10 @@ export type OwnerOptions = {
   clock: Clock;
   flushMs: number;
   checkpointIntervalMs: number;
+  /** Writer's schema of an id. */
+  schemaOf(id: number): AvroSchema | undefined;
+  /** A lookup's snapshot that this worker was given. */
+  snapshotOf(domain: string, lookup: string, id: string): LookupSnapshot;
   toWorker(worker: number, message: PeerMessage): void;
   toMain(event: WorkerEvent): void;
   setBusy(busy: boolean): void;

@@ -3,6 +3,7 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
 import type {EmitFailure} from './emit.ts';
 import type {LookupStep} from './lookup-journal.ts';
+import type {ReplayTold} from './replay-feed.ts';
 import type {Delta, SideRecord} from './types.ts';
 
 /** A place in the log where a kernel begins. */
@@ -74,8 +75,11 @@ export type WorkerEvent =
   | {kind: 'drained'; worker: number}
   | {kind: 'ended'; worker: number};
 
-/** What a query sets aside: records that were late or could not be used, and values of rows that could not be computed. */
-export type SideOutput = {records: SideRecord[]; failures: EmitFailure[]};
+/**
+ * What a query tells the log: records that were late or could not be used, values of rows that could not be computed, and what
+ * became of replayed events.
+ */
+export type SideOutput = {records: SideRecord[]; failures: EmitFailure[]; replays: ReplayTold[]};
 
 export type DomainSnapshot = {domain: string; snapshot: LookupSnapshot};
 

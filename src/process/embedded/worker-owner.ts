@@ -2,16 +2,16 @@ import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {QueryStatus} from '../types.ts';
-import {type LookupSwitch, readCheckpoint, stateName} from './checkpoint.ts';
-import type {EmitFailure} from './emit.ts';
-import {completeJournal} from './lookup-journal.ts';
-import {Merger} from './merger.ts';
+import {type LookupSwitch, stateName} from './checkpoint.ts';
+import type {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
-import type {Delta, SideRecord} from './types.ts';
+import type {ReplayFeed} from './replay-feed.ts';
+import type {Delta} from './types.ts';
 import {writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
-import {beginsOf, endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
-import type {Failure, PeerMessage, StopPlace} from './worker-messages.ts';
+import {endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
+import type {Failure, PeerMessage, SideOutput, StopPlace} from './worker-messages.ts';
+import {openQuery} from './worker-open.ts';
 import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
@@ -20,6 +20,8 @@ import {LookupSwitches} from './worker-switches.ts';
 const diskFullRetryMs = 5_000;
 /** Rows of sessions wait for a checkpoint, so theirs come more often: at least so far apart. */
 const orderedCheckpointMs = 100;
+
+/** Long because every state that a running query can be in meets here. */
 
 /**
  * Runs one query's merger: opens it from its checkpoint, lets the feeds read, merges their deltas, sends rows one emission at
@@ -31,6 +33,7 @@ export class QueryOwner {
   #places: PartitionPlace[];
   #feeds: Feeds;
   #merger: Merger | undefined;
+  #replay: ReplayFeed | undefined;
   #run: number;
   #state: QueryStatus['state'] = 'running';
   #reason: Failure | undefined;
@@ -63,32 +66,26 @@ export class QueryOwner {
   /** Reads the checkpoint, or writes the first one, and only then lets the feeds begin. */
   async open(): Promise<void> {
     const run = ++this.#run;
-    const {start, store, clock, log} = this.#options;
     // What answers an earlier opening must not pass for an answer to this one.
     const firstSequence = run * 1e9;
     this.#side.begin(firstSequence);
     this.#options.setBusy(false);
     try {
-      if (this.#places.length === 0)
-        throw new PlatformError('QUERY_FAILED', `${this.plan.id} reads topics that the log does not have`);
-      const saved = readCheckpoint(store, this.plan);
-      const {lookups = start.lookups, starts = beginsOf(this.#places)} = saved?.header ?? {};
-      const {entries, unwritten, hasRead} = completeJournal(store, this.plan, lookups, starts);
-      this.#journal = entries;
-      this.#switches.opened(hasRead ? endsOf(this.plan, log) : []);
-      this.#merger = new Merger({
-        plan: this.plan,
-        places: this.#places,
-        nowMs: clock.now(),
-        saved,
-        epoch: start.epoch,
+      const {merger, replay, journal, hasCheckpoint, hasRead} = openQuery(
+        this.#options,
+        this.#places,
         firstSequence,
-        lookups,
-        journal: unwritten,
-        read: (key) => store.get(stateName(this.plan), key),
-      });
+      );
+      this.#journal = journal;
+      this.#switches.opened(hasRead ? endsOf(this.plan, this.#options.log) : []);
+      // Before anything is deleted: what waits to be replayed keeps its windows.
+      replay.observeEnd();
+      await replay.scan();
+      if (run !== this.#run) return;
+      this.#merger = merger;
+      this.#replay = replay;
       this.#state = this.#isPaused ? 'paused' : 'running';
-      if (!saved) await this.#checkpoint(this.#merger);
+      if (!hasCheckpoint) await this.#checkpoint(merger);
       if (run !== this.#run || this.isStopped) return;
       for (let worker = 0; worker < this.#options.workers; worker++) this.openFeed(worker);
     } catch (error) {
@@ -115,6 +112,7 @@ export class QueryOwner {
     if (this.isStopped) return true;
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
+    if (this.#mayReplay() && this.#replay!.unread > 0) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
     if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
     return merger.isSettled();
@@ -190,6 +188,23 @@ export class QueryOwner {
     this.#hold();
   }
 
+  /** Merges what is to be counted after all, if it may now. @returns whether there was something */
+  async replay(): Promise<boolean> {
+    const replay = this.#replay;
+    if (!replay || replay.unread === 0 || !this.#mayReplay()) return false;
+    try {
+      await replay.fill();
+      if (replay !== this.#replay || !this.#mayReplay()) return false;
+      const before = replay.unread;
+      const replays = replay.step();
+      if (replays.length > 0) this.#sendSide({records: [], failures: [], replays});
+      return replay.unread < before;
+    } catch (error) {
+      if (replay === this.#replay) this.fail(error);
+      return false;
+    }
+  }
+
   /** Does what is due. @returns ms until something is due again */
   pump(nowMs: number): number {
     if (this.#retryMs <= nowMs) {
@@ -215,6 +230,7 @@ export class QueryOwner {
     this.#feeds.close(this.#run);
     this.#run++;
     this.#merger = undefined;
+    this.#replay = undefined;
     this.#holding = undefined;
     this.#side.forget();
     this.#committing = false;
@@ -225,7 +241,7 @@ export class QueryOwner {
 
   status(lagMsOf: LagOf): Promise<QueryStatus> {
     const isSettled = this.isSettled && !this.#isPaused;
-    const now = {isSettled, nowMs: this.#options.clock.now()};
+    const now = {isSettled, unreadReplays: this.#replay?.unread ?? 0, nowMs: this.#options.clock.now()};
     return statusOf(this.plan, this.#merger, {state: this.#state, reason: this.#reason, ...now}, lagMsOf);
   }
 
@@ -235,13 +251,14 @@ export class QueryOwner {
     if (time)
       for (const {topic, partition} of this.#places)
         time.observeEnd(topic, partition, endOf(topic, partition));
+    this.#replay?.observeEnd();
   }
 
   #merge(delta: Delta): void {
     const merger = this.#merger!;
     merger.apply(delta, this.#options.clock.now());
     failpoint('engine.after-merge');
-    if (delta.side.length > 0) this.#sendSide(delta.side, []);
+    if (delta.side.length > 0) this.#sendSide({records: delta.side, failures: [], replays: []});
     this.#feeds.merged(delta.worker, this.#run);
   }
 
@@ -249,7 +266,8 @@ export class QueryOwner {
     const {flushMs} = this.#options;
     merger.tick(nowMs);
     if (nowMs - this.#emitMs >= flushMs) this.#emit(merger, nowMs);
-    if (!this.#holding && !this.#isDraining && this.#switches.mayBegin(merger)) this.#hold();
+    const isWhole = this.#replay?.unread === 0;
+    if (!this.#holding && !this.#isDraining && isWhole && this.#switches.mayBegin(merger)) this.#hold();
     const intervalMs = this.#isDraining ? 0 : this.#checkpointIntervalMs();
     const dueMs = this.#checkpointMs + intervalMs - nowMs;
     if (!merger.wantsCheckpoint() || this.#committing) return merger.isClean() ? Infinity : flushMs;
@@ -267,7 +285,7 @@ export class QueryOwner {
       this.#options.toMain({kind: 'rows', rows});
     }
     const failures = merger.takeFailures();
-    if (failures.length > 0) this.#sendSide([], failures);
+    if (failures.length > 0) this.#sendSide({records: [], failures, replays: []});
   }
 
   #checkpointIntervalMs(): number {
@@ -289,7 +307,9 @@ export class QueryOwner {
     toMain({kind: 'checkpoint', query: this.plan.id, bytes, seconds, pauseSeconds});
     this.#sendMark(mark);
     const lookups = this.#switches.finished(merger.committedEpoch);
-    if (lookups) this.#feeds.release(this.#run, lookups);
+    if (!lookups) return;
+    this.#feeds.release(this.#run, lookups);
+    this.#replay?.switched(lookups);
   }
 
   #sendMark(epoch: number | undefined): void {
@@ -298,9 +318,15 @@ export class QueryOwner {
     this.#options.toMain({kind: 'mark', query: this.plan.id, epoch});
   }
 
-  #sendSide(records: SideRecord[], failures: EmitFailure[]): void {
-    this.#side.send({records, failures});
+  #sendSide(side: SideOutput): void {
+    this.#side.send(side);
     if (this.#side.isFull) this.#broadcastPause();
+  }
+
+  /** Only between deltas that see the same lookups, and while the query reads at all. */
+  #mayReplay(): boolean {
+    if (this.isStopped || this.#isPaused || this.#isDraining || this.#side.isFull) return false;
+    return !this.#holding && !this.#switches.isUnderWay;
   }
 
   #broadcastPause(): void {

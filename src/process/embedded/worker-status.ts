@@ -10,6 +10,8 @@ export type OwnerState = {
   state: QueryStatus['state'];
   reason: Failure | undefined;
   isSettled: boolean;
+  /** Events of the query's replay topic that it has not come by. */
+  unreadReplays: number;
   nowMs: number;
 };
 
@@ -17,7 +19,7 @@ export type OwnerState = {
 export async function statusOf(
   plan: QueryPlan,
   merger: Merger | undefined,
-  {state, reason, isSettled, nowMs}: OwnerState,
+  {state, reason, isSettled, unreadReplays, nowMs}: OwnerState,
   lagMsOf: LagOf,
 ): Promise<QueryStatus> {
   const partitions = merger?.time.partitions ?? [];
@@ -39,7 +41,7 @@ export async function statusOf(
       : {}),
     counts: partitions.map(({offset, maxTimeMs, endOffset, movedMs, ...counts}) => counts),
     watermarkMs: merger?.time.watermark() ?? null,
-    lagEvents: behind.reduce((sum, {offset, endOffset}) => sum + endOffset - offset, 0),
+    lagEvents: behind.reduce((sum, {offset, endOffset}) => sum + endOffset - offset, unreadReplays),
     lagMs: Math.max(0, ...ages),
     groups: merger?.groups.count ?? 0,
     openWindows: merger?.openWindows() ?? 0,
@@ -47,7 +49,7 @@ export async function statusOf(
     checkpointEpoch: merger?.committedEpoch ?? 0,
     positions: partitions.map(({topic, partition, offset}) => ({topic, partition, offset})),
     observedMs: nowMs,
-    settled: isSettled && behind.length === 0,
+    settled: isSettled && behind.length === 0 && unreadReplays === 0,
     isClean: isSettled,
   };
 }

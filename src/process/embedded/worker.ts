@@ -4,7 +4,7 @@ import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
 import {errorOf} from './worker-failure.ts';
-import {decodersOf, FeedTable} from './worker-feed-table.ts';
+import {decodersOf, FeedTable, schemasById} from './worker-feed-table.ts';
 import {
   ownerOf,
   type PeerMessage,
@@ -59,6 +59,7 @@ export class EngineWorker {
       this.#toWorker(to, message),
     );
     const {worker, workers, flushMs, checkpointIntervalMs} = setup;
+    const schemaOf = schemasById(setup.schemas);
     for (const [index, start] of setup.queries.entries()) {
       if (ownerOf(start.plan.id, workers) !== worker) continue;
       const owner = new QueryOwner({
@@ -71,6 +72,8 @@ export class EngineWorker {
         clock,
         flushMs,
         checkpointIntervalMs,
+        schemaOf,
+        snapshotOf: (domain, lookup, id) => this.#feeds.snapshotOf(domain, lookup, id),
         toWorker: (to, message) => this.#toWorker(to, message),
         toMain: options.toMain,
         setBusy: (busy) => void Atomics.store(this.#busy, index, busy ? 1 : 0),
@@ -90,7 +93,8 @@ export class EngineWorker {
     const startMs = clock.now();
     this.#hasMail = false;
     if (startMs - this.#endsMs >= idleTurnMs) this.lookAtEnds();
-    const hasRead = !this.#isDraining && (await this.#reader.turn());
+    let hasRead = !this.#isDraining && (await this.#reader.turn());
+    for (const owner of this.owners.values()) if (await owner.replay()) hasRead = true;
     const nowMs = clock.now();
     let dueMs = Math.min(idleTurnMs, this.#feeds.pump(nowMs));
     for (const owner of this.owners.values()) dueMs = Math.min(dueMs, owner.pump(nowMs));

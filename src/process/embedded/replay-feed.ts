@@ -1,0 +1,240 @@
+import type {LogReader} from '../../log/types.ts';
+import {compileDecoder} from '../../schema/decode.ts';
+import {frameHeaderBytes, walkRecords} from '../../schema/frame.ts';
+import {
+  type ReplayEntry,
+  type ReplayEvent,
+  type ReplayOutcome,
+  replayEntryOf,
+  replayEntrySchema,
+  replayEventOf,
+  replayEventSchema,
+  replayJournalTopic,
+  replayTopic,
+} from '../../schema/replay.ts';
+import type {AvroSchema} from '../../schema/types.ts';
+import type {QueryPlan} from '../plan/nodes.ts';
+import type {LookupSnapshot} from '../types.ts';
+import type {LookupSwitch} from './checkpoint.ts';
+import {LookupHistory, type LookupStep, stepsFrom} from './lookup-journal.ts';
+import type {Merger} from './merger.ts';
+import {ReplayKernel} from './replay-kernel.ts';
+import {type AsideKind, hasWindows, type ReplayMove} from './replay-state.ts';
+
+/** What became of one replayed event, to be told in the domain's journal. */
+export type ReplayTold = {
+  /** Of the attempt. */
+  id: string;
+  letter: string;
+  outcome: ReplayOutcome;
+  code: string | null;
+  message: string | null;
+};
+
+type Waiting = {offset: number; event: ReplayEvent};
+type Candidate = {event: ReplayEvent; from: AsideKind};
+
+const readBytesMax = 2 ** 20;
+/** Events of one step: bounds how long the other queries of the worker wait. */
+const stepMax = 500;
+const decodeEvent = compileDecoder(replayEventSchema);
+const decodeEntry = compileDecoder(replayEntrySchema);
+
+export type ReplayFeedOptions = {
+  plan: QueryPlan;
+  log: LogReader;
+  merger: Merger;
+  /** What reading again has to follow. */
+  journal: LookupSwitch[];
+  schemaOf(id: number): AvroSchema | undefined;
+  snapshotOf(lookup: string, id: string): LookupSnapshot;
+};
+
+/**
+ * Reads `replay.<domain>.<query>` for one opening of a query. An event in it counts when the query has set that event aside and
+ * did not count it by replay before: so it counts once, and what is counted is the same however often and in which order the
+ * log is read. It waits until the query has come by the event itself.
+ */
+export class ReplayFeed {
+  #options: ReplayFeedOptions;
+  #topic: string;
+  #endOffset = 0;
+  /** How far the waiting records were looked at. */
+  #scannedTo: number;
+  #queue: Waiting[] = [];
+  #kernel: ReplayKernel | undefined;
+  #history: LookupHistory;
+  /** Lookup -> id of the snapshot that the next record sees. */
+  #inEffect: Record<string, string>;
+  /** Attempts that an earlier reading refused, since their windows were gone: they stay refused. */
+  #refused: Set<string> | undefined;
+
+  constructor(options: ReplayFeedOptions) {
+    this.#options = options;
+    this.#topic = replayTopic(options.plan.id);
+    const {merger, journal} = options;
+    this.#scannedTo = merger.replay.offset;
+    this.#inEffect = {...merger.lookups};
+    const place = {topic: this.#topic, partition: 0, offset: merger.replay.offset};
+    this.#history = new LookupHistory(stepsFrom(journal, [place], merger.lookups));
+  }
+
+  /** Looks at the end of the topic. */
+  observeEnd(): void {
+    const {log} = this.#options;
+    if (log.partitions(this.#topic) > 0) this.#endOffset = log.endOffset(this.#topic, 0);
+  }
+
+  /** Records that are not merged yet. */
+  get unread(): number {
+    return Math.max(0, this.#endOffset - this.#options.merger.replay.offset);
+  }
+
+  /** Looks at what waits, so that no state goes that it needs. @throws LOG_CORRUPT, LOG_TRIMMED */
+  async scan(): Promise<void> {
+    const {replay} = this.#options.merger;
+    while (this.#scannedTo < this.#endOffset)
+      for (const {offset, event} of await this.#read(this.#scannedTo)) {
+        replay.waitingMs = Math.min(replay.waitingMs, event.eventTimeMs);
+        this.#scannedTo = offset + 1;
+      }
+  }
+
+  /** Makes the next records available to `step`. @throws LOG_CORRUPT, LOG_TRIMMED */
+  async fill(): Promise<void> {
+    await this.scan();
+    this.#refused ??= await this.#readRefused();
+    if (this.#queue.length === 0 && this.unread > 0)
+      this.#queue = await this.#read(this.#options.merger.replay.offset);
+  }
+
+  /** Merges what can be merged now. @returns what became of each; empty while the next one waits for its event to be read */
+  step(): ReplayTold[] {
+    const {merger} = this.#options;
+    const told: ReplayTold[] = [];
+    let run: Candidate[] = [];
+    const flush = () => {
+      told.push(...this.#merge(run));
+      run = [];
+    };
+    let next = this.#queue[0];
+    for (let count = 0; next && count < stepMax; count++) {
+      const {offset, event} = next;
+      const {topic, partition, offset: place} = event;
+      if (merger.time.hasMerged(topic, partition, place) === false) break;
+      const steps = this.#stepsAt(offset);
+      if (steps.length > 0 || run.some((each) => isSame(each.event, event))) flush();
+      for (const {lookup, snapshot} of steps) this.#use(lookup, snapshot);
+      const from = merger.replay.kindOf(topic, partition, place);
+      if (from === undefined) told.push(duplicate(event));
+      else if (!this.#refused!.has(event.id)) {
+        if (hasWindows(this.#options.plan, event.eventTimeMs, merger.replay.deletedMs))
+          run.push({event, from});
+        else told.push(refused(event, this.#options.plan.id));
+      }
+      this.#queue.shift();
+      next = this.#queue[0];
+      merger.replay.mergedThrough(offset + 1);
+    }
+    flush();
+    if (this.unread === 0) merger.replay.rest();
+    return told;
+  }
+
+  #merge(run: Candidate[]): ReplayTold[] {
+    if (run.length === 0) return [];
+    const {merger} = this.#options;
+    const {verdicts, delta} = this.#kernelNow().run(run.map(({event}) => event));
+    const moves: ReplayMove[] = [];
+    const told = run.map(({event, from}, index): ReplayTold => {
+      const verdict = verdicts[index]!;
+      const {id, letter, topic, partition, offset} = event;
+      if (verdict.kind === 'dead') {
+        const {code, message} = verdict;
+        return {id, letter, outcome: 'rejected', code, message};
+      }
+      moves.push({topic, partition, offset, from, to: verdict.kind});
+      const outcome = verdict.kind === 'filtered' ? 'filtered' : 'counted';
+      return {id, letter, outcome, code: null, message: null};
+    });
+    merger.applyReplay(delta, moves);
+    return told;
+  }
+
+  /** Lookups of the query switched: what is read from here on sees these. */
+  switched(lookups: Record<string, string>): void {
+    for (const [lookup, snapshot] of Object.entries(lookups)) {
+      this.#history.forget(lookup);
+      this.#use(lookup, snapshot);
+    }
+  }
+
+  #kernelNow(): ReplayKernel {
+    const {plan, schemaOf, snapshotOf} = this.#options;
+    const snapshots = () => Object.entries(this.#inEffect).map(([name, id]) => snapshotOf(name, id));
+    this.#kernel ??= new ReplayKernel(plan, schemaOf, snapshots());
+    return this.#kernel;
+  }
+
+  /** The snapshots that a record sees where they are not those of the one before it. */
+  #stepsAt(offset: number): LookupStep[] {
+    return this.#history
+      .inEffect(this.#topic, 0, offset, offset + 1)
+      .filter(({lookup, snapshot}) => this.#inEffect[lookup] !== snapshot);
+  }
+
+  #use(lookup: string, snapshot: string): void {
+    this.#inEffect[lookup] = snapshot;
+    this.#kernel?.setLookup(this.#options.snapshotOf(lookup, snapshot));
+  }
+
+  async #read(offset: number): Promise<Waiting[]> {
+    const {log} = this.#options;
+    const found: Waiting[] = [];
+    for (const batch of await log.read(this.#topic, 0, offset, readBytesMax))
+      walkRecords(batch, (index, pos, end) => {
+        const place = batch.baseOffset + index;
+        if (place < offset) return;
+        found.push({
+          offset: place,
+          event: replayEventOf(decodeEvent(batch.bytes, pos + frameHeaderBytes, end)),
+        });
+      });
+    return found;
+  }
+
+  async #readRefused(): Promise<Set<string>> {
+    const {log, plan} = this.#options;
+    const topic = replayJournalTopic(plan.domain);
+    const ids = new Set<string>();
+    let offset = log.partitions(topic) > 0 ? log.startOffset(topic, 0) : Infinity;
+    while (offset < log.endOffset(topic, 0))
+      for (const batch of await log.read(topic, 0, offset, readBytesMax)) {
+        walkRecords(batch, (_, pos, end) => {
+          const entry: ReplayEntry = replayEntryOf(decodeEntry(batch.bytes, pos + frameHeaderBytes, end));
+          if (entry.query === plan.id && entry.outcome === 'refused' && entry.detail) ids.add(entry.detail);
+        });
+        offset = batch.baseOffset + batch.count;
+      }
+    return ids;
+  }
+}
+
+const isSame = (a: ReplayEvent, b: ReplayEvent): boolean =>
+  a.topic === b.topic && a.partition === b.partition && a.offset === b.offset;
+
+const duplicate = ({id, letter}: ReplayEvent): ReplayTold => ({
+  id,
+  letter,
+  outcome: 'duplicate',
+  code: null,
+  message: 'the query has counted it already',
+});
+
+const refused = ({id, letter}: ReplayEvent, query: string): ReplayTold => ({
+  id,
+  letter,
+  outcome: 'refused',
+  code: 'WINDOW_GONE',
+  message: `its window is complete and its state deleted; to count it all the same: npx millrace backfill ${query}`,
+});
