@@ -58,14 +58,21 @@ export class Incoming {
    * Rejects with LOG_FULL, LOG_DISK_FULL, LOG_IO.
    */
   take(batch: IncomingBatch): Promise<IncomingResult> {
-    return new Promise((resolve, reject) => {
-      const lane = this.#lane(batch);
-      lane.open ??= lane.spare.pop() ?? new IncomingGroup(lane.records.partitions);
-      const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
-      this.#read(lane, lane.open, batch, taken);
-      if (lane.open.bytes >= groupBytesMax) this.#flush(lane);
-      else this.#schedule();
-    });
+    return new Promise((resolve, reject) => this.read(batch, resolve, reject));
+  }
+
+  /** `take` for callers that answer many batches at once: those of one transaction are told in one turn. */
+  read(
+    batch: IncomingBatch,
+    resolve: (result: IncomingResult) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const lane = this.#lane(batch);
+    lane.open ??= lane.spare.pop() ?? new IncomingGroup(lane.records.partitions);
+    const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
+    this.#read(lane, lane.open, batch, taken);
+    if (lane.open.bytes >= groupBytesMax) this.#flush(lane);
+    else this.#schedule();
   }
 
   #schedule(): void {

@@ -3,9 +3,9 @@ import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
-import {unpackError} from '../sinks/remote.ts';
+import {type PortableError, unpackError} from '../sinks/remote.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
-import type {IngestJob, IngestReply, IngestRequest, IngestStart} from './ingest-types.ts';
+import type {IngestJob, IngestReply, IngestRequest, IngestStart, RecordsRequest} from './ingest-types.ts';
 
 /** The ingest thread, as the platform sees it. Failures are those of `ingestFile` and of the log's writer. */
 export type IngestThread = {
@@ -49,6 +49,15 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
   });
   const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
 
+  const settle = (reply: {id: number} & ({value: unknown} | {error: PortableError})) => {
+    const call = waiting.get(reply.id);
+    waiting.delete(reply.id);
+    if ('error' in reply) {
+      const error = unpackError(reply.error);
+      if (error instanceof PlatformError && error.code === 'LOG_IO') fail(error);
+      call?.reject(error);
+    } else call?.resolve(reply.value);
+  };
   const opened = new Promise<void>((resolve, reject) => {
     worker.on('message', (reply: IngestReply) => {
       if ('ready' in reply) return resolve();
@@ -56,13 +65,8 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       if ('progress' in reply) return listeners.get(reply.job)?.(reply.progress);
       if ('event' in reply)
         return telemetry.emit(reply.event, reply.payload as TelemetryEvents[typeof reply.event]);
-      const call = waiting.get(reply.id);
-      waiting.delete(reply.id);
-      if ('error' in reply) {
-        const error = unpackError(reply.error);
-        if (error instanceof PlatformError && error.code === 'LOG_IO') fail(error);
-        call?.reject(error);
-      } else call?.resolve(reply.value);
+      if ('records' in reply) reply.records.forEach(settle);
+      else settle(reply);
     });
     worker.on('error', (error) => {
       const lost = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
@@ -77,15 +81,20 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
   });
   await opened;
 
-  const send = <T>(call: Call, onId?: (id: number) => void, transfer: ArrayBuffer[] = []): Promise<T> => {
+  const call = <T>(post: (id: number) => void): Promise<T> => {
     if (ended) return Promise.reject(ended);
     const id = nextId++;
-    onId?.(id);
     return new Promise<T>((resolve, reject) => {
       waiting.set(id, {resolve: resolve as (value: unknown) => void, reject});
-      worker.postMessage({...call, id}, transfer);
+      post(id);
     });
   };
+  const send = <T>(message: Call, onId?: (id: number) => void): Promise<T> =>
+    call((id) => {
+      onId?.(id);
+      worker.postMessage({...message, id});
+    });
+  const records = recordsSender(worker);
   return {
     async ingest(job, onProgress) {
       let own = 0;
@@ -96,12 +105,7 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       }
     },
     append: (transaction) => send({kind: 'append', transaction}),
-    records(batch) {
-      const {buffer, byteLength} = batch.bytes;
-      // A few kilobytes are copied faster than their buffer changes hands.
-      const whole = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-      return send({kind: 'records', batch}, undefined, whole && byteLength > copiedBytesMax ? [buffer] : []);
-    },
+    records: (batch) => call((id) => records(id, batch)),
     trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
     stop: () => send({kind: 'stop'}),
     async close() {
@@ -109,5 +113,26 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       await exited;
     },
     failed,
+  };
+}
+
+/** Posts batches to the thread, all of one turn of the event loop together. */
+function recordsSender(worker: Worker): (id: number, batch: IncomingBatch) => void {
+  let waiting: RecordsRequest['records'] = [];
+  let transfer: ArrayBuffer[] = [];
+  const post = () => {
+    const message: RecordsRequest = {records: waiting};
+    worker.postMessage(message, transfer);
+    waiting = [];
+    transfer = [];
+  };
+  return (id, batch) => {
+    const {buffer, byteLength} = batch.bytes;
+    // A view on a larger buffer would bring all of it along.
+    const owned = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
+    // A few kilobytes are copied faster than their buffer changes hands.
+    if (owned && byteLength > copiedBytesMax) transfer.push(buffer);
+    if (waiting.push({id, batch: owned ? batch : {...batch, bytes: new Uint8Array(batch.bytes)}}) === 1)
+      setImmediate(post);
   };
 }

@@ -41,14 +41,19 @@ export type IngestJob = {
 export type IngestRequest = {id: number} & (
   | {kind: 'ingest'; job: IngestJob}
   | {kind: 'append'; transaction: AppendTransaction}
-  | {kind: 'records'; batch: IncomingBatch}
   | {kind: 'trim'; topic: string; partition: number; beforeMs: number; belowOffset: number}
   /** Ends what is being ingested; positions are kept. */
   | {kind: 'stop'}
   | {kind: 'close'}
 );
+/** Batches of records that were asked for in one turn of the event loop, each answered by its id. */
+export type RecordsRequest = {records: {id: number; batch: IncomingBatch}[]};
+export type RecordsReply = {
+  records: ({id: number; value: IncomingResult} | {id: number; error: PortableError})[];
+};
 export type IngestReply =
-  | {id: number; value: IngestReport | AppendResult | IncomingResult | number | null}
+  | RecordsReply
+  | {id: number; value: IngestReport | AppendResult | number | null}
   | {id: number; error: PortableError}
   | {progress: IngestProgress; job: number}
   | {event: keyof TelemetryEvents; payload: TelemetryEvents[keyof TelemetryEvents]}

@@ -129,7 +129,9 @@ export function conformance(name: string, open: (options: {clock?: Clock}) => Pr
       const first = await writer.append({
         appends: [{topic: 'shop.sale', partition: 0, ids: ['1', uuid, '1'], ...batchOf('a', 'b', 'a again')}],
       });
-      assert.deepEqual(first.appends, [{baseOffset: 0, appended: 2, duplicate: 1}]);
+      assert.deepEqual(first.appends, [
+        {baseOffset: 0, appended: 2, duplicate: 1, dropped: [false, false, true]},
+      ]);
       const again = await log.reopen();
       const second = await again.writer.append({
         appends: [
@@ -139,9 +141,9 @@ export function conformance(name: string, open: (options: {clock?: Clock}) => Pr
         ],
       });
       assert.deepEqual(second.appends, [
-        {baseOffset: 0, appended: 1, duplicate: 2},
+        {baseOffset: 0, appended: 1, duplicate: 2, dropped: [true, false, true]},
         {baseOffset: 0, appended: 1, duplicate: 0},
-        {baseOffset: 2, appended: 0, duplicate: 1},
+        {baseOffset: 2, appended: 0, duplicate: 1, dropped: [true]},
       ]);
       assert.deepEqual(textsOf(await readAll(again.reader, 'shop.sale', 0)), ['a', 'b']);
       assert.deepEqual(textsOf(await readAll(again.reader, 'shop.sale', 1)), ['c']);
@@ -262,7 +264,7 @@ export function conformance(name: string, open: (options: {clock?: Clock}) => Pr
     const {appends} = await again.writer.append({
       appends: [{topic: 't', partition: 0, ids: ['0a', '2a'], ...batchOf('0a', '2a')}],
     });
-    assert.deepEqual(appends, [{baseOffset: 10, appended: 1, duplicate: 1}]);
+    assert.deepEqual(appends, [{baseOffset: 10, appended: 1, duplicate: 1, dropped: [false, true]}]);
     assert.equal(again.writer.trim('t', 0, {beforeMs, belowOffset: 100}), 4);
     assert.equal(again.reader.startOffset('t', 0), 11);
     assert.deepEqual(await again.reader.read('t', 0, 11, 1000), []);
