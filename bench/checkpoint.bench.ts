@@ -138,12 +138,16 @@ function deltaOf({plan, groups: count, values, isFresh}: Variant, round: number)
 
 const mergers = variants.map(({plan}) => mergerOf(plan, true));
 const pauses = variants.map((): number[] => []);
+const merges = variants.map((): number[] => []);
 const commits = variants.map((): number[] => []);
 const sizes = variants.map(() => 0);
 for (let round = 0; round <= rounds; round++)
   for (const [index, variant] of variants.entries()) {
     const merger = mergers[index]!;
-    merger.apply(deltaOf(variant, round), 0);
+    const delta = deltaOf(variant, round);
+    const merging = performance.now();
+    merger.apply(delta, 0);
+    if (round > 0) merges[index]!.push(performance.now() - merging);
     collect();
     const start = performance.now();
     const commit = commitOf(variant.plan, merger.checkpoint());
@@ -168,7 +172,7 @@ for (const [index, {name, plan, groups: count, isFresh}] of variants.entries()) 
   assert.equal(restored.groups.count, isFresh || count === groups ? groups : count);
   console.log(
     `${name}: pause ${median(pauses[index]!).toFixed(2)} ms (worst ${Math.max(...pauses[index]!).toFixed(2)}), ` +
-      `${(sizes[index]! / 2 ** 20).toFixed(1)} MiB, durable after ${median(commits[index]!).toFixed(0)} ms`,
+      `merging the delta ${median(merges[index]!).toFixed(1)} ms, ${(sizes[index]! / 2 ** 20).toFixed(1)} MiB, durable after ${median(commits[index]!).toFixed(0)} ms`,
   );
 }
 store.close();

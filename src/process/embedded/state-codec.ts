@@ -21,7 +21,7 @@ import type {AccumulatorObject} from './types.ts';
  *   wide    := count:u32 (cell index:u32 decimal:text)*
  *   objects := by object accumulator: see `writeObjects` in state-bytes.ts
  *
- * The copy is made on the hot thread: cells are one memcpy, keys are encoded once in a group's life in a pane.
+ * The copy is made on the hot thread: cells are one memcpy, keys are encoded when a group joins a pane (state-keys.ts).
  */
 export const paneKey = ({own, startMs, endMs}: PanePlace): string => `${own ? 'o' : 'p'}/${startMs}/${endMs}`;
 
@@ -40,26 +40,20 @@ export const pieceKeys = (pane: PanePlace, chunks: number): string[] =>
   ).flat();
 
 const writer = new ByteWriter();
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Copies the changed chunks of a pane, which is then as the store will have it. */
-export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: StatePut[]): void {
+export function copyPane(pane: Pane, layout: Layout, puts: StatePut[]): void {
   const {cellCount, objectCount} = layout;
   const {slots, cells, objects} = pane;
   const prefix = paneKey(pane);
+  for (const {chunk, bytes} of pane.keys.take()) puts.push({key: `${prefix}/${chunk}/k`, bytes});
   // One buffer for all chunks: allocating and giving away each by itself costs more than the copy.
   const copied = new Float64Array(pane.changedChunks.size * chunkSlots * cellCount);
   let at = 0;
   for (const chunk of pane.changedChunks) {
     const from = chunk * chunkSlots;
     const to = Math.min(from + chunkSlots, slots.count);
-    if (to > pane.storedSlots) {
-      // One string for all: encoding each key by itself is what a first checkpoint would wait for.
-      let text = '';
-      for (let slot = from; slot < to; slot++) text += groups.key(slots.gids[slot]!);
-      puts.push({key: `${prefix}/${chunk}/k`, bytes: encoder.encode(text)});
-    }
     copied.set(cells.values.subarray(from * cellCount, to * cellCount), at);
     const bytes = new Uint8Array(copied.buffer, at * 8, (to - from) * cellCount * 8);
     puts.push({key: `${prefix}/${chunk}/c`, bytes});
@@ -72,7 +66,6 @@ export function copyPane(pane: Pane, groups: Groups, layout: Layout, puts: State
     puts.push({key: `${prefix}/${chunk}/x`, bytes: writer.take()});
   }
   pane.changedChunks.clear();
-  pane.storedSlots = slots.count;
 }
 
 /** Exact values of the cells from `from` to `to`, by their index from `from` on. */

@@ -1,4 +1,6 @@
 import {addCells, type Cells, type Layout, markWide, objectBytes} from './state-cells.ts';
+import type {Groups} from './state-groups.ts';
+import {PaneKeys} from './state-keys.ts';
 import {SlotTable} from './state-slots.ts';
 import type {AccumulatorObject, PaneDelta} from './types.ts';
 
@@ -23,8 +25,8 @@ export class Pane {
   readonly objects: (AccumulatorObject | null)[][];
   /** Chunks that differ from the store. */
   readonly changedChunks = new Set<number>();
-  /** Slots whose group keys the store has: keys never change, so only new ones are written. */
-  storedSlots = 0;
+  /** Keys that the store does not have yet: they never change, so only new ones are written. */
+  readonly keys = new PaneKeys(chunkSlots);
   /** Chunks of which the store has a piece beside keys and cells. */
   readonly restChunks = new Set<number>();
   /** Bytes of objects, roughly; kept while adding. */
@@ -41,16 +43,22 @@ export class Pane {
 
   get bytes(): number {
     return (
-      300 + this.slots.bytes + this.cells.values.byteLength + 64 * this.cells.wide.size + this.objectBytes
+      300 +
+      this.slots.bytes +
+      this.keys.bytes +
+      this.cells.values.byteLength +
+      64 * this.cells.wide.size +
+      this.objectBytes
     );
   }
 
   /** Slot of a group, made if it is new. @returns the slot; `slots.count` tells whether it is new */
-  slotOf(gid: number): number {
+  slotOf(gid: number, groups: Groups): number {
     const {slots, cells} = this;
     const before = slots.count;
     const slot = slots.add(gid);
     if (slots.count > before) {
+      this.keys.add(groups.key(gid));
       const {cellCount, empty} = this.#layout;
       const needed = slots.count * cellCount;
       if (needed > cells.values.length) {
@@ -65,12 +73,13 @@ export class Pane {
   }
 
   /**
-   * Adds a kernel's delta. @param gidOf the kernel's group ids -> ours
+   * Adds a kernel's delta. @param gidOf the kernel's group ids -> ours, which are those of `groups`
    * @param changed is told every changed group, and whether it is new here
    */
   add(
     delta: PaneDelta,
     gidOf: Int32Array,
+    groups: Groups,
     merge: MergeObjects,
     changed: (gid: number, isNew: boolean) => void,
   ): void {
@@ -81,7 +90,7 @@ export class Pane {
     for (let row = 0; row < delta.groups.length; row++) {
       const gid = gidOf[delta.groups[row]!]!;
       const before = this.slots.count;
-      const slot = this.slotOf(gid);
+      const slot = this.slotOf(gid, groups);
       addCells(this.#layout, this.cells, slot * cellCount, from, row * cellCount);
       for (let object = 0; object < objectCount; object++)
         this.mergeObject(object, slot, delta.objects[object]![row]!, merge);

@@ -22,7 +22,7 @@ export function readPane(
     if (rest) pane.restChunks.add(chunk);
     const rows = decodeChunk({keys, cells, rest}, layout);
     for (const [row, groupKey] of rows.groupKeys.entries()) {
-      const slot = pane.slotOf(groups.retainKey(groupKey));
+      const slot = pane.slotOf(groups.retainKey(groupKey), groups);
       for (const [index, column] of rows.objects.entries())
         pane.mergeObject(index, slot, column[row]!, mergeObjects);
     }
@@ -30,6 +30,6 @@ export function readPane(
     pane.cells.values.set(rows.cells, firstCell);
     for (const [index, value] of rows.wide) pane.cells.wide.set(firstCell + index, value);
   }
-  pane.storedSlots = pane.slots.count;
+  pane.keys.forget();
   return pane;
 }

@@ -61,12 +61,12 @@ export class WindowState implements QueryState {
       for (const window of windows) this.#dirty.add(window);
       const [only] = windows;
       if (windows.length === 1)
-        pane.add(delta, gidOf, mergeObjects, (gid, isNew) => {
+        pane.add(delta, gidOf, this.#groups, mergeObjects, (gid, isNew) => {
           if (isNew) this.#groups.retain(gid);
           only!.dirty.add(gid);
         });
       else
-        pane.add(delta, gidOf, mergeObjects, (gid, isNew) => {
+        pane.add(delta, gidOf, this.#groups, mergeObjects, (gid, isNew) => {
           if (isNew) this.#groups.retain(gid);
           for (const window of windows) window.dirty.add(gid);
         });
@@ -140,7 +140,7 @@ export class WindowState implements QueryState {
     this.#deleteBelow(floorMs, into.deletes);
     for (const [key, pane] of this.#panes) {
       if (pane.changedChunks.size === 0) continue;
-      copyPane(pane, this.#groups, this.#layout, into.puts);
+      copyPane(pane, this.#layout, into.puts);
       const {own, startMs, endMs, slots} = pane;
       this.#stored.set(key, {own, startMs, endMs, chunks: Math.ceil(slots.count / chunkSlots)});
     }

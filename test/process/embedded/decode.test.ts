@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import type {RecordBatch} from '../../../src/log/types.ts';
+import {tokenOfText} from '../../../src/process/embedded/accumulators.ts';
+import {createTopicDecoder} from '../../../src/process/embedded/decode.ts';
+import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
+import {compileEncoder} from '../../../src/schema/encode.ts';
+import type {AvroRecord} from '../../../src/schema/types.ts';
+import {eventType, field, planOf} from './kernel-world.ts';
+
+const visit = eventType('visit', [field('page', 'string'), field('user', 'string'), field('device', 'enum')]);
+const schema: AvroRecord = {
+  type: 'record',
+  name: 'visit',
+  namespace: 'shop',
+  fields: [
+    {name: 'event_id', type: 'string'},
+    {name: 'timestamp', type: {type: 'long', logicalType: 'timestamp-millis'}},
+    {name: 'page', type: ['null', 'string'], default: null},
+    {name: 'user', type: ['null', 'string'], default: null},
+    {name: 'device', type: ['null', {type: 'enum', name: 'device', symbols: ['mobile', 'desktop']}]},
+  ],
+};
+const plan: QueryPlan = planOf([visit], {
+  groupBy: ['page', 'device'],
+  measures: {users: 'distinct(user)'},
+});
+const topic = plan.sources[0]!.topic;
+
+type Row = {page: string | null; user: string | null; device: string | null};
+
+function batchOf(rows: Row[], spoilt: Set<number>): RecordBatch {
+  const encoder = compileEncoder(schema, 7);
+  const buffer = new Uint8Array(rows.length * 600);
+  let pos = 0;
+  for (const [index, {page, user, device}] of rows.entries()) {
+    const start = pos;
+    pos = encoder.encodeRecord([`e${index}`, index, page, user, device], buffer, pos);
+    // 0xff is in no UTF-8 text.
+    if (spoilt.has(index)) buffer[buffer.indexOf('!'.charCodeAt(0), start)] = 0xff;
+  }
+  const bytes = buffer.slice(0, pos);
+  return {topic, partition: 0, baseOffset: 0, count: rows.length, appendTimeMs: 0, kind: 'data', bytes};
+}
+
+test('texts that are new, known, long, empty or damaged get their codes and tokens in every place of a batch', () => {
+  const decoder = createTopicDecoder(topic, [plan], () => schema);
+  const page = decoder.column('page', 'code');
+  const user = decoder.column('user', 'token');
+  const device = decoder.column('device', 'code');
+  const pages = [
+    null,
+    '',
+    'a',
+    'cart',
+    'twelve bytes',
+    'thirteen byte',
+    'é',
+    'p'.repeat(63),
+    'q'.repeat(500),
+  ];
+  const row = (k: number): Row => ({
+    page: k % 11 === 10 ? `new ${k}` : pages[(k * 7) % 9]!,
+    user: k % 5 === 0 ? null : `user ${'x'.repeat(k % 80)}${k}`,
+    device: [null, 'mobile', 'desktop'][k % 3]!,
+  });
+  // The first and the last record of a batch, side by side, and either side of a block of the generated code.
+  const spoilt = new Set([0, 255, 256, 257, 600, 999]);
+  const rows = Array.from({length: 1000}, (_, k) =>
+    spoilt.has(k) ? {...row(k), page: `bad ! ${k}`} : row(k),
+  );
+  for (const generation of [0, 1]) {
+    const decoded = decoder.decode(batchOf(rows, spoilt), 0);
+    assert.equal(decoded.generation, generation);
+    assert.deepEqual(
+      decoded.dead.map(({offset, code}) => [offset, code]),
+      [...spoilt].map((k) => [k, 'DECODE']),
+    );
+    const good = rows.filter((_, k) => !spoilt.has(k));
+    assert.equal(decoded.rows, good.length);
+    const textOf = (column: number, code: number) =>
+      code === 0 ? null : decoder.dictionaries[column]!.text(code);
+    for (const [index, {page: text, user: name, device: symbol}] of good.entries()) {
+      assert.equal(textOf(page, decoded.columns[page]![index]!), text);
+      assert.equal(decoded.columns[user]![index], name === null ? 0 : tokenOfText(name));
+      assert.equal(textOf(device, decoded.columns[device]![index]!), symbol);
+    }
+    decoder.endGeneration();
+  }
+});
