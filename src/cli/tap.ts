@@ -1,21 +1,31 @@
 import {isUtf8} from 'node:buffer';
 import {PlatformError} from '../errors.ts';
+import type {Get} from '../expr/evaluate.ts';
 import type {Value} from '../expr/types.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
-import type {Platform} from '../model/types.ts';
+import type {EventType, Platform} from '../model/types.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
-import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
 import {deadLetterSchema} from '../schema/side.ts';
-import type {AvroRecord} from '../schema/types.ts';
+import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
+import {compileCondition, eventScope, recordScope} from './condition.ts';
 import {openLog, openPlatform, unknownName} from './context.ts';
 import {countOption} from './dlq.ts';
 import {escapeControls} from './output.ts';
 
 /** How records of one schema become readable; `isSide` for dead letters and late events. */
 type EventDecoder = {names: string[]; decode: Decoder; isTime: boolean[]; isSide: boolean};
+
+/** What is shown of a topic's records. */
+type Choice = {
+  /** Whether a record is shown, by its logged values. */
+  keeps?: (logged: Get) => boolean;
+  /** Columns that are shown, in this order. */
+  fields?: string[];
+};
 
 type Shown = {
   topic: string;
@@ -39,7 +49,8 @@ export const run: CommandBody = async (call) => {
     if (log.partitions(topic) === 0)
       throw unknownName('topic', topic, [...new Set([...topicsOf(platform), ...log.topics()])]);
     let left = limit;
-    for await (const shown of records(log, registry, topic, fromStart, io.stdout)) {
+    const choice = await choiceOf(platform, registry, topic, options);
+    for await (const shown of records(log, registry, topic, fromStart, choice, io.stdout)) {
       io.stdout.write(`${options.json ? JSON.stringify(shown) : formatShown(shown)}\n`);
       if (--left <= 0) break;
     }
@@ -49,6 +60,37 @@ export const run: CommandBody = async (call) => {
     log.close();
   }
 };
+
+/** @throws USAGE for a condition that is none, NAME_UNKNOWN for a column that the topic does not have */
+async function choiceOf(
+  {domains}: Platform,
+  registry: SchemaRegistry,
+  topic: string,
+  {where, fields}: Record<string, unknown>,
+): Promise<Choice> {
+  if (where === undefined && fields === undefined) return {};
+  const eventType = domains.flatMap(({eventTypes}) => eventTypes).find((each) => each.topic === topic);
+  const newest = (await registry.versions(subjectOf(topic))).at(-1)?.schema as AvroRecord | undefined;
+  const columns = newest?.fields.map(({name}) => name) ?? [];
+  const chosen =
+    fields === undefined
+      ? undefined
+      : String(fields)
+          .split(',')
+          .map((name) => columnOf(name.trim(), columns, eventType));
+  if (where === undefined) return {...(chosen ? {fields: chosen} : {})};
+  const scope = eventType
+    ? eventScope(eventType)
+    : recordScope(newest ?? {type: 'record', name: 'none', fields: []});
+  return {keeps: compileCondition('--where', String(where), scope), ...(chosen ? {fields: chosen} : {})};
+}
+
+/** The logged column of a name of the configuration: money is logged in cents. */
+function columnOf(name: string, columns: string[], eventType: EventType | undefined): string {
+  const column = eventType?.fields.find((field) => field.name === name)?.column ?? name;
+  if (columns.includes(column)) return column;
+  throw unknownName('column', name, columns);
+}
 
 function isFromStart(where: unknown): boolean {
   if (where === 'start' || where === 'end') return where === 'start';
@@ -73,7 +115,7 @@ function refuseQueryName({domains}: Platform, name: string): void {
 function formatShown({partition, offset, event}: Shown): string {
   const {timestamp, time, event_id: _, ...rest} = event;
   const facts = Object.entries(rest).map(([name, value]) => `${name}=${escapeControls(valueText(value))}`);
-  return `${timestamp ?? time}  ${partition}/${offset}  ${facts.join(' ')}`;
+  return [timestamp ?? time, `${partition}/${offset}`, facts.join(' ')].filter((part) => part).join('  ');
 }
 
 const valueText = (value: unknown): string =>
@@ -85,12 +127,13 @@ async function* records(
   registry: SchemaRegistry,
   topic: string,
   fromStart: boolean,
+  choice: Choice,
   output: NodeJS.WritableStream,
 ): AsyncGenerator<Shown> {
   const offsets = Array.from({length: log.partitions(topic)}, (_, partition) =>
     fromStart ? log.startOffset(topic, partition) : log.endOffset(topic, partition),
   );
-  const show = shower(registry);
+  const show = shower(registry, choice);
   while (output.writable) {
     let found = false;
     for (const [partition, offset] of offsets.entries())
@@ -104,7 +147,7 @@ async function* records(
 }
 
 /** Decodes batches whatever schemas they were written with. */
-function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown[]> {
+function shower(registry: SchemaRegistry, {keeps, fields}: Choice): (batch: RecordBatch) => Promise<Shown[]> {
   const decoders = new Map<number, EventDecoder>();
   const decoderOf = async (id: number) => {
     const known = decoders.get(id);
@@ -130,23 +173,32 @@ function shower(registry: SchemaRegistry): (batch: RecordBatch) => Promise<Shown
     for (const {index, pos, end} of places) {
       const id = schemaIdOf(batch.bytes, pos, end);
       const decoder = await decoderOf(id);
-      const event = decoder ? eventOf(decoder, batch.bytes.subarray(pos, end)) : {schema_id: id};
-      if (decoder?.isSide) event.original = await originalOf(event, decoderOf);
+      const values = decoder?.decode(batch.bytes, pos + frameHeaderBytes, end);
+      if (keeps && !(decoder && values && keeps(loggedOf(decoder, values)))) continue;
+      const event = decoder && values ? eventOf(decoder, values) : {schema_id: id};
+      if (decoder?.isSide && fields === undefined) event.original = await originalOf(event, decoderOf);
       const {topic, partition, baseOffset, appendTimeMs} = batch;
       all.push({
         topic,
         partition,
         offset: baseOffset + index,
         appended: new Date(appendTimeMs).toISOString(),
-        event,
+        event: fields ? Object.fromEntries(fields.map((name) => [name, event[name] ?? null])) : event,
       });
     }
     return all;
   };
 }
 
-function eventOf({names, decode, isTime}: EventDecoder, frame: Uint8Array): Record<string, unknown> {
-  const values = decode(frame, frameHeaderBytes, frame.length);
+/** Values by column; NULL for one that the record's schema does not have. */
+const loggedOf =
+  ({names}: EventDecoder, values: AvroValue[]): Get =>
+  (name) => {
+    const index = names.indexOf(name);
+    return index < 0 ? null : (values[index] as Value);
+  };
+
+function eventOf({names, isTime}: EventDecoder, values: AvroValue[]): Record<string, unknown> {
   return Object.fromEntries(
     values.map((value, field) => [names[field]!, shownValue(value as Value, isTime[field]!)]),
   );
@@ -161,7 +213,7 @@ async function originalOf(
   if (bytes.length > frameHeaderBytes && bytes[0] === 0) {
     try {
       const decoder = await decoderOf(schemaIdOf(bytes, 0, bytes.length));
-      if (decoder) return eventOf(decoder, bytes);
+      if (decoder) return eventOf(decoder, decoder.decode(bytes, frameHeaderBytes, bytes.length));
     } catch {
       // It may be here just because it cannot be decoded.
     }

@@ -242,6 +242,48 @@ describe('tap', () => {
     assert.equal(typeof event.event_id, 'string');
   });
 
+  test('--where keeps what fits, over fields as the configuration names them; --fields shows less of it', async () => {
+    const chosen = ['--where', "amount >= 150.00 and country in ('DE', 'FR')", '--fields', 'country, amount'];
+    const {code, stdout} = await run('tap', 'shop.purchase', '--from', 'start', '--limit', '5', ...chosen);
+    assert.equal(code, 0);
+    const lines = stdout.trim().split('\n');
+    assert.equal(lines.length, 5);
+    for (const line of lines) {
+      const [, amount = ''] = /^0\/\d+ {2}country=(?:DE|FR) amount_cents=(\d+)$/.exec(line) ?? [];
+      assert.ok(Number(amount) >= 15_000, line);
+    }
+    const letters = await run(
+      'tap',
+      'dlq.shop',
+      '--from',
+      'start',
+      '--limit',
+      '1',
+      '--where',
+      "code = 'TYPE'",
+      '--fields',
+      'code,stage',
+      '--json',
+    );
+    assert.deepEqual(JSON.parse(letters.stdout).event, {code: 'TYPE', stage: 'validate'});
+  });
+
+  test('a condition or a column that is none is refused with its place and the nearest name', async () => {
+    for (const [argv, said] of [
+      [
+        ['--where', 'amount > 1 and amuont > 2'],
+        /--where: there is no column "amuont" \(at "amuont", character 16\)\n {2}hint: did you mean "amount"/,
+      ],
+      [['--where', 'amount >'], /--where: /],
+      [['--where', 'amount'], /--where: /],
+      [['--fields', 'contry'], /there is no column "contry"\n {2}hint: did you mean country/],
+    ] as const) {
+      const {code, stderr} = await run('tap', 'shop.purchase', ...argv);
+      assert.equal(code, 2);
+      assert.match(stderr, said);
+    }
+  });
+
   test('a dead letter has its time, and its original as the file had it', async () => {
     const {stdout} = await run('tap', 'dlq.shop', '--from', 'start', '--limit', '1');
     assert.match(stdout, /^20\S+Z {2}0\/0 {2}id=.* code=TYPE .* original=2026-\S+,much,\d\n$/);

@@ -41,9 +41,15 @@ export const dataCommands: CommandSpec[] = [
     options: [
       {flags: '--limit <n>', doc: 'stop after n'},
       {flags: '--from <where>', doc: '`start` or `end` of the topic', default: 'end'},
+      {flags: '--where <expression>', doc: 'only those for which this is true, in the language of `where:`'},
+      {flags: '--fields <names>', doc: 'only these columns, separated by commas'},
     ],
     examples: [
       ['millrace tap flights.departure', 'events of a topic, decoded'],
+      [
+        `millrace tap flights.departure --where "delay_min > 60 and carrier in ('AA', 'UA')" --fields tail,delay_min`,
+        'some of them, and less of each',
+      ],
       ['millrace tap flights.departure --from start --limit 3 --json', 'the first three'],
     ],
     load: () => import('../tap.ts'),

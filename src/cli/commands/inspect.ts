@@ -9,6 +9,15 @@ export const inspectCommands: CommandSpec[] = [
     load: () => import('../status.ts'),
   },
   {
+    name: 'top',
+    summary: 'The live picture of a running platform',
+    examples: [
+      ['millrace top', 'rates, lag, watermarks, sinks, as `run` shows them'],
+      ['millrace top --json', 'the whole status twice a second, an object a line'],
+    ],
+    load: () => import('../top.ts'),
+  },
+  {
     name: 'ledger',
     summary: 'Account for every event; exit 3 when something is missing',
     examples: [
@@ -86,5 +95,18 @@ export const inspectCommands: CommandSpec[] = [
       ['millrace components file', 'options of one'],
     ],
     load: () => import('../components.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Completion of commands, options and names in your shell',
+    arguments: '<shell> [kind]',
+    examples: [
+      ['millrace completion bash', 'a script: source <(npx millrace completion bash), in ~/.bashrc'],
+      [
+        'millrace completion names query',
+        'what the shell asks: names of queries, topics, inputs, domains, ...',
+      ],
+    ],
+    load: () => import('../completion.ts'),
   },
 ];
