@@ -77,6 +77,49 @@ export const errors = {
     retry: false,
     exit: 2,
   },
+  METHOD: {
+    summary: 'A path over HTTP is asked for with a method that it does not have.',
+    actor: 'sender',
+    retry: false,
+    exit: 2,
+  },
+  EVENTS_BODY: {
+    summary: 'A body of events cannot be read or divided into records; nothing of it was taken.',
+    actor: 'sender',
+    retry: false,
+    exit: 1,
+  },
+  EVENTS_SCHEMA: {
+    summary:
+      'The schema that a body of events brings cannot be read as the event type; nothing of it was taken.',
+    actor: 'sender',
+    retry: false,
+    exit: 1,
+  },
+  EVENTS_MEDIA: {
+    summary: 'A body of events has a content type or an encoding that is not read.',
+    actor: 'sender',
+    retry: false,
+    exit: 1,
+  },
+  EVENTS_TOO_LARGE: {
+    summary: 'A body of events passes a limit: its bytes, what it inflates to, or its number of records.',
+    actor: 'sender',
+    retry: false,
+    exit: 1,
+  },
+  EVENTS_BUSY: {
+    summary: 'More events are under way than the platform holds in memory; send them again a little later.',
+    actor: 'sender',
+    retry: true,
+    exit: 1,
+  },
+  DRAINING: {
+    summary: 'The platform is ending and takes nothing new; what it accepted is answered.',
+    actor: 'sender',
+    retry: true,
+    exit: 1,
+  },
   NOT_FOUND: {
     summary: 'A request over HTTP names a path at which nothing is served.',
     actor: 'sender',

@@ -13,6 +13,10 @@ export type TelemetryEvents = {
     rejected: number;
     seconds: number;
   };
+  /** A batch of records that passed a transform was made durable, as `out` events and `rejected` dead letters. */
+  EventsTransformed: {domain: string; eventType: string; in: number; out: number; rejected: number};
+  /** A request that brought events was answered. */
+  RequestAnswered: {status: number; seconds: number};
   /** A sink acknowledged a batch. */
   RowsWritten: {sink: string; table: string; rows: number; seconds: number};
   /** Every sink of a query has its rows; all events below the offsets in `through` are in them or in earlier ones. */

@@ -5,7 +5,7 @@ import type {Secret} from '../config/secrets/secret.ts';
 import {buildDomain} from './domain.ts';
 import {Reporter} from './reporter.ts';
 import {SinkNames, type SinkSpecs} from './sinks.ts';
-import type {BackendChoice, Domain, Platform} from './types.ts';
+import type {BackendChoice, Domain, Platform, ServerConfig} from './types.ts';
 
 type Section = {backend?: string} & Record<string, unknown>;
 
@@ -32,7 +32,6 @@ export function buildPlatform(config: LoadedConfig): Platform {
     checkpoint_interval: number;
     checkpoints: string;
   };
-  const server = (values.server ?? {}) as unknown as {host: string; port: number; token?: Secret};
   return {
     name: (values.platform as unknown as string | undefined) ?? (basename(root) || 'platform'),
     env,
@@ -47,8 +46,34 @@ export function buildPlatform(config: LoadedConfig): Platform {
       checkpointsDir: engine.checkpoints,
     },
     sinks: sinks.choices((backend) => defaultOptions(specs[backend]!.fields, config)),
-    server,
+    server: serverOf(values.server as unknown as ServerSection),
     plugins: (values.plugins as unknown as string[] | undefined) ?? [],
+  };
+}
+
+/** `server:` with its defaults filled in. */
+type ServerSection = {
+  host: string;
+  port: number;
+  token?: Secret;
+  connections: number;
+  request_timeout: number;
+  events: {body: number; inflated: number; records: number; in_flight: number};
+};
+
+function serverOf({host, port, token, connections, request_timeout, events}: ServerSection): ServerConfig {
+  return {
+    host,
+    port,
+    ...(token === undefined ? {} : {token}),
+    connectionsMax: connections,
+    requestTimeoutMs: request_timeout,
+    events: {
+      bodyBytesMax: events.body,
+      inflatedBytesMax: events.inflated,
+      recordsMax: events.records,
+      inFlightBytesMax: events.in_flight,
+    },
   };
 }
 

@@ -1,5 +1,5 @@
 import type {Secret} from '../config/secrets/secret.ts';
-import type {TypedExpr, ValueType} from '../expr/types.ts';
+import type {TypedExpr, Value, ValueType} from '../expr/types.ts';
 
 /** The model: what the configuration means, checked, with every default filled in. Immutable, no I/O, JSON-serialisable. */
 export type Platform = {
@@ -13,8 +13,26 @@ export type Platform = {
   engine: {workers: number | 'auto'; flushMs: number; checkpointIntervalMs: number; checkpointsDir: string};
   sinks: Record<string, BackendChoice>;
   /** `token`: only when the configuration gives one. */
-  server: {host: string; port: number; token?: Secret};
+  server: ServerConfig;
   plugins: string[];
+};
+
+/** Section `server:`. */
+export type ServerConfig = {
+  host: string;
+  port: number;
+  token?: Secret;
+  connectionsMax: number;
+  requestTimeoutMs: number;
+  events: EventLimits;
+};
+
+/** Limits of a request that brings events, and of all of them together. */
+export type EventLimits = {
+  bodyBytesMax: number;
+  inflatedBytesMax: number;
+  recordsMax: number;
+  inFlightBytesMax: number;
 };
 
 /** A section that names its backend; `options` were validated against that backend's field specs. Secrets in them are `Secret`s. */
@@ -53,6 +71,8 @@ export type Domain = {
   lookups: Lookup[];
   aggregations: Aggregation[];
   inputs: Input[];
+  /** What `generate:` says; null without that section. */
+  generate: Generate | null;
 };
 
 export type FieldRole = 'id' | 'time' | 'attribute' | 'dimension' | 'metric';
@@ -85,6 +105,8 @@ export type EventType = {
   /** Computed at read, after derive. `take`: new column -> column of the lookup. */
   enrich: {lookup: string; on: string; take: {name: string; from: string; type: ValueType}[]}[];
   checks: {name: string; expr: TypedExpr; text: string}[];
+  /** A function that records pass before the log; absolute path of its module. Absent without one. */
+  transform?: {path: string; timeoutMs: number; outputsMax: number};
 };
 
 export type Lookup = {
@@ -158,6 +180,64 @@ export type Input = {
   orderBy: 'timestamp' | 'none';
   /** Logged field name (YAML name) -> column of the file. Fields without an entry: same name. */
   map: Record<string, string>;
+};
+
+/** A distribution of numbers, in the unit of its field (money: units; pauses: ms). `lognormal` is given by its median. */
+export type Distribution =
+  | {kind: 'uniform'; from: number; to: number}
+  | {kind: 'normal'; mean: number; deviation: number}
+  | {kind: 'lognormal'; median: number; sigma: number};
+
+/**
+ * What a generated field holds. `scope`: drawn for every event, once for a session, or once for an entity (it then has the
+ * same value for ever). `nullShare`: share of events without a value.
+ */
+export type GeneratedValue = {nullShare: number; scope: 'event' | 'session' | 'entity'} & (
+  | {kind: 'table'; values: Value[]; weights: number[] | null}
+  | {kind: 'number'; distribution: Distribution; min: number | null; max: number | null}
+  /** `{n}`: number of the event, `#`: a digit, `?`: a letter. */
+  | {kind: 'pattern'; text: string}
+  /** Keys of a lookup; with `column` that column in the row of the key that the field `by` holds. */
+  | {kind: 'lookup'; lookup: string; zipf: number}
+  | {kind: 'lookupColumn'; lookup: string; column: string; by: string}
+  /** The value that the session's last event of that type had. */
+  | {kind: 'last'; eventType: string; field: string}
+);
+
+export type GenerateFaults = {
+  late: {share: number; fromMs: number; toMs: number} | null;
+  outOfOrder: {share: number; fromMs: number; toMs: number} | null;
+  duplicateShare: number;
+  corruptShare: number;
+  driftShare: number;
+};
+
+/** Section `generate:` of a domain. */
+export type Generate = {
+  seed: number;
+  /** Event time of the first event, epoch ms; null: where it is made decides. */
+  startMs: number | null;
+  rate: {
+    perSecond: number;
+    daily: {lowShare: number; peakMs: number} | null;
+    bursts: {everyMs: number; forMs: number; times: number} | null;
+  };
+  keys: Record<string, {count: number; zipf: number; pattern: string | null}>;
+  sessions: {
+    entity: string;
+    /** Field that holds the number of the session. */
+    id: string;
+    start: string;
+    steps: Record<string, Record<string, number>>;
+    /** ms */
+    pause: Distribution;
+    openMax: number;
+  } | null;
+  /** Event type -> weight, without sessions. Empty: all alike. */
+  mix: Record<string, number>;
+  /** `<event type>.<field>` -> values. */
+  values: Record<string, GeneratedValue>;
+  faults: GenerateFaults;
 };
 
 /** A physical table. Column `kind`s are neutral; each sink maps them to its own types. */

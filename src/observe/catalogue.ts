@@ -16,10 +16,35 @@ export const metricSpecs = {
     labels: ['domain', 'event_type', 'status'],
     help: 'Events offered to the log, by what became of them: appended, duplicate, rejected',
   },
+  millrace_transformed_total: {
+    type: 'counter',
+    labels: ['domain', 'event_type', 'status'],
+    help: 'Records that passed a transform: in (records given to it), out (events that it made), rejected (dead letters)',
+  },
   produce_latency_seconds: {
     type: 'histogram',
     labels: ['domain', 'event_type'],
     help: 'From handing a batch to the log until it is durable',
+  },
+  millrace_ingest_requests_total: {
+    type: 'counter',
+    labels: ['status'],
+    help: 'Requests that brought events, by the HTTP status of their answer',
+  },
+  millrace_ingest_request_seconds: {
+    type: 'histogram',
+    labels: ['status'],
+    help: 'From the head of a request that brings events to its answer',
+  },
+  millrace_ingest_in_flight_bytes: {
+    type: 'gauge',
+    labels: [],
+    help: 'Bodies of events that are arriving, unpacked or waiting for the log',
+  },
+  millrace_ingest_in_flight_requests: {
+    type: 'gauge',
+    labels: [],
+    help: 'Requests that bring events and are not answered',
   },
   millrace_input_stops_total: {
     type: 'counter',

@@ -8,6 +8,7 @@ export type Readings = {
   queries: QueryStatus[];
   raw: {sink: string; table: string; lagEvents: number; written: number}[];
   delivery: {sink: string; table: string; pending: number; paused: boolean}[];
+  events: {bytes: number; requests: number};
 };
 
 export type Metrics = Telemetry & {
@@ -53,6 +54,7 @@ function eventHandlers(registry: Registry): Handlers {
   const histogram = <N extends MetricName<'histogram'>>(name: N) =>
     new Histogram<LabelOf<N>>({...optionsOf(name, registry), buckets: secondsBuckets});
   const produced = counter('events_produced_total');
+  const transformed = counter('millrace_transformed_total');
   const produceLatency = histogram('produce_latency_seconds');
   const sinkRows = counter('millrace_sink_rows_total');
   const sinkSeconds = histogram('millrace_sink_write_seconds');
@@ -70,6 +72,8 @@ function eventHandlers(registry: Registry): Handlers {
   );
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
+  const requests = counter('millrace_ingest_requests_total');
+  const requestSeconds = histogram('millrace_ingest_request_seconds');
   return {
     EventsAppended: ({domain, eventType, appended, duplicate, rejected, seconds}) => {
       const labels = {domain, event_type: eventType};
@@ -77,6 +81,16 @@ function eventHandlers(registry: Registry): Handlers {
       produced.inc({...labels, status: 'duplicate'}, duplicate);
       produced.inc({...labels, status: 'rejected'}, rejected);
       produceLatency.observe(labels, seconds);
+    },
+    EventsTransformed: ({domain, eventType, in: given, out, rejected}) => {
+      const labels = {domain, event_type: eventType};
+      transformed.inc({...labels, status: 'in'}, given);
+      transformed.inc({...labels, status: 'out'}, out);
+      transformed.inc({...labels, status: 'rejected'}, rejected);
+    },
+    RequestAnswered: ({status, seconds}) => {
+      requests.inc({status});
+      requestSeconds.observe({status}, seconds);
     },
     RowsWritten: ({sink, table, rows, seconds}) => {
       sinkRows.inc({sink, table}, rows);
@@ -142,6 +156,8 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   gauge('millrace_raw_rows', (self) => {
     for (const {sink, table, written} of read().raw) self.set({sink, table}, written);
   });
+  gauge('millrace_ingest_in_flight_bytes', (self) => self.set(read().events.bytes));
+  gauge('millrace_ingest_in_flight_requests', (self) => self.set(read().events.requests));
   gauge('millrace_sink_pending_rows', (self) => {
     for (const {sink, table, pending} of read().delivery) self.set({sink, table}, pending);
   });

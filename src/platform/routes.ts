@@ -17,6 +17,7 @@ export async function startServers(
     open: openRoutes(running),
     routes: routesOf(running),
     mounts: mountsOf(running),
+    limits: running.platform.server,
   };
   const tcp = await listenTcp(options, host, port);
   try {
@@ -73,7 +74,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
         .some(({table, state}) => state !== 'running' && table.replace(/__r\d+$/, '') === target);
       if (query?.state === 'running' && !waits) return {resumed: target, ran: true};
       const delivered = await outputs.resume(target);
-      if (query && query.state !== 'running') engine.resume(query.query);
+      if (query && query.state !== 'running') await engine.resume(query.query);
       if (!delivered && !query && !inputs.resume(name)) throw unknownTarget(name);
       return {resumed: target};
     },
@@ -83,8 +84,8 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
 }
 
 /** Programs of their own under a path: ingestion, the schema registry. */
-function mountsOf(_running: RunningPlatform): Record<string, Mount> {
-  return {};
+function mountsOf({events}: RunningPlatform): Record<string, Mount> {
+  return {'/v1/events': events.mount};
 }
 
 function text(body: Record<string, unknown>, name: string): string {

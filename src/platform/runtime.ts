@@ -11,6 +11,7 @@ import {createMetrics, type Metrics} from '../observe/metrics.ts';
 import {buildPlans} from '../process/plan/build.ts';
 import {readLedger, readMaxima} from './books.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
+import {createEvents, type Events} from './events.ts';
 import {isIdle} from './idle.ts';
 import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
@@ -48,6 +49,8 @@ export type RunningPlatform = {
   outputs: Outputs;
   engine: EngineHost;
   ingest: IngestThread;
+  /** Events over HTTP. */
+  events: Events;
   /** Address of the HTTP server. */
   url: string;
   /** As it was at most a second ago. */
@@ -96,6 +99,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       delivery: outputs
         .deliveries()
         .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
+      events: events.inFlight(),
     }));
     if (options.observe) metrics.observers.push(options.observe);
     metrics.observers.push((name, event) => {
@@ -127,15 +131,14 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       telemetry: metrics,
       clock,
     });
-    const startEngine = () => {
+    const plansNow = () => {
       const revisions = readRevisions(dirs.revisions);
-      return engine.start(
-        buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`)),
-      );
+      return buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`));
     };
-    await startEngine();
+    await engine.start(plansNow());
     closing.push(() => engine.stop());
     outputs.raw.start(schemas.newest, {log: dirs.log, registry: dirs.registry});
+    const events = createEvents(platform, ingest, metrics);
     const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
 
     const refresh = async () => {
@@ -161,6 +164,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       outputs,
       engine,
       ingest,
+      events,
       url: '',
       status: () =>
         last ?? {
@@ -190,14 +194,11 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           if (!inputs.busy()) return;
         }
       },
-      async restartEngine() {
-        await engine.drain();
-        await engine.stop();
-        await startEngine();
-      },
+      restartEngine: () => engine.restart(plansNow()),
       async drain() {
         phase = 'draining';
         for (const timer of timers) clearInterval(timer);
+        await events.drain();
         await ingest.stop();
         await inputs.settled();
         await engine.drain();

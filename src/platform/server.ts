@@ -3,6 +3,7 @@ import {chmodSync, rmSync} from 'node:fs';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {PlatformError, withoutSecrets} from '../errors.ts';
+import {type ConnectionLimits, limitConnections, serverOptions} from './server-limits.ts';
 
 /** What a route gets and gives: JSON in, JSON out; an async iterable is sent as one JSON document a line. */
 export type Route = (call: {
@@ -34,6 +35,7 @@ export type ServerOptions = {
   /** Open on loopback: health and metrics. */
   open: Record<string, () => Promise<Text>>;
   token: string;
+  limits: ConnectionLimits;
 };
 
 const bodyBytesMax = 1 << 20;
@@ -42,12 +44,10 @@ const bodyBytesMax = 1 << 20;
  * Listens on `host:port`. @throws PlatformError PORT_BUSY when somebody else has it.
  */
 export async function listenTcp(options: ServerOptions, host: string, port: number): Promise<Server> {
-  const server = createServer((request, response) => {
+  const server = createServer(serverOptions, (request, response) => {
     void answer(options, request, response, (path) => refusal(options, request, path));
   });
-  server.requestTimeout = 30_000;
-  server.headersTimeout = 10_000;
-  server.maxConnections = 1_000;
+  limitConnections(server, options.limits);
   await listen(server, {host, port}, (error) =>
     error.code === 'EADDRINUSE'
       ? new PlatformError('PORT_BUSY', `port ${port} on ${host} is taken by another process`, {
@@ -209,7 +209,7 @@ async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>
 }
 
 /** What the asker is told; a bug's details go to the platform's own log only. */
-function failureOf(error: unknown): Record<string, unknown> {
+export function failureOf(error: unknown): Record<string, unknown> {
   if (error instanceof PlatformError) {
     const {code, message, hint, place, exitCode} = error;
     return {code, message, hint, place, exitCode};

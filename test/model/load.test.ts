@@ -152,7 +152,18 @@ test('a domain of three lines is a whole platform, with every default', async (t
         analytics: {backend: 'chdb', options: {dir: join(root, '.millrace/clickhouse')}},
         records: {backend: 'pglite', options: {dir: join(root, '.millrace/postgres')}},
       },
-      server: {host: '127.0.0.1', port: 4000},
+      server: {
+        host: '127.0.0.1',
+        port: 4000,
+        connectionsMax: 10_000,
+        requestTimeoutMs: 30_000,
+        events: {
+          bodyBytesMax: 16 * 2 ** 20,
+          inflatedBytesMax: 64 * 2 ** 20,
+          recordsMax: 10_000,
+          inFlightBytesMax: 128 * 2 ** 20,
+        },
+      },
       plugins: [],
     },
   );

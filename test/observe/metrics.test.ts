@@ -3,7 +3,7 @@ import {test} from 'node:test';
 import {buildLedger} from '../../src/observe/ledger.ts';
 import {createMetrics} from '../../src/observe/metrics.ts';
 
-const nothing = () => ({queries: [], raw: [], delivery: []});
+const nothing = () => ({queries: [], raw: [], delivery: [], events: {bytes: 0, requests: 0}});
 
 /** Value of a sample by its name and labels. */
 async function sample(metrics: ReturnType<typeof createMetrics>, name: string): Promise<number> {
@@ -73,7 +73,7 @@ test('observers see every event, those without a metric too', () => {
 
 test('what is no longer there leaves no gauge behind', async () => {
   let paused = [{sink: 'a', table: 't', pending: 3, paused: true}];
-  const metrics = createMetrics(() => ({queries: [], raw: [], delivery: paused}));
+  const metrics = createMetrics(() => ({queries: [], raw: [], delivery: paused, events: {bytes: 0, requests: 0}}));
   assert.equal(await sample(metrics, 'millrace_sink_pending_rows{sink="a",table="t"}'), 3);
   assert.equal(await sample(metrics, 'millrace_sink_paused{sink="a",table="t"}'), 1);
   paused = [];

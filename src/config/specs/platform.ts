@@ -241,6 +241,38 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
             secret: true,
             doc: 'Token that requests must show; default: a new one for every run.',
           },
+          connections: {
+            type: 'integer',
+            min: 10,
+            max: 1_000_000,
+            doc: 'Connections that are open at once; for one more the one that has been silent longest is closed. Never more than the process may have files.',
+            default: 10_000,
+          },
+          request_timeout: {
+            type: 'duration',
+            doc: 'How long a request may take to arrive whole.',
+            default: '30s',
+          },
+          events: {
+            type: 'object',
+            doc: 'Limits of POST /v1/events.',
+            fields: {
+              body: {type: 'bytes', doc: 'A body as it is sent.', default: '16MiB'},
+              inflated: {type: 'bytes', doc: 'A body that was unpacked.', default: '64MiB'},
+              records: {
+                type: 'integer',
+                min: 1,
+                max: 1_000_000,
+                doc: 'Events of a request.',
+                default: 10_000,
+              },
+              in_flight: {
+                type: 'bytes',
+                doc: 'Bodies that are arriving, unpacked or waiting for the log, all together; beyond it requests are answered 429.',
+                default: '128MiB',
+              },
+            },
+          },
         },
       },
       plugins: {

@@ -1,0 +1,174 @@
+/** The body of a request that brings events: read and unpacked within limits. */
+import type {IncomingMessage} from 'node:http';
+import {promisify} from 'node:util';
+import {
+  type BrotliOptions,
+  brotliDecompress,
+  gunzip,
+  inflate,
+  inflateRaw,
+  type ZlibOptions,
+  type ZstdOptions,
+  zstdDecompress,
+} from 'node:zlib';
+import {PlatformError} from '../errors.ts';
+import {inflationRatioMax} from '../ingest/open.ts';
+import type {EventLimits} from '../model/types.ts';
+import {formatBytes} from '../quantity.ts';
+import type {Encoding, EventsHead} from './events-request.ts';
+
+/** The ratio counts from here on, bytes: a small body of one repeated event packs better than any limit. */
+const inflationFreeBytes = 1024 * 1024;
+/** Bodies that are unpacked at once: as many as there are threads for it, so that memory is bounded by their number. */
+const unpackingMax = 4;
+
+/** Bytes that all requests hold together. */
+export class InFlight {
+  readonly bytesMax: number;
+  bytes = 0;
+
+  constructor({bodyBytesMax, inflatedBytesMax, inFlightBytesMax}: EventLimits) {
+    // One request alone always fits.
+    this.bytesMax = Math.max(inFlightBytesMax, bodyBytesMax + inflatedBytesMax);
+  }
+
+  /** @throws PlatformError EVENTS_BUSY when all of them hold too much. */
+  hold(): {add(bytes: number): void; release(): void} {
+    let held = 0;
+    return {
+      add: (bytes) => {
+        if (this.bytes + bytes > this.bytesMax)
+          throw new PlatformError(
+            'EVENTS_BUSY',
+            `more than ${formatBytes(this.bytesMax)} of events are under way`,
+            {hint: 'wait for the seconds of Retry-After, then send the request again'},
+          );
+        this.bytes += bytes;
+        held += bytes;
+      },
+      release: () => {
+        this.bytes -= held;
+        held = 0;
+      },
+    };
+  }
+}
+
+const tooLarge = (message: string, hint: string) => new PlatformError('EVENTS_TOO_LARGE', message, {hint});
+
+const bodyTooLarge = (limit: number) =>
+  tooLarge(
+    `the body has more than ${formatBytes(limit)}`,
+    'send fewer events at once, or raise server.events.body',
+  );
+
+/**
+ * Reads a body whole. @param hold counts its bytes as they arrive.
+ * @throws PlatformError EVENTS_TOO_LARGE, EVENTS_BUSY; `signal.reason` when aborted; undefined when the sender went away.
+ */
+export function readBody(
+  request: IncomingMessage,
+  {length}: EventsHead,
+  bytesMax: number,
+  hold: {add(bytes: number): void},
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return new Promise((resolve, reject) => {
+    if (length !== undefined && length > bytesMax) return reject(bodyTooLarge(bytesMax));
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const settle = (end: () => void) => {
+      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+      signal.removeEventListener('abort', onAbort);
+      end();
+    };
+    const onData = (chunk: Buffer) => {
+      bytes += chunk.length;
+      try {
+        if (bytes > bytesMax) throw bodyTooLarge(bytesMax);
+        hold.add(chunk.length);
+        chunks.push(chunk);
+      } catch (error) {
+        settle(() => reject(error));
+      }
+    };
+    const onEnd = () => settle(() => resolve(joined(chunks, bytes)));
+    const onClose = () => settle(() => reject(undefined));
+    const onAbort = () => settle(() => reject(signal.reason));
+    request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
+    signal.addEventListener('abort', onAbort, {once: true});
+    if (signal.aborted) onAbort();
+  });
+}
+
+/** In a buffer of their own: chunks are windows on the socket's. */
+function joined(chunks: readonly Buffer[], bytes: number): Uint8Array<ArrayBuffer> {
+  const body = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return body;
+}
+
+type Unpack = (data: Uint8Array, options: {maxOutputLength: number}) => Promise<Buffer>;
+const unpackers: Record<Exclude<Encoding, 'identity' | 'deflate'>, Unpack> & {raw: Unpack; wrapped: Unpack} =
+  {
+    gzip: promisify<Uint8Array, ZlibOptions, Buffer>(gunzip),
+    br: promisify<Uint8Array, BrotliOptions, Buffer>(brotliDecompress),
+    zstd: promisify<Uint8Array, ZstdOptions, Buffer>(zstdDecompress),
+    wrapped: promisify<Uint8Array, ZlibOptions, Buffer>(inflate),
+    raw: promisify<Uint8Array, ZlibOptions, Buffer>(inflateRaw),
+  };
+
+/** `deflate` is zlib's format, but some senders leave its header away. */
+const hasZlibHeader = (body: Uint8Array): boolean =>
+  body.length > 1 && (body[0]! & 15) === 8 && ((body[0]! << 8) | body[1]!) % 31 === 0;
+
+/** Unpacks bodies, some at a time. */
+export function createUnpacking(bytesMax: number) {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  /** @throws PlatformError EVENTS_TOO_LARGE, EVENTS_BODY, EVENTS_BUSY */
+  return async (
+    body: Uint8Array,
+    encoding: Encoding,
+    hold: {add(bytes: number): void},
+  ): Promise<Uint8Array> => {
+    if (encoding === 'identity') return body;
+    if (running >= unpackingMax) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      const byRatio = inflationFreeBytes + body.length * inflationRatioMax;
+      const maxOutputLength = Math.min(bytesMax, byRatio);
+      const kind = encoding !== 'deflate' ? encoding : hasZlibHeader(body) ? 'wrapped' : 'raw';
+      const unpacked = await unpackers[kind](body, {maxOutputLength}).catch((cause) => {
+        throw unpackFailure(cause, encoding, maxOutputLength < bytesMax ? undefined : bytesMax);
+      });
+      hold.add(unpacked.length);
+      return unpacked;
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) running--;
+      else next();
+    }
+  };
+}
+
+function unpackFailure(cause: NodeJS.ErrnoException, encoding: Encoding, limit: number | undefined): Error {
+  if (cause.code === 'ERR_BUFFER_TOO_LARGE')
+    return limit === undefined
+      ? tooLarge(
+          `the body inflates to more than ${inflationRatioMax} times its size`,
+          'send it with less compression, or as it is',
+        )
+      : tooLarge(
+          `the body inflates to more than ${formatBytes(limit)}`,
+          'send fewer events at once, or raise server.events.inflated',
+        );
+  return new PlatformError('EVENTS_BODY', `the body is not ${encoding}: ${cause.message}`, {
+    hint: 'it is damaged or cut short; pack it again',
+    cause,
+  });
+}
