@@ -12,9 +12,7 @@ export async function registerSchemas(
   const registry = openEmbeddedRegistry(dirs.registry);
   try {
     const newest = await ensureSubjects(registry, platform);
-    const all: RegisteredSchema[] = [];
-    for (const subject of await registry.subjects()) all.push(...(await registry.versions(subject)));
-    return {newest, all};
+    return {newest, all: await registry.own()};
   } finally {
     registry.close();
   }
@@ -22,7 +20,7 @@ export async function registerSchemas(
 
 /** What the ingest thread of a platform is started with. */
 export function ingestStart(
-  {domains, log: {options}}: Platform,
+  {domains, env, log: {options}}: Platform,
   dirs: PlatformDirs,
   given: Pick<IngestStart, 'schemaIds' | 'counter' | 'command'>,
 ): IngestStart {
@@ -34,5 +32,6 @@ export function ingestStart(
     sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
     partitions: Number(options.partitions ?? 4),
     tempDir: dirs.temp,
+    develop: env === 'dev',
   };
 }

@@ -1,19 +1,20 @@
 /** The schema registry: ids for schemas, versions for subjects. The embedded one is a SQLite file beside the log. */
-import {createHash} from 'node:crypto';
-import {existsSync, mkdirSync} from 'node:fs';
-import {join} from 'node:path';
-import {DatabaseSync} from 'node:sqlite';
+import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Compatibility, Platform} from '../model/types.ts';
-import {avroSchema, normalForm} from './avro.ts';
+import {avroSchema} from './avro.ts';
 import {type CompatibilityReason, checkCompatibility} from './compatibility.ts';
+import {documentOf} from './registry-document.ts';
+import {failure} from './registry-failure.ts';
+import type {Config, Level} from './registry-settings.ts';
+import {openStore, type Registration, type Store} from './registry-store.ts';
 import {replayEntrySchema, replayEventSchema, replayJournalTopic, replayTopic} from './replay.ts';
 import {deadLetterSchema, lateSchema} from './side.ts';
 import type {AvroSchema, RegisteredSchema} from './types.ts';
 
 export type SchemaRegistry = {
   /**
-   * Registers a schema under a subject, or finds it there. The same schema (see `normalForm`) has one id in all subjects.
+   * Registers a schema under a subject, or finds it there. The same schema has one id in all subjects.
    * @param mode the rule towards the subject's earlier versions, backward by default.
    * @throws PlatformError SCHEMA_INCOMPATIBLE with every reason.
    */
@@ -25,112 +26,25 @@ export type SchemaRegistry = {
   versions(subject: string): Promise<RegisteredSchema[]>;
   /** In alphabetical order. */
   subjects(): Promise<string[]>;
+  /** Every schema that was ever registered with `register`: what records of the log can name, also when a client deleted it since. */
+  own(): Promise<RegisteredSchema[]>;
   /** What `register` would object to; an empty list: nothing. */
   check(subject: string, schema: AvroSchema, mode?: Compatibility): Promise<CompatibilityReason[]>;
   close(): void;
 };
 
-type Row = {id: number; subject: string; version: number; text: string; sha256: string};
-
-const tables = `
-  CREATE TABLE IF NOT EXISTS schemas (id INTEGER PRIMARY KEY AUTOINCREMENT, normal TEXT NOT NULL UNIQUE, text TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS versions (subject TEXT NOT NULL, version INTEGER NOT NULL, id INTEGER NOT NULL REFERENCES schemas, PRIMARY KEY (subject, version), UNIQUE (subject, id)) STRICT, WITHOUT ROWID;
-`;
-const select =
-  'SELECT s.id, v.subject, v.version, s.text, s.sha256 FROM versions v JOIN schemas s USING (id)';
-
 /**
  * Opens `<dir>/registry.db`. One thread or process writes at a time (SQLite's lock, 5 s); any number read.
  * @throws PlatformError REGISTRY_MISSING when it is to be read only and is not there; REGISTRY_CORRUPT when it is damaged, REGISTRY_UNAVAILABLE when SQLite cannot open it.
  */
-export function openEmbeddedRegistry(dir: string, options: {readOnly?: boolean} = {}): SchemaRegistry {
-  const path = join(dir, 'registry.db');
-  const readOnly = options.readOnly ?? false;
-  if (readOnly && !existsSync(path)) throw missing(path);
-  if (!readOnly) mkdirSync(dir, {recursive: true});
-  let db: DatabaseSync | undefined;
-  try {
-    db = new DatabaseSync(path, {readOnly, timeout: 5_000});
-    if (!readOnly) db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; ${tables}`);
-    return embeddedRegistry(db, path);
-  } catch (cause) {
-    db?.close();
-    throw failure(path, cause);
-  }
-}
-
-const notADatabase = 26;
-const corrupt = 11;
-const noSuchTable = 1;
-
-/** SQLite's failure as the operator's; anything else is passed on. */
-function failure(path: string, cause: unknown): unknown {
-  const {code, errcode, message} = cause as {code?: string; errcode?: number; message: string};
-  if (code !== 'ERR_SQLITE_ERROR' || errcode === undefined) return cause;
-  const primary = errcode & 255;
-  // A reader can open the file between its creation and that of its tables.
-  if (primary === noSuchTable) return missing(path);
-  return primary === notADatabase || primary === corrupt
-    ? damaged(path, message, cause)
-    : new PlatformError('REGISTRY_UNAVAILABLE', `the schema registry cannot be used: ${message}`, {
-        place: path,
-        hint: 'see whether the disk is full or another process holds the file',
-        cause,
-      });
-}
-
-const missing = (path: string): PlatformError =>
-  new PlatformError('REGISTRY_MISSING', 'there is no schema registry yet', {
-    place: path,
-    hint: 'start the platform once: it registers the schemas of its event types',
-  });
-
-const damaged = (path: string, message: string, cause?: unknown): PlatformError =>
-  new PlatformError('REGISTRY_CORRUPT', message, {
-    place: path,
-    hint: 'put the file back from a backup: without it the log cannot be decoded',
-    cause,
-  });
-
-function embeddedRegistry(db: DatabaseSync, path: string): SchemaRegistry {
-  const bySubject = db.prepare(`${select} WHERE v.subject = ? ORDER BY v.version`);
-  const firstOfId = db.prepare(`${select} WHERE s.id = ? ORDER BY v.subject, v.version LIMIT 1`);
-  const allSubjects = db.prepare('SELECT DISTINCT subject FROM versions ORDER BY subject');
-  const idOf = db.prepare('SELECT id FROM schemas WHERE normal = ?');
+export function openEmbeddedRegistry(
+  dir: string,
+  options: {readOnly?: boolean; clock?: Clock} = {},
+): SchemaRegistry {
+  const {readOnly = false, clock = systemClock} = options;
+  const {store, path} = openStore(dir, readOnly);
   // What an id means never changes, so it is read and checked once.
   const known = new Map<number, RegisteredSchema>();
-
-  const read = (row: Row): RegisteredSchema => {
-    const {id, subject, version} = row;
-    if (sha256(row.text) !== row.sha256) throw damaged(path, `schema ${id} differs from its checksum`);
-    return {id, subject, version, schema: JSON.parse(row.text) as AvroSchema};
-  };
-  const versions = (subject: string) => (bySubject.all(subject) as unknown as Row[]).map(read);
-  const reasons = (schema: AvroSchema, mode: Compatibility, earlier: RegisteredSchema[]) =>
-    checkCompatibility(
-      mode,
-      schema,
-      earlier.map((version) => version.schema),
-    );
-
-  const register = (subject: string, schema: AvroSchema, mode: Compatibility): RegisteredSchema => {
-    const normal = normalForm(schema);
-    const earlier = versions(subject);
-    const same = earlier.find((version) => normalForm(version.schema) === normal);
-    if (same) return same;
-    const wrong = reasons(schema, mode, earlier);
-    if (wrong.length > 0) throw incompatible(subject, mode, earlier, wrong);
-    let id = (idOf.get(normal) as {id: number} | undefined)?.id;
-    if (id === undefined) {
-      const text = JSON.stringify(schema);
-      const insert = db.prepare('INSERT INTO schemas (normal, text, sha256) VALUES (?, ?, ?)');
-      id = Number(insert.run(normal, text, sha256(text)).lastInsertRowid);
-    }
-    const version = (earlier.at(-1)?.version ?? 0) + 1;
-    db.prepare('INSERT INTO versions (subject, version, id) VALUES (?, ?, ?)').run(subject, version, id);
-    return {id, subject, version, schema};
-  };
-
   const guarded = async <T>(work: () => T): Promise<T> => {
     try {
       return work();
@@ -138,45 +52,90 @@ function embeddedRegistry(db: DatabaseSync, path: string): SchemaRegistry {
       throw failure(path, cause);
     }
   };
+  const versions = (subject: string) => store.versions(subject).filter(({deleted}) => !deleted);
   return {
+    // The versions that the check saw are the ones that the insert follows, also with another writer about.
     register: (subject, schema, mode = 'backward') =>
-      guarded(() => {
-        // The versions that the check saw are the ones that the insert follows, also with another writer about.
-        db.exec('BEGIN IMMEDIATE');
-        try {
-          const registered = register(subject, schema, mode);
-          db.exec('COMMIT');
-          return registered;
-        } catch (error) {
-          // A failed COMMIT can have rolled back by itself.
-          if (db.isTransaction) db.exec('ROLLBACK');
-          throw error;
-        }
-      }),
+      guarded(() => store.transaction(() => registerOwn(store, clock, {subject, schema, mode}))),
     byId: (id) =>
       guarded(() => {
         const before = known.get(id);
         if (before) return before;
-        const row = firstOfId.get(id) as unknown as Row | undefined;
-        if (!row) return undefined;
-        const registered = read(row);
-        known.set(id, registered);
-        return registered;
+        const document = store.document(id);
+        if (!document) return undefined;
+        known.set(id, schemaOf(document));
+        return known.get(id);
       }),
-    latest: (subject) => guarded(() => versions(subject).at(-1)),
-    versions: (subject) => guarded(() => versions(subject)),
-    subjects: () => guarded(() => (allSubjects.all() as {subject: string}[]).map((row) => row.subject)),
-    check: (subject, schema, mode = 'backward') => guarded(() => reasons(schema, mode, versions(subject))),
-    close: () => db.close(),
+    latest: (subject) => guarded(() => versions(subject).map(schemaOf).at(-1)),
+    versions: (subject) => guarded(() => versions(subject).map(schemaOf)),
+    subjects: () =>
+      guarded(() =>
+        store
+          .subjects('')
+          .filter(({deleted}) => !deleted)
+          .map(({subject}) => subject),
+      ),
+    own: () =>
+      guarded(() =>
+        store.ownIds().flatMap((id) => [store.document(id)].filter((each) => !!each).map(schemaOf)),
+      ),
+    check: (subject, schema, mode = 'backward') =>
+      guarded(() => reasonsAgainst(schema, mode, versions(subject))),
+    close: () => store.close(),
   };
 }
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const schemaOf = ({id, subject, version, whole}: Registration): RegisteredSchema => ({
+  id,
+  subject,
+  version,
+  schema: JSON.parse(whole) as AvroSchema,
+});
+
+const reasonsAgainst = (schema: AvroSchema, mode: Compatibility, earlier: Registration[]) =>
+  checkCompatibility(
+    mode,
+    schema,
+    earlier.map((version) => schemaOf(version).schema),
+  );
+
+/** Registers what the platform writes. Modes of the registry hold for its clients, not for the platform itself. */
+function registerOwn(
+  store: Store,
+  clock: Clock,
+  {subject, schema, mode}: {subject: string; schema: AvroSchema; mode: Compatibility},
+): RegisteredSchema {
+  // Clients are held to the rule that the configuration gives this subject.
+  const settings = store.settings(subject);
+  const config = settings.config === null ? {} : (JSON.parse(settings.config) as Config);
+  const compatibilityLevel = mode.toUpperCase() as Level;
+  if (config.compatibilityLevel !== compatibilityLevel)
+    store.putSettings(subject, {...settings, config: JSON.stringify({...config, compatibilityLevel})});
+
+  const all = store.versions(subject);
+  const earlier = all.filter(({deleted}) => !deleted);
+  const made = documentOf({text: JSON.stringify(schema)}, () => undefined, {
+    checkDefaults: true,
+    normal: false,
+  });
+  const same = earlier.find(({identity}) => identity === made.identity);
+  if (same) {
+    store.claim(subject, same.id);
+    return schemaOf(same);
+  }
+  const wrong = reasonsAgainst(schema, mode, earlier);
+  if (wrong.length > 0) throw incompatible(subject, mode, earlier, wrong);
+  const version = (all.at(-1)?.version ?? 0) + 1;
+  const id = store.idsOf('identity', made.identity)[0] ?? store.addDocument(made, {subject, version});
+  store.addVersion({subject, version, id, timestampMs: clock.now()});
+  store.claim(subject, id);
+  return {id, subject, version, schema};
+}
 
 function incompatible(
   subject: string,
   mode: Compatibility,
-  earlier: RegisteredSchema[],
+  earlier: Registration[],
   reasons: CompatibilityReason[],
 ): PlatformError {
   const lines = reasons.map(({code, path, message, previous, reader}) => {

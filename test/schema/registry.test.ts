@@ -163,7 +163,7 @@ test('a changed schema text and a damaged file are found, never used', async (t)
   const {id} = await registry.register('a-value', schema('x'));
   registry.close();
   const db = new DatabaseSync(join(dir, 'registry.db'));
-  db.exec(`UPDATE schemas SET text = replace(text, '"x"', '"y"')`);
+  db.exec(`UPDATE documents SET text = replace(text, '"x"', '"y"')`);
   db.close();
   const reader = openEmbeddedRegistry(dir, {readOnly: true});
   await assert.rejects(reader.byId(id), {code: 'REGISTRY_CORRUPT'});
@@ -184,10 +184,15 @@ test('every topic of a platform gets its subject, and a platform that starts aga
   } as unknown as Domain;
   const platform = {domains: [domain]} as Platform;
   const first = await ensureSubjects(registry, platform);
-  assert.deepEqual([...first.keys()], ['shop.purchase', 'shop.view', 'dlq.shop', 'late.shop.revenue']);
+  assert.deepEqual(
+    [...first.keys()],
+    ['shop.purchase', 'shop.view', 'dlq.shop', 'replay.shop', 'late.shop.revenue', 'replay.shop.revenue'],
+  );
   assert.deepEqual(await registry.subjects(), [
     'dlq.shop-value',
     'late.shop.revenue-value',
+    'replay.shop-value',
+    'replay.shop.revenue-value',
     'shop.purchase-value',
     'shop.view-value',
   ]);
