@@ -20,11 +20,14 @@ export type EngineHost = {
   start(plans: QueryPlan[]): Promise<void>;
   status(): QueryStatus[];
   plan(query: string): QueryPlan | undefined;
-  resume(query: string): void;
+  /** Reads on after a pause; a query that stopped begins again from its checkpoint, also one that could not be started. */
+  resume(query: string): Promise<void>;
   /** Looks at the files of the lookups; queries switch when a file changed and is good. */
   refreshLookup(lookup: Lookup): Promise<void>;
   /** Stops reading and settles what was read. */
   drain(): Promise<void>;
+  /** Drains, and starts with these plans. */
+  restart(plans: QueryPlan[]): Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -78,8 +81,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       return last;
     }
   };
-  const create = () =>
-    createEngine({
+  const create = (): EmbeddedEngine => {
+    const created: EmbeddedEngine = createEngine({
       log: {dir: dirs.log, counter: options.counter},
       stateDir: dirs.state,
       schemas: options.schemas,
@@ -96,73 +99,97 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       },
       marked: (plan) => outputs.marked(plan),
       onReset: (plan) => outputs.empty(plan),
+      // Answers go to the engine that asked: the numbers of the next one begin anew.
       onRows({query, sequence, through, ...batch}) {
-        // It rejects only when the sinks are being closed; the rows are then pending in the checkpoint.
         outputs.write(query, batch).then(
           () => {
-            engine?.acknowledge(query, sequence);
+            created.acknowledge(query, sequence);
             telemetry.emit('RowsAcknowledged', {query, rows: batch.count, through});
           },
-          () => {},
+          (error) => failUnlessClosed(created, query, error),
         );
       },
       onMark(query, epoch) {
         outputs.mark(query, epoch).then(
-          () => engine?.marked(query, epoch),
-          () => {},
+          () => created.marked(query, epoch),
+          (error) => failUnlessClosed(created, query, error),
         );
       },
+      onStopped: (query) => outputs.abandon(query),
       onSide(plan, side, durable) {
         const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
         if (!transaction) return durable();
-        const current = engine;
-        void appendSide(options, transaction, durable, (error) => current?.fail(plan.id, error));
+        void appendSide(options, transaction, durable, (error) => created.fail(plan.id, error));
       },
     });
+    return created;
+  };
+  const refuse = (plan: QueryPlan, error: PlatformError) => {
+    const {domain, query} = plan;
+    const {code, message, hint} = error;
+    refused.set(plan.id, stoppedStatus(plan.id, 'stopped', error));
+    telemetry.emit('QueryStopped', {domain, query, code, message, ...(hint ? {hint} : {})});
+  };
+  const start = async (wanted: QueryPlan[]) => {
+    plans.clear();
+    refused.clear();
+    const current = create();
+    engine = current;
+    const ready: QueryPlan[] = [];
+    const saves = openStateReader(dirs.state);
+    await Promise.all(
+      wanted.map(async (plan) => {
+        plans.set(plan.id, plan);
+        try {
+          // Before its tables: a changed query has other columns, and the way out is the same for both.
+          const saved = saves.load(stateName(plan));
+          if (saved) checkFingerprint(plan, JSON.parse(saved.meta));
+          await outputs.addQuery(plan, {
+            onPaused: (error) => current.pause(plan.id, error),
+            onResumed: () => current.resume(plan.id),
+          });
+          ready.push(plan);
+        } catch (error) {
+          if (!(error instanceof PlatformError)) throw error;
+          refuse(plan, error);
+        }
+      }),
+    ).finally(() => saves.close());
+    await current.start(ready);
+  };
+  const stop = async () => {
+    const current = engine;
+    engine = undefined;
+    await current?.stop();
+    for (const id of plans.keys()) outputs.removeQuery(id);
+  };
+  /** One restart after another, whoever asks for it. */
+  let restarting: Promise<void> = Promise.resolve();
+  const restart = (wanted: () => QueryPlan[]): Promise<void> => {
+    const next = restarting.then(async () => {
+      await engine?.drain();
+      await stop();
+      await start(wanted());
+    });
+    restarting = next.catch(() => {});
+    return next;
+  };
 
   return {
-    async start(wanted) {
-      plans.clear();
-      refused.clear();
-      engine = create();
-      const current = engine;
-      const ready: QueryPlan[] = [];
-      const saves = openStateReader(dirs.state);
-      await Promise.all(
-        wanted.map(async (plan) => {
-          plans.set(plan.id, plan);
-          try {
-            // Before its tables: a changed query has other columns, and the way out is the same for both.
-            const saved = saves.load(stateName(plan));
-            if (saved) checkFingerprint(plan, JSON.parse(saved.meta));
-            await outputs.addQuery(plan, {
-              onPaused: (error) => current.pause(plan.id, error),
-              onResumed: () => current.resume(plan.id),
-              onStopped: (error) => current.pause(plan.id, error),
-            });
-            ready.push(plan);
-          } catch (error) {
-            if (!(error instanceof PlatformError)) throw error;
-            refused.set(plan.id, stoppedStatus(plan.id, 'stopped', error));
-            const {code, message, hint} = error;
-            telemetry.emit('QueryStopped', {
-              domain: plan.domain,
-              query: plan.query,
-              code,
-              message,
-              ...(hint ? {hint} : {}),
-            });
-          }
-        }),
-      ).finally(() => saves.close());
-      await engine.start(ready);
-    },
+    start,
+    stop,
+    restart: (wanted) => restart(() => wanted),
     status: () =>
       [...plans.keys()].flatMap(
         (id) => refused.get(id) ?? engine?.status().find(({query}) => query === id) ?? [],
       ),
     plan: (query) => plans.get(query),
-    resume: (query) => engine?.resume(query),
+    async resume(query) {
+      await restarting;
+      if (engine?.owns(query)) engine.resume(query);
+      // What kept it from starting is looked at again where it was looked at.
+      else if (plans.has(query)) await restart(() => [...plans.values()]);
+    },
     async refreshLookup(lookup) {
       const key = `${lookup.domain}.${lookup.name}`;
       try {
@@ -182,13 +209,25 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     async drain() {
       await engine?.drain();
     },
-    async stop() {
-      const current = engine;
-      engine = undefined;
-      await current?.stop();
-      for (const id of plans.keys()) outputs.removeQuery(id);
-    },
   };
+}
+
+/** A sink that refuses for good stops the query; what was closed or given up is pending in its checkpoint. */
+function failUnlessClosed(engine: EmbeddedEngine, query: string, error: unknown): void {
+  if (!(error instanceof PlatformError)) {
+    engine.fail(query, error as Error);
+    return;
+  }
+  if (error.code === 'SINK_CLOSED') return;
+  const {code, message, place, hint} = error;
+  engine.fail(
+    query,
+    new PlatformError(code, message, {
+      cause: error,
+      ...(place === undefined ? {} : {place}),
+      ...(hint === undefined ? {} : {hint: hint.replace(/npx millrace resume$/, `$& ${query}`)}),
+    }),
+  );
 }
 
 /** A full disk is waited for: the checkpoint waits with it, so nothing is lost. What does not pass stops the query. */

@@ -17,9 +17,11 @@ export type Outputs = {
   /** Prepares the tables of a query. @throws SINK_TABLE_DIFFERS and other errors of its sinks. */
   addQuery(plan: QueryPlan, callbacks: OutputCallbacks): Promise<void>;
   removeQuery(query: string): void;
-  /** Resolves when every sink of the query has the rows. */
+  /** Resolves when every sink of the query has the rows; rejects as a delivery does. */
   write(query: string, batch: Omit<RowBatch, 'table'>): Promise<void>;
-  /** Resolves when every sink of the query has marked the epoch. */
+  /** Gives up what is pending for a query that stopped: its rows come again from its checkpoint. */
+  abandon(query: string): void;
+  /** Resolves when every sink of the query has marked the epoch; rejects with the error of one that refuses for good. */
   mark(query: string, epoch: number): Promise<void>;
   /** The lowest epoch that the query's sinks have marked; undefined when one of them has none, null when none keeps marks. */
   marked(plan: QueryPlan): Promise<number | undefined | null>;
@@ -40,7 +42,6 @@ export type Outputs = {
 export type OutputCallbacks = {
   onPaused(error: PlatformError): void;
   onResumed(): void;
-  onStopped(error: PlatformError): void;
 };
 
 type Open = {sink: HostedSink; marker: Marker};
@@ -125,6 +126,9 @@ export async function openOutputs(
       const rows = {...batch, table: tableId(table)};
       await Promise.all(deliveries.map(({delivery}) => delivery.push(rows)));
     },
+    abandon(query) {
+      for (const {delivery} of queries.get(query)?.deliveries ?? []) delivery.abandon();
+    },
     async mark(query, epoch) {
       const {table, deliveries} = outputOf(query);
       await Promise.all(deliveries.map(({sinkName}) => opened(sinkName).marker.mark(tableId(table), epoch)));
@@ -156,9 +160,8 @@ export async function openOutputs(
     async resume(name) {
       let found = false;
       for (const {deliveries} of queries.has(name) ? [queries.get(name)!] : []) {
-        for (const {sinkName, delivery} of deliveries) {
+        for (const {delivery} of deliveries) {
           delivery.resume();
-          opened(sinkName).marker.resume();
           found = true;
         }
       }

@@ -3,14 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {Table} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {reduceToHighest} from './reduce.ts';
-import {
-  createGate,
-  defaultRetry,
-  type Gate,
-  type RetryHooks,
-  type RetryPolicy,
-  retryUntilDone,
-} from './retry.ts';
+import {defaultRetry, type RetryHooks, type RetryPolicy, retryUntilDone} from './retry.ts';
 import {concat, slice, tableId} from './tables.ts';
 import type {RowBatch, Sink} from './types.ts';
 
@@ -30,19 +23,20 @@ export type DeliveryCallbacks = {
   /** The sink fails for a while: stop reading; it is tried again by itself. */
   onPaused?(error: PlatformError): void;
   onResumed?(): void;
-  /** The sink refused for good: nothing more happens until `resume`. */
-  onStopped?(error: PlatformError): void;
 };
 
 /** The way of one query's rows into one table of one sink. */
 export type Delivery = {
   /**
-   * Resolves when the rows are durable in the sink, however long that takes; rejects only with SINK_CLOSED. Batches that wait
-   * for the one in flight go out together, the highest version of a key alone.
+   * Resolves when the rows are durable in the sink, however long that takes. Rejects with SINK_CLOSED when they were given up,
+   * and with the sink's error when it refuses them for good: then also all that wait, and all that come until `resume`.
+   * Batches that wait for the one in flight go out together, the highest version of a key alone.
    */
   push(batch: RowBatch): Promise<void>;
-  /** Tries again at once what was stopped for good. */
+  /** Takes rows again after the sink refused some for good. */
   resume(): void;
+  /** Gives up what is pending, and takes what comes after: for a query that stopped, whose rows come again. */
+  abandon(): void;
   state(): DeliveryState;
   /** The failure that paused or stopped it. */
   reason(): PlatformError | undefined;
@@ -76,23 +70,22 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const {sink, sinkName, table, clock, random, telemetry, retry = defaultRetry} = options;
   const rowsMax = options.rowsMax ?? 50_000;
   const id = tableId(table);
-  const abort = new AbortController();
-  const gate = createGate(abort.signal);
+  let abort = new AbortController();
   const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0};
   const health: Health = {state: 'running', reason: undefined};
-  const hooks = healthHooks(health, gate, options);
+  const hooks = healthHooks(health, options);
   let waiting: Waiting[] = [];
   let working = false;
   const idle: (() => void)[] = [];
   let writeMs = 0;
 
-  const write = async (batch: RowBatch) => {
+  const write = async (batch: RowBatch, signal: AbortSignal) => {
     const startMs = performance.now();
     await retryUntilDone(() => sink.write(table, batch), {
       policy: retry,
       clock,
       random,
-      signal: abort.signal,
+      signal,
       hooks,
     });
     const tookMs = performance.now() - startMs;
@@ -106,15 +99,25 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     working = false;
     for (const wake of idle.splice(0)) wake();
   };
+  /** They are pending no more, and whoever emitted them emits them again. */
+  const giveUp = (given: Waiting[], error: unknown) => {
+    for (const {batch, reject} of given) {
+      counts.emitted -= batch.count;
+      counts.pending -= batch.count;
+      reject(error);
+    }
+  };
   const writeWaiting = async () => {
     const taken = waiting;
+    const {signal} = abort;
     waiting = [];
     try {
       const batch = reduceToHighest(table, concat(taken.map((each) => each.batch)));
       for (let from = 0; from < batch.count; from += rowsMax)
-        await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax));
+        await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax), signal);
     } catch (error) {
-      for (const each of taken) each.reject(error);
+      giveUp(taken, error);
+      if (health.state === 'stopped') giveUp(waiting.splice(0), error);
       return;
     }
     for (const each of taken) {
@@ -125,9 +128,14 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   };
   const closed = () =>
     new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while ${id} was written`);
+  const end = (error: PlatformError) => {
+    abort.abort(error);
+    giveUp(waiting.splice(0), error);
+  };
   return {
     push(batch) {
       if (health.state === 'closed') return Promise.reject(closed());
+      if (health.state === 'stopped') return Promise.reject(health.reason);
       counts.emitted += batch.count;
       counts.pending += batch.count;
       return new Promise((resolve, reject) => {
@@ -135,7 +143,15 @@ export function createDelivery(options: DeliveryOptions): Delivery {
         if (!working) void work();
       });
     },
-    resume: () => gate.resume(),
+    resume() {
+      if (health.state === 'stopped') becomeRunning(health);
+    },
+    abandon() {
+      if (health.state === 'closed') return;
+      end(new PlatformError('SINK_CLOSED', `what waited for ${id} was given up: its query stopped`));
+      abort = new AbortController();
+      if (health.state === 'paused') becomeRunning(health);
+    },
     state: () => health.state,
     reason: () => health.reason,
     counts: () => ({...counts}),
@@ -144,23 +160,25 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     close() {
       if (health.state === 'closed') return;
       health.state = 'closed';
-      const error = closed();
-      abort.abort(error);
-      for (const each of waiting.splice(0)) each.reject(error);
+      end(closed());
     },
   };
 }
 
 type Health = {state: DeliveryState; reason: PlatformError | undefined};
 
+function becomeRunning(health: Health): void {
+  health.state = 'running';
+  health.reason = undefined;
+}
+
 /** What failures do to the delivery's state, and who is told. */
 function healthHooks(
   health: Health,
-  gate: Gate,
   {sinkName, table, telemetry, callbacks = {}}: DeliveryOptions,
 ): RetryHooks {
   const place = {sink: sinkName, table: tableId(table)};
-  const become = (state: DeliveryState, reason?: PlatformError) => {
+  const become = (state: DeliveryState, reason: PlatformError) => {
     health.state = state;
     health.reason = reason;
   };
@@ -172,15 +190,13 @@ function healthHooks(
       callbacks.onPaused?.(error);
     },
     onResumed(pausedMs) {
-      become('running');
+      becomeRunning(health);
       telemetry.emit('SinkResumed', {...place, seconds: pausedMs / 1000});
       callbacks.onResumed?.();
     },
     async onStopped(error) {
       become('stopped', error);
-      callbacks.onStopped?.(error);
-      await gate.wait();
-      become('running');
+      throw error;
     },
   };
 }

@@ -1,21 +1,22 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Telemetry} from '../telemetry.ts';
-import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import type {Sink} from './types.ts';
 
 /** Tells a sink which checkpoint epochs it has wholly, for all its tables together. */
 export type Marker = {
-  /** `table`: `<namespace>.<table>`. Resolves when a mark of this epoch or a later one is durable in the sink. */
+  /**
+   * `table`: `<namespace>.<table>`. Resolves when a mark of this epoch or a later one is durable in the sink; rejects with the
+   * sink's error when it refuses marks for good.
+   */
   mark(table: string, epoch: number): Promise<void>;
-  /** Tries again at once after a failure that stopped it for good. */
-  resume(): void;
   close(): void;
 };
 
 /**
  * Marks that come while one statement is in flight go out with the next one, the highest epoch of a table alone. Failures
- * are tried again as in a delivery; a sink that refuses marks for good waits for `resume`.
+ * are tried again as in a delivery.
  */
 export function createMarker(options: {
   sink: Sink;
@@ -27,7 +28,6 @@ export function createMarker(options: {
 }): Marker {
   const {sink, sinkName, clock, random, telemetry, retry = defaultRetry} = options;
   const abort = new AbortController();
-  const gate = createGate(abort.signal);
   let waiting = new Map<string, {epoch: number; done: {resolve(): void; reject(error: unknown): void}[]}>();
   let working = false;
   const hooks = {
@@ -43,7 +43,9 @@ export function createMarker(options: {
     },
     onPaused() {},
     onResumed() {},
-    onStopped: () => gate.wait(),
+    async onStopped(error: PlatformError) {
+      throw error;
+    },
   };
   const work = async () => {
     working = true;
@@ -77,7 +79,6 @@ export function createMarker(options: {
         if (!working) void work();
       });
     },
-    resume: () => gate.resume(),
     close() {
       abort.abort(new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while marks were written`));
     },

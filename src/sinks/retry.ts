@@ -23,7 +23,7 @@ export type RetryHooks = {
   onPaused(error: PlatformError): void;
   /** `pausedMs`: since onPaused. */
   onResumed(pausedMs: number): void;
-  /** A failure that trying again cannot mend; resolves when someone says `resume`. */
+  /** A failure that trying again cannot mend; resolves when someone says `resume`, throws to give the work up. */
   onStopped(error: PlatformError): Promise<void>;
 };
 
@@ -57,7 +57,7 @@ export function createGate(signal: AbortSignal): Gate {
   };
 }
 
-/** Runs `work` until it succeeds. @throws only the reason of `signal`. */
+/** Runs `work` until it succeeds. @throws only the reason of `signal`, and what `onStopped` throws. */
 export async function retryUntilDone<T>(
   work: () => Promise<T>,
   options: {policy: RetryPolicy; clock: Clock; random: () => number; signal: AbortSignal; hooks: RetryHooks},

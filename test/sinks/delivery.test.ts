@@ -72,7 +72,6 @@ function setup(rowsMax?: number) {
     callbacks: {
       onPaused: () => void events.push('paused'),
       onResumed: () => void events.push('resumed'),
-      onStopped: () => void events.push('stopped'),
     },
     ...(rowsMax === undefined ? {} : {rowsMax}),
   });
@@ -149,18 +148,44 @@ describe('delivery', () => {
     assert.deepEqual([...sink.rows.values()], [{version: 2, total: 1}]);
   });
 
-  test('a permanent error stops the delivery until someone resumes it', async () => {
+  test('a sink that refuses for good: what waits is given up, what comes is refused, until someone resumes it', async () => {
     const {sink, clock, events, delivery, push} = setup();
     sink.failure = {error: denied};
-    const done = push('DE', 1, 2);
+    const all = [push('DE', 1, 2), push('DE', 2, 4), push('FR', 1, 2)].map((each) =>
+      assert.rejects(each, {code: 'SINK_REFUSED'}),
+    );
     await settle(clock, 3_600_000);
+    await Promise.all(all);
     assert.equal(delivery.state(), 'stopped');
-    assert.deepEqual(events, ['SinkFailed', 'stopped']);
+    assert.equal(delivery.reason()?.code, 'SINK_REFUSED');
+    assert.deepEqual(events, ['SinkFailed']);
+    await assert.rejects(push('DE', 3, 6), {code: 'SINK_REFUSED'});
+    assert.deepEqual(delivery.counts(), {emitted: 0, written: 0, pending: 0});
     sink.failure = undefined;
     delivery.resume();
-    await done;
+    await push('DE', 1, 2);
     assert.equal(delivery.state(), 'running');
     assert.equal(delivery.reason(), undefined);
+    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0});
+  });
+
+  test('what a query that stopped had under way is given up, and what comes later is written', async () => {
+    const {sink, clock, events, delivery, push} = setup();
+    sink.failure = {error: down};
+    const all = [push('DE', 1, 2), push('FR', 1, 2)].map((each) =>
+      assert.rejects(each, {code: 'SINK_CLOSED'}),
+    );
+    for (let second = 0; second < 60; second++) await settle(clock, 1000);
+    assert.equal(delivery.state(), 'paused');
+    delivery.abandon();
+    await Promise.all(all);
+    assert.equal(delivery.state(), 'running');
+    sink.failure = undefined;
+    await settle(clock, 10_000);
+    assert.equal(sink.rows.size, 0);
+    await push('DE', 1, 2);
+    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0});
+    assert.ok(!events.includes('resumed'), 'nobody is told to read on');
   });
 
   test('one of two sinks failing leaves the other at its pace', async () => {
@@ -176,7 +201,7 @@ describe('delivery', () => {
 
   test('closing gives up what is pending, and says so', async () => {
     const {sink, push, delivery} = setup();
-    sink.failure = {error: denied};
+    sink.failure = {error: down};
     const both = Promise.allSettled([push('DE', 1, 2), push('FR', 1, 2)]);
     await turn();
     delivery.close();
@@ -210,6 +235,18 @@ describe('marks', () => {
         {table: 'shop.a__r1', epoch: 3},
       ],
     ]);
+  });
+
+  test('a sink that refuses marks for good says so to everyone who waits, and is asked again by the next', async () => {
+    const {sink, clock} = setup();
+    const marker = createMarker({sink, sinkName: 'm', clock, random: () => 0.5, telemetry: {emit() {}}});
+    sink.failure = {error: denied};
+    await Promise.all(
+      ['a', 'b'].map((name) => assert.rejects(marker.mark(`shop.${name}__r1`, 1), {code: 'SINK_REFUSED'})),
+    );
+    sink.failure = undefined;
+    await marker.mark('shop.a__r1', 1);
+    assert.deepEqual(sink.marks, [[{table: 'shop.a__r1', epoch: 1}]]);
   });
 
   test('a mark that fails is tried again', async () => {

@@ -49,12 +49,16 @@ export type EngineOptions = {
   /** To be made durable, see `sideTransaction`; call `durable` then, or `fail` for the query when that cannot be. The query's checkpoints wait for it. */
   onSide(plan: QueryPlan, side: SideOutput, durable: () => void): void;
   onStatus?(status: QueryStatus[]): void;
+  /** The query stopped: rows of it that are on their way to sinks come again from its checkpoint if it is resumed. */
+  onStopped?(query: string): void;
   telemetry?: Telemetry;
   /** Inline engine only; threads have the system's. */
   clock?: Clock;
 };
 
 export type EmbeddedEngine = Engine & {
+  /** Whether the query could be started, so that `resume` can; false for one that `start` found a reason against. */
+  owns(query: string): boolean;
   /** Every sink of the query has marked the epoch. */
   marked(query: string, epoch: number): void;
   /** A new snapshot; queries switch to it as soon as `semantics` allow, with a committed checkpoint. */
@@ -92,6 +96,7 @@ class Host implements InlineEngine {
   #workers: EngineThreads | undefined;
   #writer: CheckpointWriter | undefined;
   #plans = new Map<string, QueryPlan>();
+  #owned = new Set<string>();
   #status = new Map<string, QueryStatus>();
   #count: number;
   #drained = new Set<number>();
@@ -117,6 +122,7 @@ class Host implements InlineEngine {
       try {
         const prepared = await prepareQuery(plan, {...this.#options, store});
         queries.push(prepared.start);
+        this.#owned.add(plan.id);
         snapshots.push(...prepared.snapshots);
         newer.push(...prepared.newer);
       } catch (error) {
@@ -144,6 +150,10 @@ class Host implements InlineEngine {
       onCrash: (worker, error) => this.#crashed(worker, error),
     });
     for (const {domain, snapshot} of newer) this.refreshLookup(domain, snapshot);
+  }
+
+  owns(query: string): boolean {
+    return this.#owned.has(query);
   }
 
   acknowledge(query: string, sequence: number): void {
@@ -255,8 +265,9 @@ class Host implements InlineEngine {
   }
 
   #stopped(plan: QueryPlan, failure: ReturnType<typeof failureOf>): void {
-    const {telemetry = noTelemetry, onStatus} = this.#options;
+    const {telemetry = noTelemetry, onStatus, onStopped} = this.#options;
     const {code, message, hint} = errorOf(failure);
+    onStopped?.(plan.id);
     const known = this.#status.get(plan.id);
     const state = code === 'QUERY_FAILED' ? 'failed' : 'stopped';
     this.#status.set(plan.id, stoppedStatus(plan.id, state, {code, message, hint}, known));
