@@ -4,6 +4,7 @@ import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {rebuildRunning} from './rebuild.ts';
+import {mountRegistry} from './registry-mount.ts';
 import type {RunningPlatform} from './runtime.ts';
 import {listenControl, listenTcp, type Mount, type Route, type ServerOptions} from './server.ts';
 
@@ -12,14 +13,19 @@ export async function startServers(
   running: RunningPlatform,
   {places, token, host, port}: {places: Places; token: string; host: string; port: number},
 ): Promise<Server[]> {
+  const registry = mountRegistry(running.dirs.registry);
   const options: ServerOptions = {
     token,
     open: openRoutes(running),
     routes: routesOf(running),
-    mounts: mountsOf(running),
+    mounts: mountsOf(running, registry.mount),
     limits: running.platform.server,
   };
-  const tcp = await listenTcp(options, host, port);
+  const tcp = await listenTcp(options, host, port).catch((error) => {
+    registry.close();
+    throw error;
+  });
+  tcp.once('close', () => registry.close());
   try {
     return [tcp, await listenControl(options, places.controlSocket)];
   } catch (error) {
@@ -84,8 +90,8 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
 }
 
 /** Programs of their own under a path: ingestion, the schema registry. */
-function mountsOf({events}: RunningPlatform): Record<string, Mount> {
-  return {'/v1/events': events.mount};
+function mountsOf({events}: RunningPlatform, registry: Mount): Record<string, Mount> {
+  return {'/v1/events': events.mount, '/registry': registry};
 }
 
 function text(body: Record<string, unknown>, name: string): string {
