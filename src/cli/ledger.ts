@@ -13,9 +13,10 @@ export const run: CommandBody = async (call) => {
   return ledger.balanced ? 0 : 3;
 };
 
-function print({ingest, query, delivery, balanced}: Ledger, io: CommandIo): void {
+function print({ingest, transform, query, delivery, balanced}: Ledger, io: CommandIo): void {
   const parts: [string, object[]][] = [
     ['INGEST', ingest],
+    ['TRANSFORM', transform],
     ['QUERY', query],
     ['DELIVERY', delivery],
   ];

@@ -1,16 +1,20 @@
 /** Records -> transactions of the log: events, dead letters, ledger and position together, one transaction after another. */
+import assert from 'node:assert/strict';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import type {AppendResult, AppendTransaction} from '../log/types.ts';
+import type {AppendTransaction} from '../log/types.ts';
 import {overBudget, warnOfBudget} from './budget.ts';
 import {Chunk} from './chunk.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic, fileDeadLetters} from './deadletters.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
 import {finalMarkMs} from './horizon.ts';
 import {pace} from './pace.ts';
+import {appendPatiently, untilOpen} from './patience.ts';
 import {type FilePosition, progressKey, sourceName} from './position.ts';
 import {reasonCode} from './reasons.ts';
 import type {RecordSource} from './records.ts';
+import {untransformed, type WaitingRow} from './transform-input.ts';
+import {type Settled, TransformStage} from './transformed.ts';
 import type {RowEncoder} from './validate.ts';
 
 export type AppenderContext = IngestFileOptions & {
@@ -23,8 +27,7 @@ export type AppenderContext = IngestFileOptions & {
   startMs: number;
 };
 
-/** How long a full log is left alone before the next attempt, ms. */
-const retryMs = 1000;
+type TransformedCounts = {in: number; out: number; rejected: number};
 
 export class Appender {
   readonly #context: AppenderContext;
@@ -37,6 +40,8 @@ export class Appender {
   /** As it will be when everything that was taken is durable. */
   #position: FilePosition;
   #chunk: Chunk;
+  /** Of an event type with a transform: records wait there before they come into the chunk. */
+  readonly #stage: TransformStage<WaitingRow> | undefined;
   #spare: Chunk;
   /** The transaction under way: one at a time, since a later one must not become durable without it. */
   #pending: Promise<void> = Promise.resolve();
@@ -49,6 +54,9 @@ export class Appender {
     this.#source = sourceName(context.input, context.name);
     this.#encodeDeadLetters = deadLetterEncoder(context.deadLetterSchemaId);
     this.#letterOf = fileDeadLetters(context.eventType, this.#source, context.input.name, context.name);
+    const {transform: runner} = context;
+    assert(context.eventType.transform === undefined || runner, 'a transform is given with its runner');
+    this.#stage = runner && new TransformStage({...context, runner});
     const chunk = () => new Chunk(context.partitions, encoder?.idsGiven ?? false, context.limits?.batchBytes);
     this.#chunk = chunk();
     this.#spare = chunk();
@@ -81,18 +89,19 @@ export class Appender {
             skip--;
             continue;
           }
-          if (this.#chunk.rows >= credit) {
-            if (this.#chunk.rows > 0) {
-              limit.sent(this.#chunk.rows);
+          if (this.#waiting >= credit) {
+            if (this.#waiting > 0) {
+              limit.sent(this.#waiting);
               await this.#flush();
             }
             signal?.throwIfAborted();
             credit = await limit.ready(signal);
           }
-          this.#take(source);
+          if (this.#stage) this.#stage.add(untransformed(source, this.#encoder!, this.#context.input));
+          else this.#take(source);
           if (this.#overBudget()) await this.#stopForBudget();
-          if (this.#chunk.full) {
-            limit.sent(this.#chunk.rows);
+          if (this.#stage?.full ?? this.#chunk.full) {
+            limit.sent(this.#waiting);
             await this.#flush();
             signal?.throwIfAborted();
             credit = await limit.ready(signal);
@@ -121,6 +130,7 @@ export class Appender {
 
   /** Appends the rest, the end marks if they are wanted, and the fact that the file is done. */
   async finish(content: string | null): Promise<void> {
+    await this.#transform();
     this.#position.done = true;
     this.#position.content = content;
     await this.#flush();
@@ -132,19 +142,26 @@ export class Appender {
     return {...this.#report, state, seconds: (clock.now() - startMs) / 1000};
   }
 
+  /** Records that were read and are not sent. */
+  get #waiting(): number {
+    return this.#stage?.size ?? this.#chunk.rows;
+  }
+
   #latestMs = Number.NEGATIVE_INFINITY;
+
+  #believeUntil(): void {
+    const {clock, domain} = this.#context;
+    if (this.#chunk.rows === 0) this.#latestMs = clock.now() + domain.defaults.futureMaxMs;
+  }
 
   #take(source: RecordSource): void {
     const encoder = this.#encoder!;
     const chunk = this.#chunk;
     const {scanner, row} = source;
-    if (chunk.rows === 0) {
-      const {clock, domain} = this.#context;
-      this.#latestMs = clock.now() + domain.defaults.futureMaxMs;
-    }
+    this.#believeUntil();
     this.#position.rows++;
     if (source.reason < 0) {
-      this.#reject(source, reasonCode(source.reason), source.detail, 'parse');
+      this.#reject(source, reasonCode(source.reason), source.detail, 'parse', undefined);
       return;
     }
     const batch = chunk.batch(encoder.partition(scanner, row), encoder.room(source.size));
@@ -152,7 +169,7 @@ export class Appender {
     if (end < 0) {
       const {code, message} = encoder.explain(scanner, end);
       const checked = code.startsWith('CHECK:') || code === 'EXPRESSION';
-      this.#reject(source, code, message, checked ? 'check' : 'validate');
+      this.#reject(source, code, message, checked ? 'check' : 'validate', encoder.givenId(scanner));
       return;
     }
     chunk.added(batch, end, encoder.idsGiven ? encoder.givenId(scanner) : undefined);
@@ -160,12 +177,45 @@ export class Appender {
     if (this.#position.lastMs === null || timeMs > this.#position.lastMs) this.#position.lastMs = timeMs;
   }
 
-  #reject(source: RecordSource, code: string, message: string, stage: string): void {
+  /** Sends the records that wait through the transform, and what becomes of them into the chunk. */
+  async #transform(): Promise<void> {
+    await this.#stage?.settle(
+      () => {
+        this.#believeUntil();
+        return this.#latestMs;
+      },
+      (settled) => this.#settled(settled),
+    );
+  }
+
+  #settled(settled: Settled<WaitingRow>): Promise<void> | undefined {
+    const chunk = this.#chunk;
+    this.#position.rows++;
+    if ('problem' in settled) {
+      const {code, message, stage} = settled.problem;
+      this.#reject(settled.record, code, message, stage, settled.record.given);
+      return this.#overBudget() ? this.#stopForBudget() : undefined;
+    }
+    const {bytes, events} = settled.encoded;
+    for (const {start, end, partition, id, timeMs} of events) {
+      const batch = chunk.batch(partition, end - start);
+      batch.bytes.set(bytes.subarray(start, end), batch.end);
+      chunk.added(batch, batch.end + end - start, id);
+      if (this.#position.lastMs === null || timeMs > this.#position.lastMs) this.#position.lastMs = timeMs;
+    }
+    return chunk.full ? this.#send() : undefined;
+  }
+
+  #reject(
+    record: Pick<RecordSource, 'row' | 'raw'>,
+    code: string,
+    message: string,
+    stage: string,
+    given: string | undefined,
+  ): void {
     const {clock} = this.#context;
-    const encoder = this.#encoder!;
-    const given = stage === 'parse' ? undefined : encoder.givenId(source.scanner);
-    const eventId = encoder.idsGiven ? (given ?? null) : undefined;
-    this.#chunk.reject(this.#letterOf(source, {code, message, stage, eventId, timeMs: clock.now()}));
+    const eventId = this.#encoder!.idsGiven ? (given ?? null) : undefined;
+    this.#chunk.reject(this.#letterOf(record, {code, message, stage, eventId, timeMs: clock.now()}));
     this.#report.reasons[code] = (this.#report.reasons[code] ?? 0) + 1;
     this.#rejected++;
   }
@@ -181,13 +231,18 @@ export class Appender {
 
   async #stopForBudget(): Promise<never> {
     const seen = this.#position.rows - this.#report.resumedAt;
-    await this.#flush();
+    await this.#send();
     await this.#pending;
     throw overBudget(this.#context, {...this.#report, rejected: this.#rejected}, seen, this.#position.rows);
   }
 
-  /** Sends what was taken as one transaction, when the one before it is durable. */
   async #flush(): Promise<void> {
+    await this.#transform();
+    await this.#send();
+  }
+
+  /** Sends what was taken as one transaction, when the one before it is durable. */
+  async #send(): Promise<void> {
     const {gate, signal} = this.#context;
     await this.#pending;
     const closed = gate?.();
@@ -203,17 +258,19 @@ export class Appender {
 
   async #append(chunk: Chunk): Promise<void> {
     const {log, clock, telemetry, input, eventType} = this.#context;
-    const transaction = this.#transaction(chunk);
+    const transformed = this.#stage?.takeCounts();
+    const transaction = this.#transaction(chunk, transformed);
     failpoint('ingest.before-append');
     const rows = this.#position.rows;
     const rejected = chunk.deadLetters.length;
+    const repeated = chunk.duplicates;
     const startMs = clock.now();
-    const result = await this.#retrying(() => log.append(transaction));
+    const result = await appendPatiently(log, transaction, {...this.#context, source: this.#source});
     failpoint('ingest.after-append');
     const events = transaction.appends.flatMap(({topic}, i) =>
       topic === this.#context.topic ? [result.appends[i]!] : [],
     );
-    const duplicate = events.reduce((sum, append) => sum + append.duplicate, 0);
+    const duplicate = events.reduce((sum, append) => sum + append.duplicate, repeated);
     const appended = chunk.rows - rejected - duplicate;
     this.#report.received += chunk.rows;
     this.#report.appended += appended;
@@ -228,10 +285,15 @@ export class Appender {
       rejected,
       seconds: (clock.now() - startMs) / 1000,
     });
+    if (transformed) {
+      telemetry.emit('EventsTransformed', {domain: input.domain, eventType: eventType.name, ...transformed});
+      const sum = (this.#report.transformed ??= {in: 0, out: 0, rejected: 0});
+      for (const key of ['in', 'out', 'rejected'] as const) sum[key] += transformed[key];
+    }
     this.#onRows(rows);
   }
 
-  #transaction(chunk: Chunk): AppendTransaction {
+  #transaction(chunk: Chunk, transformed: TransformedCounts | undefined): AppendTransaction {
     const {input, eventType, name, topic, partitions, domain, final} = this.#context;
     const position = this.#position;
     const letters = chunk.deadLetters;
@@ -249,10 +311,11 @@ export class Appender {
     const timeMs = mark ? finalMarkMs(domain, eventType, position.lastMs!) : 0;
     const counts = {
       received: chunk.rows,
-      appended: chunk.rows - letters.length,
-      duplicate: 0,
+      appended: chunk.rows - letters.length - chunk.duplicates,
+      duplicate: chunk.duplicates,
       rejected: letters.length,
     };
+    const line = {domain: input.domain, eventType: eventType.name, source: this.#source};
     return {
       appends,
       ...(mark
@@ -260,35 +323,8 @@ export class Appender {
         : {}),
       progress: [{source: progressKey(input, name), position: JSON.stringify(position)}],
       // The log itself moves records with known ids from appended to duplicate.
-      ledger: [{domain: input.domain, eventType: eventType.name, source: this.#source, ...counts}],
+      ledger: [{...line, ...counts}],
+      ...(transformed && {transformed: [{...line, ...transformed}]}),
     };
   }
-
-  /** A full log is waited for: nothing of the transaction was appended, so it is sent again as it is. */
-  async #retrying(append: () => Promise<AppendResult>): Promise<AppendResult> {
-    const {clock, telemetry, signal} = this.#context;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await append();
-      } catch (error) {
-        const full =
-          error instanceof PlatformError && (error.code === 'LOG_FULL' || error.code === 'LOG_DISK_FULL');
-        if (!full) throw error;
-        if (attempt % 30 === 0)
-          telemetry.emit('Log', {level: 'warn', message: `${this.#source} waits: ${error.message}`});
-        await clock.sleep(retryMs, signal);
-      }
-    }
-  }
-}
-
-/** Resolves when the gate opens, rejects when the signal is aborted before. */
-function untilOpen(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return gate;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, {once: true});
-    gate.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

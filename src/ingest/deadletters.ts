@@ -29,7 +29,7 @@ export function deadLetterEncoder(schemaId: number): DeadLetterEncoder {
 export type Rejection = {
   code: string;
   message: string;
-  /** `parse`, `validate` or `check`. */
+  /** `parse`, `validate`, `check` or `transform`. */
   stage: string;
   eventId: string | null | undefined;
   /** Epoch ms. */
@@ -45,7 +45,7 @@ export function fileDeadLetters(
   source: string,
   input: string,
   file: string,
-): (record: RecordSource, rejection: Rejection) => DeadLetter {
+): (record: Pick<RecordSource, 'row' | 'raw'>, rejection: Rejection) => DeadLetter {
   const ids = deadLetterIds(eventType.domain, source);
   const eventIds = rowIds(eventType.domain, input, file);
   return (record, {code, message, stage, eventId, timeMs}) => ({

@@ -6,6 +6,7 @@ import {PlatformError} from '../errors.ts';
 import type {LogWriter} from '../log/types.ts';
 import type {Domain, EventType, Input} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import type {TransformRunner} from '../transforms/types.ts';
 import {Appender, type AppenderContext} from './append.ts';
 import {CsvScanner, readCsvHeader} from './csv.ts';
 import {deadLetterTopic} from './deadletters.ts';
@@ -41,6 +42,8 @@ export type IngestFileOptions = {
   /** Ids of the event type's schema and of `deadLetterSchema` in the registry. */
   schemaId: number;
   deadLetterSchemaId: number;
+  /** Of an event type with a transform. */
+  transform?: TransformRunner;
   clock: Clock;
   telemetry: Telemetry;
   /** Stops after the transaction that is under way; the position is kept. */
@@ -74,6 +77,8 @@ export type IngestReport = {
   appended: number;
   duplicate: number;
   rejected: number;
+  /** Of an event type with a transform: records given to it, events that it made, records that it made dead letters of. */
+  transformed?: {in: number; out: number; rejected: number};
   /** Rejected records by code. */
   reasons: Record<string, number>;
   seconds: number;
@@ -147,6 +152,7 @@ async function ingest(options: IngestFileOptions): Promise<IngestReport> {
     const context: AppenderContext = {...options, position, name, topic, partitions, startMs};
     if (position.done) return await finishAgain(context);
     const {source, encoder, bytesRead, bytesTotal, rowsTotal, digest} = await open();
+    if (input.format === 'csv') position.columns = [...source.scanner.columns];
     const content = digest ?? (() => position.file);
     if (sorted) position.content ??= content();
     const appender = new Appender(context, encoder, (rows) =>

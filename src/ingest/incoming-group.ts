@@ -19,6 +19,8 @@ export type Taken = {
   ids: (string | null)[];
   problems: {index: number; code: string; message: string}[];
   letters: DeadLetter[];
+  /** What its transform did, where there is one. */
+  transformed?: {in: number; out: number; rejected: number};
   resolve(result: IncomingResult): void;
   reject(error: unknown): void;
 };
@@ -76,6 +78,17 @@ export class IncomingGroup {
   keep(taken: Taken): void {
     this.taken.push(taken);
     for (const {original} of taken.letters) this.bytes += original.length + 512;
+  }
+
+  /** What the transform did, of all batches. */
+  transformed(): {in: number; out: number; rejected: number} {
+    const sum = {in: 0, out: 0, rejected: 0};
+    for (const {transformed} of this.taken) {
+      sum.in += transformed?.in ?? 0;
+      sum.out += transformed?.out ?? 0;
+      sum.rejected += transformed?.rejected ?? 0;
+    }
+    return sum;
   }
 
   appends(topic: string): Append[] {

@@ -37,8 +37,8 @@ export type IncomingBatch = {
   recordsMax: number;
 };
 
-/** What became of one record. `duplicate`: the topic already has its id. */
-export type VerdictStatus = 'appended' | 'duplicate' | 'rejected';
+/** What became of one record. `duplicate`: the topic already has its id. `dropped`: its transform made no event of it. */
+export type VerdictStatus = 'appended' | 'duplicate' | 'rejected' | 'dropped';
 
 /** One record's fate. */
 export type Verdict = {
@@ -77,7 +77,7 @@ export type IncomingResult =
     }
   | {kind: 'refused'; code: RefusalCode; message: string};
 
-export const verdictStatuses: readonly VerdictStatus[] = ['appended', 'duplicate', 'rejected'];
+export const verdictStatuses: readonly VerdictStatus[] = ['appended', 'duplicate', 'rejected', 'dropped'];
 
 /** The verdicts of a batch that was read, in the order of its records. */
 export function verdictsOf(result: IncomingResult & {kind: 'done'}): Verdict[] {

@@ -3,18 +3,20 @@ import assert from 'node:assert/strict';
 import type {Clock} from '../clock.ts';
 import {failpoint} from '../failpoint.ts';
 import type {LogWriter} from '../log/types.ts';
-import type {Domain} from '../model/types.ts';
-import type {DeadLetter} from '../schema/side.ts';
+import type {Domain, EventType} from '../model/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import type {Transforms} from '../transforms/open.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic} from './deadletters.ts';
 import {deadLetterIds} from './identity.ts';
 import {IncomingGroup, type Taken} from './incoming-group.ts';
 import {BodyRefused, type RecordReader} from './incoming-json.ts';
 import {type IncomingRecords, incomingRecords} from './incoming-records.ts';
+import {IncomingTransform, type ReadRecord, takeTransformed} from './incoming-transform.ts';
 import type {IncomingBatch, IncomingResult, RefusalCode} from './incoming-types.ts';
 import {reasonCode} from './reasons.ts';
 import {oversizeKeptBytes} from './records.ts';
+import type {Problem, Untransformed} from './transformed.ts';
 
 export type IncomingOptions = {
   domains: readonly Domain[];
@@ -25,6 +27,8 @@ export type IncomingOptions = {
   schemaIds: Record<string, number>;
   /** The schema that a frame names; undefined when the registry has no such id. */
   schemaById: (id: number) => RegisteredSchema | undefined;
+  /** Of the event types that have one. */
+  transforms?: Transforms;
 };
 
 /** A transaction is closed at about this size, bytes; a batch is never divided between two. */
@@ -36,6 +40,8 @@ type Lane = {
   source: string;
   records: IncomingRecords;
   encodeLetters: DeadLetterEncoder;
+  /** Where the event type has one. */
+  transform: IncomingTransform | undefined;
   open: IncomingGroup | undefined;
   spare: IncomingGroup[];
 };
@@ -68,10 +74,18 @@ export class Incoming {
     reject: (error: unknown) => void,
   ): void {
     const lane = this.#lane(batch);
-    lane.open ??= lane.spare.pop() ?? new IncomingGroup(lane.records.partitions);
     const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
-    this.#read(lane, lane.open, batch, taken);
-    if (lane.open.bytes >= groupBytesMax) this.#flush(lane);
+    this.#read(lane, this.#group(lane), batch, taken);
+    this.#taken(lane);
+  }
+
+  #group(lane: Lane): IncomingGroup {
+    return (lane.open ??= lane.spare.pop() ?? new IncomingGroup(lane.records.partitions));
+  }
+
+  /** Something may have come into the open group. */
+  #taken(lane: Lane): void {
+    if (lane.open !== undefined && lane.open.bytes >= groupBytesMax) this.#flush(lane);
     else this.#schedule();
   }
 
@@ -90,19 +104,40 @@ export class Incoming {
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
       let records = this.#records.get(topic);
-      if (records === undefined) this.#records.set(topic, (records = this.#compile(domain, eventType)));
-      lane = {topic, source, records, encodeLetters: this.#letterEncoder(domain), open: undefined, spare: []};
+      if (records === undefined) this.#records.set(topic, (records = this.#compile(topic)));
+      lane = {
+        topic,
+        source,
+        records,
+        encodeLetters: this.#letterEncoder(domain),
+        transform: this.#transformOf(topic, records.partitions),
+        open: undefined,
+        spare: [],
+      };
       this.#lanes.set(key, lane);
     }
     return lane;
   }
 
-  #compile(domainName: string, name: string): IncomingRecords {
-    const {domains, log, clock, schemaIds, schemaById} = this.#options;
-    const domain = domains.find((each) => each.name === domainName);
-    const eventType = domain?.eventTypes.find((each) => each.name === name);
-    assert(domain && eventType, `event type ${domainName}.${name} exists`);
-    const {topic} = eventType;
+  #eventType(topic: string): {domain: Domain; eventType: EventType} {
+    for (const domain of this.#options.domains) {
+      const eventType = domain.eventTypes.find((each) => each.topic === topic);
+      if (eventType) return {domain, eventType};
+    }
+    return assert.fail(`event type ${topic} exists`);
+  }
+
+  #transformOf(topic: string, partitions: number): IncomingTransform | undefined {
+    const {eventType} = this.#eventType(topic);
+    const runner = this.#options.transforms?.of(eventType);
+    assert(runner || eventType.transform === undefined, 'a transform is given with its runner');
+    const schemaId = this.#options.schemaIds[topic]!;
+    return runner && new IncomingTransform({eventType, schemaId, partitions, runner});
+  }
+
+  #compile(topic: string): IncomingRecords {
+    const {log, clock, schemaIds, schemaById} = this.#options;
+    const {domain, eventType} = this.#eventType(topic);
     // The topic exists: the number of partitions asked for is of no consequence.
     const partitions = log.ensureTopic(topic, 1);
     return incomingRecords({domain, eventType, partitions, schemaId: schemaIds[topic]!, schemaById, clock});
@@ -122,9 +157,11 @@ export class Incoming {
     const bytes = this.#copy(batch.bytes);
     group.begin();
     try {
-      const refusal = this.#readAll(lane, group, batch, taken, bytes);
+      const waiting: Untransformed<ReadRecord>[] | undefined = lane.transform && [];
+      const refusal = this.#readAll(lane, group, batch, taken, bytes, waiting);
       if (refusal === undefined) {
-        group.keep(taken);
+        if (lane.transform) this.#transform(lane, batch, taken, waiting!);
+        else group.keep(taken);
         return;
       }
       group.rollback();
@@ -151,15 +188,30 @@ export class Incoming {
     batch: IncomingBatch,
     taken: Taken,
     bytes: Uint8Array,
+    waiting: Untransformed<ReadRecord>[] | undefined,
   ): {code: RefusalCode; message: string} | undefined {
     const {recordsMax} = batch;
     const reader = lane.records.open(batch, bytes, batch.bytes.length);
     while (reader.next()) {
-      if (taken.ids.length === recordsMax)
+      if ((waiting ?? taken.ids).length === recordsMax)
         return {code: 'BATCH_TOO_LARGE', message: `the batch has more than ${recordsMax} records`};
-      this.#record(lane, group, batch, taken, reader);
+      if (waiting) waiting.push(IncomingTransform.read(lane.records, reader, batch, waiting.length));
+      else this.#record(lane, group, batch, taken, reader);
     }
-    return taken.ids.length > 0 ? undefined : {code: 'BODY_EMPTY', message: 'the body holds no record'};
+    return (waiting ?? taken.ids).length > 0
+      ? undefined
+      : {code: 'BODY_EMPTY', message: 'the body holds no record'};
+  }
+
+  /** What was read goes through the transform, and then into whichever group is open. */
+  #transform(lane: Lane, batch: IncomingBatch, taken: Taken, waiting: Untransformed<ReadRecord>[]): void {
+    lane.transform!.run(waiting, lane.records.latestMs()).then((transformed) => {
+      const group = this.#group(lane);
+      const setAside = (record: ReadRecord, problem: Problem) =>
+        this.#setAside(lane, batch, taken, record, problem);
+      group.keep(takeTransformed(group, transformed, taken, setAside));
+      this.#taken(lane);
+    }, taken.reject);
   }
 
   #copy(bytes: Uint8Array): Uint8Array {
@@ -199,8 +251,8 @@ export class Incoming {
   }
 
   #reject(
-    {source}: Lane,
-    {domain, eventType, request, deadLetters}: IncomingBatch,
+    lane: Lane,
+    batch: IncomingBatch,
     taken: Taken,
     problem: {code: string; message: string},
     stage: string,
@@ -210,9 +262,20 @@ export class Incoming {
     const index = taken.ids.length;
     taken.partitions.push(-1);
     taken.ids.push(eventId);
+    this.#setAside(lane, batch, taken, {index, id: eventId, original}, {...problem, stage});
+  }
+
+  /** Tells why a record is not logged, and keeps its bytes unless the sender does not want that. */
+  #setAside(
+    {source}: Lane,
+    {domain, eventType, request, deadLetters}: IncomingBatch,
+    taken: Taken,
+    {index, id: eventId, original}: ReadRecord,
+    {stage, ...problem}: Problem,
+  ): void {
     taken.problems.push({index, ...problem});
     if (!deadLetters) return;
-    const letter: DeadLetter = {
+    taken.letters.push({
       id: deadLetterIds(domain, source).of(`${request}/${index}/${stage}`),
       timeMs: this.#options.clock.now(),
       domain,
@@ -225,8 +288,7 @@ export class Incoming {
       eventId,
       schemaId: null,
       original,
-    };
-    taken.letters.push(letter);
+    });
   }
 
   /** A body that cannot be divided is one bad record: its dead letter becomes durable before the refusal is told. */
@@ -271,6 +333,7 @@ export class Incoming {
     const received = group.taken.reduce((sum, {ids}) => sum + ids.length, 0);
     const rejected = group.taken.reduce((sum, {problems}) => sum + problems.length, 0);
     const counts = {domain, eventType, source};
+    const transformed = group.transformed();
     const startMs = performance.now();
     try {
       failpoint('incoming.before-append');
@@ -289,6 +352,7 @@ export class Incoming {
                 },
               ],
         ledger: [{...counts, received, appended: received - rejected, duplicate: 0, rejected}],
+        ...(lane.transform && {transformed: [{...counts, ...transformed}]}),
       });
       failpoint('incoming.after-append');
       const duplicate = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
@@ -299,6 +363,7 @@ export class Incoming {
         rejected,
         seconds: (performance.now() - startMs) / 1000,
       });
+      if (lane.transform) telemetry.emit('EventsTransformed', {domain, eventType, ...transformed});
       group.settle(appends, results);
     } catch (error) {
       for (const {reject} of group.taken) reject(error);

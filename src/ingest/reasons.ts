@@ -24,6 +24,11 @@ export const reasons = {
   TIMESTAMP_FUTURE: 'The event time lies further ahead of the time of appending than future_max.',
   EXPRESSION: 'A check could not be computed: an overflow or a failed cast.',
   CHECK: 'A check of the event type is false; the code carries its name.',
+  REJECTED: 'The transform of the event type refused the record; the code carries the one that it gave.',
+  TRANSFORM_ERROR: 'The transform of the event type threw an error on the record.',
+  TRANSFORM_TIMEOUT: 'The transform of the event type did not return in time.',
+  TRANSFORM_OUTPUT: 'What the transform of the event type returned is no event, or too much of it.',
+  TRANSFORM_ENDED: 'The thread of the transform ended on the record: out of memory, or ended by itself.',
 } as const satisfies Record<string, string>;
 
 /** Code of a rejected record without the name of a check. */

@@ -10,6 +10,7 @@ import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
 import {timeZone, type Zone} from './time.ts';
 import {timestampFormatProblem} from './timeformat.ts';
+import {type TransformInputReader, transformInputs} from './transform-input.ts';
 
 /** What a file's record is checked against and written as. */
 export type RowOptions = {
@@ -46,6 +47,8 @@ export type RowEncoder = {
   givenId(scanner: RecordScanner): string | undefined;
   /** Whether ids come from a column. */
   readonly idsGiven: boolean;
+  /** Of an event type with a transform: records as that gets them; `explain` tells its reasons, too. */
+  readonly inputs: TransformInputReader | undefined;
   /** Code and message of the reason that `encode` returned last. */
   explain(scanner: RecordScanner, reason: number): {code: string; message: string};
 };
@@ -115,6 +118,7 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
     lastTimeMs: () => state.timeMs,
     givenId: (scanner) => (id.slot < 0 ? undefined : textOf(scanner, id.slot, isNull)),
     idsGiven: id.slot >= 0,
+    inputs: eventType.transform && transformInputs(options, plans, columns, isNull, readTime, state),
     explain(scanner, reason) {
       const code = reasonCode(reason);
       if (code === 'CHECK')

@@ -6,12 +6,14 @@
  *   ids      the ids that a topic remembers; an id goes when its batch is trimmed
  *   progress where each source stands
  *   ledger   the ingest ledger
+ *   transformed  the ledger of transforms
  *   meta     one row: the number of commits so far, compared with the witness (witness.ts)
  */
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {type ErrorCode, PlatformError} from '../errors.ts';
+import {transformedSchema} from './transformed.ts';
 
 /** Version of the file format, in SQLite's user_version. */
 const formatVersion = 1;
@@ -135,6 +137,7 @@ export function openForWriting(dir: string, acknowledged: number): DatabaseSync 
       database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
     }
     checkFormat(database, path);
+    database.exec(transformedSchema);
     // Checkpoints are the writer's own decision: see `writer.ts`.
     database.exec(`
       PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;

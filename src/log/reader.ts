@@ -4,7 +4,8 @@ import {PlatformError} from '../errors.ts';
 import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
 import {commitsIn, logError, openForReading, witnessFile} from './database.ts';
 import {bookQueries, streamQueries} from './streams.ts';
-import type {IngestCounts, LogReader, RecordBatch} from './types.ts';
+import {idKey} from './transaction.ts';
+import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from './types.ts';
 import {acknowledgedCommits} from './witness.ts';
 
 export type LogReaderOptions = {
@@ -60,6 +61,7 @@ class EmbeddedReader implements LogReader {
         `SELECT base_offset AS baseOffset, count, crc FROM batches WHERE stream = ? AND base_offset < ?
          ORDER BY base_offset DESC LIMIT 1`,
       ),
+      id: database.prepare('SELECT 1 FROM ids WHERE topic = ? AND id = ?'),
       version: database.prepare('PRAGMA data_version'),
       begin: database.prepare('BEGIN'),
       commit: database.prepare('COMMIT'),
@@ -202,8 +204,16 @@ class EmbeddedReader implements LogReader {
     });
   }
 
+  transformed(): TransformCounts[] {
+    return this.#guard(this.#dir, () => this.#statements.books.transformed());
+  }
+
   ledger(): IngestCounts[] {
     return this.#guard(this.#dir, () => this.#statements.books.ledger());
+  }
+
+  knows(topic: string, ids: readonly string[]): boolean[] {
+    return this.#guard(topic, () => ids.map((id) => this.#statements.id.get(topic, idKey(id)) !== undefined));
   }
 
   progress(source: string): string | undefined {

@@ -1,7 +1,8 @@
 /** Rows of `streams`: the (topic, partition)s of the embedded log, as its writer and its readers see them. */
 import type {DatabaseSync} from 'node:sqlite';
 import {chainSeed, corrupt, rowCrc, type Stream, streamCrc} from './chain.ts';
-import type {IngestCounts} from './types.ts';
+import {transformedRows} from './transformed.ts';
+import type {IngestCounts, TransformCounts} from './types.ts';
 
 const columns =
   'id, topic, partition, partitions, start_offset AS startOffset, end_offset AS endOffset, append_ms AS appendMs, ' +
@@ -72,6 +73,7 @@ export function bookQueries(database: DatabaseSync) {
         throw corrupt(`progress of ${source}`, 0, 0, 'the checksum differs');
       return row?.position;
     },
+    transformed: (): TransformCounts[] => transformedRows(database),
     ledger: (): IngestCounts[] =>
       ledger.all().map((row) => {
         const {event_type, crc, ...rest} = row as unknown as IngestCounts & {event_type: string; crc: number};

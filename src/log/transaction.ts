@@ -4,6 +4,7 @@ import type {DatabaseSync} from 'node:sqlite';
 import {batchCrc, rowCrc, type Stream} from './chain.ts';
 import {withoutRecords} from './records.ts';
 import {ledgerCrc} from './streams.ts';
+import {transformedStatements} from './transformed.ts';
 import type {Append, AppendResult, AppendTransaction, IngestCounts} from './types.ts';
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -31,6 +32,7 @@ export function appendStatements(database: DatabaseSync) {
   const getLedger = database.prepare(
     'SELECT received, appended, duplicate, rejected, crc FROM ledger WHERE domain = ? AND event_type = ? AND source = ?',
   );
+  const addTransformed = transformedStatements(database);
   const setLedger = database.prepare('INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
 
   function insert(
@@ -118,6 +120,7 @@ export function appendStatements(database: DatabaseSync) {
         insert(streams.change(topic, partition), 1, appendTimeMs, timeMs, null, new Uint8Array(0));
       for (const {source, position} of transaction.progress ?? [])
         setProgress.run(source, position, rowCrc(source, position));
+      for (const counts of transaction.transformed ?? []) addTransformed(counts);
       for (const counts of transaction.ledger ?? []) {
         const duplicate = duplicates.get(`${counts.domain}.${counts.eventType}`) ?? 0;
         addToLedger({

@@ -45,6 +45,18 @@ export type AppendTransaction = {
    * gives ids has at most one row for that topic.
    */
   ledger?: IngestCounts[];
+  /** Additions to the ledger of transforms. */
+  transformed?: TransformCounts[];
+};
+
+/** Records that a transform was given, the events that it made of them, and those that became dead letters. */
+export type TransformCounts = {
+  domain: string;
+  eventType: string;
+  source: string;
+  in: number;
+  out: number;
+  rejected: number;
 };
 
 export type IngestCounts = {
@@ -78,6 +90,7 @@ export type LogWriter = {
   append(transaction: AppendTransaction): Promise<AppendResult>;
   progress(source: string): string | undefined;
   ledger(): IngestCounts[];
+  transformed(): TransformCounts[];
   /**
    * Deletes whole batches that are older than `beforeMs` and below `belowOffset`, from the start of the partition on, a limited
    * number in one call. @returns batches deleted; while it is not 0, there may be more.
@@ -103,6 +116,9 @@ export type LogReader = {
   /** Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. */
   waitForAppend(timeoutMs: number): Promise<boolean>;
   ledger(): IngestCounts[];
+  transformed(): TransformCounts[];
   progress(source: string): string | undefined;
+  /** Which of the ids the topic remembers: a record that is appended with one of them is dropped as duplicate. */
+  knows(topic: string, ids: readonly string[]): boolean[];
   close(): void;
 };

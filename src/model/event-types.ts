@@ -1,3 +1,4 @@
+import {existsSync} from 'node:fs';
 import type {Path} from '../config/diagnostics.ts';
 import {nearest, suggest} from '../config/nearest.ts';
 import {quote} from '../config/nodes.ts';
@@ -59,7 +60,17 @@ export function buildEventType(
   const key = config.key ?? 'event_id';
   findColumn(key, [...path, 'key'], logged, broken, reporter, 'the logged event');
   return {
-    eventType: {domain, name, topic: `${domain}.${name}`, key, fields, derive, enrich, checks},
+    eventType: {
+      domain,
+      name,
+      topic: `${domain}.${name}`,
+      key,
+      fields,
+      derive,
+      enrich,
+      checks,
+      ...buildTransform(config.transform, [...path, 'transform'], reporter),
+    },
     columns,
     broken,
   };
@@ -120,6 +131,25 @@ function buildChecks(
     if (checked) checks.push({name, expr: checked.typed, text});
   }
   return checks;
+}
+
+/** Whether the module works is known when it is loaded, by the platform that runs: validation runs nobody's code. */
+function buildTransform(
+  config: EventTypeConfig['transform'],
+  path: Path,
+  reporter: Reporter,
+): Pick<EventType, 'transform'> {
+  const {module, timeout = 1000, outputs = 1000} = config ?? {};
+  if (module === undefined) return {};
+  if (!existsSync(module))
+    reporter.error([...path], 'FILE_NOT_FOUND', `there is no file ${module}`, {
+      hint: 'a path is relative to the file it stands in',
+    });
+  if (timeout < 10)
+    reporter.error([...path, 'timeout'], 'VALUE_RANGE', 'a transform has 10 ms at least for a record', {
+      hint: 'use 10ms or more',
+    });
+  return {transform: {path: module, timeoutMs: timeout, outputsMax: outputs}};
 }
 
 const families: Partial<Record<ValueType, string>> = {

@@ -18,6 +18,8 @@ export type IngestStart = {
   /** Directory of the schema registry, where schemas that frames name are looked up. */
   registryDir: string;
   tempDir: string;
+  /** Take up changed modules of transforms while running, and write the types of events beside them. */
+  develop: boolean;
   /** What a refused second process is told. */
   command: string;
 };

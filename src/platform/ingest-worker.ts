@@ -9,6 +9,7 @@ import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {openTransforms} from '../transforms/open.ts';
 import {createSenderSchemas} from './ingest-schemas.ts';
 import type {
   IngestJob,
@@ -50,6 +51,7 @@ function ingest(log: LogWriter, id: number, job: IngestJob) {
   const input = domain?.inputs.find(({name}) => name === job.input);
   const eventType = domain?.eventTypes.find(({name}) => name === input?.eventType);
   assert(domain && input && eventType, `unknown input ${job.domain}.${job.input}`);
+  const transform = transforms.of(eventType);
   let toldMs = 0;
   return ingestFile({
     domain,
@@ -61,6 +63,7 @@ function ingest(log: LogWriter, id: number, job: IngestJob) {
     partitions: start.partitions,
     schemaId: start.schemaIds[eventType.topic]!,
     deadLetterSchemaId: start.schemaIds[`dlq.${domain.name}`]!,
+    ...(transform && {transform}),
     clock: systemClock,
     telemetry,
     signal: stopping.signal,
@@ -90,6 +93,7 @@ async function handle(log: LogWriter, request: IngestRequest) {
       stopping.abort(new Error('the platform is draining'));
       return null;
     case 'close':
+      await transforms.close();
       schemas.close();
       await log.close();
       return null;
@@ -117,6 +121,7 @@ async function read(incoming: Incoming, {id, batch}: RecordsRequest['records'][n
   }
 }
 
+const transforms = openTransforms(start.domains, {telemetry, develop: start.develop});
 const schemas = createSenderSchemas(start.registryDir);
 const log = open();
 if (log) {
@@ -127,6 +132,7 @@ if (log) {
     telemetry,
     schemaIds: start.schemaIds,
     schemaById: schemas.get,
+    transforms,
   });
   port.on('message', (request: IngestRequest | RecordsRequest) => {
     if ('records' in request) return request.records.forEach((each) => void read(incoming, each));

@@ -1,0 +1,64 @@
+/** The transforms of a platform, each started when its first record comes. */
+import {readFileSync, writeFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import type {Domain, EventType} from '../model/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {declareTypes} from './declare.ts';
+import {createTransform} from './runner.ts';
+import type {TransformRunner} from './types.ts';
+
+export type Transforms = {
+  /** The runner of an event type, always the same one; undefined where it has no transform. */
+  of(eventType: EventType): TransformRunner | undefined;
+  /** Ends the threads; what runs is refused with TRANSFORM_STOPPED. */
+  close(): Promise<void>;
+};
+
+/** @param options.develop take up changed modules while running, and write the types of events beside them. */
+export function openTransforms(
+  domains: readonly Domain[],
+  {telemetry, develop}: {telemetry: Telemetry; develop: boolean},
+): Transforms {
+  const runners = new Map<string, TransformRunner>();
+  if (develop) for (const domain of domains) writeTypes(domain, telemetry);
+  return {
+    of(eventType) {
+      if (eventType.transform === undefined) return undefined;
+      let runner = runners.get(eventType.topic);
+      if (runner === undefined) {
+        runner = createTransform({eventType, telemetry, reload: develop});
+        runners.set(eventType.topic, runner);
+      }
+      return runner;
+    },
+    async close() {
+      await Promise.all([...runners.values()].map((runner) => runner.close()));
+    },
+  };
+}
+
+/** Writes `<domain>.d.ts` into every directory that holds a transform of the domain, where it is not there as it should be. */
+function writeTypes(domain: Domain, telemetry: Telemetry): void {
+  const dirs = new Set(
+    domain.eventTypes.flatMap(({transform}) => (transform ? [dirname(transform.path)] : [])),
+  );
+  if (dirs.size === 0) return;
+  const text = declareTypes(domain);
+  for (const dir of dirs) {
+    const path = join(dir, `${domain.name}.d.ts`);
+    try {
+      if (read(path) !== text) writeFileSync(path, text);
+    } catch (error) {
+      const message = `${basename(path)} was not written: ${(error as Error).message}`;
+      telemetry.emit('Log', {level: 'warn', message});
+    }
+  }
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
