@@ -25,6 +25,7 @@ export type EventTypeConfig = Known<{
   derive: Record<string, string>;
   enrich: (Known<{lookup: string; on: string; take: Record<string, string>}> | undefined)[];
   checks: Record<string, string>;
+  transform: Known<{module: string; timeout: number; outputs: number}>;
 }>;
 
 export type LookupConfig = Known<{

@@ -112,7 +112,31 @@ const eventType: FieldSpec = {
       of: {type: 'expression', doc: 'A condition.'},
       doc: 'Conditions; an event for which one is false becomes a dead letter with its name.',
     },
-    transform: {type: 'any', doc: 'A function of yours, for a later version.', unavailable: true},
+    transform: {
+      type: 'object',
+      short: 'module',
+      doc: 'A function of yours that every record passes before the log: event in, events out or a rejection.',
+      example: './transforms/geo.ts',
+      fields: {
+        module: {
+          type: 'path',
+          required: true,
+          doc: 'TypeScript or JavaScript module; its default export is the function.',
+        },
+        timeout: {
+          type: 'duration',
+          doc: 'A record on which the function takes longer becomes a dead letter.',
+          default: 1000,
+        },
+        outputs: {
+          type: 'integer',
+          min: 1,
+          max: 10_000,
+          doc: 'Most events that one record may become.',
+          default: 1000,
+        },
+      },
+    },
   },
 };
 
@@ -297,6 +321,5 @@ export const domainSpec: FieldSpec & {type: 'object'} = {
     defaults: {...defaultsSpec, fields: inherited(defaultsSpec.fields)} as FieldSpec,
     generate: {type: 'any', doc: 'Synthetic events, for a later version.', unavailable: true},
     quality: {type: 'any', doc: 'Rules of quality, for a later version.', unavailable: true},
-    transform: {type: 'any', doc: 'A function of yours, for a later version.', unavailable: true},
   },
 };
