@@ -81,6 +81,37 @@ export type InputConfig = Known<{
   map: Record<string, string>;
 }>;
 
+type ShiftConfig = Known<{share: number; by: string}>;
+
+/** Section `generate:`; `values` and `pause` as they are written. */
+export type GenerateConfig = Known<{
+  seed: number;
+  start: string;
+  rate: Known<{
+    base: number;
+    daily: Known<{low: number; peak: string}>;
+    bursts: Known<{every: number; for: number; times: number}>;
+  }>;
+  keys: Record<string, Known<{count: number; zipf: number; pattern: string}>>;
+  sessions: Known<{
+    entity: string;
+    id: string;
+    start: string;
+    steps: Record<string, Record<string, number>>;
+    pause: unknown;
+    open_max: number;
+  }>;
+  mix: Record<string, number>;
+  values: Record<string, unknown>;
+  faults: Known<{
+    late: ShiftConfig;
+    out_of_order: ShiftConfig;
+    duplicate: number;
+    corrupt: number;
+    schema_drift: number;
+  }>;
+}>;
+
 export type DefaultsConfig = LatenessConfig &
   Known<{
     future_max: number;
@@ -97,4 +128,5 @@ export type DomainConfig = Known<{
   lookups: (LookupConfig | undefined)[];
   aggregations: (AggregationConfig | undefined)[];
   inputs: (InputConfig | undefined)[];
+  generate: GenerateConfig;
 }>;

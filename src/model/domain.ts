@@ -14,6 +14,7 @@ import {
 import type {AggregationConfig, DefaultsConfig, DomainConfig} from './config.ts';
 import {buildEventType, type EventTypeInfo, type EventTypes} from './event-types.ts';
 import {isFree} from './fields.ts';
+import {buildGenerate} from './generate.ts';
 import {buildInput} from './inputs.ts';
 import {buildLookup} from './lookups.ts';
 import {Reporter} from './reporter.ts';
@@ -44,6 +45,9 @@ export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics:
     loaded,
   });
   const inputs = buildInputs(config, name, eventTypes, reporter);
+  const generate = nodeAt(loaded.node, ['generate']).found
+    ? buildGenerate(config.generate ?? {}, eventTypes, lookups, reporter)
+    : null;
   return {
     name,
     defaults,
@@ -51,6 +55,7 @@ export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics:
     lookups: [...lookups.values()].filter((lookup) => lookup !== undefined),
     aggregations,
     inputs,
+    generate,
   };
 }
 

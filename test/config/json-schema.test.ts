@@ -120,7 +120,7 @@ test('the schemas refuse misspelt keys and wrong values', () => {
     ['domain', ecommerce, 'name: purchase', 'name: pur chase'],
     ['domain', ecommerce, 'orders: count()', 'or__ders: count()'],
     ['domain', ecommerce, 'refresh: 5m', 'refresh: often'],
-    ['domain', ecommerce, 'domain: ecommerce', 'domain: ecommerce\ngenerate: {seed: 1}'],
+    ['domain', ecommerce, 'domain: ecommerce', 'domain: ecommerce\nquality: {rows: 1}'],
   ];
   for (const [kind, text, from, to] of wrong) {
     assert.ok(text.includes(from), from);

@@ -63,6 +63,7 @@ export const domain = (eventType: EventType, aggregations: Partial<Aggregation>[
   lookups: [],
   aggregations: aggregations as Aggregation[],
   inputs: [],
+  generate: null,
 });
 
 export const input = (more: Partial<Input> = {}): Input => ({

@@ -35,7 +35,7 @@ aggregations:
     group_by: [usr_id]
     measures: {total: sum(amount), share: total / order}
     sinks: analytcs
-generate: {seed: 42}
+quality: {rows: 42}
 `,
   });
   assert.equal(
@@ -81,10 +81,10 @@ config/domains/shop.yaml:13:12 error SINK_UNKNOWN there is no sink "analytcs"
   at aggregations[0].sinks[0]
   hint: did you mean analytics?
 
-config/domains/shop.yaml:14:1 error NOT_AVAILABLE "generate" is not part of this version of Millrace yet
-     | generate: {seed: 42}
-     | ^^^^^^^^
-  at generate
+config/domains/shop.yaml:14:1 error NOT_AVAILABLE "quality" is not part of this version of Millrace yet
+     | quality: {rows: 42}
+     | ^^^^^^^
+  at quality
   hint: remove it
 
 config/platform.yaml:2:1 error KEY_UNKNOWN unknown key "sink"

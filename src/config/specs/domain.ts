@@ -1,4 +1,5 @@
 import type {FieldSpec} from '../fields.ts';
+import {generateSpec} from './generate.ts';
 import {defaultsSpec, lateness, limits} from './platform.ts';
 import {typeSynonyms} from './type-synonyms.ts';
 
@@ -319,7 +320,7 @@ export const domainSpec: FieldSpec & {type: 'object'} = {
     aggregations: listOf(aggregation, 'Queries.'),
     inputs: listOf(input, 'Files that become events.'),
     defaults: {...defaultsSpec, fields: inherited(defaultsSpec.fields)} as FieldSpec,
-    generate: {type: 'any', doc: 'Synthetic events, for a later version.', unavailable: true},
+    generate: generateSpec,
     quality: {type: 'any', doc: 'Rules of quality, for a later version.', unavailable: true},
   },
 };
