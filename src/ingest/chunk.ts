@@ -18,7 +18,10 @@ export class Chunk {
   readonly deadLetters: DeadLetter[] = [];
   /** Records taken, good and bad. */
   rows = 0;
+  /** Records with the id of an earlier one: of those the first that was read stays, whatever partitions they belong to. */
+  duplicates = 0;
   full = false;
+  readonly #ids = new Set<string>();
   #deadLetterBytes = 0;
   #bytes = 0;
   readonly #bytesMax: number;
@@ -46,12 +49,19 @@ export class Chunk {
 
   /** A record was written into the batch up to `end`. */
   added(batch: Batch, end: number, id: string | undefined): void {
+    this.rows++;
     this.#bytes += end - batch.end;
+    if (end >= this.#bytesMax || this.#bytes >= batchesMax * this.#bytesMax) this.full = true;
+    if (id !== undefined && batch.ids) {
+      if (this.#ids.has(id)) {
+        this.duplicates++;
+        return;
+      }
+      this.#ids.add(id);
+      batch.ids.push(id);
+    }
     batch.end = end;
     batch.count++;
-    if (id !== undefined) batch.ids?.push(id);
-    this.rows++;
-    if (end >= this.#bytesMax || this.#bytes >= batchesMax * this.#bytesMax) this.full = true;
   }
 
   reject(letter: DeadLetter): void {
@@ -77,6 +87,8 @@ export class Chunk {
     }
     this.deadLetters.length = 0;
     this.rows = 0;
+    this.duplicates = 0;
+    this.#ids.clear();
     this.full = false;
     this.#deadLetterBytes = 0;
     this.#bytes = 0;

@@ -227,6 +227,36 @@ test('ids of a column are remembered: a repeated one is a duplicate, in the ledg
     );
   }));
 
+test('of two records of one id the first that is read stays, also where their partitions are others', async () =>
+  withWorld(async (world) => {
+    const rows = Array.from(
+      {length: 40},
+      (_, index) => [`id${index}`, `u${index}`, `u${index + 7}`] as const,
+    );
+    const line = (id: string, user: string, amount: number) => `${id},2024-01-01,${user},${amount}`;
+    const path = world.file(
+      'a.csv',
+      [
+        'id,timestamp,user_id,amount',
+        ...rows.map(([id, first]) => line(id, first, 1)),
+        ...rows.map(([id, , second]) => line(id, second, 2)),
+      ].join('\n'),
+    );
+    const report = await world.ingest(path, {
+      domain: loose,
+      input: input({map: {event_id: 'id'}, orderBy: 'none'}),
+    });
+    assert.deepEqual([report.received, report.appended, report.duplicate], [80, 40, 40]);
+    const content = await world.content();
+    balanced(content);
+    const stayed = new Map(content.events.map(({values}) => [values[0], values[2]]));
+    assert.deepEqual(
+      rows.map(([id]) => stayed.get(id)),
+      rows.map(([, first]) => first),
+    );
+    assert.ok(new Set(content.events.map(({partition}) => partition)).size > 1);
+  }));
+
 test('too many bad records stop the source at its position; after a fix it goes on from there', async () =>
   withWorld(async (world) => {
     const strict = domain(order());
