@@ -39,6 +39,8 @@ export type MergerOptions = {
   lookups?: Record<string, string>;
   /** Entries of the lookup journal that its next checkpoint writes. */
   journal?: LookupSwitch[];
+  /** So many closed sessions leave memory together; a number that suits the store when absent. */
+  leavingMin?: number;
   /** Reads committed pieces of this query back. */
   read(key: string): Uint8Array | undefined;
 };
@@ -89,7 +91,7 @@ export class Merger {
     const layout = layoutOf(plan);
     this.#isOrdered = plan.window.type === 'session';
     this.#state = this.#isOrdered
-      ? new SessionState(plan, layout, this.groups)
+      ? new SessionState(plan, layout, this.groups, options.read, options.leavingMin)
       : new WindowState(plan, layout, this.groups, options.read);
     this.#builder = new RowBuilder(plan, layout, this.groups);
     this.time = new EventTime(plan, options.places, options.nowMs);

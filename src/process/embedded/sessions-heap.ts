@@ -12,7 +12,7 @@ export type Session = {
   closed: boolean;
   /** A row with this start may be in a sink, so that superseding it needs a tombstone. */
   known: boolean;
-  /** Merged into another one, or expired. */
+  /** Merged into another one, expired, or on disk alone. */
   gone: boolean;
 };
 
@@ -56,6 +56,24 @@ export class SessionHeap {
     }
     times[at] = timeMs;
     sessions[at] = session;
+  }
+
+  get size(): number {
+    return this.#times.length;
+  }
+
+  /** Every session in it that still lives, in no order. */
+  living(): Session[] {
+    return this.#sessions.filter(({gone}) => !gone);
+  }
+
+  /** Lets go of sessions that are gone. */
+  sweep(): void {
+    const times = this.#times;
+    const sessions = this.#sessions;
+    this.#times = [];
+    this.#sessions = [];
+    for (const [at, session] of sessions.entries()) if (!session.gone) this.push(times[at]!, session);
   }
 
   /** Hands out everything with a time below `ms`; what is pushed meanwhile must not be below it. */

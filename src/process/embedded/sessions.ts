@@ -2,33 +2,31 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import {mergeObjects} from './accumulators.ts';
 import type {RowBuilder} from './emit.ts';
 import {type Session, SessionHeap, sessionBucket, sessionCells} from './sessions-heap.ts';
-import {isAmong, moveRows, newRows, pendingOf, readSessions, type Tombstone} from './sessions-rows.ts';
+import {SessionLists} from './sessions-lists.ts';
+import {readSessions, SessionOutbox} from './sessions-rows.ts';
+import {isWithin, StoredSessions} from './sessions-stored.ts';
 import type {QueryState, RestoredState, StateCopy} from './state.ts';
 import {addCells, type Layout, markWide, objectBytes} from './state-cells.ts';
-import {copySessions, sessionsKey} from './state-codec.ts';
+import {copySessionRows, sessionsKey} from './state-codec.ts';
 import type {Groups} from './state-groups.ts';
 import type {SessionDelta} from './types.ts';
 
 /**
  * State of session windows: for each group its disjoint intervals of accepted events, merged when less than the gap lies
  * between them. A session's key is its start, and a start that is superseded by an earlier one leaves a tombstone.
+ * Sessions that are closed and clean leave memory with a checkpoint that holds them, many at a time, and come back one by one
+ * when an event touches them.
  */
 export class SessionState implements QueryState {
   #layout: Layout;
   #groups: Groups;
   #gapMs: number;
   #onlyClosed: boolean;
-  /** By group id; each list in order of start. */
-  #sessions = new Map<number, Session[]>();
-  #buckets = new Map<number, Set<number>>();
+  #sessions = new SessionLists();
+  #stored: StoredSessions;
   #changedBuckets = new Set<number>();
   #storedBuckets = new Set<number>();
-  #dirty = new Set<Session>();
-  #tombstones: Tombstone[] = [];
-  /** What left: not yet acknowledged; acknowledged; with a mark on its way. */
-  #inFlight = newRows();
-  #acknowledged = newRows();
-  #marking = newRows();
+  #outbox = new SessionOutbox();
   #closing = new SessionHeap();
   #expiring = new SessionHeap();
   #closedThroughMs = -Infinity;
@@ -36,11 +34,19 @@ export class SessionState implements QueryState {
   #open = 0;
   #objectBytes = 0;
 
-  constructor(plan: QueryPlan, layout: Layout, groups: Groups) {
+  /** @param leavingMin so many closed sessions leave memory together */
+  constructor(
+    plan: QueryPlan,
+    layout: Layout,
+    groups: Groups,
+    read: RestoredState['read'],
+    leavingMin?: number,
+  ) {
     this.#layout = layout;
     this.#groups = groups;
     this.#gapMs = plan.window.type === 'session' ? plan.window.gapMs : 0;
     this.#onlyClosed = plan.emit === 'close';
+    this.#stored = new StoredSessions(layout, groups, read, leavingMin);
   }
 
   apply({sessions}: {sessions: SessionDelta[]}, gidOf: Int32Array): void {
@@ -61,31 +67,31 @@ export class SessionState implements QueryState {
       if (!this.#isClosed(session)) return this.#queue(session);
       session.closed = true;
       this.#open--;
-      this.#dirty.add(session);
+      this.#outbox.dirty.add(session);
       this.#changedBuckets.add(session.bucket);
       this.#queue(session);
     });
   }
 
   hasDirty(): boolean {
-    return this.#dirty.size > 0 || this.#tombstones.length > 0;
+    return this.#outbox.hasDirty();
   }
 
   isClean(): boolean {
-    return !this.hasDirty() && this.#inFlight.sessions.size + this.#inFlight.tombstones.length === 0;
+    return this.#outbox.isClean();
   }
 
   take(builder: RowBuilder, rowsMax: number): number {
     const before = builder.count;
     // A tombstone and the row that supersedes it leave together, whatever the bound.
-    for (const tombstone of this.#tombstones) {
+    for (const tombstone of this.#outbox.tombstones) {
       builder.tombstone(tombstone.startMs, tombstone.endMs, tombstone.gid);
-      this.#inFlight.tombstones.push(tombstone);
-      for (const session of this.#sessions.get(tombstone.gid) ?? [])
-        if (this.#dirty.has(session)) this.#take(builder, session);
+      this.#outbox.inFlight.tombstones.push(tombstone);
+      for (const session of this.#sessions.of(tombstone.gid))
+        if (this.#outbox.dirty.has(session)) this.#take(builder, session);
     }
-    this.#tombstones = [];
-    for (const session of this.#dirty) {
+    this.#outbox.tombstones = [];
+    for (const session of this.#outbox.dirty) {
       if (builder.count - before >= rowsMax) break;
       this.#take(builder, session);
     }
@@ -93,64 +99,68 @@ export class SessionState implements QueryState {
   }
 
   acknowledged(): void {
-    moveRows(this.#inFlight, this.#acknowledged);
+    this.#outbox.acknowledged();
   }
 
   beginMark(): void {
-    moveRows(this.#acknowledged, this.#marking);
+    this.#outbox.beginMark();
   }
 
   marked(): void {
-    for (const {gid} of this.#marking.tombstones) this.#groups.release(gid);
-    this.#marking = newRows();
+    for (const {gid} of this.#outbox.marked()) this.#groups.release(gid);
+    this.#stored.lookAgain();
   }
 
   copy(into: StateCopy, floorMs: number): void {
     this.#expire(floorMs);
+    this.#stored.expire(floorMs, this.#gapMs, into.deletes);
+    for (const {bucket} of this.#stored.leave(
+      this.#expiring,
+      (session) => this.#outbox.isBusy(session),
+      into,
+    ))
+      this.#changedBuckets.add(bucket);
     for (const bucket of this.#changedBuckets) {
-      const gids = this.#buckets.get(bucket);
-      if (gids) {
-        const sessions = [...gids].flatMap((gid) => this.#sessions.get(gid)!);
-        into.puts.push(copySessions(bucket, sessions, this.#groups, this.#layout));
+      const sessions = this.#sessions
+        .inBucket(bucket)
+        .filter((session) => !this.#stored.leaving.has(session));
+      if (sessions.length > 0) {
+        into.puts.push(copySessionRows(sessionsKey(bucket), sessions, this.#groups, this.#layout));
         this.#storedBuckets.add(bucket);
       } else if (this.#storedBuckets.delete(bucket)) into.deletes.push(sessionsKey(bucket));
     }
     this.#changedBuckets.clear();
-    const left = [this.#inFlight, this.#acknowledged, this.#marking];
-    const pending = new Set(this.#dirty);
-    for (const {sessions} of left) for (const session of sessions) pending.add(session);
-    for (const session of pending)
-      if (!session.gone)
-        into.pending.push(
-          pendingOf({startMs: session.startMs, endMs: this.#endOf(session), gid: session.gid}),
-        );
-    for (const tombstone of [...this.#tombstones, ...left.flatMap(({tombstones}) => tombstones)])
-      into.tombstones.push(pendingOf(tombstone));
+    this.#outbox.copy(into, (session) => this.#endOf(session));
   }
 
-  committed(): void {}
+  committed(): void {
+    const left = this.#stored.committed();
+    for (const session of left) this.#remove(session);
+    if (left.length > 0) this.#expiring.sweep();
+  }
 
   restore(saved: RestoredState): void {
     this.#closedThroughMs = saved.closedThroughMs;
+    this.#stored.restore(saved);
     for (const {groupKey, startMs, lastMs, cells, objects} of readSessions(saved, this.#layout)) {
       const gid = this.#groups.retainKey(groupKey);
       const session = this.#make(gid, startMs, lastMs, cells, objects);
       this.#groups.release(gid);
       session.known = session.closed || !this.#onlyClosed;
-      this.#list(gid).push(session);
+      this.#sessions.add(session);
       this.#queue(session);
       this.#storedBuckets.add(session.bucket);
     }
     for (const {startMs, groupKeys} of saved.pending)
       for (const groupKey of groupKeys) {
         const gid = this.#groups.retainKey(groupKey);
-        const session = this.#sessions.get(gid)?.find((candidate) => candidate.startMs === startMs);
-        if (session) this.#dirty.add(session);
+        const session = this.#sessions.of(gid).find((candidate) => candidate.startMs === startMs);
+        if (session) this.#outbox.dirty.add(session);
         this.#groups.release(gid);
       }
     for (const {startMs, endMs, groupKeys} of saved.tombstones)
       for (const groupKey of groupKeys)
-        this.#tombstones.push({startMs, endMs, gid: this.#groups.retainKey(groupKey)});
+        this.#outbox.tombstones.push({startMs, endMs, gid: this.#groups.retainKey(groupKey)});
   }
 
   openWindows(): number {
@@ -158,7 +168,7 @@ export class SessionState implements QueryState {
   }
 
   bytes(): number {
-    return this.#count * (260 + 8 * this.#layout.cellCount) + this.#objectBytes;
+    return this.#count * (260 + 8 * this.#layout.cellCount) + this.#objectBytes + this.#stored.bytes;
   }
 
   #endOf(session: Session): number {
@@ -187,38 +197,28 @@ export class SessionState implements QueryState {
     return session;
   }
 
-  #list(gid: number): Session[] {
-    let list = this.#sessions.get(gid);
-    if (!list) {
-      this.#sessions.set(gid, (list = []));
-      const bucket = sessionBucket(this.#groups.key(gid));
-      this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? new Set()).add(gid));
-    }
-    return list;
-  }
-
   /** Puts a session into its group's list, merged with all that it touches. @returns the one that holds its events now */
   #insert(added: Session): Session {
-    const list = this.#list(added.gid);
-    const touching = list.filter(
-      (other) => added.startMs - this.#gapMs <= other.lastMs && other.startMs <= added.lastMs + this.#gapMs,
-    );
+    this.#recall(added);
+    const touching = this.#sessions
+      .of(added.gid)
+      .filter(
+        (other) => added.startMs - this.#gapMs <= other.lastMs && other.startMs <= added.lastMs + this.#gapMs,
+      );
     const [first] = touching;
     if (!first) {
-      list.push(added);
-      list.sort((a, b) => a.startMs - b.startMs);
+      this.#sessions.add(added);
       this.#queue(added);
       return added;
     }
     // The one with the earliest start keeps its row; an equal start is the same row.
     const into = first.startMs <= added.startMs ? first : added;
     if (into === added) {
-      list.push(added);
+      this.#sessions.add(added);
       this.#queue(added);
     }
     for (const other of touching) if (other !== into) this.#merge(into, other);
     if (into !== added) this.#merge(into, added);
-    list.sort((a, b) => a.startMs - b.startMs);
     return into;
   }
 
@@ -234,7 +234,7 @@ export class SessionState implements QueryState {
     }
     if (other.known) {
       this.#groups.retain(other.gid);
-      this.#tombstones.push({startMs: other.startMs, endMs: this.#endOf(other), gid: other.gid});
+      this.#outbox.tombstones.push({startMs: other.startMs, endMs: this.#endOf(other), gid: other.gid});
     }
     this.#remove(other);
   }
@@ -245,6 +245,7 @@ export class SessionState implements QueryState {
   }
 
   #changed(session: Session): void {
+    this.#stored.leaving.delete(session);
     const closed = this.#isClosed(session);
     if (closed !== session.closed) {
       this.#open += closed ? -1 : 1;
@@ -252,17 +253,17 @@ export class SessionState implements QueryState {
       this.#queue(session);
     }
     this.#changedBuckets.add(session.bucket);
-    if (closed || !this.#onlyClosed) this.#dirty.add(session);
-    else this.#dirty.delete(session);
+    if (closed || !this.#onlyClosed) this.#outbox.dirty.add(session);
+    else this.#outbox.dirty.delete(session);
   }
 
   #take(builder: RowBuilder, session: Session): void {
     const {startMs, gid, cells, objects} = session;
     const state = {cells, at: 0, object: (index: number) => objects[index]!};
     builder.add(startMs, this.#endOf(session), gid, state, session.closed);
-    this.#dirty.delete(session);
+    this.#outbox.dirty.delete(session);
     session.known = true;
-    this.#inFlight.sessions.add(session);
+    this.#outbox.inFlight.sessions.add(session);
   }
 
   #expire(floorMs: number): void {
@@ -270,7 +271,7 @@ export class SessionState implements QueryState {
     this.#expiring.popBelow(floorMs, (session) => {
       if (session.gone || !session.closed || this.#endOf(session) >= floorMs) {
         if (!session.gone && session.closed) busy.push(session);
-      } else if (this.#isBusy(session)) busy.push(session);
+      } else if (this.#outbox.isBusy(session)) busy.push(session);
       else {
         this.#changedBuckets.add(session.bucket);
         this.#remove(session);
@@ -279,28 +280,28 @@ export class SessionState implements QueryState {
     for (const session of busy) this.#expiring.push(this.#endOf(session), session);
   }
 
-  /** A row of it is changed, in flight or not yet followed by a mark. */
-  #isBusy(session: Session): boolean {
-    if (this.#dirty.has(session)) return true;
-    return isAmong(session, [this.#inFlight, this.#acknowledged, this.#marking]);
-  }
-
   #remove(session: Session): void {
-    const {gid, bucket} = session;
     session.gone = true;
-    this.#dirty.delete(session);
+    this.#stored.leaving.delete(session);
+    this.#outbox.dirty.delete(session);
     this.#count--;
     if (!session.closed) this.#open--;
     for (const object of session.objects) this.#objectBytes -= objectBytes(object);
-    const list = this.#sessions.get(gid)!;
-    const at = list.indexOf(session);
-    if (at >= 0) list.splice(at, 1);
-    if (list.length === 0) {
-      this.#sessions.delete(gid);
-      const gids = this.#buckets.get(bucket)!;
-      gids.delete(gid);
-      if (gids.size === 0) this.#buckets.delete(bucket);
+    this.#sessions.remove(session);
+    this.#groups.release(session.gid);
+  }
+
+  /** Brings sessions back into memory that `added` is about to be merged with. */
+  #recall({gid, startMs, lastMs}: Session): void {
+    const groupKey = this.#groups.key(gid);
+    for (const stored of this.#stored.touching(groupKey, startMs, lastMs, this.#gapMs)) {
+      if (isWithin(stored, this.#sessions.of(gid))) continue;
+      const cells = sessionCells(stored.cells.values.slice(), new Map(stored.cells.wide));
+      const session = this.#make(gid, stored.startMs, stored.lastMs, cells, [...stored.objects]);
+      // It left when its row was delivered.
+      session.known = true;
+      this.#sessions.add(session);
+      this.#queue(session);
     }
-    this.#groups.release(gid);
   }
 }

@@ -15,7 +15,8 @@ import type {AccumulatorObject} from './types.ts';
  *     /k  keys  := UTF-8 of the keys, one after another (a key ends by itself); written when a group joined
  *     /c  cells := f64*                    row by row
  *     /x  rest  := wide objects            when there is either
- *   "s/<bucket>"    sessions := count:u32 key:text{count} start:f64{count} last:f64{count} cells rest
+ *   "s/<bucket>"    sessions in memory, "z/<run>/<part>/<least start>/<greatest last>" those that left it
+ *                   sessions := count:u32 key:text{count} start:f64{count} last:f64{count} cells rest
  *   "pending", "tombstones"  := count:u32 (start:f64 end:f64 all:u8 count:u32 key:text{count})*
  *
  *   wide    := count:u32 (cell index:u32 decimal:text)*
@@ -115,9 +116,9 @@ export type SessionRow = {
 
 export const sessionsKey = (bucket: number): string => `s/${bucket}`;
 
-/** Copies the sessions of one bucket. */
-export function copySessions(
-  bucket: number,
+/** Copies sessions into one piece. */
+export function copySessionRows(
+  key: string,
   sessions: SessionRow[],
   groups: Groups,
   layout: Layout,
@@ -142,7 +143,7 @@ export function copySessions(
     const column = sessions.map(({objects}) => objects[index] ?? null);
     writeObjects(writer, column, 0, column.length);
   }
-  return {key: sessionsKey(bucket), bytes: writer.take()};
+  return {key, bytes: writer.take()};
 }
 
 /** @throws PlatformError CHECKPOINT_CORRUPT when the bytes end too early */

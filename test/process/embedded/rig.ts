@@ -156,6 +156,7 @@ export class Rig {
   store!: StateStore;
   nowMs = 0;
   partitions: number;
+  #options: {leavingMin?: number} = {};
   #dir = mkdtempSync(join(tmpdir(), 'millrace-merger-'));
   #writer!: Awaited<ReturnType<typeof startCheckpointWriter>>;
 
@@ -165,8 +166,10 @@ export class Rig {
     this.table = new Table(plan);
   }
 
-  static async open(plan: QueryPlan, partitions = 1): Promise<Rig> {
+  /** @param leavingMin see `MergerOptions` */
+  static async open(plan: QueryPlan, partitions = 1, leavingMin?: number): Promise<Rig> {
     const rig = new Rig(plan, partitions);
+    if (leavingMin !== undefined) rig.#options = {leavingMin};
     rig.#writer = await startCheckpointWriter(rig.#dir);
     rig.store = openStateStore(rig.#dir, rig.#writer.connect());
     rig.restart();
@@ -178,6 +181,7 @@ export class Rig {
   restart(): void {
     const saved = readCheckpoint(this.store, this.plan);
     this.merger = new Merger({
+      ...this.#options,
       plan: this.plan,
       places: Array.from({length: this.partitions}, (_, partition) => ({
         topic: 'shop.purchase',
