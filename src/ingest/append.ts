@@ -2,15 +2,14 @@
 import assert from 'node:assert/strict';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import type {AppendTransaction} from '../log/types.ts';
+import {transactionOf} from './append-transaction.ts';
 import {overBudget, warnOfBudget} from './budget.ts';
 import {Chunk} from './chunk.ts';
-import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic, fileDeadLetters} from './deadletters.ts';
+import {type DeadLetterEncoder, deadLetterEncoder, fileDeadLetters} from './deadletters.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
-import {finalMarkMs} from './horizon.ts';
 import {pace} from './pace.ts';
 import {appendPatiently, untilOpen} from './patience.ts';
-import {type FilePosition, progressKey, sourceName} from './position.ts';
+import {type FilePosition, sourceName} from './position.ts';
 import {reasonCode} from './reasons.ts';
 import type {RecordSource} from './records.ts';
 import {untransformed, type WaitingRow} from './transform-input.ts';
@@ -26,8 +25,6 @@ export type AppenderContext = IngestFileOptions & {
   partitions: number;
   startMs: number;
 };
-
-type TransformedCounts = {in: number; out: number; rejected: number};
 
 export class Appender {
   readonly #context: AppenderContext;
@@ -259,7 +256,13 @@ export class Appender {
   async #append(chunk: Chunk): Promise<void> {
     const {log, clock, telemetry, input, eventType} = this.#context;
     const transformed = this.#stage?.takeCounts();
-    const transaction = this.#transaction(chunk, transformed);
+    const transaction = transactionOf(chunk, {
+      ...this.#context,
+      position: this.#position,
+      source: this.#source,
+      encode: this.#encodeDeadLetters,
+      transformed,
+    });
     failpoint('ingest.before-append');
     const rows = this.#position.rows;
     const rejected = chunk.deadLetters.length;
@@ -291,40 +294,5 @@ export class Appender {
       for (const key of ['in', 'out', 'rejected'] as const) sum[key] += transformed[key];
     }
     this.#onRows(rows);
-  }
-
-  #transaction(chunk: Chunk, transformed: TransformedCounts | undefined): AppendTransaction {
-    const {input, eventType, name, topic, partitions, domain, final} = this.#context;
-    const position = this.#position;
-    const letters = chunk.deadLetters;
-    const appends = chunk.appends(topic);
-    if (letters.length > 0)
-      appends.push({
-        topic: deadLetterTopic(input.domain),
-        partition: 0,
-        count: letters.length,
-        bytes: this.#encodeDeadLetters(letters),
-        ids: letters.map(({id}) => id),
-      });
-    const mark = position.done && final === true && position.lastMs !== null;
-    if (mark) position.final = true;
-    const timeMs = mark ? finalMarkMs(domain, eventType, position.lastMs!) : 0;
-    const counts = {
-      received: chunk.rows,
-      appended: chunk.rows - letters.length - chunk.duplicates,
-      duplicate: chunk.duplicates,
-      rejected: letters.length,
-    };
-    const line = {domain: input.domain, eventType: eventType.name, source: this.#source};
-    return {
-      appends,
-      ...(mark
-        ? {marks: Array.from({length: partitions}, (_, partition) => ({topic, partition, timeMs}))}
-        : {}),
-      progress: [{source: progressKey(input, name), position: JSON.stringify(position)}],
-      // The log itself moves records with known ids from appended to duplicate.
-      ledger: [{...line, ...counts}],
-      ...(transformed && {transformed: [{...line, ...transformed}]}),
-    };
   }
 }

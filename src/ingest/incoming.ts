@@ -1,62 +1,29 @@
 /** Records that come in memory -> the log: validated, encoded, made durable together, each with a verdict. */
-import assert from 'node:assert/strict';
-import type {Clock} from '../clock.ts';
 import {failpoint} from '../failpoint.ts';
-import type {LogWriter} from '../log/types.ts';
-import type {Domain, EventType} from '../model/types.ts';
-import type {RegisteredSchema} from '../schema/types.ts';
-import type {Telemetry} from '../telemetry.ts';
-import type {Transforms} from '../transforms/open.ts';
-import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic} from './deadletters.ts';
+import {deadLetterTopic} from './deadletters.ts';
 import {deadLetterIds} from './identity.ts';
 import {IncomingGroup, type Taken} from './incoming-group.ts';
 import {BodyRefused, type RecordReader} from './incoming-json.ts';
-import {type IncomingRecords, incomingRecords} from './incoming-records.ts';
+import {IncomingLanes, type IncomingOptions, type Lane} from './incoming-lanes.ts';
 import {IncomingTransform, type ReadRecord, takeTransformed} from './incoming-transform.ts';
 import type {IncomingBatch, IncomingResult, RefusalCode} from './incoming-types.ts';
 import {reasonCode} from './reasons.ts';
 import {oversizeKeptBytes} from './records.ts';
 import type {Problem, Untransformed} from './transformed.ts';
 
-export type IncomingOptions = {
-  domains: readonly Domain[];
-  log: LogWriter;
-  clock: Clock;
-  telemetry: Telemetry;
-  /** Topic -> id of its newest schema. */
-  schemaIds: Record<string, number>;
-  /** The schema that a frame names; undefined when the registry has no such id. */
-  schemaById: (id: number) => RegisteredSchema | undefined;
-  /** Of the event types that have one. */
-  transforms?: Transforms;
-};
-
 /** A transaction is closed at about this size, bytes; a batch is never divided between two. */
 const groupBytesMax = 4 * 1024 * 1024;
 
-/** Records of one event type and source wait here for their transaction. */
-type Lane = {
-  topic: string;
-  source: string;
-  records: IncomingRecords;
-  encodeLetters: DeadLetterEncoder;
-  /** Where the event type has one. */
-  transform: IncomingTransform | undefined;
-  open: IncomingGroup | undefined;
-  spare: IncomingGroup[];
-};
-
 export class Incoming {
   readonly #options: IncomingOptions;
-  readonly #records = new Map<string, IncomingRecords>();
-  readonly #letters = new Map<string, DeadLetterEncoder>();
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes: IncomingLanes;
   #scheduled = false;
   /** The body that is being read, with a byte to spare. */
   #body = new Uint8Array(64 * 1024);
 
   constructor(options: IncomingOptions) {
     this.#options = options;
+    this.#lanes = new IncomingLanes(options);
   }
 
   /**
@@ -73,7 +40,7 @@ export class Incoming {
     resolve: (result: IncomingResult) => void,
     reject: (error: unknown) => void,
   ): void {
-    const lane = this.#lane(batch);
+    const lane = this.#lanes.of(batch);
     const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
     this.#read(lane, this.#group(lane), batch, taken);
     this.#taken(lane);
@@ -94,62 +61,8 @@ export class Incoming {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      for (const lane of this.#lanes.values()) this.#flush(lane);
+      for (const lane of this.#lanes.all()) this.#flush(lane);
     });
-  }
-
-  #lane({domain, eventType, source}: IncomingBatch): Lane {
-    const topic = `${domain}.${eventType}`;
-    const key = `${topic}/${source}`;
-    let lane = this.#lanes.get(key);
-    if (lane === undefined) {
-      let records = this.#records.get(topic);
-      if (records === undefined) this.#records.set(topic, (records = this.#compile(topic)));
-      lane = {
-        topic,
-        source,
-        records,
-        encodeLetters: this.#letterEncoder(domain),
-        transform: this.#transformOf(topic, records.partitions),
-        open: undefined,
-        spare: [],
-      };
-      this.#lanes.set(key, lane);
-    }
-    return lane;
-  }
-
-  #eventType(topic: string): {domain: Domain; eventType: EventType} {
-    for (const domain of this.#options.domains) {
-      const eventType = domain.eventTypes.find((each) => each.topic === topic);
-      if (eventType) return {domain, eventType};
-    }
-    return assert.fail(`event type ${topic} exists`);
-  }
-
-  #transformOf(topic: string, partitions: number): IncomingTransform | undefined {
-    const {eventType} = this.#eventType(topic);
-    const runner = this.#options.transforms?.of(eventType);
-    assert(runner || eventType.transform === undefined, 'a transform is given with its runner');
-    const schemaId = this.#options.schemaIds[topic]!;
-    return runner && new IncomingTransform({eventType, schemaId, partitions, runner});
-  }
-
-  #compile(topic: string): IncomingRecords {
-    const {log, clock, schemaIds, schemaById} = this.#options;
-    const {domain, eventType} = this.#eventType(topic);
-    // The topic exists: the number of partitions asked for is of no consequence.
-    const partitions = log.ensureTopic(topic, 1);
-    return incomingRecords({domain, eventType, partitions, schemaId: schemaIds[topic]!, schemaById, clock});
-  }
-
-  #letterEncoder(domain: string): DeadLetterEncoder {
-    let encoder = this.#letters.get(domain);
-    if (encoder === undefined) {
-      encoder = deadLetterEncoder(this.#options.schemaIds[deadLetterTopic(domain)]!);
-      this.#letters.set(domain, encoder);
-    }
-    return encoder;
   }
 
   #read(lane: Lane, group: IncomingGroup, batch: IncomingBatch, taken: Taken): void {
