@@ -5,12 +5,15 @@ import {domainNamespace} from './identity.ts';
 
 const utf8 = new TextEncoder();
 
-/** Random bytes are fetched for so many ids at a time. */
+/** Random digits are fetched for so many ids at a time. */
 const pooled = 512;
-const pool = Buffer.alloc(10 * pooled);
+const digitsOfId = 16;
+const pool = Buffer.alloc((digitsOfId / 2) * pooled);
+let digits = '';
 let used = pooled;
 let lastMs = 0;
 let sequence = 0;
+let prefix = '';
 
 /**
  * A new UUID of version 7: it begins with the time, so that ids made one after another lie side by side in the log's index.
@@ -18,24 +21,23 @@ let sequence = 0;
  */
 export function uuid7(nowMs: number): string {
   if (used === pooled) {
-    randomFillSync(pool);
+    digits = randomFillSync(pool).toString('hex');
     used = 0;
   }
-  const at = 10 * used++;
-  // Within a millisecond the twelve bits behind the time count up from a random start; past their end the time goes ahead.
-  if (nowMs > lastMs) {
-    lastMs = nowMs;
-    sequence = ((pool[at]! << 8) | pool[at + 1]!) & 0x7ff;
-  } else if (++sequence > 0xfff) {
-    lastMs++;
+  const at = digitsOfId * used++;
+  // Within a millisecond the twelve bits behind the time count up; past their end the time goes ahead.
+  if (nowMs > lastMs || ++sequence > 0xfff) {
+    lastMs = Math.max(nowMs, lastMs + 1);
     sequence = 0;
+    const time = lastMs.toString(16).padStart(12, '0');
+    prefix = `${time.slice(0, 8)}-${time.slice(8)}-`;
   }
-  const time = lastMs.toString(16).padStart(12, '0');
-  const rest = pool.toString('hex', at + 2, at + 10);
-  const variant = (8 | (Number.parseInt(rest[0]!, 16) & 3)).toString(16);
-  const count = (0x7000 | sequence).toString(16);
-  return `${time.slice(0, 8)}-${time.slice(8)}-${count}-${variant}${rest.slice(1, 4)}-${rest.slice(4)}`;
+  const variant = variants[digits.charCodeAt(at) & 3]!;
+  return `${prefix}${(0x7000 | sequence).toString(16)}-${variant}${digits.slice(at + 1, at + 4)}-${digits.slice(at + 4, at + digitsOfId)}`;
 }
+
+/** RFC 9562 wants the bits 10 here. */
+const variants = ['8', '9', 'a', 'b'];
 
 /** Name space of the ids that a request gives its records: uuid5(domain, `http/<event type>/<request>/<index>`). */
 export const requestIds = (domain: string, eventType: string, request: string): Uuid5 =>

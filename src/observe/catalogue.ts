@@ -26,15 +26,10 @@ export const metricSpecs = {
     labels: ['domain', 'event_type'],
     help: 'From handing a batch to the log until it is durable',
   },
-  millrace_ingest_requests_total: {
-    type: 'counter',
-    labels: ['status'],
-    help: 'Requests that brought events, by the HTTP status of their answer',
-  },
   millrace_ingest_request_seconds: {
     type: 'histogram',
     labels: ['status'],
-    help: 'From the head of a request that brings events to its answer',
+    help: 'From the head of a request that brings events to its answer, by the HTTP status of that',
   },
   millrace_ingest_in_flight_bytes: {
     type: 'gauge',

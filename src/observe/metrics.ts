@@ -72,7 +72,6 @@ function eventHandlers(registry: Registry): Handlers {
   );
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
-  const requests = counter('millrace_ingest_requests_total');
   const requestSeconds = histogram('millrace_ingest_request_seconds');
   return {
     EventsAppended: ({domain, eventType, appended, duplicate, rejected, seconds}) => {
@@ -88,10 +87,7 @@ function eventHandlers(registry: Registry): Handlers {
       transformed.inc({...labels, status: 'out'}, out);
       transformed.inc({...labels, status: 'rejected'}, rejected);
     },
-    RequestAnswered: ({status, seconds}) => {
-      requests.inc({status});
-      requestSeconds.observe({status}, seconds);
-    },
+    RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),
     RowsWritten: ({sink, table, rows, seconds}) => {
       sinkRows.inc({sink, table}, rows);
       sinkSeconds.observe({sink, table}, seconds);

@@ -62,16 +62,19 @@ const bodyTooLarge = (limit: number) =>
     'send fewer events at once, or raise server.events.body',
   );
 
+/** Requests whose body is arriving: each can be ended with a reason. */
+export type Arriving = Set<(reason: Error) => void>;
+
 /**
  * Reads a body whole. @param hold counts its bytes as they arrive.
- * @throws PlatformError EVENTS_TOO_LARGE, EVENTS_BUSY; `signal.reason` when aborted; undefined when the sender went away.
+ * @throws PlatformError EVENTS_TOO_LARGE, EVENTS_BUSY; the reason with which it was ended; undefined when the sender went away.
  */
 export function readBody(
   request: IncomingMessage,
   {length}: EventsHead,
   bytesMax: number,
   hold: {add(bytes: number): void},
-  signal: AbortSignal,
+  arriving: Arriving,
 ): Promise<Uint8Array<ArrayBuffer>> {
   return new Promise((resolve, reject) => {
     if (length !== undefined && length > bytesMax) return reject(bodyTooLarge(bytesMax));
@@ -79,7 +82,7 @@ export function readBody(
     let bytes = 0;
     const settle = (end: () => void) => {
       request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
-      signal.removeEventListener('abort', onAbort);
+      arriving.delete(onStop);
       end();
     };
     const onData = (chunk: Buffer) => {
@@ -94,10 +97,9 @@ export function readBody(
     };
     const onEnd = () => settle(() => resolve(joined(chunks, bytes)));
     const onClose = () => settle(() => reject(undefined));
-    const onAbort = () => settle(() => reject(signal.reason));
+    const onStop = (reason: Error) => settle(() => reject(reason));
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
-    signal.addEventListener('abort', onAbort, {once: true});
-    if (signal.aborted) onAbort();
+    arriving.add(onStop);
   });
 }
 

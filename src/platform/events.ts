@@ -6,7 +6,7 @@ import {uuid7} from '../ingest/incoming-ids.ts';
 import type {Platform} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {answerFailure, answerVerdicts, refusalError} from './events-answer.ts';
-import {createUnpacking, InFlight, readBody} from './events-body.ts';
+import {type Arriving, createUnpacking, InFlight, readBody} from './events-body.ts';
 import {type EventsHead, readHead} from './events-request.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Mount} from './server.ts';
@@ -30,7 +30,8 @@ export function createEvents(
 ): Events {
   const inFlight = new InFlight(limits);
   const unpack = createUnpacking(limits.inflatedBytesMax);
-  const draining = new AbortController();
+  const arriving: Arriving = new Set();
+  let draining: PlatformError | undefined;
   const active = new Set<Promise<void>>();
 
   async function accept(
@@ -40,7 +41,7 @@ export function createEvents(
   ): Promise<number> {
     const hold = inFlight.hold();
     try {
-      const body = await readBody(request, head, limits.bodyBytesMax, hold, draining.signal);
+      const body = await readBody(request, head, limits.bodyBytesMax, hold, arriving);
       const bytes = await unpack(body, head.encoding, hold);
       const name = head.key ?? uuid7(Date.now());
       const result = await ingest.records({
@@ -66,7 +67,7 @@ export function createEvents(
     let status = 0;
     const startMs = performance.now();
     try {
-      if (draining.signal.aborted) throw draining.signal.reason;
+      if (draining !== undefined) throw draining;
       status = await accept(request, response, readHead(request, path, domains));
     } catch (error) {
       // The sender is gone: nobody is left to be told.
@@ -84,11 +85,10 @@ export function createEvents(
       return handled;
     },
     async drain() {
-      draining.abort(
-        new PlatformError('DRAINING', 'the platform is ending', {
-          hint: 'wait for the seconds of Retry-After, then send the request again',
-        }),
-      );
+      draining = new PlatformError('DRAINING', 'the platform is ending', {
+        hint: 'wait for the seconds of Retry-After, then send the request again',
+      });
+      for (const stop of [...arriving]) stop(draining);
       while (active.size > 0) await Promise.allSettled(active);
     },
     inFlight: () => ({bytes: inFlight.bytes, requests: active.size}),

@@ -59,15 +59,15 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
     } else call?.resolve(reply.value);
   };
   const opened = new Promise<void>((resolve, reject) => {
-    worker.on('message', (reply: IngestReply) => {
+    const take = (reply: IngestReply) => {
       if ('ready' in reply) return resolve();
       if ('failed' in reply) return reject(unpackError(reply.failed));
       if ('progress' in reply) return listeners.get(reply.job)?.(reply.progress);
       if ('event' in reply)
         return telemetry.emit(reply.event, reply.payload as TelemetryEvents[typeof reply.event]);
-      if ('records' in reply) reply.records.forEach(settle);
-      else settle(reply);
-    });
+      settle(reply);
+    };
+    worker.on('message', (replies: IngestReply[]) => replies.forEach(take));
     worker.on('error', (error) => {
       const lost = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
         cause: error,

@@ -50,12 +50,9 @@ export type IngestRequest = {id: number} & (
 );
 /** Batches of records that were asked for in one turn of the event loop, each answered by its id. */
 export type RecordsRequest = {records: {id: number; batch: IncomingBatch}[]};
-export type RecordsReply = {
-  records: ({id: number; value: IncomingResult} | {id: number; error: PortableError})[];
-};
+/** The thread sends lists of these: what it tells in one turn of its event loop. */
 export type IngestReply =
-  | RecordsReply
-  | {id: number; value: IngestReport | AppendResult | number | null}
+  | {id: number; value: IngestReport | AppendResult | IncomingResult | number | null}
   | {id: number; error: PortableError}
   | {progress: IngestProgress; job: number}
   | {event: keyof TelemetryEvents; payload: TelemetryEvents[keyof TelemetryEvents]}

@@ -11,19 +11,21 @@ import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
 import {createSenderSchemas} from './ingest-schemas.ts';
-import type {
-  IngestJob,
-  IngestReply,
-  IngestRequest,
-  IngestStart,
-  RecordsReply,
-  RecordsRequest,
-} from './ingest-types.ts';
+import type {IngestJob, IngestReply, IngestRequest, IngestStart, RecordsRequest} from './ingest-types.ts';
 
 assert(parentPort, 'this module runs in a worker thread');
 const port = parentPort;
 const start = workerData as IngestStart;
-const send = (reply: IngestReply) => port.postMessage(reply);
+let outbox: IngestReply[] = [];
+/** What is told in one turn crosses together: answers of a transaction, its telemetry. */
+function send(reply: IngestReply): void {
+  if (outbox.push(reply) === 1) queueMicrotask(post);
+}
+
+function post(): void {
+  port.postMessage(outbox);
+  outbox = [];
+}
 const telemetry: Telemetry = {emit: (event, payload) => send({event, payload})};
 const stopping = new AbortController();
 /** A progress message more often than this would only be drawn over. */
@@ -41,6 +43,7 @@ function open(): LogWriter | undefined {
     return log;
   } catch (error) {
     send({failed: packError(error)});
+    post();
     port.close();
     return undefined;
   }
@@ -100,22 +103,12 @@ async function handle(log: LogWriter, request: IngestRequest) {
   }
 }
 
-let replies: RecordsReply['records'] = [];
-/** Answers of one turn go back together. */
-function reply(each: RecordsReply['records'][number]): void {
-  if (replies.push(each) > 1) return;
-  queueMicrotask(() => {
-    send({records: replies});
-    replies = [];
-  });
-}
-
 async function read(incoming: Incoming, {id, batch}: RecordsRequest['records'][number]): Promise<void> {
-  const reject = (error: unknown) => reply({id, error: packError(error)});
+  const reject = (error: unknown) => send({id, error: packError(error)});
   try {
     // Frames of schemas that were not seen yet wait for the registry; everything else is read in this turn.
     await schemas.load(schemaIdsOf(batch));
-    incoming.read(batch, (value) => reply({id, value}), reject);
+    incoming.read(batch, (value) => send({id, value}), reject);
   } catch (error) {
     reject(error);
   }

@@ -134,7 +134,10 @@ async function answer(
   refuse: (path: string) => {status: number; message: string} | undefined,
 ): Promise<void> {
   const aborted = new AbortController();
-  response.on('close', () => aborted.abort());
+  response.on('close', () => {
+    // An answer that went out has nobody left to tell.
+    if (!response.writableFinished) aborted.abort(senderGone);
+  });
   try {
     const url = URL.parse(request.url ?? '/', 'http://localhost');
     if (!url)
@@ -167,6 +170,9 @@ async function answer(
     sendJson(response, status, {error: failureOf(error)});
   }
 }
+
+/** Made once: an error for every request that ends would cost more than the request. */
+const senderGone = new Error('the sender of the request is gone');
 
 function mountOf(
   mounts: ServerOptions['mounts'],
