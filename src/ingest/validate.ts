@@ -86,7 +86,7 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
     slot: columns.indexOf(columnOf(field, input)),
     converter: converterOf(field, convert),
   }));
-  if (input.format === 'csv') checkColumns(plans, columns, input, place);
+  if (input.format === 'csv') checkColumns(plans, columns, input, place, eventType.transform !== undefined);
   else {
     // In JSONL every record may have other keys: an id counts as given only where the configuration says so.
     const id = plans.find(({field}) => field.role === 'id');
@@ -136,10 +136,20 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
   };
 }
 
-function checkColumns(plans: readonly Plan[], columns: readonly string[], input: Input, place: string): void {
+/** @param transformed a transform may give what the file has not. */
+function checkColumns(
+  plans: readonly Plan[],
+  columns: readonly string[],
+  input: Input,
+  place: string,
+  transformed: boolean,
+): void {
   const missing = plans
     .filter(({field, slot}) => slot < 0 && field.role !== 'id')
-    .filter(({field}) => field.required || field.role === 'time' || Object.hasOwn(input.map, field.name))
+    .filter(
+      ({field}) =>
+        (field.required && !transformed) || field.role === 'time' || Object.hasOwn(input.map, field.name),
+    )
     .map(({field}) => `${columnOf(field, input)} (for ${field.name})`);
   const id = plans.find(
     ({field, slot}) => field.role === 'id' && slot < 0 && Object.hasOwn(input.map, field.name),
