@@ -9,6 +9,8 @@ import type {Input, Platform} from '../model/types.ts';
 import {readMaxima} from '../platform/books.ts';
 import {ingestOffline} from '../platform/offline.ts';
 import type {PlatformDirs} from '../platform/places.ts';
+import {noTelemetry} from '../telemetry.ts';
+import {openTransforms} from '../transforms/open.ts';
 import type {CommandBody, CommandIo} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
 import {escapeControls, formatCount, palette, printJson} from './output.ts';
@@ -73,6 +75,8 @@ async function inspect(
 ): Promise<Inspection> {
   const domain = platform.domains.find(({name}) => name === input.domain)!;
   const eventType = domain.eventTypes.find(({name}) => name === input.eventType)!;
+  const transforms = openTransforms([domain], {telemetry: noTelemetry, develop: false});
+  const transform = transforms.of(eventType);
   const log = existsSync(join(dirs.log, 'log.db')) ? openLogReader(dirs.log) : undefined;
   try {
     return await inspectFile({
@@ -86,14 +90,16 @@ async function inspect(
       progress: (key) => log?.progress(key),
       maxima: (topic) => readMaxima(platform, dirs, topic),
       late,
+      ...(transform && {transform}),
     });
   } finally {
+    await transforms.close();
     log?.close();
   }
 }
 
 function wouldDo(
-  {state, source, format, rows, done, rejected, reasons}: Inspection,
+  {state, source, format, rows, done, rejected, reasons, events}: Inspection,
   path: string,
   input: string,
   {final}: {final: boolean},
@@ -103,7 +109,7 @@ function wouldDo(
   if (state === 'unchanged')
     return `would append nothing: ${path} (${facts}) was ingested before as ${source}${moved}`;
   const from = state === 'continues' ? `, of which ${formatCount(done)} are done` : '';
-  return `would ingest ${path} as ${input}: ${facts}${from}, ${formatCount(rejected)} would be rejected${reasonsText(reasons)}${moved}`;
+  return `would ingest ${path} as ${input}: ${facts}${from}, ${events === undefined ? '' : `its transform would make ${formatCount(events)} events of them, `}${formatCount(rejected)} would be rejected${reasonsText(reasons)}${moved}`;
 }
 
 function inputOf({domains}: Platform, name: string): Input {
@@ -128,13 +134,17 @@ function summary({
   resumedAt,
   seconds,
   final,
+  transformed,
 }: IngestReport): string {
   if (state === 'unchanged' && final)
     return `${source}: this content was ingested before; time was moved past its last window`;
   if (state === 'unchanged')
     return `${source}: this content was ingested before, nothing to do (--as NAME takes it as another file)`;
   const begin = state === 'stopped' ? 'stopped, goes on from here next time' : 'done';
-  return `${source}: ${begin}: ${formatCount(received)} rows${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${reasonsText(reasons)}, in ${seconds.toFixed(1)} s`;
+  const made = transformed
+    ? `, of ${formatCount(transformed.in)} records its transform made ${formatCount(transformed.out)} events`
+    : '';
+  return `${source}: ${begin}: ${formatCount(received)} rows${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${reasonsText(reasons)}${made}, in ${seconds.toFixed(1)} s`;
 }
 
 function reasonsText(reasons: Record<string, number>): string {

@@ -23,6 +23,7 @@ import {subjectOf} from '../schema/registry.ts';
 import {deadLetterSchema, lateOf, lateSchema} from '../schema/side.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import {noTelemetry} from '../telemetry.ts';
+import {openTransforms, type Transforms} from '../transforms/open.ts';
 import {parseSnapshot} from './lookups.ts';
 import type {Outcome, Scenario, ScenarioStep, Suite} from './scenario-types.ts';
 import {sideTransaction} from './side.ts';
@@ -51,11 +52,20 @@ async function closeHome({dir, writer}: Home): Promise<void> {
 export function openStage(): Stage {
   let next = openHome();
   const closing: Promise<void>[] = [];
+  /** By domain: their threads, too, take longer to start than a scenario takes. */
+  const transforms = new Map<Domain, Transforms>();
+  const transformsOf = ({domain}: Suite): Transforms => {
+    const known = transforms.get(domain);
+    if (known) return known;
+    const opened = openTransforms([domain], {telemetry: noTelemetry, develop: false});
+    transforms.set(domain, opened);
+    return opened;
+  };
   return {
     async run(suite, scenario) {
       const home = await next;
       next = openHome();
-      const world = new World(suite, scenario, home);
+      const world = new World(suite, scenario, home, transformsOf(suite));
       try {
         await world.start();
         for (const [index, step] of scenario.steps.entries()) await world.step(step, index);
@@ -66,7 +76,7 @@ export function openStage(): Stage {
       }
     },
     async close() {
-      closing.push(next.then(closeHome));
+      closing.push(next.then(closeHome), ...[...transforms.values()].map((each) => each.close()));
       await Promise.all(closing);
     },
   };
@@ -94,7 +104,7 @@ class World {
   readonly #rows = new Map<string, Map<string, Row>>();
   readonly #epochs = new Map<string, number>();
 
-  constructor({domain, plans}: Suite, scenario: Scenario, home: Home) {
+  constructor({domain, plans}: Suite, scenario: Scenario, home: Home, transforms: Transforms) {
     this.#domain = domain;
     this.#plans = plans;
     this.#scenario = scenario;
@@ -116,6 +126,7 @@ class World {
       telemetry: noTelemetry,
       schemaIds: this.#schemaIds,
       schemaById: (id) => this.#schemas.find((schema) => schema.id === id),
+      transforms,
     });
   }
 
