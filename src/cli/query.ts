@@ -1,9 +1,7 @@
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import type {Platform} from '../model/types.ts';
-import {refuseQuery} from '../platform/outputs.ts';
-import {openSink} from '../sinks/host.ts';
-import type {QueryResult} from '../sinks/types.ts';
+import {askOf} from '../platform/ask.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
 import {formatTable, printJson} from './output.ts';
@@ -15,10 +13,7 @@ export const run: CommandBody = async (call) => {
     throw new PlatformError('USAGE', 'the query is empty', {hint: 'npx millrace query "select 1"'});
   const {platform, control} = await openPlatform(call);
   const sink = sinkOf(platform, options.sink as string | undefined);
-  const result = await (control
-    ? control.post<QueryResult>('/v1/query', {sink, sql})
-    : queryDirectly(platform, sink, sql)
-  ).catch((error) => {
+  const result = await askOf(platform, control)(sink, sql).catch((error) => {
     throw withSink(error, platform, sink, sql);
   });
   const names = result.columns.map(({name}) => name);
@@ -64,25 +59,4 @@ function withSink(error: unknown, {domains}: Platform, asked: string, sql: strin
     }
   }
   return error;
-}
-
-/** Embedded databases have one owner; when no platform runs, that may be this command, reading only. */
-async function queryDirectly(platform: Platform, name: string, sql: string): Promise<QueryResult> {
-  const {root, plugins, sinks} = platform;
-  const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
-  try {
-    if (!sink.query)
-      throw new PlatformError(
-        'NAME_UNKNOWN',
-        `sink "${name}" (${sinks[name]!.backend}) cannot be asked with SQL`,
-        {
-          hint: `--sink with one of: ${Object.keys(sinks)
-            .filter((other) => other !== name)
-            .join(', ')}`,
-        },
-      );
-    return await sink.query(sql).catch(refuseQuery);
-  } finally {
-    await sink.close();
-  }
 }

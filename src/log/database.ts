@@ -3,7 +3,7 @@
  *
  *   streams  one row a (topic, partition): where it starts and ends, and the checksums at both ends of its chain of batches
  *   batches  one row a batch; `prev_crc` and `crc` chain a stream's batches (chain.ts)
- *   ids      the ids that a topic remembers; an id goes when its batch is trimmed
+ *   ids      the ids that a topic remembers, and where their records lie (`place` is the offset); an id goes when its batch is trimmed
  *   progress where each source stands
  *   ledger   the ingest ledger
  *   transformed  the ledger of transforms
@@ -16,7 +16,7 @@ import {type ErrorCode, PlatformError} from '../errors.ts';
 import {transformedSchema} from './transformed.ts';
 
 /** Version of the file format, in SQLite's user_version. */
-const formatVersion = 1;
+const formatVersion = 2;
 /** "MRLG": tells the file apart from any other SQLite database. */
 const applicationId = 0x4d524c47;
 /** The fastest of 4 to 32 KiB, both for batches of 64 KiB and for commits of 1 kB. */
@@ -32,7 +32,7 @@ const schema = `
     count INTEGER NOT NULL, kind INTEGER NOT NULL, append_ms INTEGER NOT NULL, mark_ms INTEGER NOT NULL,
     prev_crc INTEGER NOT NULL, crc INTEGER NOT NULL, ids BLOB, bytes BLOB NOT NULL) STRICT;
   CREATE UNIQUE INDEX batches_by_offset ON batches (stream, base_offset);
-  CREATE TABLE ids (topic TEXT NOT NULL, id ANY NOT NULL, PRIMARY KEY (topic, id)) STRICT, WITHOUT ROWID;
+  CREATE TABLE ids (topic TEXT NOT NULL, id ANY NOT NULL, partition INTEGER, place INTEGER, PRIMARY KEY (topic, id)) STRICT, WITHOUT ROWID;
   CREATE TABLE progress (source TEXT PRIMARY KEY, position TEXT NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE ledger (domain TEXT NOT NULL, event_type TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL,
     appended INTEGER NOT NULL, duplicate INTEGER NOT NULL, rejected INTEGER NOT NULL, crc INTEGER NOT NULL,

@@ -61,7 +61,7 @@ class EmbeddedReader implements LogReader {
         `SELECT base_offset AS baseOffset, count, crc FROM batches WHERE stream = ? AND base_offset < ?
          ORDER BY base_offset DESC LIMIT 1`,
       ),
-      id: database.prepare('SELECT 1 FROM ids WHERE topic = ? AND id = ?'),
+      id: database.prepare('SELECT partition, place AS offset FROM ids WHERE topic = ? AND id = ?'),
       version: database.prepare('PRAGMA data_version'),
       begin: database.prepare('BEGIN'),
       commit: database.prepare('COMMIT'),
@@ -214,6 +214,13 @@ class EmbeddedReader implements LogReader {
 
   knows(topic: string, ids: readonly string[]): boolean[] {
     return this.#guard(topic, () => ids.map((id) => this.#statements.id.get(topic, idKey(id)) !== undefined));
+  }
+
+  placeOf(topic: string, id: string): {partition: number; offset: number} | undefined {
+    return this.#guard(
+      topic,
+      () => this.#statements.id.get(topic, idKey(id)) as {partition: number; offset: number} | undefined,
+    );
   }
 
   progress(source: string): string | undefined {

@@ -7,11 +7,28 @@ import {ledgerCrc} from './streams.ts';
 import {transformedStatements} from './transformed.ts';
 import type {Append, AppendResult, AppendTransaction, IngestCounts} from './types.ts';
 
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** Character code -> value of a lower-case hexadecimal digit, -1 for any other character. */
+const nibbles = Int8Array.from({length: 128}, (_, code) =>
+  '0123456789abcdef'.indexOf(String.fromCharCode(code)),
+);
 
 /** How an id is stored: a UUID in its usual spelling as its 16 bytes, anything else as text. */
-export const idKey = (id: string): string | Uint8Array =>
-  uuid.test(id) ? Buffer.from(id.replaceAll('-', ''), 'hex') : id;
+export function idKey(id: string): string | Uint8Array {
+  if (id.length !== 36) return id;
+  const key = new Uint8Array(16);
+  for (let at = 0, to = 0; at < 36; at += 2) {
+    if (at === 8 || at === 13 || at === 18 || at === 23) {
+      if (id.charCodeAt(at) !== 45) return id;
+      at++;
+    }
+    const high = id.charCodeAt(at);
+    const low = id.charCodeAt(at + 1);
+    const byte = high > 127 || low > 127 ? -1 : (nibbles[high]! << 4) | nibbles[low]!;
+    if (byte < 0) return id;
+    key[to++] = byte;
+  }
+  return key;
+}
 
 /** What `apply` changes beside the database; given to the writer only when the commit succeeded. */
 export type Streams = {
@@ -25,7 +42,9 @@ export function appendStatements(database: DatabaseSync) {
     `INSERT INTO batches (stream, base_offset, count, kind, append_ms, mark_ms, prev_crc, crc, ids, bytes)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
-  const insertId = database.prepare('INSERT OR IGNORE INTO ids (topic, id) VALUES (?, ?)');
+  const insertId = database.prepare(
+    'INSERT OR IGNORE INTO ids (topic, id, partition, place) VALUES (?, ?, ?, ?)',
+  );
   const setProgress = database.prepare(
     'INSERT INTO progress VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, crc = excluded.crc',
   );
@@ -76,7 +95,13 @@ export function appendStatements(database: DatabaseSync) {
       if (batch.count > 0) insert(stream, batch.count, appendMs, undefined, null, batch.bytes);
       return {baseOffset, appended: batch.count, duplicate: 0};
     }
-    const dropped = ids.map((id) => insertId.run(batch.topic, idKey(id)).changes === 0);
+    // A record that is kept takes the next offset.
+    let next = baseOffset;
+    const dropped = ids.map((id) => {
+      const isNew = insertId.run(batch.topic, idKey(id), batch.partition, next).changes > 0;
+      if (isNew) next++;
+      return !isNew;
+    });
     const kept = ids.filter((_, index) => !dropped[index]);
     const duplicate = ids.length - kept.length;
     const bytes = duplicate === 0 ? batch.bytes : withoutRecords(batch.bytes, dropped);

@@ -90,7 +90,6 @@ export type LogWriter = {
   append(transaction: AppendTransaction): Promise<AppendResult>;
   progress(source: string): string | undefined;
   ledger(): IngestCounts[];
-  transformed(): TransformCounts[];
   /**
    * Deletes whole batches that are older than `beforeMs` and below `belowOffset`, from the start of the partition on, a limited
    * number in one call. @returns batches deleted; while it is not 0, there may be more.
@@ -120,5 +119,7 @@ export type LogReader = {
   progress(source: string): string | undefined;
   /** Which of the ids the topic remembers: a record that is appended with one of them is dropped as duplicate. */
   knows(topic: string, ids: readonly string[]): boolean[];
+  /** Where the record of an id lies, by an index; undefined for an id that the topic does not remember. */
+  placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
   close(): void;
 };

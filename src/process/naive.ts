@@ -120,7 +120,8 @@ function countsOf(all: QueryCounts[], topic: string, partition: number): QueryCo
   return all[all.push({topic, partition, ...zero}) - 1]!;
 }
 
-function columnsOfEvent(
+/** Columns of an event as a query sees them: logged, derived, enriched. @throws ExpressionFailure */
+export function columnsOfEvent(
   source: SourcePlan,
   values: Record<string, Value>,
   lookups: Map<string, LookupSnapshot>,
@@ -150,7 +151,8 @@ const keyOf = (values: Value[]): string =>
     .map((value) => (value === null ? 'n' : `${typeof value} ${String(value).length} ${value}`))
     .join('|');
 
-function windowsOf(window: WindowSpec, timeMs: number): {startMs: number; endMs: number}[] {
+/** The windows that hold an instant, earliest first; not for sessions. */
+export function windowsOf(window: WindowSpec, timeMs: number): {startMs: number; endMs: number}[] {
   switch (window.type) {
     case 'tumbling': {
       const startMs = Math.floor(timeMs / window.sizeMs) * window.sizeMs;

@@ -148,6 +148,11 @@ export function conformance(name: string, open: (options: {clock?: Clock}) => Pr
       assert.deepEqual(textsOf(await readAll(again.reader, 'shop.sale', 0)), ['a', 'b']);
       assert.deepEqual(textsOf(await readAll(again.reader, 'shop.sale', 1)), ['c']);
       assert.deepEqual(textsOf(await readAll(again.reader, 'shop.other', 0)), ['elsewhere']);
+      const places = ['1', uuid, '2', 'none'].map((id) => again.reader.placeOf('shop.sale', id));
+      assert.deepEqual(
+        places.map((place) => place && [place.partition, place.offset]),
+        [[0, 0], [0, 1], [1, 0], undefined],
+      );
     },
   );
 

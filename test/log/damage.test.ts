@@ -180,7 +180,7 @@ test('the witness itself may be damaged or absent: the log opens', async (t) => 
 
 test('a newer format, another file and an absent log are told apart', async (t) => {
   const dir = await filledLog(t);
-  damage(dir, 'PRAGMA user_version = 2');
+  damage(dir, 'PRAGMA user_version = 99');
   assert.throws(() => openLogWriter(dir), {code: 'LOG_FORMAT'});
   assert.throws(() => openLogReader(dir), {code: 'LOG_FORMAT'});
   damage(dir, 'PRAGMA application_id = 1');

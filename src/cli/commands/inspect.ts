@@ -62,6 +62,7 @@ export const inspectCommands: CommandSpec[] = [
     examples: [
       ['millrace explain plan flights.departures_per_day', 'step by step'],
       ['millrace explain config defaults', 'every value with file and line'],
+      ['millrace explain window shop.revenue_per_hour 2026-01-05T10:00', 'why its rows are as they are'],
     ],
     subcommands: [
       {
@@ -77,6 +78,25 @@ export const inspectCommands: CommandSpec[] = [
         arguments: '[query]',
         examples: [['millrace explain plan', 'all queries']],
         load: () => import('../explain.ts').then(({plan}) => ({run: plan})),
+      },
+      {
+        name: 'window',
+        summary: 'Why a window is not there, not closed, or can still change',
+        arguments: '<query> <start> [dimension...]',
+        examples: [
+          [
+            'millrace explain window flights.departures_per_day 2013-07-01T04:00 carrier=AA',
+            'its row, the watermarks, what came too late',
+          ],
+        ],
+        load: () => import('../explain-trace.ts').then(({window}) => ({run: window})),
+      },
+      {
+        name: 'event',
+        summary: "One record's way: log, every query, raw table, dead letters",
+        arguments: '<id>',
+        examples: [['millrace explain event 0190b0a0-1111-7222-8333-444455556666', 'found by an index']],
+        load: () => import('../explain-trace.ts').then(({event}) => ({run: event})),
       },
     ],
   },
