@@ -7,7 +7,7 @@ import {asTyped} from '../invocation.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
 import type {LogReader} from '../log/types.ts';
-import {type LoadedPlatform, loadPlatform} from '../model/load.ts';
+import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, type PlatformDirs, placesOf} from '../platform/places.ts';
@@ -16,9 +16,13 @@ import type {SinkSpec} from '../sinks/types.ts';
 import type {CommandCall} from './command.ts';
 import {printJson, ReportedError} from './output.ts';
 
-/** Reads the configuration that the common options name. */
-export const load = ({options, io}: CommandCall): Promise<LoadedPlatform<SinkSpec>> =>
+/** Reads the configuration that the common options name. @param more checks of what it speaks of */
+export const load = (
+  {options, io}: CommandCall,
+  more: {checks?: DomainCheck[]} = {},
+): Promise<LoadedPlatform<SinkSpec>> =>
   loadPlatform({
+    ...more,
     from: options.config ?? io.cwd,
     sinkSpecs: sinks as Record<string, SinkSpec>,
     variables: io.env,

@@ -1,9 +1,11 @@
+import {checkHeaders} from '../ingest/headers.ts';
 import type {CommandBody} from './command.ts';
 import {load, printDiagnostics} from './context.ts';
 import {palette} from './output.ts';
 
 export const run: CommandBody = async (call) => {
-  const loaded = await load(call);
+  // Only here: a file that changed must not keep other commands from working.
+  const loaded = await load(call, {checks: [checkHeaders]});
   const {io, options} = call;
   const diagnostics = loaded.ok ? loaded.warnings : loaded.diagnostics;
   if (options.json || diagnostics.length > 0) printDiagnostics(call, diagnostics);

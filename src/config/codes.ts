@@ -72,6 +72,9 @@ export const diagnosticCodes = {
   EXPR_LIMIT: 'An expression is too long, too deep or too complex.',
   INPUT_FORMAT: 'The format of an input is not given and its file name does not tell.',
   INPUT_MAP: 'A field of an input is mapped twice.',
+  TIMESTAMP_FORMAT: 'A `timestamp_format` has a part that is not known, or names no year.',
+  FILE_COLUMN:
+    'The file of an input or a lookup lacks a column that the configuration names, or that a field needs.',
   GENERATE_SHARES: 'Probabilities or shares of `generate:` are together over 1.',
   GENERATE_VALUE: 'Values of `generate:` that cannot be read, or that the field cannot hold.',
 } as const satisfies Record<string, string>;

@@ -8,6 +8,7 @@
  * Month, day and hour may have one digit or two. Any other character stands for itself. What the format does not name is
  * zero (or 1 for month and day); without %z the time is one of the input's time zone.
  */
+import type {TimestampDirective} from '../model/timestamp-format.ts';
 import {daysOf, parseOffset, type Zone} from './time.ts';
 
 type Parts = {
@@ -56,7 +57,7 @@ const letters = (bytes: Uint8Array, at: number, count: number) =>
     .toString('latin1')
     .toLowerCase();
 
-const steps: Record<string, () => Step> = {
+const steps: Record<TimestampDirective, () => Step> = {
   Y: () => digits(4, 4, (parts, value) => (parts.year = value)),
   y: () => digits(2, 2, (parts, value) => (parts.year = value + (value < 69 ? 2000 : 1900))),
   m: () => digits(1, 2, (parts, value) => (parts.month = value)),
@@ -94,21 +95,8 @@ const steps: Record<string, () => Step> = {
   '%': () => literal('%'),
 };
 
-/** Why a format cannot be used; undefined when it can. */
-export function timestampFormatProblem(format: string): string | undefined {
-  const directives = [...format.matchAll(/%(.?)/gs)].map((match) => match[1]!);
-  const unknown = directives.find((name) => !Object.hasOwn(steps, name));
-  if (unknown !== undefined)
-    return `%${unknown} is not known; known are ${Object.keys(steps)
-      .map((n) => `%${n}`)
-      .join(' ')}`;
-  if (!directives.includes('s') && !(directives.includes('Y') || directives.includes('y')))
-    return 'the format names no year (%Y or %y)';
-  return undefined;
-}
-
 /**
- * Compiles a format that has no problem. @returns a function from text to epoch ms, NaN when the text does not match.
+ * Compiles a format that has no problem (`timestampFormatProblem`). @returns a function from text to epoch ms, NaN when the text does not match.
  */
 export function compileTimestampFormat(
   format: string,
@@ -116,7 +104,7 @@ export function compileTimestampFormat(
 ): (bytes: Uint8Array, start: number, end: number) => number {
   const list: Step[] = [];
   for (const [, name, text] of format.matchAll(/%(.)|([^%]+)/gs))
-    list.push(name === undefined ? literal(text!) : steps[name]!());
+    list.push(name === undefined ? literal(text!) : steps[name as TimestampDirective]());
   return (bytes, start, end) => {
     const parts: Parts = {
       year: 1970,

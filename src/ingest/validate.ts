@@ -1,6 +1,7 @@
 /** One record of a file -> one frame of the log, by code generated for (event type, columns of the file). */
 import {PlatformError} from '../errors.ts';
 import {partitionOfBytes} from '../log/partition.ts';
+import {timestampFormatProblem} from '../model/timestamp-format.ts';
 import type {EventType, Field, Input} from '../model/types.ts';
 import type {Uuid5} from '../schema/uuid5.ts';
 import {writeLong, writeText} from '../schema/write.ts';
@@ -9,7 +10,6 @@ import {type Converter, convertedBytesMax, converterOf, explainValue, timestampR
 import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
 import {timeZone, type Zone} from './time.ts';
-import {timestampFormatProblem} from './timeformat.ts';
 import {type TransformInputReader, transformInputs} from './transform-input.ts';
 
 /** What a file's record is checked against and written as. */
@@ -61,7 +61,8 @@ export const wantedColumns = (eventType: EventType, input: Input): string[] => [
   ...new Set(eventType.fields.map((field) => columnOf(field, input))),
 ];
 
-const columnOf = (field: Field, input: Input): string =>
+/** The column of a field: the one that is mapped, else the one of its name. */
+export const columnOf = (field: Field, input: Input): string =>
   Object.hasOwn(input.map, field.name) ? input.map[field.name]! : field.name;
 
 /**

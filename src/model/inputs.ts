@@ -5,6 +5,7 @@ import {quote} from '../config/nodes.ts';
 import type {InputConfig} from './config.ts';
 import {type EventTypeInfo, type EventTypes, findEventType} from './event-types.ts';
 import type {Reporter} from './reporter.ts';
+import {timestampFormatProblem} from './timestamp-format.ts';
 import type {Input} from './types.ts';
 import {checkZone} from './windows.ts';
 
@@ -32,6 +33,12 @@ export function buildInput(
     });
   const timezone = config.timezone ?? 'UTC';
   checkZone(timezone, [...path, 'timezone'], reporter);
+  const problem =
+    config.timestamp_format === undefined ? undefined : timestampFormatProblem(config.timestamp_format);
+  if (problem)
+    reporter.error([...path, 'timestamp_format'], 'TIMESTAMP_FORMAT', problem, {
+      hint: 'as in strptime: "%d.%m.%Y %H:%M:%S"; without it times are ISO 8601 or epoch milliseconds',
+    });
   const map = buildMap(config, info, path, reporter);
   if (name === undefined || eventTypeName === undefined || format === undefined) return undefined;
   return {

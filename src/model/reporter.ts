@@ -36,6 +36,11 @@ export class Reporter {
     });
   }
 
+  /** Whether the file says something there. */
+  has(path: Path): boolean {
+    return nodeAt(this.#root, path).found;
+  }
+
   /** Mistakes in the expression that stands at `path`. */
   problems(path: Path, problems: ExprProblem[]): void {
     for (const {code, message, offset, length, hint} of problems)

@@ -236,6 +236,60 @@ describe('validate', () => {
     writeFiles(root, {'config/domains/shop.yaml': right});
   });
 
+  test('columns that a file lacks, and a timestamp_format that is none, each where it is written', async () => {
+    const files = {
+      'data/brands.csv': 'user,brand\nu1,Acme\n',
+      'data/other.csv': 'zeit,menge,order\n2026-01-05T00:00:00Z,1,o1\n',
+    };
+    writeFiles(root, {
+      ...files,
+      'config/domains/shop.yaml': right.replace(
+        /inputs:\n.*\n/,
+        `lookups:
+  - {name: brands, key: user_id, columns: {brnd: string}, from: {csv: ../../data/brands.csv}}
+inputs:
+  - {name: purchases, event_type: purchase, from: ../../data/purchases.csv, map: {quantity: quantty}}
+  - {name: others, event_type: purchase, from: ../../data/other.csv, timestamp: zeiit}
+  - {name: later, event_type: purchase, from: ../../data/none.csv, map: {quantity: what}}
+`,
+      ),
+    });
+    const {code, stderr} = await cli(root, 'validate');
+    assert.equal(code, 2);
+    const said = stderr.split('\n').filter((line) => /^config|hint/.test(line));
+    assert.deepEqual(said, [
+      'config/domains/shop.yaml:12:25 error FILE_COLUMN brands.csv has no column "user_id"',
+      '  hint: known here: user, brand',
+      'config/domains/shop.yaml:12:44 error FILE_COLUMN brands.csv has no column "brnd"',
+      '  hint: did you mean brand?',
+      'config/domains/shop.yaml:14:93 error FILE_COLUMN purchases.csv has no column "quantty"',
+      '  hint: did you mean quantity?',
+      'config/domains/shop.yaml:15:48 error FILE_COLUMN other.csv has no column "amount", which every purchase needs',
+      '  hint: add map: {amount: <column>}; known here: zeit, menge, order',
+      'config/domains/shop.yaml:15:48 error FILE_COLUMN other.csv has no column "quantity", which every purchase needs',
+      '  hint: add map: {quantity: <column>}; known here: zeit, menge, order',
+      'config/domains/shop.yaml:15:81 error FILE_COLUMN other.csv has no column "zeiit"',
+      '  hint: did you mean zeit?',
+      `config/domains/shop.yaml:16:47 warning FILE_NOT_FOUND there is no file ${join(root, 'data/none.csv')}`,
+      '  hint: a path is relative to the file it stands in',
+    ]);
+    const {stderr: elsewhere} = await cli(root, 'ledger');
+    assert.doesNotMatch(elsewhere, /FILE_COLUMN/, 'what is wrong in a file stops no other command');
+    const saidOf = async (from: string, to: string) => {
+      writeFiles(root, {'config/domains/shop.yaml': right.replaceAll(from, to)});
+      return (await cli(root, 'validate')).stderr;
+    };
+    assert.match(
+      await saidOf('format: csv}', "format: csv, timestamp_format: '%d.%q'}"),
+      /^config\/domains\/shop.yaml:12:\d+ error TIMESTAMP_FORMAT %q is not known; known are %Y /,
+    );
+    assert.match(
+      await saidOf('quantity', 'quantities'),
+      /shop.yaml:12:51 error FILE_COLUMN purchases.csv has no column "quantities", which every purchase needs\n.*\n.*\n.*\n {2}hint: add map: \{quantities: quantity\}\n/,
+    );
+    writeFiles(root, {'config/domains/shop.yaml': right});
+  });
+
   test('an environment that is not there is refused, except dev', async () => {
     assert.equal((await cli(root, 'validate', '--env', 'dev')).code, 0);
     const {code, stderr} = await cli(root, 'validate', '--env', 'prod');

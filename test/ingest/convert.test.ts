@@ -6,7 +6,7 @@ import type {Value, ValueType} from '../../src/expr/types.ts';
 import {type ConvertOptions, converterOf} from '../../src/ingest/convert.ts';
 import {reasonCode} from '../../src/ingest/reasons.ts';
 import {timeZone} from '../../src/ingest/time.ts';
-import {timestampFormatProblem} from '../../src/ingest/timeformat.ts';
+import {timestampFormatProblem} from '../../src/model/timestamp-format.ts';
 import {field} from './world.ts';
 
 const utc: ConvertOptions = {zone: timeZone('UTC'), timestampFormat: null};
