@@ -1,15 +1,45 @@
 import {closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {PlatformError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+
+/** What made a revision, and where its definition is kept. */
+export type RevisionEntry = {
+  /** Content of the applied record that holds the definition (`storeContent`); null for what ran before one was kept. */
+  definition: string | null;
+  why: 'run' | 'change' | 'rebuild' | 'backfill' | 'revise';
+  /** Epoch ms. */
+  createdMs: number;
+  /** Events a second of its refill. */
+  eventsPerSecond?: number;
+} & Pick<QueryPlan, 'countAllBelow' | 'startsAt'>;
+
+/** The revisions of one query. */
+export type QueryRevisions = {
+  /** What the view shows. */
+  current: number;
+  /** Being filled beside it, or null. */
+  filling: number | null;
+  /** What the view showed before, kept for a rollback; null when there is none. */
+  previous?: number | null;
+  /** Whole, and about to be shown: a start that finds it goes on with the switch. */
+  switching?: number | null;
+  /** After a rollback: the query runs as its current revision was defined, whatever the files say, until the next apply. */
+  pinned?: boolean;
+  /** When the view was switched to `current`, epoch ms; queries of one apply have the same. */
+  switchedMs?: number;
+  /** Highest number ever given: none is given twice. */
+  highest?: number;
+  /** By number. */
+  entries?: Record<string, RevisionEntry>;
+};
 
 /**
- * Which physical table a query's view shows, and which one is being filled. A query that was never rebuilt has revision 1
- * and no entry.
+ * Which physical table a query's view shows, and which one is being filled. A query that was never changed may have no entry: it
+ * has revision 1.
  */
-export type Revisions = Record<
-  string,
-  {current: number /** Being filled beside it, or null. */; filling: number | null}
->;
+export type Revisions = Record<string, QueryRevisions>;
 
 /** @throws CHECKPOINT_CORRUPT when the file is there and is not what was written. */
 export function readRevisions(path: string): Revisions {
@@ -33,10 +63,17 @@ export function readRevisions(path: string): Revisions {
 
 /** Durable when it returns: the new file is synced before it takes the old one's name. */
 export function writeRevisions(path: string, revisions: Revisions): void {
+  failpoint('revisions.before-write');
+  writeDurably(path, `${JSON.stringify(revisions, null, 2)}\n`);
+  failpoint('revisions.after-write');
+}
+
+/** Writes a file whole or not at all. Durable when it returns. */
+export function writeDurably(path: string, text: string): void {
   mkdirSync(dirname(path), {recursive: true});
   const temporary = `${path}.tmp`;
   const descriptor = openSync(temporary, 'w');
-  writeSync(descriptor, `${JSON.stringify(revisions, null, 2)}\n`);
+  writeSync(descriptor, text);
   fsyncSync(descriptor);
   closeSync(descriptor);
   renameSync(temporary, path);
@@ -45,6 +82,18 @@ export function writeRevisions(path: string, revisions: Revisions): void {
   closeSync(directory);
 }
 
-/** The revision that runs: the one being filled, if there is one. */
+/** Changes the entry of one query, durably. @returns what it is now */
+export function updateRevisions(
+  path: string,
+  query: string,
+  change: (before: QueryRevisions) => QueryRevisions,
+): QueryRevisions {
+  const revisions = readRevisions(path);
+  const next = change(revisions[query] ?? {current: 1, filling: null});
+  writeRevisions(path, {...revisions, [query]: next});
+  return next;
+}
+
+/** The revision that runs and that the view shows, or is about to show. */
 export const revisionOf = (revisions: Revisions, query: string): number =>
-  revisions[query]?.filling ?? revisions[query]?.current ?? 1;
+  revisions[query]?.switching ?? revisions[query]?.current ?? 1;
