@@ -6,6 +6,7 @@ import type {DatabaseSync} from 'node:sqlite';
 import {type MessagePort, parentPort, workerData} from 'node:worker_threads';
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
+import {syncNames} from '../../log/directory.ts';
 import {acquireLock} from '../../log/lock.ts';
 import {acknowledgedCommits, openWitness, type Witness} from '../../log/witness.ts';
 import type {StateCommit, StateReply, StateRequest} from './statestore.ts';
@@ -204,7 +205,9 @@ try {
   const lock = acquireLock(join(dir, 'lock'), {command});
   const acknowledged = acknowledgedCommits(stateWitness(dir));
   const {database, sequence} = openStateForWriting(dir, acknowledged);
-  const thread = new CheckpointThread(database, openWitness(stateWitness(dir), sequence), sequence);
+  const witness = openWitness(stateWitness(dir), sequence);
+  syncNames(dir);
+  const thread = new CheckpointThread(database, witness, sequence);
   parentPort!.on('message', (port: MessagePort | null) => {
     if (port !== null) return thread.serve(port);
     // Lets requests of this turn in first.
