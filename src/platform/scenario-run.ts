@@ -4,27 +4,23 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {type TestClock, testClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
-import type {Value} from '../expr/types.ts';
-import {readDeadLetters} from '../ingest/deadletters.ts';
 import {Incoming} from '../ingest/incoming.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, LogWriter} from '../log/types.ts';
 import {openLogWriter} from '../log/writer.ts';
 import type {Domain} from '../model/types.ts';
-import {buildLedger} from '../observe/ledger.ts';
 import {createInlineEngine, type InlineEngine} from '../process/embedded/engine.ts';
 import {type CheckpointWriter, startCheckpointWriter} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryStatus} from '../process/types.ts';
 import {avroSchema} from '../schema/avro.ts';
-import {compileDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {subjectOf} from '../schema/registry.ts';
-import {deadLetterSchema, lateOf, lateSchema} from '../schema/side.ts';
+import {deadLetterSchema, lateSchema} from '../schema/side.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import {noTelemetry} from '../telemetry.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
 import {parseSnapshot} from './lookups.ts';
+import {keyOf, type Row, type Rows, readOutcome} from './scenario-outcome.ts';
 import type {Outcome, Scenario, ScenarioStep, Suite} from './scenario-types.ts';
 import {sideTransaction} from './side.ts';
 
@@ -81,7 +77,6 @@ export function openStage(): Stage {
     },
   };
 }
-type Row = Record<string, Value>;
 type EventStep = ScenarioStep & {kind: 'event'};
 
 class World {
@@ -101,7 +96,7 @@ class World {
   /** What was sent and is not yet known to be durable. */
   #sent: Promise<unknown>[] = [];
   /** By query, by key: the newest version. */
-  readonly #rows = new Map<string, Map<string, Row>>();
+  readonly #rows: Rows = new Map();
   readonly #epochs = new Map<string, number>();
 
   constructor({domain, plans}: Suite, scenario: Scenario, home: Home, transforms: Transforms) {
@@ -254,46 +249,14 @@ class World {
 
   async outcome(): Promise<Outcome> {
     await this.#settle();
-    const rows = new Map(
-      this.#plans.map((plan) => [
-        plan.query,
-        [...(this.#rows.get(plan.query) ?? [])]
-          .sort(([a], [b]) => (a < b ? -1 : 1))
-          .map(([, row]) => row)
-          .filter(({deleted}) => !deleted),
-      ]),
-    );
-    const idOf = eventIds(this.#schemas);
-    const deadLetters: Outcome['deadLetters'] = [];
-    for await (const letter of readDeadLetters(this.#reader, this.#domain.name)) {
-      const {eventType, stage, code, message, query, original} = letter;
-      deadLetters.push({
-        event_type: eventType ?? '',
-        stage,
-        code,
-        message,
-        query: query?.slice(this.#domain.name.length + 1) ?? '',
-        event_id: letter.eventId ?? idOf(original),
-      });
-    }
-    const late: Outcome['late'] = [];
-    for (const {query, id} of this.#plans)
-      for (const {original, missed} of await lateEvents(this.#reader, `late.${id}`))
-        late.push({
-          query,
-          event_id: idOf(original),
-          missed: missed.map((ms) => new Date(ms).toISOString()).join(' '),
-        });
-    const ledger = buildLedger({
-      ingest: this.#log.ledger(),
-      queries: this.#status.map(({query, counts}) => ({
-        domain: this.#domain.name,
-        query: query.slice(this.#domain.name.length + 1),
-        counts,
-      })),
-      delivery: [],
+    return readOutcome({
+      domain: this.#domain,
+      plans: this.#plans,
+      schemas: this.#schemas,
+      reader: this.#reader,
+      rows: this.#rows,
+      status: this.#status,
     });
-    return {rows, deadLetters, late, ledger};
   }
 
   async close(): Promise<void> {
@@ -341,45 +304,4 @@ function schemasOf({name, eventTypes, aggregations}: Domain): RegisteredSchema[]
     version: 1,
     schema,
   }));
-}
-
-/** In the order of keys: times and numbers by value, text by its units. */
-const keyOf = ({table}: QueryPlan, row: Row): string =>
-  table.key
-    .map((name) => {
-      const value = row[name]!;
-      const padded =
-        typeof value === 'number' || typeof value === 'bigint' ? String(value).padStart(20) : value;
-      return value === null ? '' : `=${padded}`;
-    })
-    .join('\0');
-
-/** Id of the event in a frame; '' when it cannot be read. */
-function eventIds(schemas: RegisteredSchema[]): (frame: Uint8Array) => string {
-  const decoders = new Map<number, Decoder>();
-  for (const {id, schema} of schemas)
-    if ((schema as AvroRecord).fields[0]?.name === 'event_id')
-      decoders.set(id, compileDecoder(schema as AvroRecord, ['event_id']));
-  return (frame) => {
-    if (frame.length <= frameHeaderBytes || frame[0] !== 0) return '';
-    const decode = decoders.get(schemaIdOf(frame, 0, frame.length));
-    return decode ? String(decode(frame, frameHeaderBytes, frame.length)[0]) : '';
-  };
-}
-
-async function lateEvents(reader: LogReader, topic: string): Promise<ReturnType<typeof lateOf>[]> {
-  const decode = compileDecoder(lateSchema);
-  const found: ReturnType<typeof lateOf>[] = [];
-  for (let partition = 0; partition < reader.partitions(topic); partition++)
-    for (let offset = reader.startOffset(topic, partition); ; ) {
-      const batches = await reader.read(topic, partition, offset, 1 << 20);
-      if (batches.length === 0) break;
-      for (const batch of batches) {
-        walkRecords(batch, (_, position, end) => {
-          found.push(lateOf(decode(batch.bytes, position + frameHeaderBytes, end)));
-        });
-        offset = batch.baseOffset + batch.count;
-      }
-    }
-  return found;
 }

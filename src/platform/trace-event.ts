@@ -1,31 +1,28 @@
 /** One event's way: where it lies in the log, what every query made of it, whether it is in the raw table. */
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {PlatformError} from '../errors.ts';
 import {evaluate} from '../expr/evaluate.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import {deadLetterTopic, readDeadLetters, type StoredDeadLetter} from '../ingest/deadletters.ts';
 import {domainNamespace} from '../ingest/identity.ts';
 import {openLogReader} from '../log/embedded.ts';
-import {partitionOfBytes} from '../log/partition.ts';
 import type {LogReader} from '../log/types.ts';
-import type {Domain, EventType, Platform} from '../model/types.ts';
+import type {Domain, EventType} from '../model/types.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {columnsOfEvent, windowsOf} from '../process/naive.ts';
 import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {LookupSnapshot} from '../process/types.ts';
-import {compileDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
-import {type Ask, dialectOf, recordsOf} from './ask.ts';
 import {createLookupStore} from './lookups.ts';
 import type {PlatformDirs} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
+import {Finder, type FinderOptions, type FoundBy} from './trace-find.ts';
 
 /** Where a record lies. */
 type Found = {eventType: EventType; partition: number; offset: number};
@@ -50,8 +47,7 @@ export type EventTrace = {
   offset: number;
   appended: string;
   schema: {id: number; subject: string; version: number} | null;
-  /** How it was found: by the index of the raw table or of the log, or by reading the topic where neither has it. */
-  foundBy: 'raw table' | 'log index' | 'search';
+  foundBy: FoundBy;
   /** Logged values by column. */
   event: Record<string, Value>;
   raw: {sink: string; table: string; written: boolean} | null;
@@ -61,12 +57,7 @@ export type EventTrace = {
 /** A dead letter or a replayed one that carries the id, for an event that never reached the log or was refused. */
 export type TraceResult = {events: EventTrace[]; deadLetters: StoredDeadLetter[]};
 
-export type TraceOptions = {
-  platform: Platform;
-  dirs: PlatformDirs;
-  ask: Ask /** Told before a topic is read from its start. */;
-  onSearch(topic: string): void;
-};
+export type TraceOptions = FinderOptions & {dirs: PlatformDirs};
 
 /** Everything that is known of an id, in all domains. @throws LOG_CORRUPT */
 export async function traceEvent(eventId: string, options: TraceOptions): Promise<TraceResult> {
@@ -97,121 +88,25 @@ class Tracer {
   readonly #options: TraceOptions;
   readonly #log: LogReader;
   readonly #registry: SchemaRegistry;
-  readonly #decoders = new Map<string, Decoder | undefined>();
+  readonly #finder: Finder;
 
   constructor(options: TraceOptions, log: LogReader, registry: SchemaRegistry) {
     this.#options = options;
     this.#log = log;
     this.#registry = registry;
+    this.#finder = new Finder(options, log, registry);
   }
 
   async find(domain: Domain, eventType: EventType, eventId: string): Promise<EventTrace | undefined> {
-    if (this.#log.partitions(eventType.topic) === 0) return undefined;
-    const raw = await this.#rawPlace(domain, eventType, eventId);
-    if (raw) return this.#trace(domain, {eventType, ...raw}, eventId, 'raw table');
-    const indexed = this.#log.placeOf(eventType.topic, eventId);
-    if (indexed) return this.#trace(domain, {eventType, ...indexed}, eventId, 'log index');
-    // A raw table that has everything answers for good; else the event may still be on its way there.
-    const searched = await this.#search(domain, eventType, eventId);
-    return searched && this.#trace(domain, {eventType, ...searched}, eventId, 'search');
-  }
-
-  async #rawPlace(
-    {defaults, name}: Domain,
-    eventType: EventType,
-    eventId: string,
-  ): Promise<{partition: number; offset: number} | undefined> {
-    const {platform, ask} = this.#options;
-    const dialect = defaults.raw === null ? undefined : dialectOf(platform, defaults.raw);
-    if (!dialect || eventId.includes('\0')) return undefined;
-    try {
-      const result = await ask(
-        defaults.raw!,
-        `SELECT "_partition", "_offset" FROM "${name}"."${eventType.name}" WHERE event_id = ${dialect.literal(eventId)} LIMIT 1`,
-      );
-      const [row] = recordsOf(result);
-      return row && {partition: Number(row._partition), offset: Number(row._offset)};
-    } catch (error) {
-      // The database is not there yet, or busy: the log has everything that it has.
-      if (error instanceof PlatformError) return undefined;
-      throw error;
-    }
-  }
-
-  /** Reads a topic from its newest records back to its oldest is not possible in a log: from the start on. */
-  async #search(
-    domain: Domain,
-    eventType: EventType,
-    eventId: string,
-  ): Promise<{partition: number; offset: number} | undefined> {
-    const {topic} = eventType;
-    const partitions = this.#log.partitions(topic);
-    const bytes = Buffer.from(eventId);
-    // Without a key the id itself picks the partition.
-    const chosen =
-      eventType.key === 'event_id'
-        ? [partitionOfBytes(bytes, partitions, 0, bytes.length)]
-        : [...Array(partitions).keys()];
-    const raw = domain.defaults.raw;
-    const from = raw === null ? new Map<number, number>() : await this.#rawReach(domain.name, eventType, raw);
-    const places = chosen
-      .map((partition) => ({
-        partition,
-        offset: from.get(partition) ?? this.#log.startOffset(topic, partition),
-      }))
-      .filter(({partition, offset}) => offset < this.#log.endOffset(topic, partition));
-    if (places.length === 0) return undefined;
-    this.#options.onSearch(topic);
-    for (const {partition, offset: start} of places)
-      for (let offset = start; ; ) {
-        const batches = await this.#log.read(topic, partition, offset, 1 << 20);
-        if (batches.length === 0) break;
-        for (const batch of batches) {
-          offset = batch.baseOffset + batch.count;
-          if (batch.kind === 'mark') continue;
-          const found: number[] = [];
-          const records: {index: number; pos: number; end: number}[] = [];
-          walkRecords(batch, (index, pos, end) => void records.push({index, pos, end}));
-          for (const {index, pos, end} of records) {
-            const decode = await this.#decoder(schemaIdOf(batch.bytes, pos, end), ['event_id']);
-            if (decode?.(batch.bytes, pos + frameHeaderBytes, end)[0] === eventId)
-              found.push(batch.baseOffset + index);
-          }
-          if (found.length > 0) return {partition, offset: found[0]!};
-        }
-      }
-    return undefined;
-  }
-
-  /** Partition -> offset below which the raw table has everything; empty when that is not known. */
-  async #rawReach(domain: string, {name}: EventType, sink: string): Promise<Map<number, number>> {
-    if (!dialectOf(this.#options.platform, sink)) return new Map();
-    try {
-      const result = await this.#options.ask(
-        sink,
-        `SELECT "_partition", max("_offset") AS last FROM "${domain}"."${name}" GROUP BY "_partition"`,
-      );
-      return new Map(recordsOf(result).map((row) => [Number(row._partition), Number(row.last) + 1]));
-    } catch (error) {
-      if (error instanceof PlatformError) return new Map();
-      throw error;
-    }
-  }
-
-  async #decoder(schemaId: number, fields?: string[]): Promise<Decoder | undefined> {
-    const key = `${schemaId} ${fields}`;
-    if (!this.#decoders.has(key)) {
-      const schema = (await this.#registry.byId(schemaId))?.schema as AvroRecord | undefined;
-      this.#decoders.set(key, schema && compileDecoder(schema, fields));
-    }
-    return this.#decoders.get(key);
+    const place = await this.#finder.find(domain, eventType, eventId);
+    return place && this.#trace(domain, {eventType, ...place}, eventId, place.foundBy);
   }
 
   async #trace(
     domain: Domain,
     {eventType, partition, offset}: Found,
     eventId: string,
-    foundBy: EventTrace['foundBy'],
+    foundBy: FoundBy,
   ): Promise<EventTrace | undefined> {
     const {topic} = eventType;
     const [batch] = await this.#log.read(topic, partition, offset, 1);
@@ -223,7 +118,7 @@ class Tracer {
     if (!place) return undefined;
     const schemaId = schemaIdOf(batch.bytes, place.pos, place.end);
     const registered = await this.#registry.byId(schemaId);
-    const decode = await this.#decoder(schemaId);
+    const decode = await this.#finder.decoder(schemaId);
     const values = decode?.(batch.bytes, place.pos + frameHeaderBytes, place.end) ?? [];
     const names = (registered?.schema as AvroRecord | undefined)?.fields.map(({name}) => name) ?? [];
     const event = Object.fromEntries(names.map((name, index) => [name, values[index] as Value]));
