@@ -1,6 +1,6 @@
 /** Types of a domain's events for TypeScript, for the transforms of a team: what `millrace export types` prints. */
 import type {ValueType} from '../expr/types.ts';
-import type {Domain, EventType, Field} from '../model/types.ts';
+import type {Domain, Field} from '../model/types.ts';
 
 /** What a transform is given for a value of a type. */
 const given: Record<ValueType, string> = {
@@ -40,23 +40,23 @@ const notes: Partial<Record<ValueType, string>> = {
 /** The `.d.ts` of a domain. Names and symbols were checked with the configuration; other text goes into comments alone. */
 export function declareTypes(domain: Domain): string {
   const {eventTypes, name} = domain;
-  const all = (of: (field: Field) => string, more: (eventType: EventType) => string[]) =>
+  const all = (of: (field: Field) => string[], more: string[]) =>
     eventTypes
-      .map(
-        (eventType) =>
-          `  ${eventType.name}: {\n${[...eventType.fields.map(of), ...more(eventType)].map((line) => `    ${line}\n`).join('')}  };\n`,
-      )
+      .map(({name: eventType, fields}) => {
+        const lines = [...fields.flatMap(of), ...more].map((line) => `    ${line}\n`);
+        return `  ${eventType}: {\n${lines.join('')}  };\n`;
+      })
       .join('');
   return `// Types of the events of the domain ${name}, made from its configuration: npx millrace export types ${name}
 // Do not edit: it is written again when the platform starts in development.
 
 /** An event as a transform gets it. Keys that are no field of the event type are what the record says beside them. */
 export type Given = {
-${all(givenLine, () => ['[other: string]: unknown;'])}};
+${all(givenLines, ['[other: string]: unknown;'])}};
 
 /** An event as a transform returns it. Of a required field the key must be there; NULL makes the record a dead letter. */
 export type Returned = {
-${all(returnedLine, () => [])}};
+${all(returnedLines, [])}};
 
 /** Made by \`reject\`. */
 export type Rejection = {readonly rejected: unique symbol};
@@ -82,24 +82,23 @@ const typeOf = (field: Field, types: Record<ValueType, string>): string =>
     ? (field.symbols ?? []).map((symbol) => JSON.stringify(symbol)).join(' | ')
     : types[field.type];
 
-const comment = (field: Field): string => {
-  const text = [field.doc, notes[field.type]]
-    .filter(Boolean)
-    .join('; ')
-    .replaceAll('*/', '* /')
-    .replace(/\s+/g, ' ');
-  return text === '' ? '' : `/** ${text} */ `;
-};
-
-function givenLine(field: Field): string {
-  const always = field.role === 'id' || field.role === 'time';
-  return `${comment(field)}${field.name}: ${typeOf(field, given)}${always ? '' : ' | null'};`;
+/** At most one line; nothing in it ends the comment. */
+function comment(field: Field): string[] {
+  const text = [field.doc, notes[field.type]].filter(Boolean).join('; ');
+  return text === '' ? [] : [`/** ${text.replaceAll('*/', '* /').replace(/\s+/g, ' ')} */`];
 }
 
-function returnedLine(field: Field): string {
-  if (field.role === 'id')
-    return '/** Not looked at: the id of an event is made of that of the record. */ event_id?: unknown;';
-  if (field.role === 'time')
-    return `/** Without it: that of the record. */ timestamp?: ${taken.timestamp} | null;`;
-  return `${comment(field)}${field.name}${field.required ? '' : '?'}: ${typeOf(field, taken)} | null${field.required ? '' : ' | undefined'};`;
+function givenLines(field: Field): string[] {
+  const always = field.role === 'id' || field.role === 'time';
+  return [...comment(field), `${field.name}: ${typeOf(field, given)}${always ? '' : ' | null'};`];
+}
+
+function returnedLines(field: Field): string[] {
+  const {name, required, role} = field;
+  if (role === 'id')
+    return ['/** Not looked at: the id of an event is made of that of the record. */', 'event_id?: unknown;'];
+  if (role === 'time')
+    return ['/** Without it: that of the record. */', `timestamp?: ${taken.timestamp} | null;`];
+  const type = typeOf(field, taken);
+  return [...comment(field), required ? `${name}: ${type} | null;` : `${name}?: ${type} | null | undefined;`];
 }

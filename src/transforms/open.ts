@@ -37,22 +37,24 @@ export function openTransforms(
   };
 }
 
-/** Writes `<domain>.d.ts` into every directory that holds a transform of the domain, where it is not there as it should be. */
-function writeTypes(domain: Domain, telemetry: Telemetry): void {
+/** `<domain>.d.ts` for every directory that holds a transform of the domain. */
+export function typeFiles(domain: Domain): {path: string; text: string}[] {
   const dirs = new Set(
     domain.eventTypes.flatMap(({transform}) => (transform ? [dirname(transform.path)] : [])),
   );
-  if (dirs.size === 0) return;
+  if (dirs.size === 0) return [];
   const text = declareTypes(domain);
-  for (const dir of dirs) {
-    const path = join(dir, `${domain.name}.d.ts`);
+  return [...dirs].map((dir) => ({path: join(dir, `${domain.name}.d.ts`), text}));
+}
+
+function writeTypes(domain: Domain, telemetry: Telemetry): void {
+  for (const {path, text} of typeFiles(domain))
     try {
       if (read(path) !== text) writeFileSync(path, text);
     } catch (error) {
       const message = `${basename(path)} was not written: ${(error as Error).message}`;
       telemetry.emit('Log', {level: 'warn', message});
     }
-  }
 }
 
 function read(path: string): string | undefined {
