@@ -9,10 +9,10 @@
  *   transformed  the ledger of transforms
  *   meta     one row: the number of commits so far, compared with the witness (witness.ts)
  */
-import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {DatabaseSync} from 'node:sqlite';
+import type {DatabaseSync} from 'node:sqlite';
 import {type ErrorCode, PlatformError} from '../errors.ts';
+import {openSqliteReader, openSqliteWriter, type SqliteFile, troubleOf} from './sqlite.ts';
 import {transformedSchema} from './transformed.ts';
 
 /** Version of the file format, in SQLite's user_version. */
@@ -37,8 +37,6 @@ const schema = `
   CREATE TABLE ledger (domain TEXT NOT NULL, event_type TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL,
     appended INTEGER NOT NULL, duplicate INTEGER NOT NULL, rejected INTEGER NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (domain, event_type, source)) STRICT, WITHOUT ROWID;
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${formatVersion};
 `;
 
 /** Path of the log's database in its directory. */
@@ -66,111 +64,76 @@ export function commitsIn(database: DatabaseSync, dir: string, acknowledged: num
   return sequence;
 }
 
-const resultFull = 13;
-const resultIo = 10;
-const corruptResults = new Set([11, 26]);
-
 /** What a failure of SQLite or of the file system means for the log; any other error comes back as it is. */
 export function logError(error: unknown, place: string): unknown {
-  const {errcode, errstr, code, syscall} = error as {
-    errcode?: number;
-    errstr?: string;
-  } & NodeJS.ErrnoException;
-  if (error instanceof PlatformError || (errcode === undefined && syscall === undefined)) return error;
+  const trouble = troubleOf(error);
+  if (!trouble || trouble.kind === 'other') return error;
   const fail = (kind: ErrorCode, message: string, hint: string) =>
-    new PlatformError(kind, `${message} (${errstr ?? code})`, {hint, place, cause: error});
-  const result = errcode === undefined ? (code === 'ENOSPC' ? resultFull : resultIo) : errcode & 0xff;
-  if (result === resultFull)
+    new PlatformError(kind, `${message} (${trouble.words})`, {hint, place, cause: error});
+  if (trouble.kind === 'full')
     return fail(
       'LOG_DISK_FULL',
       'no space left for the log',
       'free disk space; nothing of this was appended',
     );
-  if (corruptResults.has(result))
+  if (trouble.kind === 'corrupt')
     return fail(
       'LOG_CORRUPT',
       'the log is damaged',
       'restore the directory from a backup, or start a new log',
     );
-  if (result === resultIo || result === 14 || result === 8)
-    return fail('LOG_IO', 'the log cannot be read or written', 'check the disk and restart');
-  return error;
+  return fail('LOG_IO', 'the log cannot be read or written', 'check the disk and restart');
 }
 
-function integerPragma(database: DatabaseSync, name: string): number {
-  return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
-}
-
-/** No table yet: new, or its creation was cut short before the schema was committed. */
-function isEmpty(database: DatabaseSync): boolean {
-  const {tables} = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {tables: number};
-  return tables === 0 && integerPragma(database, 'application_id') === 0;
-}
-
-function checkFormat(database: DatabaseSync, path: string): void {
-  if (integerPragma(database, 'application_id') !== applicationId)
-    throw new PlatformError('LOG_CORRUPT', `${path} is not a Millrace log`, {
-      hint: 'restore the directory from a backup, or choose another log.embedded.dir',
-      place: path,
-    });
-  const version = integerPragma(database, 'user_version');
-  if (version !== formatVersion)
-    throw new PlatformError(
-      'LOG_FORMAT',
-      `${path} has format ${version}, this release reads ${formatVersion}`,
-      {
-        hint: 'run the release of Millrace that wrote it',
-        place: path,
-      },
-    );
-}
+const fileOf = (dir: string): SqliteFile => {
+  const path = logFile(dir);
+  return {
+    path,
+    applicationId,
+    version: formatVersion,
+    pageBytes,
+    schema,
+    // Checkpoints are the writer's own decision: see `writer.ts`.
+    autoCheckpointPages: 0,
+    // Batches are read once: a large page cache would only copy them.
+    readerCacheKiB: 2048,
+    check(id, version) {
+      if (id !== applicationId)
+        throw new PlatformError('LOG_CORRUPT', `${path} is not a Millrace log`, {
+          hint: 'restore the directory from a backup, or choose another log.embedded.dir',
+          place: path,
+        });
+      if (version !== formatVersion)
+        throw new PlatformError(
+          'LOG_FORMAT',
+          `${path} has format ${version}, this release reads ${formatVersion}`,
+          {hint: 'run the release of Millrace that wrote it', place: path},
+        );
+    },
+    explain: (error) => logError(error, path),
+  };
+};
 
 /** Opens for the writer; creates the file when there is none. Throws LOG_CORRUPT, LOG_FORMAT, LOG_IO, LOG_DISK_FULL. */
-export function openForWriting(dir: string, acknowledged: number): DatabaseSync {
-  const path = logFile(dir);
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, {timeout: 5_000});
-    if (isEmpty(database)) {
+export const openForWriting = (dir: string, acknowledged: number): DatabaseSync =>
+  openSqliteWriter(
+    fileOf(dir),
+    () => {
       if (acknowledged > 0) throw lost(dir, acknowledged);
-      database.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA journal_mode = WAL`);
-      database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
-    }
-    checkFormat(database, path);
-    database.exec(transformedSchema);
-    // Checkpoints are the writer's own decision: see `writer.ts`.
-    database.exec(`
-      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
-      PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY`);
-    return database;
-  } catch (error) {
-    database?.close();
-    throw logError(error, path);
-  }
-}
-
-const missing = (dir: string, acknowledged: number) =>
-  acknowledged > 0
-    ? lost(dir, acknowledged)
-    : new PlatformError('LOG_MISSING', `there is no log in ${dir}`, {
-        hint: 'run the platform once, or check log.embedded.dir',
-        place: logFile(dir),
-      });
+    },
+    (database) => {
+      database.exec(transformedSchema);
+      return database;
+    },
+  );
 
 /** Opens for a reader, in any thread or process. Throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO. */
 export function openForReading(dir: string, acknowledged: number): DatabaseSync {
-  const path = logFile(dir);
-  if (!existsSync(path)) throw missing(dir, acknowledged);
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
-    if (isEmpty(database)) throw missing(dir, acknowledged);
-    checkFormat(database, path);
-    // Batches are read once: a large page cache would only copy them.
-    database.exec('PRAGMA cache_size = -2048; PRAGMA query_only = ON');
-    return database;
-  } catch (error) {
-    database?.close();
-    throw logError(error, path);
-  }
+  const database = openSqliteReader(fileOf(dir));
+  if (database) return database;
+  if (acknowledged > 0) throw lost(dir, acknowledged);
+  throw new PlatformError('LOG_MISSING', `there is no log in ${dir}`, {
+    hint: 'run the platform once, or check log.embedded.dir',
+    place: logFile(dir),
+  });
 }

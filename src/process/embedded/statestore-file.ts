@@ -9,11 +9,11 @@
  * Every row carries a CRC. The combined checksum (XOR of the rows' CRCs) is the checkpoint's own word for which rows belong to
  * it, so that a row that is lost, left over or of another epoch is noticed as well as one that was altered.
  */
-import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {DatabaseSync} from 'node:sqlite';
+import type {DatabaseSync} from 'node:sqlite';
 import {crc32} from 'node:zlib';
 import {type ErrorCode, PlatformError} from '../../errors.ts';
+import {openSqliteReader, openSqliteWriter, type SqliteFile, troubleOf} from '../../log/sqlite.ts';
 
 /** Version of the file format, in SQLite's user_version. There is no older one. */
 const formatVersion = 1;
@@ -29,8 +29,6 @@ const schema = `
     bytes BLOB NOT NULL, UNIQUE (query, key)) STRICT;
   CREATE TABLE journal (query TEXT NOT NULL, number INTEGER NOT NULL, entry TEXT NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (query, number)) STRICT, WITHOUT ROWID;
-  PRAGMA application_id = ${applicationId};
-  PRAGMA user_version = ${formatVersion};
 `;
 
 /** Path of the store's database in its directory. */
@@ -74,16 +72,13 @@ export const corruptCheckpoint = (query: string, what: string, hint?: string) =>
 
 /** What a failure of SQLite or of the file system means for the store; any other error comes back as it is. */
 export function stateError(error: unknown, place: string): unknown {
-  const {errcode, errstr, code, syscall} = error as {
-    errcode?: number;
-    errstr?: string;
-  } & NodeJS.ErrnoException;
-  if (error instanceof PlatformError || (errcode === undefined && syscall === undefined)) return error;
+  const trouble = troubleOf(error);
+  if (!trouble) return error;
   const fail = (kind: ErrorCode, message: string, hint: string) =>
-    new PlatformError(kind, `${message} (${errstr ?? code})`, {hint, place, cause: error});
-  const result = errcode === undefined ? (code === 'ENOSPC' ? 13 : 10) : errcode & 0xff;
-  if (result === 13) return fail('CHECKPOINT_DISK_FULL', 'no space left for checkpoints', 'free disk space');
-  if (result === 11 || result === 26)
+    new PlatformError(kind, `${message} (${trouble.words})`, {hint, place, cause: error});
+  if (trouble.kind === 'full')
+    return fail('CHECKPOINT_DISK_FULL', 'no space left for checkpoints', 'free disk space');
+  if (trouble.kind === 'corrupt')
     return fail(
       'CHECKPOINT_CORRUPT',
       'the checkpoint store is damaged',
@@ -92,30 +87,32 @@ export function stateError(error: unknown, place: string): unknown {
   return fail('CHECKPOINT_IO', 'the checkpoint store cannot be used', 'check the disk and restart');
 }
 
-function integerPragma(database: DatabaseSync, name: string): number {
-  return Object.values(database.prepare(`PRAGMA ${name}`).get()!)[0] as number;
-}
-
-/** No table yet: new, or its creation was cut short before the schema was committed. */
-function isEmpty(database: DatabaseSync): boolean {
-  const {tables} = database.prepare('SELECT count(*) AS tables FROM sqlite_schema').get() as {tables: number};
-  return tables === 0 && integerPragma(database, 'application_id') === 0;
-}
-
-function checkFormat(database: DatabaseSync, path: string): void {
-  const version = integerPragma(database, 'user_version');
-  if (integerPragma(database, 'application_id') !== applicationId || version < 1)
-    throw new PlatformError('CHECKPOINT_CORRUPT', `${path} is not a Millrace checkpoint store`, {
-      hint: 'move the file away: state is read again from the log',
-      place: path,
-    });
-  if (version > formatVersion)
-    throw new PlatformError(
-      'CHECKPOINT_NEWER',
-      `${path} has format ${version}, this release reads up to ${formatVersion}`,
-      {hint: 'run the release of Millrace that wrote it', place: path},
-    );
-}
+const fileOf = (dir: string): SqliteFile => {
+  const path = stateFile(dir);
+  return {
+    path,
+    applicationId,
+    version: formatVersion,
+    pageBytes: 8192,
+    schema,
+    autoCheckpointPages: 2000,
+    readerCacheKiB: 4096,
+    check(id, version) {
+      if (id !== applicationId || version < 1)
+        throw new PlatformError('CHECKPOINT_CORRUPT', `${path} is not a Millrace checkpoint store`, {
+          hint: 'move the file away: state is read again from the log',
+          place: path,
+        });
+      if (version > formatVersion)
+        throw new PlatformError(
+          'CHECKPOINT_NEWER',
+          `${path} has format ${version}, this release reads up to ${formatVersion}`,
+          {hint: 'run the release of Millrace that wrote it', place: path},
+        );
+    },
+    explain: (error) => stateError(error, path),
+  };
+};
 
 const lost = (path: string, commits: number) =>
   new PlatformError('CHECKPOINT_CORRUPT', `${path} lost ${commits} commits that were acknowledged`, {
@@ -132,44 +129,19 @@ export function openStateForWriting(
   acknowledged: number,
 ): {database: DatabaseSync; sequence: number} {
   const path = stateFile(dir);
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, {timeout: 5_000});
-    // A store whose very schema went with the write-ahead log is damaged, not new.
-    if (isEmpty(database) && acknowledged > 0) throw lost(path, acknowledged);
-    if (isEmpty(database)) {
-      database.exec('PRAGMA page_size = 8192; PRAGMA journal_mode = WAL');
-      database.exec(`BEGIN IMMEDIATE; ${schema} COMMIT`);
-    }
-    checkFormat(database, path);
-    database.exec(`
-      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000;
-      PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY`);
-    const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
-    if (sequence < acknowledged) throw lost(path, acknowledged - sequence);
-    return {database, sequence};
-  } catch (error) {
-    database?.close();
-    throw stateError(error, path);
-  }
+  return openSqliteWriter(
+    fileOf(dir),
+    () => {
+      // A store whose very schema went with the write-ahead log is damaged, not new.
+      if (acknowledged > 0) throw lost(path, acknowledged);
+    },
+    (database) => {
+      const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
+      if (sequence < acknowledged) throw lost(path, acknowledged - sequence);
+      return {database, sequence};
+    },
+  );
 }
 
 /** Opens for a reader; undefined when there is no store yet. Throws CHECKPOINT_CORRUPT, CHECKPOINT_NEWER, CHECKPOINT_IO. */
-export function openStateForReading(dir: string): DatabaseSync | undefined {
-  const path = stateFile(dir);
-  if (!existsSync(path)) return undefined;
-  let database: DatabaseSync | undefined;
-  try {
-    database = new DatabaseSync(path, {readOnly: true, timeout: 5_000});
-    if (isEmpty(database)) {
-      database.close();
-      return undefined;
-    }
-    checkFormat(database, path);
-    database.exec('PRAGMA cache_size = -4096; PRAGMA query_only = ON');
-    return database;
-  } catch (error) {
-    database?.close();
-    throw stateError(error, path);
-  }
-}
+export const openStateForReading = (dir: string): DatabaseSync | undefined => openSqliteReader(fileOf(dir));
