@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
 import {once} from 'node:events';
-import {mkdtempSync, rmSync, truncateSync} from 'node:fs';
+import {mkdtempSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
@@ -231,4 +231,52 @@ test('after kill -9 every acknowledged checkpoint is there; a shortened write-ah
   }
   truncateSync(join(dir, 'state.db-wal'), 0);
   await assert.rejects(startCheckpointWriter(dir), {code: 'CHECKPOINT_CORRUPT'});
+});
+
+test('a small disk: a commit is refused whole while it is full, and the same store goes on with space', async (t) => {
+  const dir = temporary(t);
+  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'millrace-test', dir]).status === 0;
+  if (!mounted && process.env.CI === 'true') assert.fail('CI needs the right to mount a tmpfs');
+  if (!mounted) return t.skip('a tmpfs cannot be mounted here');
+  try {
+    await withStore(join(dir, 'state'), async (store) => {
+      const commit = (query: string, epoch: number) => {
+        const piece = (key: string) => ({key, bytes: new Uint8Array(60_000).fill(epoch)});
+        const puts = [piece(`pane/${epoch}`), piece('last')];
+        return store.commit({query, epoch, meta: `{"epoch":${epoch}}`, puts, deletes: []});
+      };
+      const check = (query: string, epoch: number) => {
+        assert.equal(store.load(query)?.epoch, epoch);
+        const panes = Array.from({length: epoch}, (_, k) => `pane/${k + 1}`);
+        assert.deepEqual(new Set(store.keys(query)), new Set(['last', ...panes]));
+        assert.deepEqual(new Uint8Array(store.get(query, 'last')!), new Uint8Array(60_000).fill(epoch));
+      };
+      await commit('a', 1);
+      await commit('b', 1);
+      writeFileSync(join(dir, 'ballast'), new Uint8Array(1 << 20));
+      let epoch = 1;
+      const fill = async () => {
+        for (; epoch < 100; epoch++) await commit('a', epoch + 1);
+      };
+      await assert.rejects(fill(), {code: 'CHECKPOINT_DISK_FULL', retry: true});
+      // Two that wait together are refused together, and neither leaves a piece.
+      const both = await Promise.allSettled([commit('a', epoch + 1), commit('b', 2)]);
+      for (const each of both) {
+        assert.equal(each.status, 'rejected');
+        assert.equal(each.reason.code, 'CHECKPOINT_DISK_FULL');
+      }
+      check('a', epoch);
+      check('b', 1);
+      const before = epoch;
+      rmSync(join(dir, 'ballast'));
+      await commit('b', 2);
+      await assert.rejects(fill(), {code: 'CHECKPOINT_DISK_FULL'});
+      assert.ok(epoch > before, 'space that came back was used');
+      check('a', epoch);
+      check('b', 2);
+    });
+    await withStore(join(dir, 'state'), async (store) => assert.equal(store.load('b')?.epoch, 2));
+  } finally {
+    spawnSync('umount', [dir]);
+  }
 });
