@@ -13,7 +13,7 @@ import {acquireLock, type Lock} from './lock.ts';
 import {bookQueries, streamChanges, streamQueries} from './streams.ts';
 import {appendStatements, checkTransaction} from './transaction.ts';
 import {trimStatements} from './trim.ts';
-import type {AppendResult, AppendTransaction, IngestCounts, LogWriter, TransformCounts} from './types.ts';
+import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from './types.ts';
 import {acknowledgedCommits, openWitness, type Witness} from './witness.ts';
 
 export type LogWriterOptions = {
@@ -280,10 +280,6 @@ class EmbeddedWriter implements LogWriter {
 
   progress(source: string): string | undefined {
     return this.#statements.books.progress(source);
-  }
-
-  transformed(): TransformCounts[] {
-    return this.#statements.books.transformed();
   }
 
   ledger(): IngestCounts[] {
