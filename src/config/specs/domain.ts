@@ -127,7 +127,7 @@ const eventType: FieldSpec = {
         timeout: {
           type: 'duration',
           doc: 'A record on which the function takes longer becomes a dead letter.',
-          default: 1000,
+          default: '1s',
         },
         outputs: {
           type: 'integer',
