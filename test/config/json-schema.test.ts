@@ -5,7 +5,7 @@ import {test} from 'node:test';
 import {parse as parseYaml} from 'yaml';
 import {type JsonSchema, jsonSchema} from '../../src/config/json-schema.ts';
 import {secretBackends} from '../../src/config/secrets/registry.ts';
-import {ecommerce} from '../model/ecommerce.ts';
+import {ecommerce} from '../support/ecommerce.ts';
 import {sinkSpecs} from './directory.ts';
 
 // Keys are words: `null:` is a key of inputs.

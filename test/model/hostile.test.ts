@@ -7,7 +7,7 @@ import type {Diagnostic} from '../../src/config/diagnostics.ts';
 import {formatDiagnostics} from '../../src/config/diagnostics.ts';
 import {loadPlatform} from '../../src/model/load.ts';
 import {directory, sinkSpecs} from '../config/directory.ts';
-import {ecommerce} from './ecommerce.ts';
+import {ecommerce} from '../support/ecommerce.ts';
 
 const platform = `platform: acme
 secrets: {backend: env, env: {file: .env}}

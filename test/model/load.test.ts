@@ -6,7 +6,7 @@ import {loadPlatform} from '../../src/model/load.ts';
 import {queryTable, rawTable} from '../../src/model/tables.ts';
 import type {Platform} from '../../src/model/types.ts';
 import {directory, load, sinkSpecs} from '../config/directory.ts';
-import {ecommerce} from './ecommerce.ts';
+import {ecommerce} from '../support/ecommerce.ts';
 
 async function platformOf(t: TestContext, files: Record<string, string>, env?: string): Promise<Platform> {
   const loaded = await load(t, files, env === undefined ? {} : {env});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {type TestContext, test} from 'node:test';
 import {formatDiagnostics} from '../../src/config/diagnostics.ts';
 import {load} from '../config/directory.ts';
-import {ecommerce} from './ecommerce.ts';
+import {ecommerce} from '../support/ecommerce.ts';
 
 /** All mistakes of these files as text. */
 async function mistakes(t: TestContext, files: Record<string, string>): Promise<string> {

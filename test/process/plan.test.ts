@@ -127,7 +127,11 @@ const harmless: [what: string, from: string, to: string][] = [
     '{name: quantity, type: long}',
     '{name: quantity, type: long, doc: Pieces.}',
   ],
-  ['a new field that it does not use', '{name: coupon, type: string}', '{name: coupon, type: string}, gift'],
+  [
+    'a new field that it does not use',
+    '- {name: coupon, type: string}',
+    '- gift\n      - {name: coupon, type: string}',
+  ],
   ['the type of a field that it does not use', '{name: coupon, type: string}', '{name: coupon, type: long}'],
   ['the partition key', 'key: user_id', 'key: order_id'],
   [

@@ -1,16 +1,19 @@
-/** The domain of the language's description, without what later versions bring (`generate`, `pii`). */
-export const ecommerceYaml = `
-domain: ecommerce
+/** The example of the configuration language, without what later versions bring (`generate`, `pii`). */
+export const ecommerce = `domain: ecommerce
 event_types:
   - name: page_view
     attributes: [user_id, session_id, page]
     dimensions: [device, country]
   - name: purchase
-    key: user_id
-    attributes: [order_id, user_id, product_id, {name: coupon, type: string}]
+    key: user_id                                   # partition key; default: event_id
+    attributes:
+      - order_id                                   # short form: nullable string
+      - user_id
+      - product_id
+      - {name: coupon, type: string}               # long form
     dimensions: [category, country, device]
     metrics:
-      - {name: amount, type: money}
+      - {name: amount, type: money}                # in: 12.34 or "12.34"; stored as amount_cents: long, exactly
       - {name: quantity, type: long}
     derive:
       basket: "case when amount >= 100.00 then 'large' else 'small' end"
@@ -28,23 +31,26 @@ aggregations:
     group_by: [category, country]
     measures:
       orders: count()
-      revenue: sum(amount)
+      revenue: sum(amount)                         # column revenue_cents
       average: avg(amount)
       buyers: distinct(user_id)
       large: count(basket = 'large')
-      large_share: large / orders
+      large_share: large / orders                  # from other measures
     watermark: 10m
     late: correct
     emit: change
   - name: conversion_per_day
-    from: [page_view, purchase]
+    from: [page_view, purchase]                    # several event types; columns by name
     window: {type: calendar, unit: day, timezone: America/New_York}
     group_by: [country]
     measures:
       views: count(event_type = 'page_view')
       orders: count(event_type = 'purchase')
       rate: orders / views
-  - name: brands_per_hour
+`;
+
+/** The same with more aggregations: a sliding window over an enriched column, and sessions. */
+export const ecommerceYaml = `${ecommerce}  - name: brands_per_hour
     from: purchase
     window: {type: sliding, size: 1h, slide: 5m}
     group_by: [brand]
