@@ -53,6 +53,26 @@ export const errors = {
     retry: true,
     exit: 1,
   },
+  ROLLBACK_IMPOSSIBLE: {
+    summary:
+      'A query cannot go back to its earlier revision: it, its state or the log behind it is not there.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  CHANGE_REFUSED: {
+    summary: 'A change cannot be applied: the schema registry refuses it, or somebody has to agree first.',
+    actor: 'user',
+    retry: false,
+    exit: 3,
+  },
+  CHANGE_STOPPED: {
+    summary:
+      'A change was cut short, or another one is under way; nothing was switched, and the next attempt goes on.',
+    actor: 'operator',
+    retry: true,
+    exit: 1,
+  },
   REBUILD_STOPPED: {
     summary: 'A revision that was being filled stopped; the view shows the old one.',
     actor: 'operator',
@@ -63,6 +83,12 @@ export const errors = {
     summary: 'A query stopped while a test of a domain ran.',
     actor: 'user',
     retry: false,
+    exit: 1,
+  },
+  REPLAY_BUSY: {
+    summary: 'Dead letters or late events are being replayed just now; one replay runs at a time.',
+    actor: 'operator',
+    retry: true,
     exit: 1,
   },
   REQUEST_INVALID: {
@@ -194,6 +220,13 @@ export const errors = {
   },
   SINK_REFUSED: {
     summary: 'A sink refused a statement for good: access, a missing table, a type.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  SINK_ROW: {
+    summary:
+      'A sink refuses a row for good: it cannot hold a value of it. Rows of queries become dead letters.',
     actor: 'operator',
     retry: false,
     exit: 4,

@@ -29,6 +29,10 @@ export type TelemetryEvents = {
   SinkPaused: {sink: string; table: string};
   /** `seconds`: for how long it was paused. */
   SinkResumed: {sink: string; table: string; seconds: number};
+  /** Letters of a domain were replayed with that outcome. */
+  LettersReplayed: {domain: string; outcome: string; letters: number};
+  /** A sink refused rows for good and took the others; they became dead letters. */
+  RowsRefused: {sink: string; table: string; rows: number; message: string};
   /** A query stopped for good until someone acts. */
   QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};

@@ -39,6 +39,7 @@ const delivery = (table: string, written: number): PlatformStatus['deliveries'][
   emitted: written,
   written,
   pending: 0,
+  dead: 0,
 });
 
 /** A moment of the example platform, made up but for its shape. */
@@ -52,6 +53,7 @@ const moment: PlatformStatus = {
   inputs: [
     {domain: 'flights', name: 'departures', state: 'running', share: 0.44, rows: 148_334, rejected: 0},
   ],
+  generators: [],
   queries: [
     query('departures_per_day', '2013-06-10T21:50:00Z'),
     query('traffic', '2013-06-10T21:50:00Z'),

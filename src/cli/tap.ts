@@ -13,7 +13,7 @@ import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {compileCondition, eventScope, recordScope} from './condition.ts';
 import {openLog, openPlatform, unknownName} from './context.ts';
-import {countOption} from './dlq.ts';
+import {countOption} from './letters-options.ts';
 import {escapeControls} from './output.ts';
 
 /** How records of one schema become readable; `isSide` for dead letters and late events. */

@@ -19,6 +19,8 @@ export type FilePosition = {
   done: boolean;
   /** Whether the end mark was written. */
   final: boolean;
+  /** Columns of a CSV file, in order: what a row that was set aside is read with when it is replayed. */
+  columns?: string[];
 };
 
 /** What a file is called in ledger, dead letters and progress: `<input>/<file>`. */

@@ -83,6 +83,11 @@ export const metricSpecs = {
     help: 'Late events that corrected a window; they are part of the aggregated ones',
   },
   millrace_events_filtered: {type: 'gauge', labels: ['query'], help: 'Events that `where` left out'},
+  millrace_events_replayed: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Events that were late or dead at first and were counted by replay since; they are part of the others',
+  },
   millrace_events_late: {type: 'gauge', labels: ['query'], help: 'Events that no window took any more'},
   millrace_events_dead: {
     type: 'gauge',
@@ -118,6 +123,16 @@ export const metricSpecs = {
     type: 'counter',
     labels: ['sink', 'table', 'code'],
     help: 'Failed writes to a sink',
+  },
+  millrace_rows_refused_total: {
+    type: 'counter',
+    labels: ['sink', 'table'],
+    help: 'Rows that a sink refused for good while it took others; each is a dead letter',
+  },
+  millrace_replayed_total: {
+    type: 'counter',
+    labels: ['domain', 'outcome'],
+    help: 'Dead letters and late events that were replayed, by what became of them',
   },
   millrace_sink_pauses_total: {
     type: 'counter',

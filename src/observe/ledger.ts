@@ -42,12 +42,14 @@ export type QueryLine = {
   difference: number;
 };
 
-/** One line a sink: emitted = written + pending, in rows since the process started. */
+/** One line a sink: emitted = written + pending + dead, in rows since the process started. */
 export type DeliveryLine = {
   sink: string;
   emitted: number;
   written: number;
   pending: number;
+  /** Refused by the sink and kept as dead letters. */
+  dead: number;
   difference: number;
 };
 
@@ -64,7 +66,7 @@ export type LedgerSources = {
   ingest: IngestCounts[];
   transformed?: TransformCounts[];
   queries: {domain: string; query: string; counts: QueryCounts[]}[];
-  delivery: {sink: string; emitted: number; written: number; pending: number}[];
+  delivery: {sink: string; emitted: number; written: number; pending: number; dead: number}[];
 };
 
 /** The parts of the ledger with the difference of each line, sorted by their keys. */
@@ -119,12 +121,13 @@ export function buildLedger({ingest, transformed = [], queries, delivery}: Ledge
       }),
     ),
   );
-  const deliveryLines = delivery.map(({sink, emitted, written, pending}) => ({
+  const deliveryLines = delivery.map(({sink, emitted, written, pending, dead}) => ({
     sink,
     emitted,
     written,
     pending,
-    difference: emitted - written - pending,
+    dead,
+    difference: emitted - written - pending - dead,
   }));
   const key = (line: object) => Object.values(line).slice(0, 4).join('\0');
   const byKey = (a: object, b: object) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);

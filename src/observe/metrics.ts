@@ -60,6 +60,8 @@ function eventHandlers(registry: Registry): Handlers {
   const sinkSeconds = histogram('millrace_sink_write_seconds');
   const sinkErrors = counter('millrace_sink_errors_total');
   const sinkPauses = counter('millrace_sink_pauses_total');
+  const rowsRefused = counter('millrace_rows_refused_total');
+  const replayed = counter('millrace_replayed_total');
   const sinkPausedSeconds = counter('millrace_sink_paused_seconds_total');
   const rowsAcknowledged = counter('millrace_rows_acknowledged_total');
   const lookupRefused = new Gauge<LabelOf<'millrace_lookup_refused'>>(
@@ -96,6 +98,8 @@ function eventHandlers(registry: Registry): Handlers {
     SinkPaused: ({sink, table}) => sinkPauses.inc({sink, table}),
     SinkResumed: ({sink, table, seconds}) => sinkPausedSeconds.inc({sink, table}, seconds),
     RowsAcknowledged: ({query, rows}) => rowsAcknowledged.inc({query}, rows),
+    RowsRefused: ({sink, table, rows}) => rowsRefused.inc({sink, table}, rows),
+    LettersReplayed: ({domain, outcome, letters}) => replayed.inc({domain, outcome}, letters),
     LookupAccepted: ({domain, lookup}) => lookupRefused.set({domain, lookup}, 0),
     LookupRefused: ({domain, lookup}) => lookupRefused.set({domain, lookup}, 1),
     CheckpointCommitted: ({domain, query, bytes, seconds, pauseSeconds}) => {
@@ -126,7 +130,7 @@ function readingGauges(registry: Registry, read: () => Readings): void {
     });
   const sum = (
     status: QueryStatus,
-    field: 'read' | 'aggregated' | 'corrected' | 'filtered' | 'late' | 'dead' | 'lateInPart',
+    field: 'read' | 'aggregated' | 'corrected' | 'filtered' | 'late' | 'dead' | 'lateInPart' | 'replayed',
   ) => status.counts.reduce((total, counts) => total + counts[field], 0);
   byQuery('millrace_watermark_seconds', ({watermarkMs}) =>
     watermarkMs === null ? null : watermarkMs / 1000,
@@ -144,6 +148,7 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   byQuery('millrace_events_aggregated', (status) => sum(status, 'aggregated'));
   byQuery('millrace_events_corrected', (status) => sum(status, 'corrected'));
   byQuery('millrace_events_filtered', (status) => sum(status, 'filtered'));
+  byQuery('millrace_events_replayed', (status) => sum(status, 'replayed'));
   byQuery('millrace_events_late', (status) => sum(status, 'late'));
   byQuery('millrace_events_dead', (status) => sum(status, 'dead'));
   gauge('millrace_raw_lag_events', (self) => {

@@ -1,6 +1,6 @@
 import {openLogReader} from '../log/embedded.ts';
 import type {Platform} from '../model/types.ts';
-import {buildLedger, type Ledger} from '../observe/ledger.ts';
+import {buildLedger, type Ledger, type LedgerSources} from '../observe/ledger.ts';
 import type {CheckpointHeader} from '../process/embedded/checkpoint.ts';
 import {stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
@@ -82,16 +82,15 @@ function headersOf(
   }
 }
 
-function bySink(
-  deliveries: DeliveryStatus[],
-): {sink: string; emitted: number; written: number; pending: number}[] {
-  const sums = new Map<string, {sink: string; emitted: number; written: number; pending: number}>();
-  for (const {sink, emitted, written, pending} of deliveries) {
-    const sum = sums.get(sink) ?? {sink, emitted: 0, written: 0, pending: 0};
+function bySink(deliveries: DeliveryStatus[]): LedgerSources['delivery'] {
+  const sums = new Map<string, LedgerSources['delivery'][number]>();
+  for (const {sink, emitted, written, pending, dead} of deliveries) {
+    const sum = sums.get(sink) ?? {sink, emitted: 0, written: 0, pending: 0, dead: 0};
     sums.set(sink, sum);
     sum.emitted += emitted;
     sum.written += written;
     sum.pending += pending;
+    sum.dead += dead;
   }
   return [...sums.values()];
 }

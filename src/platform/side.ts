@@ -14,6 +14,9 @@ import {
 import {type DeadLetter, type LateEvent, lateSchema, lateValues} from '../schema/side.ts';
 import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
+import type {RefusedRow} from '../sinks/refused.ts';
+import {columnIndex, tableId} from '../sinks/tables.ts';
+import {rowBytes} from './replay-sink.ts';
 
 /**
  * What a query sets aside, as one transaction of the log: late events to `late.<domain>.<query>`, dead letters to
@@ -114,6 +117,44 @@ export function sideTransaction(
   }
   return appends.length > 0 ? {appends} : undefined;
 }
+
+/**
+ * Rows that a sink refused, as dead letters. One of a higher version is another letter: the newest of a key is among them, and
+ * it alone matters when all of them are replayed.
+ */
+export function refusedTransaction(
+  plan: QueryPlan,
+  sink: string,
+  rows: RefusedRow[],
+  schemaIds: Record<string, number>,
+  nowMs: number,
+): AppendTransaction {
+  const {table} = plan;
+  const source = `${sink} ${tableId(table)}`;
+  const letters = rows.map(({row, code, message}): DeadLetter => {
+    const valueOf = (name: string) => row[columnIndex(table, name)]!;
+    const key = new TextDecoder().decode(rowBytes(table.key.map(valueOf)));
+    const place = `${source}/${key}/${valueOf('version')}`;
+    return {
+      ...common(plan, nowMs),
+      id: uuid5(domainNamespace(plan.domain), `${place}/sink/${plan.id}`),
+      eventType: null,
+      stage: 'sink',
+      code,
+      message,
+      source,
+      position: {request: key.length > keyShownMax ? `${key.slice(0, keyShownMax)}...` : key, index: 0},
+      schemaId: null,
+      original: rowBytes(row),
+    };
+  });
+  const topic = deadLetterTopic(plan.domain);
+  const bytes = deadLetterEncoder(schemaIds[topic]!)(letters);
+  return {appends: [{topic, partition: 0, count: letters.length, bytes, ids: letters.map(({id}) => id)}]};
+}
+
+/** A key may be what the sink found too long; the letter has it whole in its row. */
+const keyShownMax = 200;
 
 /** Entries of a domain's journal of replays. */
 export const journalAppend = (

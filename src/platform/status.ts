@@ -1,5 +1,6 @@
 import type {ErrorCode} from '../errors.ts';
 import type {QueryStatus} from '../process/types.ts';
+import type {GeneratorStatus} from './generate-types.ts';
 
 /** What runs, as `status` and the live view show it; JSON-serialisable. */
 export type PlatformStatus = {
@@ -11,6 +12,7 @@ export type PlatformStatus = {
   /** In this order. */
   phase: 'starting' | 'running' | 'draining' | 'stopped';
   inputs: InputStatus[];
+  generators: GeneratorStatus[];
   queries: QueryStatus[];
   /** Queries that have not told anything yet. */
   startingQueries: string[];
@@ -50,6 +52,8 @@ export type DeliveryStatus = {
   emitted: number;
   written: number;
   pending: number;
+  /** Rows that the sink refused, kept as dead letters. */
+  dead: number;
   message?: string;
 };
 

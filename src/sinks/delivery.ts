@@ -3,13 +3,14 @@ import {PlatformError} from '../errors.ts';
 import type {Table} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {reduceToHighest} from './reduce.ts';
-import {defaultRetry, type RetryHooks, type RetryPolicy, retryUntilDone} from './retry.ts';
+import {isRowError, type RefusedRow, writeApart} from './refused.ts';
+import {defaultRetry, type RetryHooks, type RetryPolicy, retryUntilDone, sinkError} from './retry.ts';
 import {concat, slice, tableId} from './tables.ts';
 import type {RowBatch, Sink} from './types.ts';
 
 export type DeliveryState = 'running' | 'paused' | 'stopped' | 'closed';
 
-/** Rows since the delivery was made. emitted = written + pending + rows that a higher version of the same batch replaced. */
+/** Rows since the delivery was made: emitted = written + pending + dead. */
 export type DeliveryCounts = {
   /** Rows handed to `push`. */
   emitted: number;
@@ -17,12 +18,19 @@ export type DeliveryCounts = {
   written: number;
   /** Rows handed over and not yet acknowledged. */
   pending: number;
+  /** Rows that the sink refused and that were set aside as dead letters. */
+  dead: number;
 };
 
 export type DeliveryCallbacks = {
   /** The sink fails for a while: stop reading; it is tried again by itself. */
   onPaused?(error: PlatformError): void;
   onResumed?(): void;
+  /**
+   * Rows that the sink refuses while it takes others; resolves when they are kept elsewhere, and only then the others count as
+   * written. Without it such a row stops the delivery.
+   */
+  onRefused?(rows: RefusedRow[]): Promise<void>;
 };
 
 /** The way of one query's rows into one table of one sink. */
@@ -33,6 +41,8 @@ export type Delivery = {
    * Batches that wait for the one in flight go out together, the highest version of a key alone.
    */
   push(batch: RowBatch): Promise<void>;
+  /** Writes rows at once, past those that wait, and counts them when they are written. @throws the sink's error */
+  resend(batch: RowBatch): Promise<void>;
   /** Takes rows again after the sink refused some for good. */
   resume(): void;
   /** Gives up what is pending, and takes what comes after: for a query that stopped, whose rows come again. */
@@ -71,7 +81,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const rowsMax = options.rowsMax ?? 50_000;
   const id = tableId(table);
   let abort = new AbortController();
-  const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0};
+  const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0, dead: 0};
   const health: Health = {state: 'running', reason: undefined};
   const hooks = healthHooks(health, options);
   let waiting: Waiting[] = [];
@@ -79,18 +89,44 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const idle: (() => void)[] = [];
   let writeMs = 0;
 
-  const write = async (batch: RowBatch, signal: AbortSignal) => {
+  const onRefused = options.callbacks?.onRefused;
+  /** @returns what the sink says when it refuses a row of the batch, which is then not written */
+  const attempt = (batch: RowBatch, signal: AbortSignal): Promise<PlatformError | undefined> =>
+    retryUntilDone(
+      async () => {
+        try {
+          await sink.write(table, batch);
+          return undefined;
+        } catch (error) {
+          if (onRefused && isRowError(error)) return error;
+          throw error;
+        }
+      },
+      {policy: retry, clock, random, signal, hooks},
+    );
+  /** @returns rows that were set aside */
+  const write = async (batch: RowBatch, signal: AbortSignal): Promise<number> => {
     const startMs = performance.now();
-    await retryUntilDone(() => sink.write(table, batch), {
-      policy: retry,
-      clock,
-      random,
-      signal,
-      hooks,
-    });
+    const error = await attempt(batch, signal);
+    const refused = error ? await apart(batch, error, signal) : 0;
     const tookMs = performance.now() - startMs;
     writeMs = writeMs === 0 ? tookMs : writeMs * 0.8 + tookMs * 0.2;
-    telemetry.emit('RowsWritten', {sink: sinkName, table: id, rows: batch.count, seconds: tookMs / 1000});
+    telemetry.emit('RowsWritten', {
+      sink: sinkName,
+      table: id,
+      rows: batch.count - refused,
+      seconds: tookMs / 1000,
+    });
+    return refused;
+  };
+  const apart = async (batch: RowBatch, error: PlatformError, signal: AbortSignal): Promise<number> => {
+    const rows = await writeApart(batch, error, (part) => attempt(part, signal)).catch((failure) => {
+      if (!(failure instanceof PlatformError) || failure.code !== 'SINK_REFUSED') throw failure;
+      return hooks.onStopped(failure).then(() => []);
+    });
+    telemetry.emit('RowsRefused', {sink: sinkName, table: id, rows: rows.length, message: error.message});
+    await onRefused!(rows);
+    return rows.length;
   };
   const work = async () => {
     working = true;
@@ -111,10 +147,11 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     const taken = waiting;
     const {signal} = abort;
     waiting = [];
+    let dead = 0;
     try {
       const batch = reduceToHighest(table, concat(taken.map((each) => each.batch)));
       for (let from = 0; from < batch.count; from += rowsMax)
-        await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax), signal);
+        dead += await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax), signal);
     } catch (error) {
       giveUp(taken, error);
       if (health.state === 'stopped') giveUp(waiting.splice(0), error);
@@ -125,6 +162,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       counts.pending -= each.batch.count;
       each.resolve();
     }
+    counts.written -= dead;
+    counts.dead += dead;
   };
   const closed = () =>
     new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while ${id} was written`);
@@ -142,6 +181,13 @@ export function createDelivery(options: DeliveryOptions): Delivery {
         waiting.push({batch, resolve, reject});
         if (!working) void work();
       });
+    },
+    async resend(batch) {
+      await sink.write(table, batch).catch((error) => {
+        throw sinkError(error);
+      });
+      counts.emitted += batch.count;
+      counts.written += batch.count;
     },
     resume() {
       if (health.state === 'stopped') becomeRunning(health);

@@ -45,6 +45,7 @@ const status: PlatformStatus = {
       message: 'INPUT_MISSING no \u001b[2J',
     },
   ],
+  generators: [],
   queries: [
     {
       query: 'shop.revenue',
@@ -70,6 +71,7 @@ const status: PlatformStatus = {
       emitted: 70,
       written: 60,
       pending: 10,
+      dead: 0,
       message: 'SINK_UNAVAILABLE refused',
     },
   ],

@@ -73,7 +73,12 @@ test('observers see every event, those without a metric too', () => {
 
 test('what is no longer there leaves no gauge behind', async () => {
   let paused = [{sink: 'a', table: 't', pending: 3, paused: true}];
-  const metrics = createMetrics(() => ({queries: [], raw: [], delivery: paused, events: {bytes: 0, requests: 0}}));
+  const metrics = createMetrics(() => ({
+    queries: [],
+    raw: [],
+    delivery: paused,
+    events: {bytes: 0, requests: 0},
+  }));
   assert.equal(await sample(metrics, 'millrace_sink_pending_rows{sink="a",table="t"}'), 3);
   assert.equal(await sample(metrics, 'millrace_sink_paused{sink="a",table="t"}'), 1);
   paused = [];
@@ -105,7 +110,7 @@ test('the ledger: differences by line, balanced only when every one is 0, sorted
     duplicate: 2,
     rejected: 1,
   };
-  const delivery = [{sink: 'a', emitted: 5, written: 3, pending: 2}];
+  const delivery = [{sink: 'a', emitted: 5, written: 3, pending: 2, dead: 0}];
   const even = buildLedger({
     ingest: [ingest],
     queries: [{domain: 'd', query: 'q', counts: [counts]}],

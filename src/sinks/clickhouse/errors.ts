@@ -7,6 +7,9 @@ const passing = new Set([
   439, 999,
 ]);
 
+/** Codes about a value: text that is none of its type, a number out of range, NULL where there is none, a constraint. */
+const ofRow = new Set([6, 26, 27, 38, 41, 69, 72, 117, 131, 321, 349, 407, 469, 675, 676, 677, 678]);
+
 /** Codes for data on disk that cannot be what was written: checksums, codecs, sizes, missing files of a part. */
 const broken = new Set([33, 40, 226, 227, 228, 246, 271, 354, 432, 740]);
 
@@ -26,7 +29,7 @@ const damage = (error: unknown, place?: string): PlatformError | undefined =>
       })
     : undefined;
 
-/** A failure of a statement of ours: SINK_DAMAGED, SINK_UNAVAILABLE when it can pass, else SINK_REFUSED. */
+/** A failure of a statement of ours: SINK_DAMAGED, SINK_UNAVAILABLE when it can pass, SINK_ROW for a value, else SINK_REFUSED. */
 export function statementError(error: unknown, place: string): PlatformError {
   if (error instanceof PlatformError) return error;
   const damaged = damage(error, place);
@@ -35,11 +38,15 @@ export function statementError(error: unknown, place: string): PlatformError {
   const message = error instanceof Error ? error.message : String(error);
   if (code === undefined || passing.has(code))
     return new PlatformError('SINK_UNAVAILABLE', message, {cause: error, place});
-  return new PlatformError('SINK_REFUSED', `${message} (ClickHouse code ${code})`, {
-    cause: error,
-    place,
-    hint: 'mend it in the database, then: npx millrace resume',
-  });
+  return new PlatformError(
+    ofRow.has(code) ? 'SINK_ROW' : 'SINK_REFUSED',
+    `${message} (ClickHouse code ${code})`,
+    {
+      cause: error,
+      place,
+      hint: 'mend it in the database, then: npx millrace resume',
+    },
+  );
 }
 
 /** Without the format that we add to the statement, and without guesses at tables of the database's own. */

@@ -4,6 +4,9 @@ import {damageHint} from '../damage.ts';
 /** SQLSTATE classes that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system. */
 const passing = ['08', '40', '53', '55', '57', '58'];
 
+/** What is about a value: data exceptions, constraints, and a key that is too large for an index. */
+const ofRow = ['22', '23', '54000'];
+
 /** SQLSTATE of an error; undefined for an error that is not PostgreSQL's. */
 export function stateOf(error: unknown): string | undefined {
   const {code} = (error ?? {}) as {code?: unknown};
@@ -21,7 +24,7 @@ function damage(error: unknown, place?: string): PlatformError | undefined {
   });
 }
 
-/** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, SINK_DAMAGED for a damaged page, else SINK_REFUSED. */
+/** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, SINK_DAMAGED for a damaged page, SINK_ROW for a value, else SINK_REFUSED. */
 export function statementError(error: unknown, place: string): PlatformError {
   if (error instanceof PlatformError) return error;
   const state = stateOf(error);
@@ -30,7 +33,8 @@ export function statementError(error: unknown, place: string): PlatformError {
   if (damaged) return damaged;
   if (state === undefined || passing.includes(state.slice(0, 2)))
     return new PlatformError('SINK_UNAVAILABLE', message, {cause: error, place});
-  return new PlatformError('SINK_REFUSED', `${message} (SQLSTATE ${state})`, {
+  const code = ofRow.some((known) => state.startsWith(known)) ? 'SINK_ROW' : 'SINK_REFUSED';
+  return new PlatformError(code, `${message} (SQLSTATE ${state})`, {
     cause: error,
     place,
     hint: 'mend it in the database, then: npx millrace resume',

@@ -1,0 +1,196 @@
+import {readDeadLetters} from '../ingest/deadletters.ts';
+import type {LogReader} from '../log/types.ts';
+import {compileDecoder} from '../schema/decode.ts';
+import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
+import {type ReplayEntry, replayEntryOf, replayEntrySchema, replayJournalTopic} from '../schema/replay.ts';
+import {type LateEvent, lateOf, lateSchema, type Position} from '../schema/side.ts';
+
+/**
+ * - `open`: nobody has replayed it
+ * - `queued`: given to its query, which has not come by it yet
+ * - `replayed`: it is where it belongs, or was there already
+ * - `failed`: replayed, and refused again
+ */
+export type LetterStatus = 'open' | 'queued' | 'replayed' | 'failed';
+
+/** One attempt to replay a letter. */
+export type LetterReplay = {
+  timeMs: number;
+  /** `user@host`; null for what a query tells of an attempt. */
+  actor: string | null;
+  outcome: string;
+  code: string | null;
+  message: string | null;
+};
+
+/** Something that was set aside: a dead letter, or an event that came too late for a query. */
+export type Letter = {
+  kind: 'dead' | 'late';
+  id: string;
+  timeMs: number;
+  domain: string;
+  eventType: string | null;
+  /** The step that refused it; `late` for a late event. */
+  stage: string;
+  /** `<domain>.<query>`, for what a query or its sink set aside. */
+  query: string | null;
+  code: string;
+  message: string;
+  source: string;
+  position: Position;
+  eventId: string | null;
+  schemaId: number | null;
+  original: Uint8Array;
+  /** Of a late event: the watermark that judged it, epoch ms. */
+  watermarkMs: number | null;
+  status: LetterStatus;
+  /** Oldest first. */
+  replays: LetterReplay[];
+};
+
+export type LetterSelection = {
+  kind: Letter['kind'];
+  domains: string[];
+  /** A whole code, or what comes before the colon: `CHECK` finds every failed check. */
+  code?: string;
+  stage?: string;
+  eventType?: string;
+  /** `<domain>.<query>`. */
+  query?: string;
+  source?: string;
+  status?: LetterStatus;
+  /** Beginnings of ids; one that fits is enough. */
+  ids?: string[];
+  /** Set aside from then on, and before then, epoch ms. */
+  sinceMs?: number;
+  untilMs?: number;
+  /** An expression over the letter and its event. */
+  where?: string;
+};
+
+/** What the journals say of letters: the attempts by letter id. */
+export type LetterHistory = Map<string, LetterReplay[]>;
+
+const readBytesMax = 2 ** 20;
+const decodeLate = compileDecoder(lateSchema);
+const decodeEntry = compileDecoder(replayEntrySchema);
+
+/** Reads a domain's journal of replays into `history`. Throws LOG_CORRUPT when it is damaged. */
+export async function readHistory(
+  log: LogReader,
+  domain: string,
+  history: LetterHistory = new Map(),
+): Promise<LetterHistory> {
+  for await (const entry of readEntries(log, domain)) {
+    if (entry.kind !== 'letter' || entry.letter === null) continue;
+    const {timeMs, actor, outcome, code, message} = entry;
+    const replays = history.get(entry.letter) ?? [];
+    history.set(entry.letter, replays);
+    replays.push({timeMs, actor, outcome: outcome ?? '', code, message});
+  }
+  return history;
+}
+
+/** The journal of a domain's replays, oldest first. */
+export async function* readEntries(log: LogReader, domain: string): AsyncGenerator<ReplayEntry> {
+  for await (const values of readTopic(log, replayJournalTopic(domain), decodeEntry))
+    yield replayEntryOf(values);
+}
+
+/** How a letter stands after its attempts. A query that tells of one later than it was asked has the last word. */
+export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
+  const last = replays.at(-1)?.outcome;
+  if (last === undefined) return 'open';
+  if (last === 'queued') return 'queued';
+  return last === 'rejected' || last === 'refused' ? 'failed' : 'replayed';
+}
+
+/**
+ * What was selected, oldest first for each topic; the expression is the caller's matter (`letters-where.ts`). Throws
+ * LOG_CORRUPT when a batch is damaged.
+ */
+export async function* readLetters(
+  log: LogReader,
+  selection: LetterSelection,
+  history: LetterHistory,
+): AsyncGenerator<Letter> {
+  for (const domain of selection.domains) {
+    const letters = selection.kind === 'dead' ? deadLetters(log, domain) : lateLetters(log, domain);
+    for await (const letter of letters) {
+      letter.replays = history.get(letter.id) ?? [];
+      letter.status = statusOf(letter.replays);
+      if (isSelected(letter, selection)) yield letter;
+    }
+  }
+}
+
+async function* deadLetters(log: LogReader, domain: string): AsyncGenerator<Letter> {
+  for await (const {partition: _, offset: __, ...letter} of readDeadLetters(log, domain))
+    yield {...letter, kind: 'dead', watermarkMs: null, status: 'open', replays: []};
+}
+
+async function* lateLetters(log: LogReader, domain: string): AsyncGenerator<Letter> {
+  const prefix = `late.${domain}.`;
+  for (const topic of log.topics().filter((name) => name.startsWith(prefix)))
+    for await (const values of readTopic(log, topic, decodeLate)) yield letterOfLate(lateOf(values));
+}
+
+function letterOfLate(late: LateEvent): Letter {
+  const {id, timeMs, domain, query, topic, partition, offset, watermarkMs, missed, original} = late;
+  const windows = missed.map((ms) => new Date(ms).toISOString()).join(', ');
+  return {
+    kind: 'late',
+    id,
+    timeMs,
+    domain,
+    eventType: topic.slice(topic.indexOf('.') + 1),
+    stage: 'late',
+    query: `${domain}.${query}`,
+    code: 'LATE',
+    message: `the watermark ${new Date(watermarkMs).toISOString()} is past the window of ${windows}`,
+    source: topic,
+    position: {topic, partition, offset},
+    eventId: null,
+    schemaId: null,
+    original,
+    watermarkMs,
+    status: 'open',
+    replays: [],
+  };
+}
+
+function isSelected(letter: Letter, selection: LetterSelection): boolean {
+  const {code, stage, eventType, query, source, status, ids, sinceMs, untilMs} = selection;
+  return (
+    (code === undefined || letter.code === code || letter.code.startsWith(`${code}:`)) &&
+    (stage === undefined || letter.stage === stage) &&
+    (eventType === undefined || letter.eventType === eventType) &&
+    (query === undefined || letter.query === query) &&
+    (source === undefined || letter.source === source) &&
+    (status === undefined || letter.status === status) &&
+    (ids === undefined || ids.some((id) => letter.id.startsWith(id))) &&
+    (sinceMs === undefined || letter.timeMs >= sinceMs) &&
+    (untilMs === undefined || letter.timeMs < untilMs)
+  );
+}
+
+async function* readTopic<T>(
+  log: LogReader,
+  topic: string,
+  decode: (bytes: Uint8Array, pos: number, end: number) => T,
+): AsyncGenerator<T> {
+  if (log.partitions(topic) === 0) return;
+  let offset = log.startOffset(topic, 0);
+  for (;;) {
+    const batches = await log.read(topic, 0, offset, readBytesMax);
+    if (batches.length === 0) return;
+    for (const batch of batches) {
+      const found: T[] = [];
+      walkRecords(batch, (_, pos, end) => {
+        found.push(decode(batch.bytes, pos + frameHeaderBytes, end));
+      });
+      yield* found;
+      offset = batch.baseOffset + batch.count;
+    }
+  }
+}

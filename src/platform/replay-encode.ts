@@ -1,0 +1,191 @@
+/** What never reached the log, on its way there: read as its file or request is read, mended if a fix is given, checked, encoded. */
+import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
+import {domainNamespace} from '../ingest/identity.ts';
+import {RecordIds} from '../ingest/incoming-ids.ts';
+import {BodyRefused} from '../ingest/incoming-json.ts';
+import {type IncomingRecords, incomingRecords} from '../ingest/incoming-records.ts';
+import {compileObjectEncoder, noRoom, type ObjectEncoder, roomMax} from '../ingest/objects.ts';
+import {reasonCode} from '../ingest/reasons.ts';
+import {compileRows, type RowEncoder} from '../ingest/validate.ts';
+import type {Domain, EventType} from '../model/types.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import {uuid5} from '../schema/uuid5.ts';
+import type {Letter} from './letters.ts';
+import {type LetterEvents, type RecordShape, scanRecord} from './letters-events.ts';
+import type {Fix} from './replay-fix.ts';
+
+/** A record of the log (length and frame), or why it is refused again. */
+export type Encoded =
+  | {ok: true; record: Uint8Array; partition: number; id: string; timeMs: number}
+  | Rejected;
+export type Rejected = {ok: false; code: string; message: string};
+
+export type EncodeOptions = {
+  domains: Domain[];
+  events: LetterEvents;
+  schemas: RegisteredSchema[];
+  /** Topic -> id of its newest schema. */
+  schemaIds: Record<string, number>;
+  partitionsOf(topic: string): number;
+  fix: Fix | undefined;
+  clock: Clock;
+};
+
+const rejected = (code: string, message: string): Rejected => ({ok: false, code, message});
+
+/** The id that a letter's event has, or gets: the same one whenever it is replayed. */
+export const replayedId = ({domain, id, eventId}: Letter): string =>
+  eventId ?? uuid5(domainNamespace(domain), `replay/${id}`);
+
+export class LetterEncoder {
+  #options: EncodeOptions;
+  #objects = new Map<string, ObjectEncoder>();
+  #rows = new Map<RecordShape, {encoder: RowEncoder; ids: RecordIds}>();
+  #incoming = new Map<string, IncomingRecords>();
+  #room = new Uint8Array(64 * 1024);
+
+  constructor(options: EncodeOptions) {
+    this.#options = options;
+  }
+
+  async encode(letter: Letter): Promise<Encoded> {
+    const {events, fix} = this.#options;
+    const eventType = events.typeOf(letter);
+    if (!eventType)
+      return rejected('NAME_UNKNOWN', `there is no event type ${letter.domain}.${letter.eventType}`);
+    try {
+      if (fix) return await this.#mended(letter, eventType, fix);
+      return 'file' in letter.position
+        ? await this.#row(letter, eventType)
+        : this.#request(letter, eventType);
+    } catch (error) {
+      if (error instanceof BodyRefused) return rejected(error.code, error.message);
+      // What the input wants of a file's columns may have changed since.
+      if (error instanceof PlatformError) return rejected(error.code, error.message);
+      throw error;
+    }
+  }
+
+  /** An event as a fix left it, by field name. `id`: its event id. */
+  encodeObject(object: Record<string, unknown>, id: string, eventType: EventType): Encoded {
+    const {schemaIds, partitionsOf} = this.#options;
+    let encoder = this.#objects.get(eventType.topic);
+    if (!encoder) {
+      encoder = compileObjectEncoder(eventType, schemaIds[eventType.topic]!);
+      this.#objects.set(eventType.topic, encoder);
+    }
+    const latestMs = this.#latestMs(eventType);
+    let end = encoder.encode(object, latestMs, this.#room, 0);
+    if (end === noRoom) {
+      this.#room = new Uint8Array(roomMax);
+      end = encoder.encode(object, latestMs, this.#room, 0);
+    }
+    if (end < 0) return {ok: false, ...encoder.explain(object, end)};
+    const partition = encoder.lastPartition(partitionsOf(eventType.topic));
+    return {ok: true, record: this.#room.slice(0, end), partition, id, timeMs: encoder.lastTimeMs()};
+  }
+
+  async #mended(letter: Letter, eventType: EventType, fix: Fix): Promise<Encoded> {
+    const event = await this.#options.events.eventOf(letter);
+    if (!event)
+      return rejected(letter.code, `${letter.message}; what has no fields cannot be mended by expressions`);
+    const id = replayedId(letter);
+    const mended = fix.apply(event, eventType, id, this.#options.clock.now());
+    return 'object' in mended ? this.encodeObject(mended.object, id, eventType) : {ok: false, ...mended};
+  }
+
+  async #row(letter: Letter, eventType: EventType): Promise<Encoded> {
+    const shape = this.#options.events.shapeOf(letter);
+    if (!shape) return rejected('INPUT_MISSING', `what ${letter.source} was read with is not known any more`);
+    const {encoder, ids} = this.#rowEncoder(shape, eventType);
+    const scanned = await scanRecord(letter.original, shape);
+    if (!scanned) return rejected(letter.code, letter.message);
+    if (scanned.reason < 0) return rejected(reasonCode(scanned.reason), scanned.detail || letter.message);
+    const id = replayedId(letter);
+    ids.begin(() => id);
+    return this.#encode(encoder, scanned.scanner, letter.original.length, this.#latestMs(eventType), id);
+  }
+
+  #rowEncoder(shape: RecordShape, eventType: EventType): {encoder: RowEncoder; ids: RecordIds} {
+    const known = this.#rows.get(shape);
+    if (known) return known;
+    const {schemaIds, partitionsOf} = this.#options;
+    const {topic} = eventType;
+    const ids = new RecordIds();
+    const options = {
+      eventType,
+      input: shape.input,
+      schemaId: schemaIds[topic]!,
+      partitions: partitionsOf(topic),
+      ids,
+    };
+    const made = {encoder: compileRows(options, shape.columns, shape.input.name), ids};
+    this.#rows.set(shape, made);
+    return made;
+  }
+
+  #request(letter: Letter, eventType: EventType): Encoded {
+    const {original, domain, source} = letter;
+    const records = this.#records(eventType);
+    const bytes = new Uint8Array(original.length + 1);
+    bytes.set(original);
+    const id = replayedId(letter);
+    const isAvro = original[0] === 0 || Buffer.from(original.subarray(0, 3)).toString() === 'Obj';
+    const batch = {
+      domain,
+      eventType: eventType.name,
+      source,
+      format: isAvro ? ('avro' as const) : ('json' as const),
+      bytes,
+      request: letter.id,
+      ids: [id],
+      deadLetters: false,
+      recordsMax: 1,
+    };
+    const reader = records.open(batch, bytes, original.length);
+    if (!reader.next()) return rejected('BODY_EMPTY', 'there is no record in it');
+    if (reader.reason < 0) return rejected(reasonCode(reader.reason), reader.detail);
+    const encoded = this.#encode(records.encoder, records.scanner, reader.size, records.latestMs(), id);
+    if (encoded.ok && reader.next())
+      return rejected('BATCH_TOO_LARGE', 'it holds several records; send the body again instead');
+    return encoded;
+  }
+
+  #records(eventType: EventType): IncomingRecords {
+    const known = this.#incoming.get(eventType.topic);
+    if (known) return known;
+    const {domains, schemas, schemaIds, partitionsOf, clock} = this.#options;
+    const {topic} = eventType;
+    const made = incomingRecords({
+      domain: domains.find(({name}) => name === eventType.domain)!,
+      eventType,
+      partitions: partitionsOf(topic),
+      schemaId: schemaIds[topic]!,
+      schemaById: (id) => schemas.find((schema) => schema.id === id),
+      clock,
+    });
+    this.#incoming.set(topic, made);
+    return made;
+  }
+
+  #encode(
+    encoder: RowEncoder,
+    scanner: Parameters<RowEncoder['encode']>[0],
+    size: number,
+    latestMs: number,
+    id: string,
+  ): Encoded {
+    const partition = encoder.partition(scanner, 0);
+    const room = new Uint8Array(encoder.room(size));
+    const end = encoder.encode(scanner, 0, latestMs, room, 0);
+    if (end < 0) return {ok: false, ...encoder.explain(scanner, end)};
+    const given = encoder.givenId(scanner) ?? id;
+    return {ok: true, record: room.slice(0, end), partition, id: given, timeMs: encoder.lastTimeMs()};
+  }
+
+  #latestMs({domain}: EventType): number {
+    const {domains, clock} = this.#options;
+    return clock.now() + domains.find(({name}) => name === domain)!.defaults.futureMaxMs;
+  }
+}

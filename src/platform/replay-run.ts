@@ -1,0 +1,112 @@
+import {PlatformError} from '../errors.ts';
+import {openLogReader} from '../log/embedded.ts';
+import {acquireLock} from '../log/lock.ts';
+import type {Platform} from '../model/types.ts';
+import {buildPlans} from '../process/plan/build.ts';
+import {type HostedSink, openSink} from '../sinks/host.ts';
+import {noTelemetry} from '../telemetry.ts';
+import {ingestStart, registerSchemas} from './ingest-start.ts';
+import {startIngestThread} from './ingest-thread.ts';
+import {ensureHome, type PlatformDirs, placesOf} from './places.ts';
+import {replayLetters} from './replay.ts';
+import {createSinkReplay} from './replay-sink.ts';
+import type {ReplayLine, ReplayRequest} from './replay-types.ts';
+import {readRevisions, revisionOf} from './revisions.ts';
+import type {RunningPlatform} from './runtime.ts';
+
+/** Platforms that replay just now: what one replay has done the next one must see. */
+const busy = new WeakSet<RunningPlatform>();
+
+/** Replays in a running platform. @throws REPLAY_BUSY, and what `replayLetters` throws */
+export async function* replayRunning(
+  running: RunningPlatform,
+  request: ReplayRequest,
+): AsyncGenerator<ReplayLine> {
+  if (busy.has(running))
+    throw new PlatformError('REPLAY_BUSY', 'a replay is under way', {hint: 'wait until it has ended'});
+  busy.add(running);
+  const {platform, dirs, engine, outputs, ingest, metrics} = running;
+  const log = openLogReader(dirs.log);
+  try {
+    const {newest, all} = await registerSchemas(platform, dirs);
+    yield* replayLetters(
+      {
+        platform,
+        dirs,
+        log,
+        schemas: all,
+        schemaIds: Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id])),
+        append: (transaction) => ingest.append(transaction),
+        planOf: (query) => engine.plan(query),
+        sinks: createSinkReplay(
+          (query) => engine.plan(query),
+          (sink, table, batch) => outputs.resend(sink, table, batch),
+        ),
+        isRunning: true,
+        telemetry: metrics,
+      },
+      request,
+    );
+  } finally {
+    log.close();
+    busy.delete(running);
+  }
+}
+
+/**
+ * The same without a running platform: what goes to queries is counted when it runs again.
+ * @throws LOCKED when a platform runs after all
+ */
+export async function* replayOffline(
+  platform: Platform,
+  dirs: PlatformDirs,
+  request: ReplayRequest,
+): AsyncGenerator<ReplayLine> {
+  const places = placesOf(platform.root);
+  ensureHome(places);
+  const command = 'millrace replay';
+  const lock = acquireLock(places.lock, {command});
+  const closing: (() => unknown)[] = [() => lock.release()];
+  try {
+    const {newest, all} = await registerSchemas(platform, dirs);
+    const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
+    const counter = new SharedArrayBuffer(4);
+    const ingest = await startIngestThread(
+      ingestStart(platform, dirs, {schemaIds, counter, command}),
+      noTelemetry,
+    );
+    closing.push(() => ingest.close());
+    const log = openLogReader(dirs.log);
+    closing.push(() => log.close());
+    const revisions = readRevisions(dirs.revisions);
+    const plans = buildPlans(platform.domains, (domain, query) =>
+      revisionOf(revisions, `${domain}.${query}`),
+    );
+    const planOf = (query: string) => plans.find(({id}) => id === query);
+    const open = new Map<string, HostedSink>();
+    closing.push(() => Promise.all([...open.values()].map((sink) => sink.close())));
+    const sinks = createSinkReplay(planOf, async (name, table, batch) => {
+      const {root, plugins, sinks: choices} = platform;
+      const sink = open.get(name) ?? (await openSink({name, choice: choices[name]!, root, plugins}));
+      open.set(name, sink);
+      await sink.write(table, batch);
+    });
+    yield* replayLetters(
+      {
+        platform,
+        dirs,
+        log,
+        schemas: all,
+        schemaIds,
+        append: (transaction) => ingest.append(transaction),
+        planOf,
+        sinks,
+        isRunning: false,
+        telemetry: noTelemetry,
+      },
+      request,
+    );
+  } finally {
+    for (const close of closing.reverse()) await close();
+  }
+}

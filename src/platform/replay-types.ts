@@ -1,0 +1,94 @@
+import type {Clock} from '../clock.ts';
+import type {AppendResult, AppendTransaction, LogReader} from '../log/types.ts';
+import type {EventType, Platform} from '../model/types.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import type {ReplayOutcome} from '../schema/replay.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import type {LetterSelection} from './letters.ts';
+import type {PlatformDirs} from './places.ts';
+import type {SinkReplay} from './replay-sink.ts';
+
+export type ReplayRequest = {
+  selection: LetterSelection;
+  /** Says what would become of each, and changes nothing. */
+  dryRun: boolean;
+  /** Field -> expression. */
+  sets: Record<string, string>;
+  /** Letters a second; null: no limit. */
+  ratePerSecond: number | null;
+  /** At most so many, the oldest first; null: all. */
+  limit: number | null;
+  /** Who asks, `user@host`. */
+  actor: string;
+};
+
+/** What became of one letter. `was`: the code that it had. */
+export type ReplayedLetter = {
+  letter: string;
+  domain: string;
+  event_type: string | null;
+  query: string | null;
+  was: string;
+  outcome: ReplayOutcome;
+  code: string | null;
+  message: string | null;
+};
+
+/** What became of all of them. */
+export type ReplayTotals = {
+  run: string | null;
+  dry_run: boolean;
+  selected: number;
+  outcomes: Partial<Record<ReplayOutcome, number>>;
+};
+
+/** A line for each letter, and the totals at the end. */
+export type ReplayLine = ReplayedLetter | ReplayTotals;
+
+export type ReplayContext = {
+  platform: Platform;
+  dirs: PlatformDirs;
+  log: LogReader;
+  schemas: RegisteredSchema[];
+  /** Topic -> id of its newest schema. */
+  schemaIds: Record<string, number>;
+  append(transaction: AppendTransaction): Promise<AppendResult>;
+  planOf(query: string): QueryPlan | undefined;
+  sinks: SinkReplay;
+  /** Whether queries run, so that what they say of their events can be waited for. */
+  isRunning: boolean;
+  telemetry: Telemetry;
+  clock?: Clock;
+};
+
+/** Event types that the selected letters can be of. */
+export const eventTypesOf = ({domains}: Platform, selection: LetterSelection): EventType[] =>
+  domains
+    .filter(({name}) => selection.domains.includes(name))
+    .flatMap(({eventTypes}) => eventTypes)
+    .filter(({name}) => selection.eventType === undefined || name === selection.eventType);
+
+/** What the journal keeps of a request. */
+export function describe({selection, sets, ratePerSecond, limit}: ReplayRequest): object {
+  const {sinceMs, untilMs, ...rest} = selection;
+  const time = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
+  return {...rest, since: time(sinceMs), until: time(untilMs), set: sets, rate: ratePerSecond, limit};
+}
+
+/** One batch for each partition. */
+export function packed(appends: (AppendTransaction['appends'][number] & {ids: string[]})[]) {
+  const byPartition = new Map<number, typeof appends>();
+  for (const append of appends) {
+    const list = byPartition.get(append.partition);
+    if (list) list.push(append);
+    else byPartition.set(append.partition, [append]);
+  }
+  return [...byPartition].map(([partition, list]) => ({
+    topic: list[0]!.topic,
+    partition,
+    count: list.length,
+    bytes: new Uint8Array(Buffer.concat(list.map(({bytes}) => bytes))),
+    ids: list.flatMap(({ids}) => ids),
+  }));
+}

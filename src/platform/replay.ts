@@ -1,0 +1,307 @@
+import {randomUUID} from 'node:crypto';
+import {type Clock, systemClock} from '../clock.ts';
+import {failpoint} from '../failpoint.ts';
+import {pace} from '../ingest/pace.ts';
+import type {AppendTransaction, IngestCounts} from '../log/types.ts';
+import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
+import {type Letter, type LetterHistory, readHistory, readLetters, statusOf} from './letters.ts';
+import {LetterEvents} from './letters-events.ts';
+import {compileWhere} from './letters-where.ts';
+import {type Encoded, LetterEncoder} from './replay-encode.ts';
+import {compileFix, type Fix} from './replay-fix.ts';
+import {QueryReplay, type QueryVerdict} from './replay-query.ts';
+import {
+  describe,
+  eventTypesOf,
+  packed,
+  type ReplayContext,
+  type ReplayLine,
+  type ReplayRequest,
+} from './replay-types.ts';
+import {journalAppend} from './side.ts';
+
+/** Letters of one transaction. */
+const batchMax = 500;
+/** How long the queries are waited for at the end, ms. */
+const queriesMs = 15_000;
+const lookMs = 100;
+
+type Judged = {letter: Letter; outcome: ReplayOutcome; code: string | null; message: string | null};
+
+/**
+ * Replays what is selected, oldest first: into the log through ingestion, to the query that had set it aside, or to the sink
+ * that had refused it. What was replayed before is passed over, so that a second replay does nothing. The journal says who
+ * asked and what became of each letter, in the transaction that makes it so.
+ * @throws USAGE for a wrong expression; what appending throws, when everything before is as the lines say.
+ */
+export async function* replayLetters(
+  context: ReplayContext,
+  request: ReplayRequest,
+): AsyncGenerator<ReplayLine> {
+  const run = new Replay(context, request);
+  try {
+    yield* run.run();
+  } finally {
+    run.close();
+  }
+}
+
+class Replay {
+  #context: ReplayContext;
+  #request: ReplayRequest;
+  #clock: Clock;
+  #run = randomUUID();
+  #events: LetterEvents;
+  #encoder: LetterEncoder;
+  #queries: QueryReplay;
+  #outcomes: Partial<Record<ReplayOutcome, number>> = {};
+  #selected = 0;
+  /** Given to their queries, by letter id. */
+  #queued = new Map<string, Letter>();
+  #where: ((letter: Letter) => Promise<boolean>) | undefined;
+  /** Ids that this run has given to a topic: the log knows them only when they are durable. */
+  #given = new Set<string>();
+
+  constructor(context: ReplayContext, request: ReplayRequest) {
+    const {platform, dirs, log, schemas, schemaIds, planOf} = context;
+    const {domains} = platform;
+    this.#context = context;
+    this.#request = request;
+    this.#clock = context.clock ?? systemClock;
+    this.#events = new LetterEvents(domains, schemas, log);
+    const eventTypes = eventTypesOf(platform, request.selection);
+    const fix: Fix | undefined = compileFix(request.sets, eventTypes);
+    this.#where = compileWhere(request.selection.where, eventTypes, this.#events);
+    this.#encoder = new LetterEncoder({
+      domains,
+      events: this.#events,
+      schemas,
+      schemaIds,
+      partitionsOf: (topic) => log.partitions(topic),
+      fix,
+      clock: this.#clock,
+    });
+    const {encoder, events} = {encoder: this.#encoder, events: this.#events};
+    this.#queries = new QueryReplay({platform, dirs, planOf, schemas, events, encoder, fix});
+  }
+
+  close(): void {
+    this.#queries.close();
+  }
+
+  async *run(): AsyncGenerator<ReplayLine> {
+    const {log} = this.#context;
+    const {selection, dryRun, ratePerSecond} = this.#request;
+    if (!dryRun) await this.#tell('begun', describe(this.#request));
+    const history: LetterHistory = new Map();
+    for (const domain of selection.domains) await readHistory(log, domain, history);
+    const limit = pace(dryRun ? null : ratePerSecond, this.#clock);
+    let batch: Letter[] = [];
+    let credit = await limit.ready();
+    for await (const letter of this.#selectedLetters(history)) {
+      batch.push(letter);
+      if (batch.length < Math.min(batchMax, credit)) continue;
+      yield* this.#take(batch);
+      limit.sent(batch.length);
+      batch = [];
+      credit = await limit.ready();
+    }
+    yield* this.#take(batch);
+    yield* this.#settle();
+    const counts = {selected: this.#selected, outcomes: this.#outcomes};
+    if (!dryRun) await this.#tell('ended', counts);
+    yield {run: dryRun ? null : this.#run, dry_run: dryRun, ...counts};
+  }
+
+  async *#selectedLetters(history: LetterHistory): AsyncGenerator<Letter> {
+    const {selection, limit} = this.#request;
+    for await (const letter of readLetters(this.#context.log, selection, history)) {
+      if (limit !== null && this.#selected >= limit) return;
+      if (this.#where && !(await this.#where(letter))) continue;
+      this.#selected++;
+      yield letter;
+    }
+  }
+
+  async *#take(letters: Letter[]): AsyncGenerator<ReplayLine> {
+    this.#queries.refresh();
+    const lines: Judged[] = [];
+    const files = new Map<string, Letter[]>();
+    const queries = new Map<string, Letter[]>();
+    for (const letter of letters) {
+      if (letter.status === 'replayed' || letter.status === 'queued') {
+        const message =
+          letter.status === 'queued' ? 'it waits for its query already' : 'it was replayed before';
+        lines.push({letter, outcome: 'duplicate', code: null, message});
+      } else if (letter.stage === 'sink') lines.push(await this.#sink(letter));
+      else if (letter.query !== null) note(queries, letter.query, letter);
+      // A transaction has one line of the ledger for a topic.
+      else note(files, `${letter.domain} ${letter.eventType} ${letter.source}`, letter);
+    }
+    for (const group of files.values()) lines.push(...(await this.#ingest(group)));
+    for (const [query, group] of queries) lines.push(...(await this.#query(query, group)));
+    for (const line of lines) if (line.outcome !== 'queued') yield this.#line(line);
+  }
+
+  /** Records that never reached the log, of one event type and source. */
+  async #ingest(letters: Letter[]): Promise<Judged[]> {
+    const judged: Judged[] = [];
+    const good: {letter: Letter; encoded: Encoded & {ok: true}}[] = [];
+    for (const letter of letters) {
+      const encoded = await this.#encoder.encode(letter);
+      if (encoded.ok) good.push({letter, encoded});
+      else judged.push({letter, outcome: 'rejected', code: encoded.code, message: encoded.message});
+    }
+    const {domain, eventType, source} = letters[0]!;
+    const topic = `${domain}.${eventType}`;
+    const known =
+      good.length === 0
+        ? []
+        : this.#context.log.knows(
+            topic,
+            good.map(({encoded}) => encoded.id),
+          );
+    const fresh = good.filter(({letter, encoded}, index) => {
+      const key = `${topic} ${encoded.id}`;
+      const isKnown = known[index]! || this.#given.has(key);
+      this.#given.add(key);
+      const message = isKnown ? 'the log has an event of this id' : null;
+      judged.push({letter, outcome: isKnown ? 'duplicate' : 'appended', code: null, message});
+      return !isKnown;
+    });
+    if (this.#request.dryRun) return judged;
+    const moved = good.length;
+    const counts: IngestCounts = {
+      domain,
+      eventType: eventType!,
+      source,
+      received: 0,
+      appended: fresh.length,
+      duplicate: moved - fresh.length,
+      rejected: -moved,
+    };
+    const appends = fresh.map(({encoded: {partition, record, id}}) => ({
+      topic,
+      partition,
+      count: 1,
+      bytes: record,
+      ids: [id],
+    }));
+    failpoint('replay.before-append');
+    await this.#append({
+      appends: [...packed(appends), this.#entries(domain, judged)],
+      ...(moved > 0 ? {ledger: [counts]} : {}),
+    });
+    failpoint('replay.after-append');
+    const told = {domain, eventType: eventType!, source, rejected: 0, seconds: 0};
+    this.#context.telemetry.emit('EventsAppended', {...told, appended: fresh.length, duplicate: 0});
+    return judged;
+  }
+
+  /** What a query had set aside. */
+  async #query(query: string, letters: Letter[]): Promise<Judged[]> {
+    const {dryRun} = this.#request;
+    const nowMs = this.#clock.now();
+    const verdicts: {letter: Letter; verdict: QueryVerdict}[] = [];
+    for (const letter of letters) verdicts.push({letter, verdict: await this.#queries.judge(letter, nowMs)});
+    const events = verdicts.flatMap(({verdict}) => verdict.event ?? []);
+    const judged = verdicts.map(({letter, verdict: {outcome, code, message, event}}): Judged => {
+      if (dryRun || !event) return {letter, outcome, code, message};
+      this.#queued.set(letter.id, letter);
+      return {letter, outcome: 'queued', code, message};
+    });
+    if (dryRun) return judged;
+    const {schemaIds} = this.#context;
+    const batch = events.length > 0 ? [this.#queries.appendOf(query, events, schemaIds)] : [];
+    failpoint('replay.before-append');
+    await this.#append({appends: [...batch, this.#entries(letters[0]!.domain, judged)]});
+    failpoint('replay.after-append');
+    return judged;
+  }
+
+  async #sink(letter: Letter): Promise<Judged> {
+    const {sinks} = this.#context;
+    const {dryRun} = this.#request;
+    const judged: Judged = {letter, ...(await sinks.send(letter, dryRun))};
+    if (!dryRun) await this.#append({appends: [this.#entries(letter.domain, [judged])]});
+    return judged;
+  }
+
+  /** Waits for what the queries say, where they run. */
+  async *#settle(): AsyncGenerator<ReplayLine> {
+    const {log, isRunning} = this.#context;
+    const untilMs = this.#clock.now() + queriesMs;
+    for (;;) {
+      if (this.#queued.size > 0) {
+        const history: LetterHistory = new Map();
+        for (const domain of this.#request.selection.domains) await readHistory(log, domain, history);
+        for (const [id, letter] of this.#queued) {
+          const replays = history.get(id) ?? [];
+          if (statusOf(replays) === 'queued') continue;
+          const {outcome, code, message} = replays.at(-1)!;
+          this.#queued.delete(id);
+          yield this.#line({letter, outcome: outcome as ReplayOutcome, code, message});
+        }
+      }
+      if (this.#queued.size === 0 || !isRunning || this.#clock.now() > untilMs) break;
+      await this.#clock.sleep(lookMs);
+    }
+    const message = isRunning
+      ? 'its query has not come by it yet'
+      : 'its query counts it when the platform runs';
+    for (const letter of this.#queued.values())
+      yield this.#line({letter, outcome: 'queued', code: null, message});
+  }
+
+  #line({letter, outcome, code, message}: Judged): ReplayLine {
+    this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1;
+    if (!this.#request.dryRun)
+      this.#context.telemetry.emit('LettersReplayed', {domain: letter.domain, outcome, letters: 1});
+    const {id, domain, eventType, query, code: was} = letter;
+    return {letter: id, domain, event_type: eventType, query, was, outcome, code, message};
+  }
+
+  /** A full log is waited for by whoever asked: the failure says so, and the next attempt goes on. */
+  async #append(transaction: AppendTransaction): Promise<void> {
+    await this.#context.append(transaction);
+  }
+
+  #entries(domain: string, judged: Judged[]) {
+    const entries = judged.map(
+      ({letter, outcome, code, message}): ReplayEntry => ({
+        ...this.#common(domain),
+        kind: 'letter',
+        detail: null,
+        letter: letter.id,
+        query: letter.query,
+        outcome,
+        code,
+        message,
+      }),
+    );
+    return journalAppend(domain, entries, this.#context.schemaIds);
+  }
+
+  async #tell(kind: 'begun' | 'ended', detail: object): Promise<void> {
+    const none = {letter: null, query: null, outcome: null, code: null, message: null};
+    const appends = this.#request.selection.domains.map((domain) =>
+      journalAppend(
+        domain,
+        [{...this.#common(domain), kind, detail: JSON.stringify(detail), ...none}],
+        this.#context.schemaIds,
+      ),
+    );
+    await this.#append({appends});
+  }
+
+  #common(domain: string): Pick<ReplayEntry, 'id' | 'timeMs' | 'domain' | 'run' | 'actor'> {
+    const {actor} = this.#request;
+    return {id: randomUUID(), timeMs: this.#clock.now(), domain, run: this.#run, actor};
+  }
+}
+
+function note<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
