@@ -1,4 +1,5 @@
 import type {Clock} from '../clock.ts';
+import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction, LogReader} from '../log/types.ts';
 import type {EventType, Platform} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -91,4 +92,24 @@ export function packed(appends: (AppendTransaction['appends'][number] & {ids: st
     bytes: new Uint8Array(Buffer.concat(list.map(({bytes}) => bytes))),
     ids: list.flatMap(({ids}) => ids),
   }));
+}
+
+/** The request that came over the control socket. @throws REQUEST_INVALID */
+export function replayRequestOf(body: Record<string, unknown>): ReplayRequest {
+  const {selection, dryRun, sets, ratePerSecond, limit, actor} = body as Partial<ReplayRequest>;
+  const isKind = selection?.kind === 'dead' || selection?.kind === 'late';
+  if (!isKind || !Array.isArray(selection.domains))
+    throw new PlatformError('REQUEST_INVALID', '"selection" is missing', {
+      hint: 'use npx millrace dlq replay or npx millrace late replay',
+    });
+  const count = (value: unknown) => (typeof value === 'number' && value > 0 ? value : null);
+  return {
+    selection,
+    // Whoever does not say that it is meant to happen only wants to see.
+    dryRun: dryRun !== false,
+    sets: sets ?? {},
+    ratePerSecond: count(ratePerSecond),
+    limit: count(limit),
+    actor: String(actor ?? 'unknown'),
+  };
 }
