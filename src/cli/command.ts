@@ -2,6 +2,8 @@ import type {ErrorCode} from '../errors.ts';
 
 /** What a command may use of the world outside; tests pass their own. */
 export type CommandIo = {
+  /** Absent where nobody can answer. */
+  stdin?: NodeJS.ReadableStream & {isTTY?: boolean};
   stdout: NodeJS.WritableStream & {isTTY?: boolean; columns?: number};
   stderr: NodeJS.WritableStream & {isTTY?: boolean; columns?: number; rows?: number};
   env: NodeJS.ProcessEnv;

@@ -103,6 +103,7 @@ export async function start(): Promise<void> {
   // Messages that nobody can read any more must not end a platform that drains.
   stderr.on('error', () => {});
   process.exitCode = await main(process.argv.slice(2), {
+    stdin: process.stdin,
     stdout,
     stderr,
     env: process.env,

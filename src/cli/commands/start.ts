@@ -9,13 +9,26 @@ export const startCommands: CommandSpec[] = [
     summary: 'Make a platform that runs: config/ with one domain',
     arguments: '[dir]',
     options: [
-      {flags: '--domain <name>', doc: 'name of the first domain', default: 'shop'},
+      {flags: '--domain <name>', doc: 'name of the first domain (default: one that suits what it is like)'},
+      {
+        flags: '--from <source>',
+        doc: 'where events come from: sample (default), generator, http, or a CSV file of yours',
+      },
+      {flags: '--like <example>', doc: 'purchases (default), player_actions or readings'},
+      {flags: '--yes', doc: 'ask nothing: the defaults for what is not said'},
       {flags: '--force', doc: 'write into a directory that already has a config/'},
       dryRun,
     ],
     examples: [
-      ['millrace init', 'a platform in this directory'],
-      ['millrace init games --domain games', 'in a new directory, with a domain of that name'],
+      ['millrace init', 'a platform in this directory; on a terminal three questions are asked'],
+      [
+        'millrace init games --like player_actions --from generator',
+        'in a new directory, with made-up events',
+      ],
+      [
+        'millrace init --domain sales --from export.csv.gz',
+        'from a file of yours: types are guessed from its rows',
+      ],
     ],
     load: () => import('../init.ts'),
   },
@@ -35,7 +48,12 @@ export const startCommands: CommandSpec[] = [
       {flags: '--fast', doc: 'ignore `rate:` of inputs'},
       {flags: '--until-idle', doc: 'end when everything is read and written'},
       {flags: '--port <number>', doc: 'port of the HTTP server (default: server.port)'},
+      {
+        flags: '--revise <from>',
+        doc: 'queries that changed begin anew at once: `from-log` or `from-now`; for development',
+      },
       {flags: '--no-inputs', doc: 'do not ingest the files of `inputs:`'},
+      {flags: '--no-generate', doc: 'do not start generators (`--until-idle` never does)'},
     ],
     examples: [
       ['millrace run', 'until Ctrl-C'],
