@@ -4,7 +4,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import type {EventType} from '../../src/model/types.ts';
 import type {Telemetry, TelemetryEvents} from '../../src/telemetry.ts';
-import {createTransform, type TransformOptions} from '../../src/transforms/runner.ts';
+import {createTransform} from '../../src/transforms/runner.ts';
+import type {TransformOptions} from '../../src/transforms/thread.ts';
 import type {TransformInput, TransformOutcome, TransformRunner} from '../../src/transforms/types.ts';
 import {order} from '../ingest/world.ts';
 

@@ -1,6 +1,7 @@
 import type {FieldSpec} from '../fields.ts';
 import {generateSpec} from './generate.ts';
 import {defaultsSpec, lateness, limits} from './platform.ts';
+import {transformSpec} from './transform.ts';
 import {typeSynonyms} from './type-synonyms.ts';
 
 const valueTypes = [
@@ -113,31 +114,7 @@ const eventType: FieldSpec = {
       of: {type: 'expression', doc: 'A condition.'},
       doc: 'Conditions; an event for which one is false becomes a dead letter with its name.',
     },
-    transform: {
-      type: 'object',
-      short: 'module',
-      doc: 'A function of yours that every record passes before the log: event in, events out or a rejection.',
-      example: './transforms/geo.ts',
-      fields: {
-        module: {
-          type: 'path',
-          required: true,
-          doc: 'TypeScript or JavaScript module; its default export is the function.',
-        },
-        timeout: {
-          type: 'duration',
-          doc: 'A record on which the function takes longer becomes a dead letter.',
-          default: '1s',
-        },
-        outputs: {
-          type: 'integer',
-          min: 1,
-          max: 10_000,
-          doc: 'Most events that one record may become.',
-          default: 1000,
-        },
-      },
-    },
+    transform: transformSpec,
   },
 };
 
