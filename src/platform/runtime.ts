@@ -2,28 +2,24 @@ import type {Server} from 'node:http';
 import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
 import type {PlatformError} from '../errors.ts';
-import {openLogReader} from '../log/embedded.ts';
-import {acquireLock, type Lock} from '../log/lock.ts';
-import type {IngestCounts} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
-import {buildLedger, type Ledger} from '../observe/ledger.ts';
-import {createMetrics, type Metrics} from '../observe/metrics.ts';
+import type {Ledger} from '../observe/ledger.ts';
+import type {Metrics} from '../observe/metrics.ts';
 import {buildPlans} from '../process/plan/build.ts';
-import {readLedger, readMaxima} from './books.ts';
-import {createEngineHost, type EngineHost} from './engine.ts';
-import {createEvents, type Events} from './events.ts';
+import {readLedger} from './books.ts';
+import type {EngineHost} from './engine.ts';
+import type {Events} from './events.ts';
 import {isIdle} from './idle.ts';
-import {ingestStart, registerSchemas} from './ingest-start.ts';
-import {type IngestThread, startIngestThread} from './ingest-thread.ts';
-import {createInputs, type Inputs} from './inputs.ts';
-import {createLookupStore} from './lookups.ts';
-import {type Outputs, openOutputs} from './outputs.ts';
-import {createToken, dirsOf, ensureHome, type PlatformDirs, placesOf} from './places.ts';
+import type {IngestThread} from './ingest-thread.ts';
+import type {Inputs} from './inputs.ts';
+import type {Outputs} from './outputs.ts';
+import {Closing, openParts, type Parts} from './parts.ts';
+import {createToken, type PlatformDirs, placesOf} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
 import {startServers} from './routes.ts';
 import {closeServer, urlOf} from './server.ts';
-import type {PlatformStatus, RawStatus} from './status.ts';
-import {startingQueries, totalsOf} from './totals.ts';
+import type {PlatformStatus} from './status.ts';
+import {startingQueries} from './totals.ts';
 import {startTrimming} from './trim.ts';
 import {watchFile} from './watch.ts';
 
@@ -74,92 +70,30 @@ const endsMs = 500;
  * @throws LOCKED, PORT_BUSY, LOG_CORRUPT, SINK_DAMAGED, SCHEMA_INCOMPATIBLE, LOOKUP_INVALID; what was opened is closed again.
  */
 export async function startPlatform(platform: Platform, options: RunOptions = {}): Promise<RunningPlatform> {
-  const {clock = systemClock, command = 'millrace run'} = options;
-  const places = placesOf(platform.root);
-  const dirs = dirsOf(platform);
-  ensureHome(places);
-  const closing: (() => unknown)[] = [];
-  const closeAll = async () => {
-    for (const close of closing.reverse()) await close();
-  };
+  const {clock = systemClock, command = 'millrace run', observe} = options;
+  const startedMs = clock.now();
+  const closing = new Closing();
   try {
-    const lock: Lock = acquireLock(places.lock, {command});
-    closing.push(() => lock.release());
-    const startedMs = clock.now();
-    let phase: PlatformStatus['phase'] = 'starting';
-    let counts: IngestCounts[] = [];
-    let raw: RawStatus[] = [];
-    let rowsWritten = 0;
-    /** The state in which it was closed. */
-    let last: PlatformStatus | undefined;
-
-    const metrics = createMetrics(() => ({
-      queries: engine.status(),
-      raw: raw.flatMap(({lagEvents, ...rest}) => (lagEvents === null ? [] : [{...rest, lagEvents}])),
-      delivery: outputs
-        .deliveries()
-        .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
-      events: events.inFlight(),
-    }));
-    if (options.observe) metrics.observers.push(options.observe);
-    metrics.observers.push((name, event) => {
-      if (name === 'RowsWritten') rowsWritten += (event as {rows: number}).rows;
-    });
-
-    const schemas = await registerSchemas(platform, dirs);
-    const schemaIds = Object.fromEntries([...schemas.newest].map(([topic, {id}]) => [topic, id]));
-    const counter = new SharedArrayBuffer(4);
-    const ingest = await startIngestThread(
-      ingestStart(platform, dirs, {schemaIds, counter, command}),
-      metrics,
-    );
-    closing.push(() => ingest.close());
-    const log = openLogReader(dirs.log);
-    closing.push(() => log.close());
-    const outputs = await openOutputs(platform, {clock, telemetry: metrics});
-    closing.push(() => outputs.close());
-    const lookups = createLookupStore(`${dirs.state}/lookups`);
-    const engine = createEngineHost({
-      platform,
-      dirs,
-      counter,
-      schemas: schemas.all,
-      schemaIds,
-      outputs,
-      ingest,
-      lookups,
-      telemetry: metrics,
-      clock,
-    });
+    const parts = await openParts(platform, {clock, command, ...(observe ? {observe} : {})}, closing);
+    const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
     const plansNow = () => {
       const revisions = readRevisions(dirs.revisions);
       return buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`));
     };
     await engine.start(plansNow());
     closing.push(() => engine.stop());
-    outputs.raw.start(schemas.newest, {log: dirs.log, registry: dirs.registry});
-    const events = createEvents(platform, ingest, metrics);
-    const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
+    outputs.raw.start(parts.schemas, {log: dirs.log, registry: dirs.registry});
 
-    const refresh = async () => {
-      counts = log.ledger();
-      raw = await outputs.raw.status();
-    };
-    const liveLedger = () =>
-      buildLedger({
-        ingest: counts,
-        queries: engine.status().map(({query, counts: lines}) => {
-          const [domain = '', name = ''] = query.split('.');
-          return {domain, query: name, counts: lines};
-        }),
-        delivery: outputs.deliveries(),
-      });
+    const refresh = () => figures.refresh(parts);
+    let phase: PlatformStatus['phase'] = 'starting';
+    /** The state in which it was closed. */
+    let last: PlatformStatus | undefined;
     const watch = watchFile(join(dirs.log, 'log.db'));
     const running: RunningPlatform = {
       removed: watch.removed,
       platform,
       dirs,
-      metrics,
+      metrics: parts.metrics,
       inputs,
       outputs,
       engine,
@@ -178,22 +112,11 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           queries: engine.status(),
           startingQueries: startingQueries(platform, engine),
           deliveries: outputs.deliveries(),
-          raw,
-          totals: totalsOf(counts, engine, rowsWritten, liveLedger().balanced),
+          raw: figures.raw(),
+          totals: figures.totals(parts),
         },
       ledger: () => readLedger(platform, dirs, outputs.deliveries()),
-      async idle(signal) {
-        for (;;) {
-          await inputs.settled();
-          // Ends of partitions are looked at four times a second; an older look may not know the last events.
-          const sinceMs = clock.now() + endsMs;
-          do {
-            await clock.sleep(statusMs, signal);
-            await refresh();
-          } while (!isIdle(platform, engine, outputs, raw, sinceMs));
-          if (!inputs.busy()) return;
-        }
-      },
+      idle: (signal) => untilIdle(parts, refresh, signal),
       restartEngine: () => engine.restart(plansNow()),
       async drain() {
         phase = 'draining';
@@ -204,19 +127,11 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         await engine.drain();
         await refresh().catch(() => {});
         const settled = running.status();
-        await closeAll();
+        await closing.all();
         last = {...settled, phase: 'stopped'};
       },
     };
-    const token = platform.server.token?.reveal() ?? createToken(places.token);
-    const servers: Server[] = await startServers(running, {
-      places,
-      token,
-      host: platform.server.host,
-      port: options.port ?? platform.server.port,
-    });
-    closing.push(() => Promise.all(servers.map((server) => closeServer(server))));
-    running.url = urlOf(platform.server.host, servers[0]!);
+    await openServers(running, options, closing);
     await refresh();
     const timers = [
       setInterval(() => void refresh().catch(() => {}), statusMs),
@@ -228,8 +143,37 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     phase = 'running';
     return running;
   } catch (error) {
-    await closeAll().catch(() => {});
+    await closing.all().catch(() => {});
     throw error;
+  }
+}
+
+/** Its HTTP server and its control socket; the platform knows its address from then on. @throws PORT_BUSY */
+async function openServers(running: RunningPlatform, {port}: RunOptions, closing: Closing): Promise<void> {
+  const {root, server} = running.platform;
+  const places = placesOf(root);
+  const token = server.token?.reveal() ?? createToken(places.token);
+  const {host} = server;
+  const servers: Server[] = await startServers(running, {places, token, host, port: port ?? server.port});
+  closing.push(() => Promise.all(servers.map((each) => closeServer(each))));
+  running.url = urlOf(host, servers[0]!);
+}
+
+/** Waits until nothing is left to ingest, to aggregate and to write, judged by what was seen twice a second. */
+async function untilIdle(
+  {platform, clock, inputs, engine, outputs, figures}: Parts,
+  refresh: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    await inputs.settled();
+    // Ends of partitions are looked at four times a second; an older look may not know the last events.
+    const sinceMs = clock.now() + endsMs;
+    do {
+      await clock.sleep(statusMs, signal);
+      await refresh();
+    } while (!isIdle(platform, engine, outputs, figures.raw(), sinceMs));
+    if (!inputs.busy()) return;
   }
 }
 

@@ -1,0 +1,109 @@
+/** What a platform is made of, opened in the order in which one needs the other. */
+import type {Clock} from '../clock.ts';
+import {openLogReader} from '../log/embedded.ts';
+import {acquireLock} from '../log/lock.ts';
+import type {LogReader} from '../log/types.ts';
+import type {Platform} from '../model/types.ts';
+import {createMetrics, type Metrics} from '../observe/metrics.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
+import {readMaxima} from './books.ts';
+import {createEngineHost, type EngineHost} from './engine.ts';
+import {createEvents, type Events} from './events.ts';
+import {createFigures, type Figures} from './figures.ts';
+import {ingestStart, registerSchemas} from './ingest-start.ts';
+import {type IngestThread, startIngestThread} from './ingest-thread.ts';
+import {createInputs, type Inputs} from './inputs.ts';
+import {createLookupStore, type LookupStore} from './lookups.ts';
+import {type Outputs, openOutputs} from './outputs.ts';
+import {dirsOf, ensureHome, type PlatformDirs, placesOf} from './places.ts';
+
+/** The parts; the engine does not run yet, and nothing is ingested. */
+export type Parts = {
+  platform: Platform;
+  dirs: PlatformDirs;
+  clock: Clock;
+  metrics: Metrics;
+  figures: Figures;
+  /** Topic -> the schema that is written. */
+  schemas: Map<string, RegisteredSchema>;
+  ingest: IngestThread;
+  events: Events;
+  inputs: Inputs;
+  log: LogReader;
+  outputs: Outputs;
+  lookups: LookupStore;
+  engine: EngineHost;
+};
+
+/** What has to be closed, last opened first. */
+export class Closing {
+  #open: (() => unknown)[] = [];
+
+  push(close: () => unknown): void {
+    this.#open.push(close);
+  }
+
+  /** Once: the second time there is nothing left. */
+  async all(): Promise<void> {
+    for (const close of this.#open.splice(0).reverse()) await close();
+  }
+}
+
+/** Takes the lock, registers the schemas, opens log and sinks. @throws as `startPlatform`; what was opened is in `closing` */
+export async function openParts(
+  platform: Platform,
+  {clock, command, observe}: {clock: Clock; command: string; observe?: Metrics['observers'][number]},
+  closing: Closing,
+): Promise<Parts> {
+  const places = placesOf(platform.root);
+  const dirs = dirsOf(platform);
+  ensureHome(places);
+  const lock = acquireLock(places.lock, {command});
+  closing.push(() => lock.release());
+  const figures = createFigures();
+  // Asked when somebody looks, so after everything is there.
+  const metrics = createMetrics(() => figures.readings(parts));
+  if (observe) metrics.observers.push(observe);
+  metrics.observers.push(figures.observe);
+
+  const {newest, all} = await registerSchemas(platform, dirs);
+  const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
+  const counter = new SharedArrayBuffer(4);
+  const ingest = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), metrics);
+  closing.push(() => ingest.close());
+  const log = openLogReader(dirs.log);
+  closing.push(() => log.close());
+  const outputs = await openOutputs(platform, {clock, telemetry: metrics});
+  closing.push(() => outputs.close());
+  const lookups = createLookupStore(`${dirs.state}/lookups`);
+  const engine = createEngineHost({
+    platform,
+    dirs,
+    counter,
+    schemas: all,
+    schemaIds,
+    outputs,
+    ingest,
+    lookups,
+    telemetry: metrics,
+    clock,
+  });
+  const events = createEvents(platform, ingest, metrics);
+  const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
+  const parts: Parts = {
+    platform,
+    dirs,
+    clock,
+    metrics,
+    figures,
+    schemas: newest,
+    ingest,
+    events,
+    inputs,
+    log,
+    outputs,
+    lookups,
+    engine,
+  };
+  return parts;
+}
