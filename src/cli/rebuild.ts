@@ -2,41 +2,22 @@ import {PlatformError} from '../errors.ts';
 import {invocation} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
 import {moveSinkAside} from '../platform/aside.ts';
-import {type RebuildLine, rebuildOffline} from '../platform/rebuild.ts';
+import {refill} from './backfill.ts';
 import type {CommandBody, CommandCall} from './command.ts';
-import {openPlatform, queryOf, unknownName} from './context.ts';
-import {formatCount, printJson} from './output.ts';
+import {openPlatform, unknownName} from './context.ts';
+import {printJson} from './output.ts';
 
 export const run: CommandBody = async (call) => {
-  const {platform, control} = await openPlatform(call);
-  const {args, options, io} = call;
-  if (options.sink !== undefined) return rebuildSink(call, platform, String(options.sink));
+  const {args, options} = call;
+  if (options.sink !== undefined) {
+    const {platform} = await openPlatform(call);
+    return rebuildSink(call, platform, String(options.sink));
+  }
   if (args[0] === undefined)
     throw new PlatformError('USAGE', 'rebuild what?', {
       hint: 'npx millrace rebuild <domain>.<query>, or --sink <name>',
     });
-  const query = queryOf(platform, args[0]);
-  if (options.dryRun) {
-    if (options.json) printJson(io, {query, dryRun: true});
-    else
-      io.stderr.write(
-        `would fill a new revision of ${query} from the log and switch the view to it; the old table stays\n`,
-      );
-    return 0;
-  }
-  const lines: AsyncIterable<RebuildLine> = control
-    ? control.lines<RebuildLine>('/v1/rebuild', {}, undefined, {query})
-    : rebuildOffline(platform, query);
-  let last: RebuildLine | undefined;
-  for await (const line of lines) {
-    last = line;
-    if (options.json) continue;
-    if ('switched' in line)
-      io.stderr.write(`${query} now shows revision ${line.revision}; ${line.old} stays\n`);
-    else io.stderr.write(`revision ${line.revision}: ${formatCount(line.lagEvents)} events to go\n`);
-  }
-  if (options.json) printJson(io, last);
-  return 0;
+  return refill(call, 'rebuild');
 };
 
 function rebuildSink({options, io}: CommandCall, platform: Platform, name: string): number {

@@ -27,9 +27,10 @@ export const run: CommandBody = async (call) => {
   }
 };
 
-async function runUntilStopped(call: CommandCall, stop: Stop): Promise<number> {
+/** @param next a configuration that was applied to the platform that ran before in this process */
+async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): Promise<number> {
   const {options, io} = call;
-  const {platform, control} = await openPlatform(call);
+  const {platform, control} = next ? {platform: next, control: undefined} : await openPlatform(call);
   if (control) {
     const {pid} = await control.get<{pid: number}>('/v1/ping');
     throw new PlatformError('LOCKED', `a platform runs here already, process ${pid}`, {
@@ -66,10 +67,12 @@ async function runUntilStopped(call: CommandCall, stop: Stop): Promise<number> {
   });
   const idling = options.untilIdle === true ? running.idle(idle.signal) : new Promise<void>(() => {});
   idling.catch(() => {});
+  let replacement: Platform | undefined;
+  let code = 0;
   try {
-    await Promise.race([idling, stop.first, failed]);
+    replacement = (await Promise.race([idling, stop.first, failed, running.replaced])) ?? undefined;
     idle.abort(new Error('draining'));
-    return await Promise.race([drain(running, stop, show), failed]);
+    code = await Promise.race([drain(running, stop, show), failed]);
   } catch (error) {
     view.close();
     // Nothing can be drained into a log that failed; what was acknowledged is there at the next start.
@@ -78,8 +81,26 @@ async function runUntilStopped(call: CommandCall, stop: Stop): Promise<number> {
     clearInterval(timer);
     show();
     view.close();
-    io.stderr.write(asTyped(farewell(running.status()), io.cwd));
+    if (!replacement || stop.signal()) io.stderr.write(asTyped(farewell(running.status()), io.cwd));
   }
+  if (!replacement || stop.signal()) return code;
+  try {
+    io.stderr.write('applied: starting anew with the new configuration\n');
+    return await runUntilStopped(call, stop, replacement);
+  } catch (error) {
+    if (!(error instanceof PlatformError)) throw error;
+    reportFailure(error, io, options.json === true);
+    io.stderr.write('the new configuration does not start: the one before runs on\n');
+    return await runUntilStopped(call, stop, platform);
+  }
+}
+
+function reviseOf(text: unknown): Pick<RunOptions, 'revise'> {
+  if (text === undefined) return {};
+  if (text === 'from-log' || text === 'from-now') return {revise: text};
+  throw new PlatformError('USAGE', `"${text}" is no way to revise`, {
+    hint: '--revise from-log: from the first event in the log; --revise from-now: from the next one on',
+  });
 }
 
 function portOf(text: unknown): number {

@@ -1,19 +1,26 @@
+import assert from 'node:assert/strict';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
-import {openStateReader} from '../process/embedded/statestore.ts';
+import {
+  type CheckpointWriter,
+  openStateReader,
+  openStateStore,
+  startCheckpointWriter,
+} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
 import type {LookupSnapshot, QueryStatus} from '../process/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
-import type {Outputs} from './outputs.ts';
+import type {OutputCallbacks, Outputs} from './outputs.ts';
 import type {PlatformDirs} from './places.ts';
-import {sideTransaction} from './side.ts';
+import {refusedTransaction, sideTransaction} from './side.ts';
 
 export type EngineHost = {
   /** Starts every plan whose tables can be had; the others are `stopped` in the status. */
@@ -26,9 +33,18 @@ export type EngineHost = {
   refreshLookup(lookup: Lookup): Promise<void>;
   /** Stops reading and settles what was read. */
   drain(): Promise<void>;
-  /** Drains, and starts with these plans. */
+  /** Drains, and starts with these plans; what was being filled is ended. */
   restart(plans: QueryPlan[]): Promise<void>;
   stop(): Promise<void>;
+  /** Where a query reads to, and how it stands. */
+  steer(query: string): Steering;
+  /**
+   * Runs other revisions of queries beside those that run, in threads of their own, into tables of their own. One filling at
+   * a time. @param of the configuration that the plans are from: its lookups
+   */
+  fill(plans: QueryPlan[], of: Platform): Promise<Filling>;
+  /** Drops states of revisions that do not run. */
+  forget(states: string[]): Promise<void>;
 };
 
 export type EngineHostOptions = {
@@ -53,8 +69,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   /** By lookup, what is wrong with its file. */
   const lookupTrouble = new Map<string, string>();
   let engine: EmbeddedEngine | undefined;
-  const lookupOf = (domain: string, name: string): Lookup =>
-    platform.domains.find((each) => each.name === domain)!.lookups.find((each) => each.name === name)!;
+  let writer: CheckpointWriter | undefined;
+  let filling: {engine: EmbeddedEngine; stop(): Promise<void>} | undefined;
 
   /** What the file says now; the last good snapshot when that is nothing, told once for a failure. @throws LOOKUP_INVALID without one */
   const currentSnapshot = async (lookup: Lookup): Promise<LookupSnapshot> => {
@@ -81,17 +97,21 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       return last;
     }
   };
-  const create = (): EmbeddedEngine => {
+  /** @param of whose lookups it uses @param keyOf name of a query's deliveries: a filling's differ from those of what runs */
+  const create = (of: Platform, keyOf: (query: string) => string, told: Telemetry): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
       log: {dir: dirs.log, counter: options.counter},
       stateDir: dirs.state,
+      writer: writer!,
       schemas: options.schemas,
       workers: platform.engine.workers,
       flushMs: platform.engine.flushMs,
       checkpointIntervalMs: platform.engine.checkpointIntervalMs,
-      telemetry,
+      telemetry: told,
       async lookup(domain, name, id) {
-        const lookup = lookupOf(domain, name);
+        const lookup = of.domains
+          .find((each) => each.name === domain)!
+          .lookups.find((each) => each.name === name)!;
         if (id !== null) return options.lookups.get(lookup, id);
         const snapshot = await currentSnapshot(lookup);
         snapshotIds.set(`${domain}.${name}`, snapshot.id);
@@ -101,21 +121,21 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       onReset: (plan) => outputs.empty(plan),
       // Answers go to the engine that asked: the numbers of the next one begin anew.
       onRows({query, sequence, through, ...batch}) {
-        outputs.write(query, batch).then(
+        outputs.write(keyOf(query), batch).then(
           () => {
             created.acknowledge(query, sequence);
-            telemetry.emit('RowsAcknowledged', {query, rows: batch.count, through});
+            told.emit('RowsAcknowledged', {query, rows: batch.count, through});
           },
           (error) => failUnlessClosed(created, query, error),
         );
       },
       onMark(query, epoch) {
-        outputs.mark(query, epoch).then(
+        outputs.mark(keyOf(query), epoch).then(
           () => created.marked(query, epoch),
           (error) => failUnlessClosed(created, query, error),
         );
       },
-      onStopped: (query) => outputs.abandon(query),
+      onStopped: (query) => outputs.abandon(keyOf(query)),
       onSide(plan, side, durable) {
         const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
         if (!transaction) return durable();
@@ -133,7 +153,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const start = async (wanted: QueryPlan[]) => {
     plans.clear();
     refused.clear();
-    const current = create();
+    writer = await startCheckpointWriter(dirs.state);
+    const current = create(platform, (query) => query, telemetry);
     engine = current;
     const ready: QueryPlan[] = [];
     const saves = openStateReader(dirs.state);
@@ -144,10 +165,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
           // Before its tables: a changed query has other columns, and the way out is the same for both.
           const saved = saves.load(stateName(plan));
           if (saved) checkFingerprint(plan, JSON.parse(saved.meta));
-          await outputs.addQuery(plan, {
-            onPaused: (error) => current.pause(plan.id, error),
-            onResumed: () => current.resume(plan.id),
-          });
+          await outputs.addQuery(plan, callbacksOf(options, current, plan));
           ready.push(plan);
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
@@ -158,10 +176,39 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     await current.start(ready);
   };
   const stop = async () => {
+    await filling?.stop();
     const current = engine;
     engine = undefined;
     await current?.stop();
+    await writer?.close();
+    writer = undefined;
     for (const id of plans.keys()) outputs.removeQuery(id);
+  };
+  const fill = async (wanted: QueryPlan[], of: Platform): Promise<Filling> => {
+    assert(writer && !filling, 'one filling at a time, beside an engine that runs');
+    const keyOf = (query: string) => fillingKey(wanted.find(({id}) => id === query)!);
+    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted));
+    const stopFilling = async () => {
+      if (filling?.engine !== current) return;
+      filling = undefined;
+      await current.stop();
+      for (const plan of wanted) outputs.removeQuery(fillingKey(plan));
+    };
+    filling = {engine: current, stop: stopFilling};
+    try {
+      for (const plan of wanted)
+        await outputs.addQuery(plan, callbacksOf(options, current, plan), fillingKey(plan));
+      await current.start(wanted);
+    } catch (error) {
+      await stopFilling();
+      throw error;
+    }
+    return {
+      plans: wanted,
+      steer: (query) => steeringOf(() => current, query),
+      drain: () => current.drain(),
+      stop: stopFilling,
+    };
   };
   /** One restart after another, whoever asks for it. */
   let restarting: Promise<void> = Promise.resolve();
@@ -179,6 +226,17 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     start,
     stop,
     restart: (wanted) => restart(() => wanted),
+    steer: (query) => steeringOf(() => engine, query),
+    fill,
+    async forget(states) {
+      assert(writer, 'the engine runs');
+      const store = openStateStore(dirs.state, writer.connect());
+      try {
+        for (const state of states) await store.drop(state);
+      } finally {
+        store.close();
+      }
+    },
     status: () =>
       [...plans.keys()].flatMap(
         (id) => refused.get(id) ?? engine?.status().find(({query}) => query === id) ?? [],
@@ -198,6 +256,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         if (before === snapshot.id) return;
         snapshotIds.set(key, snapshot.id);
         engine?.refreshLookup(lookup.domain, snapshot);
+        filling?.engine.refreshLookup(lookup.domain, snapshot);
         telemetry.emit('Log', {
           level: 'info',
           message: `lookup ${key} has a new snapshot of ${snapshot.rows.size} rows`,
@@ -211,6 +270,20 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     },
   };
 }
+
+const callbacksOf = (
+  options: EngineHostOptions,
+  engine: EmbeddedEngine,
+  plan: QueryPlan,
+): OutputCallbacks => ({
+  onPaused: (error) => engine.pause(plan.id, error),
+  onResumed: () => engine.resume(plan.id),
+  onRefused: (sink, rows) =>
+    new Promise((resolve, reject) => {
+      const transaction = refusedTransaction(plan, sink, rows, options.schemaIds, options.clock.now());
+      void appendSide(options, transaction, resolve, reject);
+    }),
+});
 
 /** A sink that refuses for good stops the query; what was closed or given up is pending in its checkpoint. */
 function failUnlessClosed(engine: EmbeddedEngine, query: string, error: unknown): void {

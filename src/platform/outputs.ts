@@ -1,21 +1,25 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
+import type {Value} from '../expr/types.ts';
+import {failpoint} from '../failpoint.ts';
 import type {Platform, Table} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {createMarker, type Marker} from '../sinks/marker.ts';
+import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {QueryResult, RowBatch} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
+import {newestRows} from './change-rows.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
 import type {DeliveryStatus} from './status.ts';
 
 /** Everything behind the engine: open sinks, a delivery for each (query, sink), raw deliveries, delivery marks. */
 export type Outputs = {
-  /** Prepares the tables of a query. @throws SINK_TABLE_DIFFERS and other errors of its sinks. */
-  addQuery(plan: QueryPlan, callbacks: OutputCallbacks): Promise<void>;
+  /** Prepares the tables of a query. @param key its name here, when not the query's own. @throws SINK_TABLE_DIFFERS and other errors of its sinks. */
+  addQuery(plan: QueryPlan, callbacks: OutputCallbacks, key?: string): Promise<void>;
   removeQuery(query: string): void;
   /** Resolves when every sink of the query has the rows; rejects as a delivery does. */
   write(query: string, batch: Omit<RowBatch, 'table'>): Promise<void>;
@@ -26,10 +30,21 @@ export type Outputs = {
   /** The lowest epoch that the query's sinks have marked; undefined when one of them has none, null when none keeps marks. */
   marked(plan: QueryPlan): Promise<number | undefined | null>;
   switchView(plan: QueryPlan): Promise<void>;
+  /**
+   * The rows of a revision's table in a sink, newest windows first, up to a number of them; undefined when the sink cannot be
+   * asked. @param table its columns are those that are read
+   */
+  rows(sink: string, table: Table, rowsMax: number): Promise<Value[][] | undefined>;
+  /** Drops a table with all it holds. */
+  dropTable(sink: string, table: string): Promise<void>;
+  /** Drops the view of a query that is gone. */
+  dropView(sink: string, query: string): Promise<void>;
   /** Empties the query's tables: drops and makes them again. */
   empty(plan: QueryPlan): Promise<void>;
   /** Revisions of the query whose tables exist in some sink. */
   revisions(plan: QueryPlan): Promise<number[]>;
+  /** Writes a row once more that the sink had refused. @throws the sink's error, when it refuses it again */
+  resend(sink: string, table: Table, batch: RowBatch): Promise<void>;
   raw: RawOutputs;
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
@@ -42,6 +57,8 @@ export type Outputs = {
 export type OutputCallbacks = {
   onPaused(error: PlatformError): void;
   onResumed(): void;
+  /** Rows that a sink refuses; resolves when they are durable as dead letters. */
+  onRefused(sink: string, rows: RefusedRow[]): Promise<void>;
 };
 
 type Open = {sink: HostedSink; marker: Marker};
@@ -96,13 +113,14 @@ export async function openOutputs(
 
   return {
     raw,
-    async addQuery(plan, callbacks) {
+    async addQuery(plan, callbacks, key = plan.id) {
       const deliveries = await Promise.all(
         plan.sinks.map(async (sinkName) => {
-          const {sink} = opened(sinkName);
+          const {sink} = await openOnce(sinkName);
           await sink.ensure(plan.table).catch((error) => {
             throw explainDifference(error, platform, sinkName, `npx millrace rebuild ${plan.id}`);
           });
+          const {onRefused} = callbacks;
           const options = {
             sink,
             sinkName,
@@ -110,12 +128,15 @@ export async function openOutputs(
             clock,
             random: Math.random,
             telemetry,
-            callbacks,
+            callbacks: {
+              ...callbacks,
+              onRefused: (rows: RefusedRow[]) => onRefused(sinkName, rows),
+            },
           };
           return {sinkName, delivery: createDelivery(options)};
         }),
       );
-      queries.set(plan.id, {table: plan.table, deliveries});
+      queries.set(key, {table: plan.table, deliveries});
     },
     removeQuery(query) {
       for (const {delivery} of queries.get(query)?.deliveries ?? []) delivery.close();
@@ -142,7 +163,22 @@ export async function openOutputs(
       return epochs.some((epoch) => epoch === undefined) ? undefined : Math.min(...(epochs as number[]));
     },
     async switchView(plan) {
-      for (const name of plan.sinks) await opened(name).sink.switchView?.(plan.table);
+      for (const name of plan.sinks) {
+        failpoint('change.before-view');
+        await (await openOnce(name)).sink.switchView?.(plan.table);
+        failpoint('change.after-view');
+      }
+    },
+    async rows(name, table, rowsMax) {
+      const {sink} = await openOnce(name);
+      if (sink.latest) return (await sink.latest(table)).slice(0, rowsMax);
+      return sink.query ? (await sink.query(newestRows(table, rowsMax))).rows : undefined;
+    },
+    async dropTable(name, table) {
+      await (await openOnce(name)).sink.drop?.(table);
+    },
+    async dropView(name, query) {
+      await (await openOnce(name)).sink.dropView?.(query);
     },
     async empty(plan) {
       for (const name of plan.sinks) {
@@ -156,6 +192,15 @@ export async function openOutputs(
         plan.sinks.map((name) => opened(name).sink.revisions?.(plan.table.namespace, plan.query) ?? []),
       );
       return found.flat();
+    },
+    async resend(name, table, batch) {
+      const delivery = [...queries.values()]
+        .filter((query) => tableId(query.table) === tableId(table))
+        .flatMap(({deliveries}) => deliveries)
+        .find(({sinkName}) => sinkName === name)?.delivery;
+      if (!delivery)
+        throw new PlatformError('SINK_UNAVAILABLE', `nothing is delivered to ${tableId(table)} just now`);
+      await delivery.resend(batch);
     },
     async resume(name) {
       let found = false;

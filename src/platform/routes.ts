@@ -2,9 +2,13 @@ import type {Server} from 'node:http';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IngestJob} from './ingest-types.ts';
+import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
+import {prune} from './change-prune.ts';
 import type {Places} from './places.ts';
-import {rebuildRunning} from './rebuild.ts';
+import {refillRunning} from './rebuild.ts';
 import {mountRegistry} from './registry-mount.ts';
+import {replayRunning} from './replay-run.ts';
+import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
 import {listenControl, listenTcp, type Mount, type Route, type ServerOptions} from './server.ts';
 
@@ -85,7 +89,19 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
       return {resumed: target};
     },
     'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
-    'POST /v1/rebuild': async ({body}) => rebuildRunning(running, text(body, 'query')),
+    'POST /v1/replay': async ({body}) => replayRunning(running, replayRequestOf(body)),
+    'POST /v1/rebuild': async ({body, signal}) =>
+      refillRunning(running, {query: text(body, 'query'), why: 'rebuild'}, changeOptions(body, signal)),
+    'POST /v1/backfill': async ({body, signal}) =>
+      refillRunning(running, {query: text(body, 'query'), why: 'backfill'}, changeOptions(body, signal)),
+    'POST /v1/apply': async ({body, signal}) => applyRunning(running, changeOptions(body, signal)),
+    'POST /v1/rollback': async ({body, signal}) =>
+      rollBack(
+        running,
+        Array.isArray(body.queries) ? body.queries.map(String) : [],
+        changeOptions(body, signal),
+      ),
+    'POST /v1/prune': async ({body}) => prune(running, typeof body.keep === 'number' ? body.keep : 1),
   };
 }
 
@@ -93,6 +109,12 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
 function mountsOf({events}: RunningPlatform, registry: Mount): Record<string, Mount> {
   return {'/v1/events': events.mount, '/registry': registry};
 }
+
+const changeOptions = (body: Record<string, unknown>, signal: AbortSignal) => ({
+  yes: body.yes === true,
+  lagMaxMs: typeof body.lagMaxMs === 'number' ? body.lagMaxMs : lagMaxDefaultMs,
+  signal,
+});
 
 function text(body: Record<string, unknown>, name: string): string {
   const value = body[name];

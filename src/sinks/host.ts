@@ -168,6 +168,8 @@ function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Part
     ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
     ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
     ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),
+    ...(has('dropView') ? {dropView: (view) => call('dropView', view)} : {}),
+    ...(has('latest') ? {latest: (table) => call('latest', table)} : {}),
     ...(has('query') ? {query: (sql) => call('query', sql)} : {}),
   };
 }

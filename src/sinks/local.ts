@@ -27,6 +27,8 @@ const sinkMethods = [
   'rawOffsets',
   'switchView',
   'revisions',
+  'latest',
+  'dropView',
   'drop',
   'query',
   'close',

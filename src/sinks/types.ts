@@ -40,6 +40,10 @@ export type Sink = {
   /** Physical tables `<name>__r<n>` that exist for a query: revisions. */
   revisions?(namespace: string, query: string): Promise<number[]>;
   drop?(table: string): Promise<void>;
+  /** Drops a view, `<namespace>.<query>`. */
+  dropView?(view: string): Promise<void>;
+  /** Where SQL cannot ask: of every key the row with the highest version, tombstones left out, latest windows first. */
+  latest?(table: Table): Promise<Value[][]>;
   /** Read-only SQL. */
   query?(sql: string): Promise<QueryResult>;
   close(): Promise<void>;

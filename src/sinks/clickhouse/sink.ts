@@ -113,6 +113,11 @@ export async function createClickHouseSink(
           .map((found) => found!.revision)
           .sort((a, b) => a - b);
       }),
+    dropView: (id) =>
+      guarded(id, async () => {
+        const [namespace, name] = id.split('.') as [string, string];
+        await client.command({query: `DROP VIEW IF EXISTS ${quoteTable(namespace, name)} SYNC`});
+      }),
     drop: (id) =>
       guarded(id, async () => {
         const [namespace, name] = id.split('.') as [string, string];

@@ -5,6 +5,7 @@ import type {Table} from '../../model/types.ts';
 import {fromOffset, revisionOf, tableId} from '../tables.ts';
 import type {RawBatch, Sink, SinkContext} from '../types.ts';
 import {makeDirectory, readJson, replaceFile} from './disk.ts';
+import {latestRows, readAll} from './read.ts';
 import {
   ensureDefinition,
   type Format,
@@ -115,6 +116,11 @@ export async function openFiles(options: Record<string, unknown>, context: SinkC
         if (entry) await (await entry.store).close();
         for (const ending of ['.table.json', '.offsets.json', '.jsonl', ''])
           await rm(join(dir, namespace, name + ending), {recursive: true, force: true});
+      }),
+    latest: (table) =>
+      exclusively(table, async () => {
+        const all = await readAll(dir, table.namespace, table.name);
+        return all ? latestRows(all.table, all.batch, table) : [];
       }),
     async close() {
       clearInterval(timer);

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
-import {batchOf} from '../tables.ts';
+import {batchOf, columnIndex} from '../tables.ts';
 import type {RowBatch} from '../types.ts';
 import {readJson, readLines} from './disk.ts';
 import {decodeLine} from './lines.ts';
@@ -52,4 +52,17 @@ export async function readLatest(
     if (object.deleted !== true) rows.push(object);
   }
   return {table: all.table, rows};
+}
+
+/** The truth of all rows of a table, in the order of `wanted`'s columns, latest windows first. */
+export function latestRows(table: Table, batch: RowBatch, wanted: Table): Value[][] {
+  const latest = reduceToHighest(table, batch);
+  const column = (name: string) => latest.columns[columnIndex(table, name)] ?? [];
+  const deleted = column('deleted');
+  const starts = column('window_start') as number[];
+  const columns = wanted.columns.map(({name}) => column(name));
+  return Array.from({length: latest.count}, (_, row) => row)
+    .filter((row) => deleted[row] !== true)
+    .sort((a, b) => starts[b]! - starts[a]!)
+    .map((row) => columns.map((values) => values[row] ?? null));
 }

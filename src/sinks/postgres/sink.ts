@@ -83,6 +83,11 @@ export async function createPostgresSink(
           .map((found) => found!.revision)
           .sort((a, b) => a - b);
       }),
+    dropView: (id) =>
+      guarded(id, async () => {
+        const [namespace, name] = id.split('.') as [string, string];
+        await connection.query(`DROP VIEW IF EXISTS ${quoteTable(namespace, name)}`, []);
+      }),
     drop: (id) =>
       guarded(id, async () => {
         const [namespace, name] = id.split('.') as [string, string];

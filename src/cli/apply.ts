@@ -1,0 +1,174 @@
+import {createInterface} from 'node:readline/promises';
+import {PlatformError} from '../errors.ts';
+import {asTyped} from '../invocation.ts';
+import {type ApplyLine, applyOffline, lagMaxDefaultMs, lastSwitched, rollBack} from '../platform/apply.ts';
+import type {Comparison} from '../platform/change-compare.ts';
+import {differs} from '../platform/change-compare.ts';
+import {connectControl} from '../platform/control.ts';
+import {readRevisions} from '../platform/revisions.ts';
+import {startPlatform} from '../platform/runtime.ts';
+import type {PlatformStatus} from '../platform/status.ts';
+import {parseDuration} from '../quantity.ts';
+import type {CommandBody, CommandCall, CommandIo} from './command.ts';
+import {type Opened, openPlatform, queryOf} from './context.ts';
+import {formatCount, palette, printJson} from './output.ts';
+import {formatPlan, readPlan} from './plan.ts';
+
+export const run: CommandBody = async (call) => {
+  const {options, io} = call;
+  if (options.rollback === true) return rollback(call);
+  const {plan} = await readPlan(call);
+  const opened = await openPlatform(call);
+  if (!options.json) io.stdout.write(asTyped(formatPlan(plan, palette(io.stdout, io.env)), io.cwd));
+  if (plan.changes.length === 0 || options.dryRun) {
+    if (options.json) printJson(io, {plan, applied: 0});
+    return 0;
+  }
+  const isHarmless = plan.changes.every((change) => change.class === 'safe');
+  if (options.yes !== true && !isHarmless && !(await agrees(io, 'apply it?'))) {
+    if (options.json) printJson(io, {plan, applied: 0});
+    else io.stderr.write('nothing was changed; to agree: --yes\n');
+    return 3;
+  }
+  const settings = changeSettings(options);
+  const code = await follow(
+    call,
+    linesOf(opened, '/v1/apply', settings, (more) => applyOffline(opened.platform, {...more, plan})),
+  );
+  return code;
+};
+
+async function rollback(call: CommandCall): Promise<number> {
+  const {args, options, io} = call;
+  const opened = await openPlatform(call);
+  const queries = args.map((name) => queryOf(opened.platform, name));
+  if (options.dryRun) {
+    const found = queries.length > 0 ? queries : lastSwitched(readRevisions(opened.dirs.revisions));
+    if (options.json) printJson(io, {rollback: found, dryRun: true});
+    else io.stderr.write(`would switch back: ${found.join(', ') || 'nothing'}\n`);
+    return 0;
+  }
+  const settings = changeSettings(options);
+  return follow(
+    call,
+    linesOf(opened, '/v1/rollback', {...settings, queries}, async function* (more) {
+      const command = 'millrace apply --rollback';
+      const running = await startPlatform(opened.platform, {inputs: false, port: 0, command});
+      try {
+        yield* rollBack(running, queries, more);
+      } finally {
+        await running.drain();
+      }
+    }),
+  );
+}
+
+/** `--yes` and `--lag-max`. @throws USAGE */
+export function changeSettings(options: CommandCall['options']): {yes: boolean; lagMaxMs: number} {
+  const text = options.lagMax;
+  const lagMaxMs = text === undefined ? lagMaxDefaultMs : parseDuration(String(text));
+  if (lagMaxMs === undefined)
+    throw new PlatformError('USAGE', `"${text}" is not a duration`, {hint: 'for example --lag-max 5s'});
+  return {yes: options.yes === true, lagMaxMs};
+}
+
+type Settings = {yes: boolean; lagMaxMs: number; [key: string]: unknown};
+
+/** What a running platform says of a change, or one that runs for it. */
+export async function* linesOf(
+  {control}: Opened,
+  path: string,
+  settings: Settings,
+  offline: (options: {yes: boolean; lagMaxMs: number; signal: AbortSignal}) => AsyncGenerator<ApplyLine>,
+): AsyncGenerator<ApplyLine> {
+  const stopping = new AbortController();
+  const stop = () =>
+    stopping.abort(
+      new PlatformError('CHANGE_STOPPED', 'stopped: nothing was switched', {
+        hint: 'the same command goes on where it was',
+      }),
+    );
+  process.once('SIGINT', stop).once('SIGTERM', stop);
+  try {
+    if (control) yield* control.lines<ApplyLine>(path, {}, stopping.signal, settings);
+    else yield* offline({...settings, signal: stopping.signal});
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop);
+  }
+}
+
+/** Shows a change as it goes on. @returns 3 when it waits for somebody to agree */
+export async function follow(call: CommandCall, lines: AsyncIterable<ApplyLine>): Promise<number> {
+  const {options, io} = call;
+  const told: ApplyLine[] = [];
+  let code = 0;
+  for await (const line of lines) {
+    if ('waits' in line) code = 3;
+    if (!('lagEvents' in line)) told.push(line);
+    if (!options.json) io.stderr.write(asTyped(lineText(line), io.cwd));
+    if ('restarting' in line) await restarted(call);
+  }
+  if (options.json) printJson(io, {applied: code === 0, lines: told.filter((line) => !('plan' in line))});
+  return code;
+}
+
+function lineText(line: ApplyLine): string {
+  if ('plan' in line) return '';
+  if ('comparison' in line) return comparisonText(line.comparison);
+  if ('restarting' in line) return 'the platform starts anew with the new configuration\n';
+  if ('applied' in line) return `applied: ${line.applied} ${line.applied === 1 ? 'change' : 'changes'}\n`;
+  if ('waits' in line)
+    return `nothing was switched: ${line.reason}\nto switch all the same: --yes; what was filled is kept until then\n`;
+  if ('switched' in line)
+    return `${line.query} now shows revision ${line.revision}; ${line.old} stays for npx millrace apply --rollback\n`;
+  const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled} = line;
+  const share = events > 0 ? Math.floor(((events - lagEvents) / events) * 100) : 100;
+  return `${query} revision ${revision}: ${share} %, ${formatCount(lagEvents)} events to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;
+}
+
+/** Counts and samples of rows that differ. */
+export function comparisonText(comparison: Comparison): string {
+  const {query, sink, skipped, before, after, rowsAfter, same, different, onlyBefore, onlyAfter, windows} =
+    comparison;
+  if (skipped) return `${query} in ${sink}: not compared: ${skipped}\n`;
+  if (!differs(comparison))
+    return `${query} in ${sink}: all ${formatCount(rowsAfter)} rows are the same in ${before} and ${after}\n`;
+  const lines = [
+    `${query} in ${sink}: ${formatCount(same)} rows are the same, ${formatCount(different)} differ, ${formatCount(onlyBefore)} only in ${before}, ${formatCount(onlyAfter)} only in ${after}; ${formatCount(windows)} windows${comparison.isPart ? ' (of the newest rows)' : ''}`,
+  ];
+  for (const sample of comparison.samples)
+    lines.push(
+      `    ${JSON.stringify(sample.key)}: ${sample.before ? JSON.stringify(sample.before) : 'no row'} -> ${sample.after ? JSON.stringify(sample.after) : 'no row'}`,
+    );
+  return `${lines.join('\n')}\n`;
+}
+
+const restartMsMax = 60_000;
+
+/** Waits until the platform has started anew. */
+async function restarted({options, io}: CommandCall): Promise<void> {
+  const {platform} = await openPlatform({args: [], options, io});
+  const sinceMs = Date.now();
+  const untilMs = performance.now() + restartMsMax;
+  while (performance.now() < untilMs) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    try {
+      const control = await connectControl(platform.root);
+      const status = await control?.get<PlatformStatus>('/v1/status');
+      if (status && status.startedMs >= sinceMs - 200 && status.phase === 'running') return;
+    } catch (error) {
+      if (!(error instanceof PlatformError) || error.code !== 'NOT_RUNNING') throw error;
+    }
+  }
+}
+
+/** Asks on a terminal; elsewhere the answer is no. */
+export async function agrees(io: CommandIo, question: string): Promise<boolean> {
+  if (!io.stdout.isTTY || !process.stdin.isTTY) return false;
+  const terminal = createInterface({input: process.stdin, output: io.stderr});
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
+}

@@ -1,0 +1,179 @@
+/** Fills revisions beside what runs: slowly enough for what runs, and up to the same place as what runs. */
+import {PlatformError} from '../errors.ts';
+import {failpoint} from '../failpoint.ts';
+import {openLogReader} from '../log/embedded.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import type {QueryStatus} from '../process/types.ts';
+import type {Filling, Steering} from './change-steering.ts';
+import type {EngineHost} from './engine.ts';
+
+export type FillLine = {
+  query: string;
+  revision: number;
+  /** Events that are still to be read, and how many there are in all. */
+  lagEvents: number;
+  events: number;
+  eventsPerSecond: number;
+  /** Estimated, at the rate so far; null before there is one. */
+  secondsLeft: number | null;
+  /** It waits for the queries that run. */
+  isThrottled: boolean;
+};
+
+type Place = {topic: string; partition: number; offset: number};
+
+const lookMs = 50;
+const tellMs = 500;
+/** As good as caught up: the rest is read while the ends are made equal. */
+const nearEvents = 50_000;
+
+/** Where the log ends now in every partition that a query reads. */
+export function logEnds(logDir: string, plan: QueryPlan): Place[] {
+  const log = openLogReader(logDir);
+  try {
+    return plan.sources.flatMap(({topic}) =>
+      Array.from({length: log.partitions(topic)}, (_, partition) => ({
+        topic,
+        partition,
+        offset: log.endOffset(topic, partition),
+      })),
+    );
+  } finally {
+    log.close();
+  }
+}
+
+/**
+ * Lets revisions read until each is near the log's end. While a query that runs lags more than `lagMaxMs` they wait.
+ * @throws REBUILD_STOPPED when one of them stops
+ */
+export async function* catchUp(
+  engine: EngineHost,
+  filling: Filling,
+  {lagMaxMs, signal}: {lagMaxMs: number; signal: AbortSignal},
+): AsyncGenerator<FillLine> {
+  const begun = new Map<string, {atMs: number; lagEvents: number}>();
+  let toldMs = performance.now();
+  let isThrottled = false;
+  for (;;) {
+    signal.throwIfAborted();
+    const lines: FillLine[] = [];
+    let isNear = true;
+    for (const {id, revision} of filling.plans) {
+      const steering = filling.steer(id);
+      steering.report();
+      const status = checked(steering.status(), id, revision);
+      if (!status || status.lagEvents > nearEvents || (status.positions ?? []).length === 0) isNear = false;
+      if (!status) continue;
+      const first = begun.get(id) ?? {atMs: performance.now(), lagEvents: status.lagEvents};
+      begun.set(id, first);
+      lines.push(lineOf(status, revision, first, isThrottled));
+    }
+    if (isNear) {
+      for (const {id} of filling.plans) filling.steer(id).resume();
+      yield* lines;
+      failpoint('change.caught-up');
+      return;
+    }
+    isThrottled = throttle(engine, filling, isThrottled, lagMaxMs);
+    if (performance.now() - toldMs >= tellMs) {
+      toldMs = performance.now();
+      failpoint('change.filling');
+      yield* lines;
+    }
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+}
+
+function lineOf(
+  {query, lagEvents, counts}: QueryStatus,
+  revision: number,
+  first: {atMs: number; lagEvents: number},
+  isThrottled: boolean,
+): FillLine {
+  const seconds = (performance.now() - first.atMs) / 1000;
+  const eventsPerSecond = seconds > 0 ? Math.max(0, (first.lagEvents - lagEvents) / seconds) : 0;
+  return {
+    query,
+    revision,
+    lagEvents,
+    events: lagEvents + counts.reduce((sum, {read}) => sum + read, 0),
+    eventsPerSecond: Math.round(eventsPerSecond),
+    secondsLeft: eventsPerSecond > 0 ? Math.round((lagEvents / eventsPerSecond) * 10) / 10 : null,
+    isThrottled,
+  };
+}
+
+/** What runs comes first: revisions stop reading when it lags, and go on when it lags half as much. @returns whether they wait */
+function throttle(engine: EngineHost, filling: Filling, isThrottled: boolean, lagMaxMs: number): boolean {
+  const live = engine.status();
+  if (live[0]) engine.steer(live[0].query).report();
+  const lagMs = Math.max(0, ...live.map((status) => (status.state === 'running' ? status.lagMs : 0)));
+  if (!isThrottled && lagMs <= lagMaxMs) return false;
+  if (isThrottled && lagMs > lagMaxMs / 2) return true;
+  for (const {id} of filling.plans) {
+    if (isThrottled) filling.steer(id).resume();
+    else filling.steer(id).pause();
+  }
+  return !isThrottled;
+}
+
+/** @throws REBUILD_STOPPED */
+function checked(status: QueryStatus | undefined, query: string, revision: number): QueryStatus | undefined {
+  if (status?.state !== 'stopped' && status?.state !== 'failed') return status;
+  throw new PlatformError(
+    'REBUILD_STOPPED',
+    `revision ${revision} of ${query} stopped: ${status.reason?.code} ${status.reason?.message}`,
+    {hint: status.reason?.hint ?? 'mend the cause, then do the same again: it goes on where it was'},
+  );
+}
+
+/**
+ * Brings the old and the new revision to the same place in every partition and holds them there, with all rows of it
+ * acknowledged. The old one stands still only for as long as the new one needs for the last records.
+ * @returns false when the old one does not run and so cannot be brought anywhere
+ */
+export async function meet(
+  old: Steering,
+  filling: Filling,
+  plan: QueryPlan,
+  {logDir, signal}: {logDir: string; signal: AbortSignal},
+): Promise<boolean> {
+  const now = filling.steer(plan.id);
+  const reach = async (steering: Steering, places: Place[], isNew: boolean): Promise<Place[] | undefined> => {
+    for (;;) {
+      signal.throwIfAborted();
+      steering.report();
+      const status = isNew ? checked(steering.status(), plan.id, plan.revision) : steering.status();
+      if (!isNew && status && status.state !== 'running') return undefined;
+      const positions = status?.positions ?? [];
+      const isThere = places.every(({topic, partition, offset}) =>
+        positions.some(
+          (each) => each.topic === topic && each.partition === partition && each.offset >= offset,
+        ),
+      );
+      // What was said before it was told where to stop says nothing: two looks at the same place do.
+      if (isThere && status?.isClean) return positions;
+      await new Promise((resolve) => setTimeout(resolve, lookMs));
+    }
+  };
+  const near = logEnds(logDir, plan);
+  now.until(near);
+  if (!(await reach(now, near, true))) return false;
+  const ends = logEnds(logDir, plan);
+  old.until(ends);
+  let stood = await reach(old, ends, false);
+  for (let again: Place[] | undefined; stood; stood = again) {
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+    again = await reach(old, ends, false);
+    if (JSON.stringify(again) === JSON.stringify(stood)) break;
+  }
+  if (!stood) {
+    now.until(null);
+    return false;
+  }
+  now.until(stood);
+  await reach(now, stood, true);
+  failpoint('change.met');
+  return true;
+}

@@ -1,0 +1,54 @@
+/** Queries of running engines, steered from outside: those that run, and revisions that are filled beside them. */
+import type {EmbeddedEngine} from '../process/embedded/engine.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import type {QueryStatus} from '../process/types.ts';
+import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
+
+/** A query of a running engine, steered from outside. */
+export type Steering = {
+  /** Undefined before it told anything. */
+  status(): QueryStatus | undefined;
+  /** Asks for a status now. */
+  report(): void;
+  /** Reads no further than these ends of batches; null: on and on. */
+  until(places: {topic: string; partition: number; offset: number}[] | null): void;
+  pause(): void;
+  resume(): void;
+};
+
+/** Revisions that are being filled. */
+export type Filling = {
+  plans: QueryPlan[];
+  steer(query: string): Steering;
+  drain(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** Name of a filling's deliveries: those of what runs have the query's own. */
+export const fillingKey = ({id, revision}: QueryPlan): string => `${id}@${revision}`;
+
+/** A query of an engine that may have been stopped meanwhile. */
+export const steeringOf = (engine: () => EmbeddedEngine | undefined, query: string): Steering => ({
+  status: () =>
+    engine()
+      ?.status()
+      .find((each) => each.query === query),
+  report: () => engine()?.report(),
+  until: (places) => engine()?.until(query, places),
+  pause: () => engine()?.pause(query),
+  resume: () => engine()?.resume(query),
+});
+
+/** A filling that stops is no query that stopped, and what it reads again is no news. */
+export const tellsOfFilling = (telemetry: Telemetry, plans: QueryPlan[]): Telemetry => ({
+  emit(name, event) {
+    if (name === 'RowsAcknowledged') return;
+    if (name !== 'QueryStopped') return telemetry.emit(name, event);
+    const {domain, query, code, message} = event as TelemetryEvents['QueryStopped'];
+    const revision = plans.find(({id}) => id === `${domain}.${query}`)?.revision;
+    telemetry.emit('Log', {
+      level: 'warn',
+      message: `revision ${revision} of ${domain}.${query} stopped while it was filled: ${code} ${message}`,
+    });
+  },
+});
