@@ -31,6 +31,8 @@ export function toPrune(platform: Platform, dirs: PlatformDirs, keep: number): P
   return [...names].sort().flatMap((query) => {
     const known = revisions[query] ?? {current: revisionOf(revisions, query), filling: null};
     const isGone = !running.has(query);
+    const isStored = stored.some((state) => state.startsWith(`${query}/r`));
+    if (isGone && !isStored && Object.keys(known.entries ?? {}).length === 0) return [];
     const old = olderOf(query, known, stored);
     const dropped = isGone ? [...old, known.current] : old.slice(0, Math.max(0, old.length - keep));
     if (dropped.length === 0 && known.filling === null) return [];

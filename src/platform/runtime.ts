@@ -5,8 +5,11 @@ import type {PlatformError} from '../errors.ts';
 import type {Platform} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Metrics} from '../observe/metrics.ts';
-import {buildPlans} from '../process/plan/build.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import {plansToRun} from './apply-plans.ts';
+import {writeApplied} from './apply-record.ts';
 import {readLedger} from './books.ts';
+import {finishSwitches, reviseChanged} from './change-start.ts';
 import type {EngineHost} from './engine.ts';
 import type {Events} from './events.ts';
 import {isIdle} from './idle.ts';
@@ -15,7 +18,7 @@ import type {Inputs} from './inputs.ts';
 import type {Outputs} from './outputs.ts';
 import {Closing, openParts, type Parts} from './parts.ts';
 import {createToken, type PlatformDirs, placesOf} from './places.ts';
-import {readRevisions, revisionOf} from './revisions.ts';
+import {readRevisions} from './revisions.ts';
 import {startServers} from './routes.ts';
 import {closeServer, urlOf} from './server.ts';
 import type {PlatformStatus} from './status.ts';
@@ -32,6 +35,10 @@ export type RunOptions = {
   /** What a refused second process is told. */
   command?: string;
   clock?: Clock;
+  /** It is a part of the platform, for a task: what was applied stays on record. */
+  isPart?: boolean;
+  /** Queries that changed get a new revision at once. */
+  revise?: 'from-log' | 'from-now';
   /** Told of everything from the first moment on; later observers come to `metrics.observers`. */
   observe?: Metrics['observers'][number];
 };
@@ -56,8 +63,12 @@ export type RunningPlatform = {
   idle(signal: AbortSignal): Promise<void>;
   /** Resolves if the log's file is taken away: what is appended from then on would be gone with the process. */
   removed: Promise<PlatformError>;
-  /** Stops the engine and starts it with the revisions as they are now. */
-  restartEngine(): Promise<void>;
+  /** Starts the engine again with the revisions as they are now. @param next whose queries run from then on, default: those that do */
+  restartEngine(next?: Platform): Promise<void>;
+  /** Ends this platform so that whoever started it starts one with another configuration. */
+  replaceBy(next: Platform): void;
+  /** Resolves when `replaceBy` was called. */
+  replaced: Promise<Platform>;
   /** Stops reading, settles what was read, closes everything. */
   drain(): Promise<void>;
 };
@@ -76,15 +87,22 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
   try {
     const parts = await openParts(platform, {clock, command, ...(observe ? {observe} : {})}, closing);
     const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
-    const plansNow = () => {
-      const revisions = readRevisions(dirs.revisions);
-      return buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`));
-    };
+    let {domains} = platform;
+    const plansNow = () => plansToRun(domains, readRevisions(dirs.revisions), dirs);
+    if (options.revise)
+      for (const query of reviseChanged(platform, dirs, options.revise))
+        parts.metrics.emit('Log', {
+          level: 'info',
+          message: `${query} changed: a new revision ${options.revise}`,
+        });
     await engine.start(plansNow());
     closing.push(() => engine.stop());
+    await finishSwitches(engine, outputs, dirs);
+    if (!options.isPart) writeApplied(platform, dirs, runsOf(engine), clock.now());
     outputs.raw.start(parts.schemas, {log: dirs.log, registry: dirs.registry});
 
     const refresh = () => figures.refresh(parts);
+    const {promise: replaced, resolve: replace} = Promise.withResolvers<Platform>();
     let phase: PlatformStatus['phase'] = 'starting';
     /** The state in which it was closed. */
     let last: PlatformStatus | undefined;
@@ -117,7 +135,13 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         },
       ledger: () => readLedger(platform, dirs, outputs.deliveries()),
       idle: (signal) => untilIdle(parts, refresh, signal),
-      restartEngine: () => engine.restart(plansNow()),
+      async restartEngine(next) {
+        if (next) domains = next.domains;
+        await engine.restart(plansNow());
+        if (next && !options.isPart) writeApplied({...platform, domains}, dirs, runsOf(engine), clock.now());
+      },
+      replaceBy: (next) => replace(next),
+      replaced,
       async drain() {
         phase = 'draining';
         for (const timer of timers) clearInterval(timer);
@@ -186,3 +210,11 @@ function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout
     ),
   );
 }
+
+/** What runs, for the record: not a query that stopped because it was changed. */
+const runsOf =
+  (engine: EngineHost) =>
+  (query: string): QueryPlan | undefined =>
+    engine.status().some(({query: id, reason}) => id === query && reason?.code === 'QUERY_CHANGED')
+      ? undefined
+      : engine.plan(query);
