@@ -121,7 +121,9 @@ export class ReplayFeed {
     for (let count = 0; next && count < stepMax; count++) {
       const {offset, event} = next;
       const {topic, partition, offset: place} = event;
-      if (merger.time.hasMerged(topic, partition, place) === false) break;
+      // One that the log does not have is never come by, and is not waited for.
+      const isAhead = merger.time.hasMerged(topic, partition, place) === false;
+      if (isAhead && place < this.#options.log.endOffset(topic, partition)) break;
       const steps = this.#stepsAt(offset);
       if (steps.length > 0 || run.some((each) => isSame(each.event, event))) flush();
       for (const {lookup, snapshot} of steps) this.#use(lookup, snapshot);
