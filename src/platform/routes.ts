@@ -1,9 +1,10 @@
 import type {Server} from 'node:http';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
-import type {IngestJob} from './ingest-types.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
+import {orderGenerator} from './generate-order.ts';
+import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
 import {mountRegistry} from './registry-mount.ts';
@@ -88,6 +89,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
       if (!delivered && !query && !inputs.resume(name)) throw unknownTarget(name);
       return {resumed: target};
     },
+    'POST /v1/generate': async ({body}) => orderGenerator(running, body),
     'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
     'POST /v1/replay': async ({body}) => replayRunning(running, replayRequestOf(body)),
     'POST /v1/rebuild': async ({body, signal}) =>
