@@ -87,7 +87,7 @@ export class Appender {
             continue;
           }
           if (this.#waiting >= credit) {
-            if (this.#waiting > 0) {
+            if (this.#waiting + this.#chunk.rows > 0) {
               limit.sent(this.#waiting);
               await this.#flush();
             }
@@ -99,7 +99,8 @@ export class Appender {
           if (this.#overBudget()) await this.#stopForBudget();
           if (this.#stage?.full ?? this.#chunk.full) {
             limit.sent(this.#waiting);
-            await this.#flush();
+            // A transaction holds the events of many batches of a transform.
+            await (this.#stage ? this.#transform() : this.#flush());
             signal?.throwIfAborted();
             credit = await limit.ready(signal);
           }

@@ -40,36 +40,47 @@ export function transformInputs(
   const others =
     input.format === 'csv' ? columns.flatMap((name, slot) => (used.has(slot) ? [] : [{name, slot}])) : [];
 
+  /** Why the last value could not be read; 0 when it could. */
+  let reason = 0;
+  const failed = (number: number): null => {
+    reason = number;
+    return null;
+  };
   const read = ({field, slot, converter}: Plan, scanner: RecordScanner, row: number): unknown => {
     const start = slot < 0 ? -1 : scanner.starts[slot]!;
-    if (start === nested) return TYPE;
+    if (start === nested) return failed(TYPE);
     const end = start < 0 ? -1 : scanner.ends[slot]!;
     const {buffer} = scanner;
     if (start < 0 || isNull(buffer, start, end)) {
-      if (field.role === 'id') return slot < 0 || incoming ? {value: ids.of(row)} : REQUIRED;
-      if (field.role === 'time') return incoming ? {value: incoming.nowMs()} : REQUIRED;
-      return {value: null};
+      if (field.role === 'id') return slot < 0 || incoming ? ids.of(row) : failed(REQUIRED);
+      if (field.role === 'time') return incoming ? incoming.nowMs() : failed(REQUIRED);
+      return null;
     }
     if (field.role === 'time') {
       const timeMs = readTime(buffer, start, end);
-      return Number.isNaN(timeMs) ? TYPE : {value: timeMs};
+      return Number.isNaN(timeMs) ? failed(TYPE) : timeMs;
     }
-    if (field.role === 'id' && incoming && (start === end || end - start > eventIdBytesMax)) return EVENT_ID;
-    if (scratch.length < convertedBytesMax(end - start))
-      scratch = new Uint8Array(2 * convertedBytesMax(end - start));
-    const reason = converter.write(buffer, start, end, scratch, 0);
-    return reason < 0 ? reason : {value: inputValue(field.type, converter.read(buffer, start, end))};
+    if (field.role === 'id' && incoming && (start === end || end - start > eventIdBytesMax))
+      return failed(EVENT_ID);
+    // Any text is text.
+    if (field.type !== 'string') {
+      if (scratch.length < convertedBytesMax(end - start))
+        scratch = new Uint8Array(2 * convertedBytesMax(end - start));
+      const problem = converter.write(buffer, start, end, scratch, 0);
+      if (problem < 0) return failed(problem);
+    }
+    return inputValue(field.type, converter.read(buffer, start, end));
   };
   return {
     values(scanner, row) {
       const values: unknown[] = [];
       for (let index = 0; index < plans.length; index++) {
-        const result = read(plans[index]!, scanner, row);
-        if (typeof result === 'number') {
-          state.field = index;
-          return result;
-        }
-        values.push((result as {value: unknown}).value);
+        values.push(read(plans[index]!, scanner, row));
+        if (reason === 0) continue;
+        const number = reason;
+        reason = 0;
+        state.field = index;
+        return number;
       }
       return values;
     },

@@ -1,7 +1,7 @@
 /** Records that pass a transform before they are written: they wait here in their order until the transform has answered. */
 import assert from 'node:assert/strict';
 import type {EventType} from '../model/types.ts';
-import {uuid5Of} from '../schema/uuid5.ts';
+import {uuid5Number, uuid5Of} from '../schema/uuid5.ts';
 import type {TransformInput, TransformRunner} from '../transforms/types.ts';
 import {domainNamespace} from './identity.ts';
 import {compileObjectEncoder, noRoom, type ObjectEncoder, roomMax} from './objects.ts';
@@ -34,7 +34,10 @@ const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Ids of the events that a transform makes of a record: uuid5(event id, n), n from 0. An id that is no UUID names one in its domain. */
 export function derivedIds(domain: string): (eventId: string) => (n: number) => string {
   const names = uuid5Of(domainNamespace(domain), 'event/');
-  return (eventId) => uuid5Of(uuid.test(eventId) ? eventId : names.of(eventId), '').of;
+  return (eventId) => {
+    const namespace = uuid.test(eventId) ? eventId : names.of(eventId);
+    return (n) => uuid5Number(namespace, n);
+  };
 }
 
 export class TransformStage<R> {

@@ -8,6 +8,9 @@ import assert from 'node:assert/strict';
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const utf8 = new TextEncoder();
+const initialState = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0);
+/** The text of the id that was made last. */
+const ascii = Buffer.alloc(36);
 
 /** Namespace for names of Millrace's own, e.g. domains. */
 export const millraceNamespace = 'b2f1c1a6-6d0f-5b0e-9a43-6a1f3e1d7c52';
@@ -27,7 +30,7 @@ export function uuid5Of(namespace: string, prefix: string): Uuid5 {
   assert.match(namespace, uuidPattern, 'a namespace is a UUID');
   const head = Buffer.concat([Buffer.from(namespace.replaceAll('-', ''), 'hex'), Buffer.from(prefix)]);
   const whole = head.length - (head.length % 64);
-  const start = Int32Array.of(0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0);
+  const start = initialState.slice();
   for (let pos = 0; pos < whole; pos += 64) compress(start, head, pos);
   const rest = head.length - whole;
   const state = new Int32Array(5);
@@ -55,22 +58,11 @@ export function uuid5Of(namespace: string, prefix: string): Uuid5 {
     for (let i = 0, left = bits; i < 8; i++, left = Math.floor(left / 256)) block[tail - 1 - i] = left % 256;
     state.set(start);
     for (let i = 0; i < blocks; i++) compress(state, block, i * 64);
-    state[1] = (state[1]! & 0xffff0fff) | 0x5000;
-    state[2] = (state[2]! & 0x3fffffff) | 0x80000000;
+    markVersion(state);
   };
-  const ascii = Buffer.alloc(36);
   const write = (suffix: string | number, buffer: Uint8Array, pos: number): number => {
     hash(suffix);
-    writeWord(state[0]!, buffer, pos);
-    buffer[pos + 8] = dash;
-    writeHalf(state[1]! >>> 16, buffer, pos + 9);
-    buffer[pos + 13] = dash;
-    writeHalf(state[1]! & 0xffff, buffer, pos + 14);
-    buffer[pos + 18] = dash;
-    writeHalf(state[2]! >>> 16, buffer, pos + 19);
-    buffer[pos + 23] = dash;
-    writeHalf(state[2]! & 0xffff, buffer, pos + 24);
-    writeWord(state[3]!, buffer, pos + 28);
+    writeUuid(state, buffer, pos);
     return pos + 36;
   };
   return {
@@ -80,6 +72,50 @@ export function uuid5Of(namespace: string, prefix: string): Uuid5 {
       return ascii.toString('latin1', 0, 36);
     },
   };
+}
+
+const oneBlock = new Uint8Array(64);
+const oneState = new Int32Array(5);
+
+/** uuid5 of a namespace (a UUID, any case) and the decimal digits of `n` >= 0: for many namespaces with few names each. */
+export function uuid5Number(namespace: string, n: number): string {
+  for (let i = 0, at = 0; i < 16; i++) {
+    if (namespace.charCodeAt(at) === dash) at++;
+    oneBlock[i] = (hexDigit(namespace.charCodeAt(at)) << 4) | hexDigit(namespace.charCodeAt(at + 1));
+    at += 2;
+  }
+  const length = writeDigits(n, oneBlock, 16);
+  oneBlock.fill(0, length);
+  oneBlock[length] = 0x80;
+  oneBlock[62] = length >>> 5;
+  oneBlock[63] = length << 3;
+  oneState.set(initialState);
+  compress(oneState, oneBlock, 0);
+  markVersion(oneState);
+  writeUuid(oneState, ascii, 0);
+  return ascii.toString('latin1', 0, 36);
+}
+
+/** Value of a hexadecimal digit in any case. */
+const hexDigit = (unit: number): number => (unit <= 57 ? unit - 48 : (unit | 32) - 87);
+
+/** Version 5 and the variant of RFC 9562. */
+function markVersion(state: Int32Array): void {
+  state[1] = (state[1]! & 0xffff0fff) | 0x5000;
+  state[2] = (state[2]! & 0x3fffffff) | 0x80000000;
+}
+
+function writeUuid(state: Int32Array, buffer: Uint8Array, pos: number): void {
+  writeWord(state[0]!, buffer, pos);
+  buffer[pos + 8] = dash;
+  writeHalf(state[1]! >>> 16, buffer, pos + 9);
+  buffer[pos + 13] = dash;
+  writeHalf(state[1]! & 0xffff, buffer, pos + 14);
+  buffer[pos + 18] = dash;
+  writeHalf(state[2]! >>> 16, buffer, pos + 19);
+  buffer[pos + 23] = dash;
+  writeHalf(state[2]! & 0xffff, buffer, pos + 24);
+  writeWord(state[3]!, buffer, pos + 28);
 }
 
 const dash = 0x2d;

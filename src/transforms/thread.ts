@@ -164,7 +164,13 @@ export function askThread(
     worker.on('message', onMessage);
     worker.on('error', onError);
     worker.on('exit', onExit);
-    worker.postMessage({batch, records} satisfies WorkerRequest);
+    const values: unknown[] = [];
+    const extras: WorkerRequest['extras'] = [];
+    for (const record of records) {
+      for (const value of record.values) values.push(value);
+      extras.push(record.extra);
+    }
+    worker.postMessage({batch, values, extras} satisfies WorkerRequest);
   });
 }
 

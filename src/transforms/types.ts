@@ -48,7 +48,8 @@ export type WorkerStart = {
   progress: SharedArrayBuffer;
 };
 
-export type WorkerRequest = {batch: number; records: readonly TransformInput[]};
+/** `values`: of all records, one after another; `extras`: one a record. Flat lists cross threads fastest. */
+export type WorkerRequest = {batch: number; values: unknown[]; extras: TransformInput['extra'][]};
 
 /**
  * `results`: by record, the number of its events (their values follow in `values`), or -1 for a rejection (code and message

@@ -53,9 +53,9 @@ async function load(): Promise<Transform | undefined> {
 }
 
 /** The record as the user's function gets it: its fields, and beside them whatever else it says. */
-function eventOf({values, extra}: TransformInput): Record<string, unknown> {
+function eventOf(values: unknown[], from: number, extra: TransformInput['extra']): Record<string, unknown> {
   const event: Record<string, unknown> = {};
-  for (let i = 0; i < names.length; i++) event[names[i]!] = values[i];
+  for (let i = 0; i < names.length; i++) event[names[i]!] = values[from + i];
   if (extra === null) return event;
   const more = (typeof extra === 'string' ? parse(extra) : extra) as Record<string, unknown>;
   // A key of this name would not be a property of the event but its prototype.
@@ -63,7 +63,7 @@ function eventOf({values, extra}: TransformInput): Record<string, unknown> {
   return event;
 }
 
-async function transformAll(transform: Transform, records: readonly TransformInput[]) {
+async function transformAll(transform: Transform, {values: given, extras}: WorkerRequest) {
   const results: number[] = [];
   const values: unknown[] = [];
   const startMs = now();
@@ -74,12 +74,12 @@ async function transformAll(transform: Transform, records: readonly TransformInp
     results.push(-1);
     chars += message.length;
   };
-  for (let index = 0; index < records.length; index++) {
+  for (let index = 0; index < extras.length; index++) {
     Atomics.store(progress, 0, index);
     Atomics.add(progress, 1, 1);
     const at = values.length;
     try {
-      let result = transform(eventOf(records[index]!), tools);
+      let result = transform(eventOf(given, index * names.length, extras[index]!), tools);
       if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') result = await result;
       const rejection = Rejection.read(result);
       if (rejection) refuse(at, `REJECTED:${rejection.code}`, rejection.message);
@@ -105,8 +105,8 @@ process.on('uncaughtException', leftover);
 // Not awaited at the top: a module that never loads would be reported by Node in its own words.
 void load().then((transform) => {
   if (transform === undefined) return;
-  port.on('message', async ({batch, records}: WorkerRequest) => {
-    const {results, values} = await transformAll(transform, records);
-    send({kind: 'done', batch, results, values});
+  port.on('message', async (request: WorkerRequest) => {
+    const {results, values} = await transformAll(transform, request);
+    send({kind: 'done', batch: request.batch, results, values});
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import {test} from 'node:test';
-import {uuid5, uuid5Of} from '../../src/schema/uuid5.ts';
+import {uuid5, uuid5Number, uuid5Of} from '../../src/schema/uuid5.ts';
 import {python, pythonSkip} from './python.ts';
 
 const dns = '6ba7b810-9dad-11d1-80b4-00c04fd430c8';
@@ -62,4 +62,15 @@ test("ids are those of Python's uuid.uuid5", {skip: pythonSkip}, () => {
     JSON.parse(stdout || `"${stderr}"`),
     names.map((name) => uuid5(dns, name)),
   );
+});
+
+test('the id of a number in a name space is that of its digits, whatever the case of the name space', () => {
+  const numbers = [0, 7, 10, 99, 100, 12_345, 2 ** 31, Number.MAX_SAFE_INTEGER];
+  for (let round = 0; round < 50; round++) {
+    const namespace = uuid5('6ba7b810-9dad-11d1-80b4-00c04fd430c8', `name space ${round}`);
+    for (const n of numbers) {
+      assert.equal(uuid5Number(namespace, n), uuid5(namespace, String(n)));
+      assert.equal(uuid5Number(namespace.toUpperCase(), n), uuid5(namespace, String(n)));
+    }
+  }
 });
