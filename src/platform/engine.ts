@@ -12,10 +12,11 @@ import {
 } from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
-import type {LookupSnapshot, QueryStatus} from '../process/types.ts';
+import type {QueryStatus} from '../process/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
+import {createCurrentLookups} from './current-lookups.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import type {OutputCallbacks, Outputs} from './outputs.ts';
@@ -65,38 +66,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const {platform, dirs, outputs, telemetry} = options;
   const plans = new Map<string, QueryPlan>();
   const refused = new Map<string, QueryStatus>();
-  const snapshotIds = new Map<string, string>();
-  /** By lookup, what is wrong with its file. */
-  const lookupTrouble = new Map<string, string>();
+  const lookups = createCurrentLookups(options.lookups, telemetry);
   let engine: EmbeddedEngine | undefined;
   let writer: CheckpointWriter | undefined;
   let filling: {engine: EmbeddedEngine; stop(): Promise<void>} | undefined;
-
-  /** What the file says now; the last good snapshot when that is nothing, told once for a failure. @throws LOOKUP_INVALID without one */
-  const currentSnapshot = async (lookup: Lookup): Promise<LookupSnapshot> => {
-    const {domain, name} = lookup;
-    const key = `${domain}.${name}`;
-    try {
-      const snapshot = (await options.lookups.get(lookup, null))!;
-      if (lookupTrouble.delete(key) || snapshotIds.get(key) !== snapshot.id)
-        telemetry.emit('LookupAccepted', {domain, lookup: name, rows: snapshot.rows.size});
-      return snapshot;
-    } catch (error) {
-      const last = await options.lookups.last(lookup);
-      const {message} = error as Error;
-      if (lookupTrouble.get(key) !== message) {
-        telemetry.emit('LookupRefused', {domain, lookup: name, message, hasLast: last !== undefined});
-        if (last)
-          telemetry.emit('Log', {
-            level: 'warn',
-            message: `${message}; the last good snapshot stays in use until the file is mended`,
-          });
-      }
-      lookupTrouble.set(key, message);
-      if (!last) throw error;
-      return last;
-    }
-  };
   /** @param of whose lookups it uses @param keyOf name of a query's deliveries: a filling's differ from those of what runs */
   const create = (of: Platform, keyOf: (query: string) => string, told: Telemetry): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
@@ -112,10 +85,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         const lookup = of.domains
           .find((each) => each.name === domain)!
           .lookups.find((each) => each.name === name)!;
-        if (id !== null) return options.lookups.get(lookup, id);
-        const snapshot = await currentSnapshot(lookup);
-        snapshotIds.set(`${domain}.${name}`, snapshot.id);
-        return snapshot;
+        return id === null ? lookups.read(lookup) : options.lookups.get(lookup, id);
       },
       marked: (plan) => outputs.marked(plan),
       onReset: (plan) => outputs.empty(plan),
@@ -249,21 +219,13 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       else if (plans.has(query)) await restart(() => [...plans.values()]);
     },
     async refreshLookup(lookup) {
-      const key = `${lookup.domain}.${lookup.name}`;
-      try {
-        const before = snapshotIds.get(key);
-        const snapshot = await currentSnapshot(lookup);
-        if (before === snapshot.id) return;
-        snapshotIds.set(key, snapshot.id);
-        engine?.refreshLookup(lookup.domain, snapshot);
-        filling?.engine.refreshLookup(lookup.domain, snapshot);
-        telemetry.emit('Log', {
-          level: 'info',
-          message: `lookup ${key} has a new snapshot of ${snapshot.rows.size} rows`,
-        });
-      } catch {
-        // Told already; a query that has no snapshot at all waits for the next start.
-      }
+      const snapshot = await lookups.changed(lookup);
+      if (!snapshot) return;
+      const {domain, name} = lookup;
+      engine?.refreshLookup(domain, snapshot);
+      filling?.engine.refreshLookup(domain, snapshot);
+      const message = `lookup ${domain}.${name} has a new snapshot of ${snapshot.rows.size} rows`;
+      telemetry.emit('Log', {level: 'info', message});
     },
     async drain() {
       await engine?.drain();

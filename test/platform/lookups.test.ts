@@ -4,24 +4,27 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import type {Lookup} from '../../src/model/types.ts';
+import {createCurrentLookups} from '../../src/platform/current-lookups.ts';
 import {createLookupStore} from '../../src/platform/lookups.ts';
 import {cli, filePlatform, makeRoot, writeFiles} from '../support/cli.ts';
 import {runToEnd} from '../support/running.ts';
+
+const lookupOf = (csv: string, columns: string[]): Lookup => ({
+  domain: 'shop',
+  name: 'products',
+  key: 'product',
+  keyType: 'string',
+  columns: columns.map((name) => ({name, type: 'string'})),
+  csv,
+  nulls: [''],
+  refreshMs: null,
+});
 
 test('a snapshot of before lacks a column of today: its values are NULL, and the file of today may not lack it', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-lookups-'));
   t.after(() => rmSync(dir, {recursive: true}));
   const csv = join(dir, 'products.csv');
-  const lookup = (...names: string[]): Lookup => ({
-    domain: 'shop',
-    name: 'products',
-    key: 'product',
-    keyType: 'string',
-    columns: names.map((name) => ({name, type: 'string'})),
-    csv,
-    nulls: [''],
-    refreshMs: null,
-  });
+  const lookup = (...names: string[]) => lookupOf(csv, names);
   const store = createLookupStore(join(dir, 'kept'));
   writeFileSync(csv, 'product,brand\nshoe,old\n');
   const {id} = (await store.get(lookup('brand'), null))!;
@@ -38,6 +41,28 @@ test('a snapshot of before lacks a column of today: its values are NULL, and the
   );
   const before = (await store.get(after, id))!;
   assert.deepEqual([before.columns, before.rows.get('shoe'), before.id], [['brand'], ['old'], id]);
+});
+
+test('a file that is bad for a while is told once, and so is that it is good again', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'millrace-lookups-'));
+  t.after(() => rmSync(dir, {recursive: true}));
+  const csv = join(dir, 'products.csv');
+  const lookup = lookupOf(csv, ['brand']);
+  const told: string[] = [];
+  const current = createCurrentLookups(createLookupStore(join(dir, 'kept')), {
+    emit: (name) => void told.push(name),
+  });
+  await assert.rejects(current.read(lookup), {code: 'LOOKUP_INVALID'});
+  assert.equal(await current.changed(lookup), undefined);
+  writeFileSync(csv, 'product,brand\nshoe,Acme\n');
+  const first = await current.read(lookup);
+  writeFileSync(csv, 'product,brand\nshoe,Acme\nshoe,Other\n');
+  for (let look = 0; look < 3; look++) assert.equal(await current.changed(lookup), undefined);
+  assert.equal((await current.read(lookup)).id, first.id);
+  writeFileSync(csv, 'product,brand\nshoe,Other\n');
+  assert.deepEqual((await current.changed(lookup))!.rows.get('shoe'), ['Other']);
+  assert.equal(await current.changed(lookup), undefined);
+  assert.deepEqual(told, ['LookupRefused', 'LookupAccepted', 'LookupRefused', 'Log', 'LookupAccepted']);
 });
 
 const domainYaml = `domain: shop
