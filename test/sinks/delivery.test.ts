@@ -95,7 +95,7 @@ describe('delivery', () => {
         {version: 2, total: 1},
       ],
     );
-    assert.deepEqual(delivery.counts(), {emitted: 4, written: 4, pending: 0});
+    assert.deepEqual(delivery.counts(), {emitted: 4, written: 4, pending: 0, dead: 0});
   });
 
   test('a large batch goes in several writes', async () => {
@@ -113,7 +113,7 @@ describe('delivery', () => {
     for (let second = 0; second < 60; second++) await settle(clock, 1000);
     assert.equal(delivery.state(), 'paused');
     assert.equal(delivery.reason()?.code, 'SINK_UNAVAILABLE');
-    assert.deepEqual(delivery.counts(), {emitted: 1, written: 0, pending: 1});
+    assert.deepEqual(delivery.counts(), {emitted: 1, written: 0, pending: 1, dead: 0});
     assert.equal(events.filter((name) => name === 'paused').length, 1);
     const more = push('DE', 2, 4);
     sink.failure = undefined;
@@ -121,7 +121,7 @@ describe('delivery', () => {
     await Promise.all([done, more]);
     assert.equal(delivery.state(), 'running');
     assert.deepEqual([...sink.rows.values()], [{version: 4, total: 2}]);
-    assert.deepEqual(delivery.counts(), {emitted: 2, written: 2, pending: 0});
+    assert.deepEqual(delivery.counts(), {emitted: 2, written: 2, pending: 0, dead: 0});
     for (const name of ['SinkPaused', 'SinkResumed', 'resumed']) assert.ok(events.includes(name), name);
   });
 
@@ -160,13 +160,13 @@ describe('delivery', () => {
     assert.equal(delivery.reason()?.code, 'SINK_REFUSED');
     assert.deepEqual(events, ['SinkFailed']);
     await assert.rejects(push('DE', 3, 6), {code: 'SINK_REFUSED'});
-    assert.deepEqual(delivery.counts(), {emitted: 0, written: 0, pending: 0});
+    assert.deepEqual(delivery.counts(), {emitted: 0, written: 0, pending: 0, dead: 0});
     sink.failure = undefined;
     delivery.resume();
     await push('DE', 1, 2);
     assert.equal(delivery.state(), 'running');
     assert.equal(delivery.reason(), undefined);
-    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0});
+    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0, dead: 0});
   });
 
   test('what a query that stopped had under way is given up, and what comes later is written', async () => {
@@ -184,7 +184,7 @@ describe('delivery', () => {
     await settle(clock, 10_000);
     assert.equal(sink.rows.size, 0);
     await push('DE', 1, 2);
-    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0});
+    assert.deepEqual(delivery.counts(), {emitted: 1, written: 1, pending: 0, dead: 0});
     assert.ok(!events.includes('resumed'), 'nobody is told to read on');
   });
 
@@ -194,7 +194,7 @@ describe('delivery', () => {
     broken.sink.failure = {error: down};
     const pending = broken.push('DE', 1, 2);
     for (let version = 2; version <= 20; version += 2) await healthy.push('DE', version, version);
-    assert.deepEqual(healthy.delivery.counts(), {emitted: 10, written: 10, pending: 0});
+    assert.deepEqual(healthy.delivery.counts(), {emitted: 10, written: 10, pending: 0, dead: 0});
     broken.delivery.close();
     await assert.rejects(pending, {code: 'SINK_CLOSED'});
   });
