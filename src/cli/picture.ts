@@ -1,3 +1,4 @@
+import type {GeneratorStatus} from '../platform/generate-types.ts';
 import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import {escapeControls, formatCount, type palette} from './output.ts';
@@ -25,6 +26,7 @@ export function picture(
   const parts: Part[] = [
     {lines: headLines(status, rates, nowMs, color, space), rank: 9},
     {lines: status.inputs.map((input) => inputLine(input, color, space)), rank: 3},
+    {lines: status.generators.map((generator) => generatorLine(generator, color)), rank: 3},
     {lines: queryLines(status, color, space), rank: 7},
     {lines: status.raw.map((raw) => rawLine(raw, color)), rank: 2},
     {lines: troubleLines(status, color), rank: 8},
@@ -98,6 +100,20 @@ function footLines({phase}: PlatformStatus, tips: string[], color: Colors, {colu
   // A command that is cut cannot be copied.
   const whole = tips.filter((tip) => tip.length + 4 < columns).map((tip) => `    ${color.cyan(tip)}`);
   return [color.dim('  in another terminal:'), ...whole, color.dim('  Ctrl-C drains and stops')];
+}
+
+function generatorLine(
+  {domain, state, events, ratePerSecond, openSessions, behindMs, message}: GeneratorStatus,
+  color: Colors,
+): string {
+  const pace = ratePerSecond >= 10 ? formatCount(ratePerSecond) : ratePerSecond.toFixed(1);
+  const note =
+    state === 'running'
+      ? behindMs > 1000
+        ? color.yellow(` behind ${Math.round(behindMs / 1000)} s`)
+        : ''
+      : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
+  return `  ${color.dim('generator')} ${domain}  ${formatCount(events)} events, ${pace}/s${openSessions > 0 ? `, ${formatCount(openSessions)} sessions open` : ''}${note}`;
 }
 
 function inputLine(

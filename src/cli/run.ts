@@ -18,17 +18,28 @@ type Observer = NonNullable<RunOptions['observe']>;
 const drainMsMax = 30_000;
 const showMs = 250;
 
-export const run: CommandBody = async (call) => {
+export const run: CommandBody = (call) => runWith(call, () => () => {});
+
+/** What accompanies a platform while it runs. @returns what ends it */
+export type Companion = (running: RunningPlatform, say: (text: string) => void) => () => void;
+
+/** Runs the platform until it is stopped, with a companion. */
+export async function runWith(call: CommandCall, companion: Companion): Promise<number> {
   const stop = listenForStop();
   try {
-    return await runUntilStopped(call, stop);
+    return await runUntilStopped(call, stop, companion);
   } finally {
     stop.release();
   }
-};
+}
 
 /** @param next a configuration that was applied to the platform that ran before in this process */
-async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): Promise<number> {
+async function runUntilStopped(
+  call: CommandCall,
+  stop: Stop,
+  companion: Companion,
+  next?: Platform,
+): Promise<number> {
   const {options, io} = call;
   const {platform, control} = next ? {platform: next, control: undefined} : await openPlatform(call);
   if (control) {
@@ -43,12 +54,16 @@ async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): 
     return 0;
   }
   const inputs = options.inputs !== false;
+  // A generator never ends by itself, so that nothing would become idle.
+  const generate = options.generate !== false && options.untilIdle !== true;
   // What is told while it starts is shown once there is something to show it in.
   const told: Parameters<Observer>[] = [];
   let observe: Observer = (...event) => void told.push(event);
   const starting = startPlatform(platform, {
     fast: options.fast === true,
     inputs,
+    generate,
+    ...reviseOf(options.revise),
     observe: (...event) => observe(...event),
     ...port,
   });
@@ -61,6 +76,7 @@ async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): 
   const show = () => view.show(running.status());
   const timer = setInterval(show, showMs);
   show();
+  const leave = companion(running, view.say);
   const idle = new AbortController();
   const failed = Promise.race([running.ingest.failed, running.removed]).then((error): never => {
     throw error;
@@ -72,6 +88,7 @@ async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): 
   try {
     replacement = (await Promise.race([idling, stop.first, failed, running.replaced])) ?? undefined;
     idle.abort(new Error('draining'));
+    leave();
     code = await Promise.race([drain(running, stop, show), failed]);
   } catch (error) {
     view.close();
@@ -86,12 +103,12 @@ async function runUntilStopped(call: CommandCall, stop: Stop, next?: Platform): 
   if (!replacement || stop.signal()) return code;
   try {
     io.stderr.write('applied: starting anew with the new configuration\n');
-    return await runUntilStopped(call, stop, replacement);
+    return await runUntilStopped(call, stop, companion, replacement);
   } catch (error) {
     if (!(error instanceof PlatformError)) throw error;
     reportFailure(error, io, options.json === true);
     io.stderr.write('the new configuration does not start: the one before runs on\n');
-    return await runUntilStopped(call, stop, platform);
+    return await runUntilStopped(call, stop, companion, platform);
   }
 }
 

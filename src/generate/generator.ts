@@ -133,6 +133,7 @@ export class Generator {
       saved?.elapsedMs ?? 0,
     );
     if (saved?.sessions) this.#sessions?.restore(saved.sessions);
+    else this.#sessions?.warmUp(this.perSecond / 1000);
   }
 
   /** What changes on the way, in order; those before the next event are taken as done. */
@@ -155,6 +156,12 @@ export class Generator {
     if (skipMs !== undefined) this.#clock.skip(skipMs);
   }
 
+  /** Carries out the changes before the next event that are known. */
+  settle(): void {
+    while (this.#nextChange < this.#changes.length && this.#changes[this.#nextChange]!.at === this.n)
+      this.change(this.#changes[this.#nextChange++]!);
+  }
+
   /** Event time of the next event before faults, epoch ms. */
   get nextMs(): number {
     return this.#clock.originMs + this.#clock.elapsedMs;
@@ -171,8 +178,7 @@ export class Generator {
 
   /** Decides the next event. */
   next(): void {
-    while (this.#nextChange < this.#changes.length && this.#changes[this.#nextChange]!.at === this.n)
-      this.change(this.#changes[this.#nextChange++]!);
+    this.settle();
     const n = this.n++;
     const {made} = this;
     const a = keyA(n, this.#keys.low);

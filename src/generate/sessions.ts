@@ -15,9 +15,19 @@ type SessionsConfig = NonNullable<Generate['sessions']>;
 /** Buckets of the wheel, a power of two; longer pauses go round more than once. */
 const wheelSize = 8192;
 const none = -1;
+/** The time before the first event, in mean pauses, and in events at most. */
+const warmPauses = 10;
+const warmStepsMax = 400_000;
 
 /** Open sessions in the order in which they will go on; numbers in a row, `width` a session. */
-export type SavedSessions = {count: number; cursor: number; ready: number; width: number; values: number[]};
+export type SavedSessions = {
+  warmMs: number;
+  count: number;
+  cursor: number;
+  ready: number;
+  width: number;
+  values: number[];
+};
 
 export class Sessions {
   /** Of the event that `step` decided: index of its event type, entity, number of the session, place of its memory. */
@@ -34,6 +44,8 @@ export class Sessions {
   readonly #next: {to: Int32Array; below: Float64Array}[];
   readonly #pause: (bits: number) => number;
   readonly #tickMs: number;
+  readonly #meanPauseMs: number;
+  readonly #seed: number;
   readonly #keys: {low: number; high: number};
   readonly #size: number;
   readonly #types: Uint8Array;
@@ -51,6 +63,8 @@ export class Sessions {
   #ready = 0;
   #cursor = 0;
   #count = 0;
+  /** Time that had passed in here when events began, ms. */
+  #warmMs = 0;
 
   constructor(
     config: SessionsConfig,
@@ -76,6 +90,8 @@ export class Sessions {
     this.#pause = drawer(config.pause);
     // Pauses are kept to a five-hundredth of their mean.
     this.#tickMs = Math.max(1, 2 ** Math.floor(Math.log2(Math.max(1, meanOf(config.pause) / 512))));
+    this.#seed = seed;
+    this.#meanPauseMs = meanOf(config.pause);
     this.#keys = keysOf(seed, 2);
     const size = config.openMax;
     this.#size = size;
@@ -94,9 +110,20 @@ export class Sessions {
     return this.#open;
   }
 
+  /**
+   * Lets sessions go on for a while before the first event, so that it meets them in all states and not only at their beginning.
+   * @param perMs events a ms
+   */
+  warmUp(perMs: number): void {
+    const {low, high} = keysOf(this.#seed, 3);
+    const steps = Math.min(perMs * warmPauses * this.#meanPauseMs, 4 * this.#size, warmStepsMax);
+    for (let step = 0; step < steps; step++) this.step(step / perMs, keyA(step, low), keyB(step, high));
+    this.#warmMs = steps / perMs;
+  }
+
   /** Whose the event at `elapsedMs` is. @param a, b keys of the event. */
   step(elapsedMs: number, a: number, b: number): void {
-    const tick = Math.floor(elapsedMs / this.#tickMs);
+    const tick = Math.floor((this.#warmMs + elapsedMs) / this.#tickMs);
     if (this.#open === this.#ready && tick > this.#cursor) this.#cursor = tick;
     while (this.#cursor < tick) this.#turn();
     if (this.#readyHead === none) {
@@ -197,11 +224,19 @@ export class Sessions {
     for (let slot = this.#readyHead; slot !== none; slot = this.#link[slot]!) take(slot);
     for (let bucket = 0; bucket < wheelSize; bucket++)
       for (let slot = this.#heads[bucket]!; slot !== none; slot = this.#link[slot]!) take(slot);
-    return {count: this.#count, cursor: this.#cursor, ready: this.#ready, width, values};
+    return {
+      warmMs: this.#warmMs,
+      count: this.#count,
+      cursor: this.#cursor,
+      ready: this.#ready,
+      width,
+      values,
+    };
   }
 
   /** Continues where `save` was called. */
-  restore({count, cursor, ready, width, values}: SavedSessions): void {
+  restore({warmMs, count, cursor, ready, width, values}: SavedSessions): void {
+    this.#warmMs = warmMs;
     this.#count = count;
     this.#cursor = cursor;
     const places = values.length / width;

@@ -5,6 +5,7 @@ import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import {type PortableError, unpackError} from '../sinks/remote.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
+import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
 import type {IngestJob, IngestReply, IngestRequest, IngestStart, RecordsRequest} from './ingest-types.ts';
 
 /** The ingest thread, as the platform sees it. Failures are those of `ingestFile` and of the log's writer. */
@@ -17,6 +18,9 @@ export type IngestThread = {
    */
   records(batch: IncomingBatch): Promise<IncomingResult>;
   trim(topic: string, partition: number, limits: {beforeMs: number; belowOffset: number}): Promise<number>;
+  /** Gives an order to the generator of a domain. @returns its status; null when there is none. @throws USAGE, NAME_UNKNOWN */
+  generate(domain: string, order: GenerateOrder): Promise<GeneratorStatus | null>;
+  generators(): Promise<GeneratorStatus[]>;
   /** Ends what is being ingested after the transaction under way; each `ingest` then reports `stopped`. */
   stop(): Promise<void>;
   /** Closes the log and ends the thread. */
@@ -107,6 +111,8 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
     append: (transaction) => send({kind: 'append', transaction}),
     records: (batch) => call((id) => records(id, batch)),
     trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
+    generate: (domain, order) => send({kind: 'generate', domain, order}),
+    generators: () => send({kind: 'generators'}),
     stop: () => send({kind: 'stop'}),
     async close() {
       await send({kind: 'close'});

@@ -4,6 +4,7 @@ import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import type {PortableError} from '../sinks/remote.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
+import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
 
 /** What the ingest thread is started with. */
 export type IngestStart = {
@@ -44,7 +45,9 @@ export type IngestRequest = {id: number} & (
   | {kind: 'ingest'; job: IngestJob}
   | {kind: 'append'; transaction: AppendTransaction}
   | {kind: 'trim'; topic: string; partition: number; beforeMs: number; belowOffset: number}
-  /** Ends what is being ingested; positions are kept. */
+  | {kind: 'generate'; domain: string; order: GenerateOrder}
+  | {kind: 'generators'}
+  /** Ends what is being ingested and generated; positions are kept. */
   | {kind: 'stop'}
   | {kind: 'close'}
 );
@@ -52,7 +55,17 @@ export type IngestRequest = {id: number} & (
 export type RecordsRequest = {records: {id: number; batch: IncomingBatch}[]};
 /** The thread sends lists of these: what it tells in one turn of its event loop. */
 export type IngestReply =
-  | {id: number; value: IngestReport | AppendResult | IncomingResult | number | null}
+  | {
+      id: number;
+      value:
+        | IngestReport
+        | AppendResult
+        | IncomingResult
+        | GeneratorStatus
+        | GeneratorStatus[]
+        | number
+        | null;
+    }
   | {id: number; error: PortableError}
   | {progress: IngestProgress; job: number}
   | {event: keyof TelemetryEvents; payload: TelemetryEvents[keyof TelemetryEvents]}

@@ -10,6 +10,7 @@ import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
+import {createGenerators} from './generate-thread.ts';
 import {createSenderSchemas} from './ingest-schemas.ts';
 import type {IngestJob, IngestReply, IngestRequest, IngestStart, RecordsRequest} from './ingest-types.ts';
 
@@ -92,8 +93,13 @@ async function handle(log: LogWriter, request: IngestRequest) {
       return log.append(request.transaction);
     case 'trim':
       return log.trim(request.topic, request.partition, request);
+    case 'generate':
+      return generators.order(request.domain, request.order);
+    case 'generators':
+      return generators.status();
     case 'stop':
       stopping.abort(new Error('the platform is draining'));
+      await generators.settled();
       return null;
     case 'close':
       await transforms.close();
@@ -117,6 +123,15 @@ async function read(incoming: Incoming, {id, batch}: RecordsRequest['records'][n
 const transforms = openTransforms(start.domains, {telemetry, develop: start.develop});
 const schemas = createSenderSchemas(start.registryDir);
 const log = open();
+const generators = createGenerators((name) => ({
+  domain: start.domains.find((each) => each.name === name)!,
+  log: log!,
+  partitions: start.partitions,
+  schemaIds: start.schemaIds,
+  clock: systemClock,
+  telemetry,
+  signal: stopping.signal,
+}));
 if (log) {
   const incoming = new Incoming({
     domains: start.domains,

@@ -12,6 +12,7 @@ import {readLedger} from './books.ts';
 import {finishSwitches, reviseChanged} from './change-start.ts';
 import type {EngineHost} from './engine.ts';
 import type {Events} from './events.ts';
+import {createGeneratorHost, type GeneratorHost} from './generate.ts';
 import {isIdle} from './idle.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Inputs} from './inputs.ts';
@@ -31,6 +32,8 @@ export type RunOptions = {
   fast?: boolean;
   /** Ingest the files that inputs name. Default true. */
   inputs?: boolean;
+  /** Start the generators of domains that have one. Default false. */
+  generate?: boolean;
   port?: number;
   /** What a refused second process is told. */
   command?: string;
@@ -49,6 +52,7 @@ export type RunningPlatform = {
   dirs: PlatformDirs;
   metrics: Metrics;
   inputs: Inputs;
+  generators: GeneratorHost;
   outputs: Outputs;
   engine: EngineHost;
   ingest: IngestThread;
@@ -100,8 +104,12 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     await finishSwitches(engine, outputs, dirs);
     if (!options.isPart) writeApplied(platform, dirs, runsOf(engine), clock.now());
     outputs.raw.start(parts.schemas, {log: dirs.log, registry: dirs.registry});
+    const generators = createGeneratorHost(platform, ingest, parts.lookups);
 
-    const refresh = () => figures.refresh(parts);
+    const refresh = async () => {
+      await figures.refresh(parts);
+      await generators.refresh();
+    };
     const {promise: replaced, resolve: replace} = Promise.withResolvers<Platform>();
     let phase: PlatformStatus['phase'] = 'starting';
     /** The state in which it was closed. */
@@ -113,6 +121,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       dirs,
       metrics: parts.metrics,
       inputs,
+      generators,
       outputs,
       engine,
       ingest,
@@ -127,6 +136,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           url: running.url,
           phase,
           inputs: inputs.status(),
+          generators: generators.status(),
           queries: engine.status(),
           startingQueries: startingQueries(platform, engine),
           deliveries: outputs.deliveries(),
@@ -163,6 +173,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       ...refreshLookups(platform, engine),
       startTrimming(running, clock),
     ];
+    if (options.generate === true) await generators.startAll();
     if (options.inputs !== false) inputs.startAll({fast: options.fast === true});
     phase = 'running';
     return running;

@@ -102,7 +102,7 @@ export const generateSpec: FieldSpec & {type: 'object'} = {
       type: 'string',
       pattern: /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?Z)?$/,
       examples: ['2026-01-01', '2026-01-01T00:00:00Z'],
-      doc: 'Event time of the first event, UTC. Default: now where a platform makes them as time goes by, else 2026-01-01.',
+      doc: 'Event time of the first event, UTC. Default: now where a platform makes them as time goes by, else 2025-01-01.',
     },
     rate,
     keys: {

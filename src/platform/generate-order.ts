@@ -1,0 +1,48 @@
+/** What the command line asks of the generators of a running platform. */
+import {PlatformError} from '../errors.ts';
+import type {GenerateRequest} from './generate.ts';
+import type {GenerateChange, GeneratorStatus} from './generate-types.ts';
+import type {RunningPlatform} from './runtime.ts';
+
+/**
+ * Starts a generator, or changes one that runs: `{domain, seed?, perSecond?, faults?, paused?, stop?, fast?, count?, untilN?, forMs?,
+ * startMs?}`. What only a start can do starts it again where it is.
+ * @throws NAME_UNKNOWN, USAGE, REQUEST_INVALID
+ */
+export async function orderGenerator(
+  {platform, generators}: RunningPlatform,
+  body: Record<string, unknown>,
+): Promise<GeneratorStatus | null> {
+  const name = String(body.domain ?? '');
+  if (!platform.domains.some((domain) => domain.name === name))
+    throw new PlatformError('NAME_UNKNOWN', `there is no domain "${name}"`);
+  const find = async () => (await generators.refresh()).find(({domain}) => domain === name);
+  if (body.stop === true) {
+    await generators.stop(name);
+    return (await find()) ?? null;
+  }
+  const request: GenerateRequest = {};
+  for (const key of ['seed', 'count', 'untilN', 'forMs', 'startMs'] as const) {
+    const value = numberOf(body, key);
+    if (value !== undefined) request[key] = value;
+  }
+  if (body.fast === true) request.fast = true;
+  const change: GenerateChange = {};
+  const perSecond = numberOf(body, 'perSecond');
+  if (perSecond !== undefined) change.perSecond = perSecond;
+  if (typeof body.faults === 'string') change.faults = body.faults;
+  if (typeof body.paused === 'boolean') change.paused = body.paused;
+  const known = await find();
+  const isOn = known?.state === 'running' || known?.state === 'paused';
+  const asked = Object.keys(request).length > 0;
+  if (!isOn || asked) await generators.start(name, request);
+  if (Object.keys(change).length > 0) return generators.change(name, change);
+  return (await find()) ?? null;
+}
+
+function numberOf(body: Record<string, unknown>, key: string): number | undefined {
+  const value = body[key];
+  if (value === undefined) return undefined;
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  throw new PlatformError('REQUEST_INVALID', `"${key}" is no number`);
+}
