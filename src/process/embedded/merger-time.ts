@@ -32,11 +32,13 @@ export type PartitionPlace = {
 export class EventTime {
   readonly partitions: PartitionState[];
   #byPlace = new Map<string, PartitionState>();
+  #plan: QueryPlan;
   #watermarkMs: number;
   #idleMs: number;
   #closedThroughMs = -Infinity;
 
   constructor(plan: QueryPlan, places: PartitionPlace[], nowMs: number) {
+    this.#plan = plan;
     this.#watermarkMs = plan.watermarkMs;
     this.#idleMs = plan.idleMs;
     this.partitions = places.map(({topic, partition, startOffset, startMaxMs = -Infinity}) => ({
@@ -139,12 +141,15 @@ export class EventTime {
     return this.slowest().maxTimeMs - this.#watermarkMs;
   }
 
-  /** Whether some partition has not reached its place. */
-  isBehind(places: {topic: string; partition: number; offset: number}[]): boolean {
-    return places.some(({topic, partition, offset}) => {
+  /** State that ended at or before it is wanted by no event any more, epoch ms. */
+  floorMs(): number {
+    const {countAllBelow = [], late, correctForMs} = this.#plan;
+    const isBehind = countAllBelow.some(({topic, partition, offset}) => {
       const state = this.#byPlace.get(`${topic}/${partition}`);
       return state !== undefined && state.offset < offset;
     });
+    // What counts whatever its lateness still finds its window.
+    return isBehind ? -Infinity : this.leastWatermark() - (late === 'correct' ? correctForMs : 0);
   }
 
   /** The partition that holds state longest. */

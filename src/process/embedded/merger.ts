@@ -218,11 +218,6 @@ export class Merger {
       const rows = this.#take();
       if (rows) this.#held = {rows, epoch};
     }
-    const {correctForMs, late} = this.plan;
-    // What may still count whatever its lateness finds its window.
-    const floorMs = this.time.isBehind(this.plan.countAllBelow ?? [])
-      ? -Infinity
-      : this.time.leastWatermark() - (late === 'correct' ? correctForMs : 0);
     const state: StateCopy = {puts: [], deletes: [], pending: [], tombstones: []};
     this.#state.copy(state, this.replay.floor(floorMs));
     const {puts, deletes} = state;
