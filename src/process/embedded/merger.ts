@@ -219,7 +219,7 @@ export class Merger {
       if (rows) this.#held = {rows, epoch};
     }
     const state: StateCopy = {puts: [], deletes: [], pending: [], tombstones: []};
-    this.#state.copy(state, this.replay.floor(floorMs));
+    this.#state.copy(state, this.replay.floor(this.time.floorMs()));
     const {puts, deletes} = state;
     puts.push({key: pendingKey, bytes: encodePending(state.pending, this.groups)});
     puts.push({key: tombstonesKey, bytes: encodePending(state.tombstones, this.groups)});
