@@ -66,9 +66,13 @@ export const malformed = (message: string): Refusal => new Refusal(400, message)
 /** Nothing is served under the path. */
 export const notFound = (): Refusal => new Refusal(404, 'HTTP 404 Not Found');
 
-/** `?name=true`; anything else is false. */
-export const flag = (params: URLSearchParams, name: string): boolean =>
-  params.get(name)?.toLowerCase() === 'true';
+/** `?name=true`; left out or empty it is false. @throws Refusal 400 when it is neither true nor false. */
+export function flag(params: URLSearchParams, name: string): boolean {
+  const value = params.get(name)?.toLowerCase() ?? '';
+  if (value !== '' && value !== 'true' && value !== 'false')
+    throw malformed(`"${name}" is neither true nor false`);
+  return value === 'true';
+}
 
 /** An integer of 32 bits. @throws Refusal 404 as Confluent's registry, where a parameter of a wrong type matches nothing. */
 export function integer(text: string): number {

@@ -105,9 +105,10 @@ const unique = <T>(list: T[]): T[] => [...new Set(list)];
 const subjects: Record<string, RegistryRoute> = {
   'GET /subjects': ({store, params}) => {
     const all = store.subjects(prefixOf(params));
+    const withDeleted = flag(params, 'deleted');
     const chosen = flag(params, 'deletedOnly')
       ? all.filter(({deleted}) => deleted)
-      : all.filter(({deleted}) => !deleted || flag(params, 'deleted'));
+      : all.filter(({deleted}) => !deleted || withDeleted);
     return page(
       chosen.map(({subject}) => subject),
       params,
@@ -144,12 +145,10 @@ const subjects: Record<string, RegistryRoute> = {
     const subject = subjectOf(call);
     const all = store.versions(subject);
     const only = flag(params, 'deletedOnly');
-    if ((only || flag(params, 'deleted') ? all : alive(all)).length === 0)
-      throw refusals.subjectNotFound(subject);
+    const withDeleted = flag(params, 'deleted');
+    if ((only || withDeleted ? all : alive(all)).length === 0) throw refusals.subjectNotFound(subject);
     const negative = flag(params, 'deletedAsNegative');
-    const chosen = all.filter(({deleted}) =>
-      negative ? true : only ? deleted : !deleted || flag(params, 'deleted'),
-    );
+    const chosen = all.filter(({deleted}) => (negative ? true : only ? deleted : !deleted || withDeleted));
     return page(
       chosen.map(({version, deleted}) => (negative && deleted ? -version : version)),
       params,

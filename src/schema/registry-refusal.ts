@@ -38,7 +38,7 @@ export const refusals = {
     new Refusal(40409, `Subject '${subject}' does not have subject-level mode configured`),
   incompatible: (subject: string, details: string) =>
     new Refusal(
-      40901,
+      409,
       `Schema being registered is incompatible with an earlier schema for subject "${subject}", details: ${details}`,
     ),
   invalidSchema: (message: string) => new Refusal(42201, message),

@@ -23,7 +23,7 @@ const numberMax = 2 ** 31 - 1;
 
 /**
  * Registers a schema, or finds it: the same schema has one id in all subjects, ids are never given twice.
- * @throws Refusal 40901 with the reasons, 42201, 42202, 42205, 42208, 42209.
+ * @throws Refusal 409 with the reasons, 42201, 42202, 42205, 42208, 42209.
  */
 export function register(
   store: Store,
