@@ -34,7 +34,7 @@ test('events of before read NULL in the new column, those of after carry it, and
   assert.deepEqual(
     [queries[0]!.state, raw[0]!.state, raw[0]!.lagEvents],
     ['running', 'running', 0],
-    raw[0]!.message,
+    raw[0]!.message ?? '',
   );
   const dir = join(root, '.millrace/files');
   const {table, batch} = (await readAll(dir, 'shop', 'sale'))!;
