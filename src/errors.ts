@@ -383,6 +383,13 @@ export const errors = {
     retry: true,
     exit: 1,
   },
+  VERIFY_IMPOSSIBLE: {
+    summary:
+      'What was generated cannot be made again, or is not alone in its topics, so nothing can be compared.',
+    actor: 'user',
+    retry: false,
+    exit: 2,
+  },
   EXPRESSION: {
     summary: 'An expression has no value for this event: an integer overflowed or a cast failed.',
     actor: 'sender',

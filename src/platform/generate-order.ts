@@ -2,6 +2,7 @@
 import {PlatformError} from '../errors.ts';
 import type {GenerateRequest} from './generate.ts';
 import type {GenerateChange, GeneratorStatus} from './generate-types.ts';
+import {type Verification, verifyGenerated} from './generate-verify.ts';
 import type {RunningPlatform} from './runtime.ts';
 
 /**
@@ -35,9 +36,31 @@ export async function orderGenerator(
   const known = await find();
   const isOn = known?.state === 'running' || known?.state === 'paused';
   const asked = Object.keys(request).length > 0;
-  if (!isOn || asked) await generators.start(name, request);
+  if (!isOn || asked) return generators.start(name, request, change);
   if (Object.keys(change).length > 0) return generators.change(name, change);
   return (await find()) ?? null;
+}
+
+/**
+ * Holds the generator of a domain until everything it made is in rows, compares, and lets it go on.
+ * @throws NAME_UNKNOWN, VERIFY_IMPOSSIBLE
+ */
+export async function verifyRunning(
+  running: RunningPlatform,
+  name: string,
+  signal: AbortSignal,
+): Promise<Verification> {
+  const domain = running.platform.domains.find((each) => each.name === name);
+  if (!domain) throw new PlatformError('NAME_UNKNOWN', `there is no domain "${name}"`);
+  const known = (await running.generators.refresh()).find((each) => each.domain === name);
+  const isOn = known?.state === 'running';
+  if (isOn) await running.generators.change(name, {paused: true});
+  try {
+    await running.idle(signal);
+    return await verifyGenerated(running, domain);
+  } finally {
+    if (isOn) await running.generators.change(name, {paused: false});
+  }
 }
 
 function numberOf(body: Record<string, unknown>, key: string): number | undefined {

@@ -23,6 +23,7 @@ export function resume(
       version: 1,
       run,
       fingerprint,
+      seed: generate.seed,
       first,
       changes: [],
       n: 0,

@@ -84,6 +84,7 @@ export class GeneratorSource {
     this.#takeConfiguration(start.generate);
     this.#anchor = {eventMs: generator.nextMs, clockMs: clock.now()};
     if (this.#isLive && !start.fast) this.#skipToNow();
+    this.change(start.change);
   }
 
   /** Whether event time is the clock's: then what was missed is left out. */

@@ -12,6 +12,7 @@ export type GeneratorPosition = {
   run: number;
   /** Of what decides the events, see `generatorFingerprint`. */
   fingerprint: string;
+  seed: number;
   first: Saved;
   changes: Change[];
   n: number;
@@ -44,6 +45,8 @@ export type GenerateStart = {
   forMs: number | null;
   /** Event time of the first event of all where the configuration has none, epoch ms; null: now, and time that was missed is left out. */
   startMs: number | null;
+  /** Holds from the first event that it makes. */
+  change: GenerateChange;
 };
 
 /** What may be changed while it runs. */

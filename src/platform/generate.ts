@@ -26,7 +26,7 @@ export type GenerateRequest = {
 export type GeneratorHost = {
   /** Starts those of the domains that have a `generate:`. */
   startAll(): Promise<void>;
-  start(domain: string, request: GenerateRequest): Promise<GeneratorStatus>;
+  start(domain: string, request: GenerateRequest, change?: GenerateChange): Promise<GeneratorStatus>;
   change(domain: string, change: GenerateChange): Promise<GeneratorStatus>;
   stop(domain: string): Promise<void>;
   status(): GeneratorStatus[];
@@ -47,11 +47,11 @@ export function createGeneratorHost(
     known = await thread.generators();
     return known;
   };
-  const start: GeneratorHost['start'] = async (name, request) => {
+  const start: GeneratorHost['start'] = async (name, request, change = {}) => {
     const domain = domains.find((each) => each.name === name)!;
     const status = await thread.generate(name, {
       kind: 'start',
-      start: await startOf(domain, request, lookups),
+      start: {...(await startOf(domain, request, lookups)), change},
     });
     await refresh();
     return status!;
@@ -98,6 +98,7 @@ export async function startOf(
     count,
     untilN,
     forMs,
+    change: {},
     startMs: startMs ?? (fast ? plainStartMs : null),
   };
 }

@@ -3,7 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
-import {orderGenerator} from './generate-order.ts';
+import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
@@ -90,6 +90,8 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
       return {resumed: target};
     },
     'POST /v1/generate': async ({body}) => orderGenerator(running, body),
+    'POST /v1/generate/verify': async ({body, signal}) =>
+      verifyRunning(running, text(body, 'domain'), signal),
     'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
     'POST /v1/replay': async ({body}) => replayRunning(running, replayRequestOf(body)),
     'POST /v1/rebuild': async ({body, signal}) =>

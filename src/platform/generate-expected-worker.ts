@@ -1,0 +1,7 @@
+/** The expected results, computed beside everything else. */
+import assert from 'node:assert/strict';
+import {parentPort, workerData} from 'node:worker_threads';
+import {type ExpectedInput, expectedOf} from './generate-expected.ts';
+
+assert(parentPort, 'this module runs in a worker thread');
+parentPort.postMessage(expectedOf(workerData as ExpectedInput));
