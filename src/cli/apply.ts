@@ -112,7 +112,8 @@ export async function follow(call: CommandCall, lines: AsyncIterable<ApplyLine>)
   return code;
 }
 
-function lineText(line: ApplyLine): string {
+/** A line of a change as people read it; '' for what is shown elsewhere. */
+export function lineText(line: ApplyLine): string {
   if ('plan' in line) return '';
   if ('comparison' in line) return comparisonText(line.comparison);
   if ('restarting' in line) return 'the platform starts anew with the new configuration\n';

@@ -66,6 +66,26 @@ export const startCommands: CommandSpec[] = [
     },
   },
   {
+    name: 'dev',
+    summary:
+      'Run while you edit: safe changes are applied at once, a broken edit changes nothing and says why',
+    options: [
+      {
+        flags: '--revise',
+        doc: 'apply changes that want a new revision of a query, too: filled beside it, then switched',
+      },
+      {flags: '--fast', doc: 'ignore `rate:` of inputs'},
+      {flags: '--port <number>', doc: 'port of the HTTP server (default: server.port)'},
+      {flags: '--no-inputs', doc: 'do not ingest the files of `inputs:`'},
+      {flags: '--no-generate', doc: 'do not make the events of `generate:`'},
+    ],
+    examples: [
+      ['millrace dev', 'in one terminal; edit config/ in another'],
+      ['millrace dev --revise', 'measures and windows change while it runs'],
+    ],
+    load: () => import('../dev.ts'),
+  },
+  {
     name: 'test',
     summary: 'Run the tests of your domains, config/tests/*.yaml, on the real engine without databases',
     arguments: '[name]',
