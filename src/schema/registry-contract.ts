@@ -21,6 +21,9 @@ const sorted = <T>(map: Record<string, T>): Record<string, T> =>
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+const isTextMap = (value: unknown): value is Record<string, string> =>
+  isMap(value) && Object.values(value).every((item) => typeof item === 'string');
+const isScalar = (value: unknown): boolean => typeof value !== 'object' || value === null;
 const isTexts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((item) => typeof item === 'string');
 
@@ -43,9 +46,8 @@ export function parseMetadata(json: unknown): Metadata | null {
     );
   }
   if (properties !== undefined && properties !== null) {
-    if (!isMap(properties) || !Object.values(properties).every((value) => typeof value === 'string'))
-      throw new Error('metadata.properties is no map of texts');
-    metadata.properties = sorted(properties as Record<string, string>);
+    if (!isTextMap(properties)) throw new Error('metadata.properties is no map of texts');
+    metadata.properties = sorted(properties);
   }
   if (sensitive !== undefined && sensitive !== null) {
     if (!isTexts(sensitive)) throw new Error('metadata.sensitive is no list of texts');
@@ -71,7 +73,10 @@ export function parseRuleSet(json: unknown): RuleSet | null {
     const list = json[phase];
     if (list === undefined || list === null) continue;
     if (!Array.isArray(list) || !list.every(isMap)) throw new Error(`ruleSet.${phase} is no list of objects`);
-    for (const {name, mode, type} of list) {
+    for (const rule of list) {
+      const {name, mode, type, tags, params, ...rest} = rule;
+      if (!isTexts(tags ?? []) || !isTextMap(params ?? {}) || !Object.values(rest).every(isScalar))
+        throw new Error(`a rule of ruleSet.${phase} has not the shape of a rule`);
       if (typeof name !== 'string' || name === '') throw refusals.invalidRuleSet('a rule has no name');
       if (names.has(name)) throw refusals.invalidRuleSet(`Found rule with duplicate name '${name}'`);
       names.add(name);
