@@ -7,18 +7,24 @@ import {BodyRefused} from '../ingest/incoming-json.ts';
 import {type IncomingRecords, incomingRecords} from '../ingest/incoming-records.ts';
 import {compileObjectEncoder, noRoom, type ObjectEncoder, roomMax} from '../ingest/objects.ts';
 import {reasonCode} from '../ingest/reasons.ts';
+import type {RecordScanner} from '../ingest/records.ts';
+import {TransformStage} from '../ingest/transformed.ts';
 import {compileRows, type RowEncoder} from '../ingest/validate.ts';
 import type {Domain, EventType} from '../model/types.ts';
+import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
+import type {Transforms} from '../transforms/open.ts';
 import type {Letter} from './letters.ts';
 import {type LetterEvents, type RecordShape, scanRecord} from './letters-events.ts';
 import type {Fix} from './replay-fix.ts';
 
-/** A record of the log (length and frame), or why it is refused again. */
-export type Encoded =
-  | {ok: true; record: Uint8Array; partition: number; id: string; timeMs: number}
-  | Rejected;
+/** A record of the log (length and frame). */
+export type EncodedEvent = {record: Uint8Array; partition: number; id: string; timeMs: number};
+/** One event, or why it is refused again. */
+export type Encoded = ({ok: true} & EncodedEvent) | Rejected;
+/** What a letter becomes: one event; any number of them where its event type has a transform. */
+export type EncodedLetter = {ok: true; events: EncodedEvent[]} | Rejected;
 export type Rejected = {ok: false; code: string; message: string};
 
 export type EncodeOptions = {
@@ -29,8 +35,19 @@ export type EncodeOptions = {
   schemaIds: Record<string, number>;
   partitionsOf(topic: string): number;
   fix: Fix | undefined;
+  transforms: Transforms;
   clock: Clock;
 };
+
+/** What became of a letter of which there are `events`, `added` of them new. */
+export function fateOf(events: number, added: number): {outcome: ReplayOutcome; message: string | null} {
+  if (events === 0) return {outcome: 'filtered', message: 'its transform made no event of it'};
+  return added > 0
+    ? {outcome: 'appended', message: null}
+    : {outcome: 'duplicate', message: 'the log has an event of this id'};
+}
+
+const asLetter = (encoded: Encoded): EncodedLetter => (encoded.ok ? {ok: true, events: [encoded]} : encoded);
 
 const rejected = (code: string, message: string): Rejected => ({ok: false, code, message});
 
@@ -43,26 +60,30 @@ export class LetterEncoder {
   #objects = new Map<string, ObjectEncoder>();
   #rows = new Map<RecordShape, {encoder: RowEncoder; ids: RecordIds}>();
   #incoming = new Map<string, IncomingRecords>();
+  #stages = new Map<string, TransformStage<null>>();
   #room = new Uint8Array(64 * 1024);
 
   constructor(options: EncodeOptions) {
     this.#options = options;
   }
 
-  async encode(letter: Letter): Promise<Encoded> {
+  /** A fix makes the event that is logged: what it made does not pass the transform. */
+  async encode(letter: Letter): Promise<EncodedLetter> {
     const {events, fix} = this.#options;
     const eventType = events.typeOf(letter);
     if (!eventType)
       return rejected('NAME_UNKNOWN', `there is no event type ${letter.domain}.${letter.eventType}`);
     try {
-      if (fix) return await this.#mended(letter, eventType, fix);
-      return 'file' in letter.position
-        ? await this.#row(letter, eventType)
-        : this.#request(letter, eventType);
+      return fix
+        ? asLetter(await this.#mended(letter, eventType, fix))
+        : 'file' in letter.position
+          ? await this.#row(letter, eventType)
+          : await this.#request(letter, eventType);
     } catch (error) {
       if (error instanceof BodyRefused) return rejected(error.code, error.message);
-      // What the input wants of a file's columns may have changed since.
-      if (error instanceof PlatformError) return rejected(error.code, error.message);
+      // What the input wants of a file's columns may have changed since. A transform that cannot be loaded says nothing of the letter.
+      if (error instanceof PlatformError && error.code !== 'TRANSFORM_LOAD')
+        return rejected(error.code, error.message);
       throw error;
     }
   }
@@ -95,7 +116,7 @@ export class LetterEncoder {
     return 'object' in mended ? this.encodeObject(mended.object, id, eventType) : {ok: false, ...mended};
   }
 
-  async #row(letter: Letter, eventType: EventType): Promise<Encoded> {
+  async #row(letter: Letter, eventType: EventType): Promise<EncodedLetter> {
     const shape = this.#options.events.shapeOf(letter);
     if (!shape) return rejected('INPUT_MISSING', `what ${letter.source} was read with is not known any more`);
     const {encoder, ids} = this.#rowEncoder(shape, eventType);
@@ -104,7 +125,11 @@ export class LetterEncoder {
     if (scanned.reason < 0) return rejected(reasonCode(scanned.reason), scanned.detail || letter.message);
     const id = replayedId(letter);
     ids.begin(() => id);
-    return this.#encode(encoder, scanned.scanner, letter.original.length, this.#latestMs(eventType), id);
+    const latestMs = this.#latestMs(eventType);
+    const {scanner} = scanned;
+    const isText = shape.input.format === 'jsonl';
+    if (encoder.inputs) return this.#transformed(letter, eventType, encoder, scanner, isText, latestMs);
+    return asLetter(this.#encode(encoder, scanner, letter.original.length, latestMs, id));
   }
 
   #rowEncoder(shape: RecordShape, eventType: EventType): {encoder: RowEncoder; ids: RecordIds} {
@@ -125,7 +150,7 @@ export class LetterEncoder {
     return made;
   }
 
-  #request(letter: Letter, eventType: EventType): Encoded {
+  async #request(letter: Letter, eventType: EventType): Promise<EncodedLetter> {
     const {original, domain, source} = letter;
     const records = this.#records(eventType);
     const bytes = new Uint8Array(original.length + 1);
@@ -146,10 +171,65 @@ export class LetterEncoder {
     const reader = records.open(batch, bytes, original.length);
     if (!reader.next()) return rejected('BODY_EMPTY', 'there is no record in it');
     if (reader.reason < 0) return rejected(reasonCode(reader.reason), reader.detail);
-    const encoded = this.#encode(records.encoder, records.scanner, reader.size, records.latestMs(), id);
+    const {encoder, scanner} = records;
+    const encoded = encoder.inputs
+      ? await this.#transformed(letter, eventType, encoder, scanner, !isAvro, records.latestMs())
+      : asLetter(this.#encode(encoder, scanner, reader.size, records.latestMs(), id));
     if (encoded.ok && reader.next())
       return rejected('BATCH_TOO_LARGE', 'it holds several records; send the body again instead');
     return encoded;
+  }
+
+  /** @param isText whether the record is JSON text. */
+  async #transformed(
+    {original}: Letter,
+    eventType: EventType,
+    encoder: RowEncoder,
+    scanner: RecordScanner,
+    isText: boolean,
+    latestMs: number,
+  ): Promise<EncodedLetter> {
+    const values = encoder.inputs!.values(scanner, 0);
+    if (typeof values === 'number') return {ok: false, ...encoder.explain(scanner, values)};
+    const extra = isText ? Buffer.from(original).toString('utf8') : encoder.inputs!.others(scanner);
+    const stage = this.#stage(eventType);
+    stage.add({record: null, bytes: original.length, eventId: String(values[0]), input: {values, extra}});
+    let result: EncodedLetter = {ok: true, events: []};
+    await stage.settle(
+      () => latestMs,
+      (settled) => {
+        if ('problem' in settled) result = rejected(settled.problem.code, settled.problem.message);
+        else
+          result = {
+            ok: true,
+            events: settled.encoded.events.map(({start, end, partition, id, timeMs}) => ({
+              record: settled.encoded.bytes.slice(start, end),
+              partition,
+              id,
+              timeMs,
+            })),
+          };
+        return undefined;
+      },
+    );
+    return result;
+  }
+
+  #stage(eventType: EventType): TransformStage<null> {
+    const {topic} = eventType;
+    let stage = this.#stages.get(topic);
+    if (!stage) {
+      const {transforms, schemaIds, partitionsOf} = this.#options;
+      const runner = transforms.of(eventType)!;
+      stage = new TransformStage({
+        eventType,
+        schemaId: schemaIds[topic]!,
+        partitions: partitionsOf(topic),
+        runner,
+      });
+      this.#stages.set(topic, stage);
+    }
+    return stage;
   }
 
   #records(eventType: EventType): IncomingRecords {

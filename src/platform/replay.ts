@@ -4,10 +4,11 @@ import {failpoint} from '../failpoint.ts';
 import {pace} from '../ingest/pace.ts';
 import type {AppendTransaction, IngestCounts} from '../log/types.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
+import {openTransforms, type Transforms} from '../transforms/open.ts';
 import {type Letter, type LetterHistory, readHistory, readLetters, statusOf} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
 import {compileWhere} from './letters-where.ts';
-import {type Encoded, LetterEncoder} from './replay-encode.ts';
+import {type EncodedEvent, fateOf, LetterEncoder} from './replay-encode.ts';
 import {compileFix, type Fix} from './replay-fix.ts';
 import {QueryReplay, type QueryVerdict} from './replay-query.ts';
 import {
@@ -42,7 +43,7 @@ export async function* replayLetters(
   try {
     yield* run.run();
   } finally {
-    run.close();
+    await run.close();
   }
 }
 
@@ -54,6 +55,7 @@ class Replay {
   #events: LetterEvents;
   #encoder: LetterEncoder;
   #queries: QueryReplay;
+  #transforms: Transforms;
   #outcomes: Partial<Record<ReplayOutcome, number>> = {};
   #selected = 0;
   /** Given to their queries, by letter id. */
@@ -72,6 +74,7 @@ class Replay {
     const eventTypes = eventTypesOf(platform, request.selection);
     const fix: Fix | undefined = compileFix(request.sets, eventTypes);
     this.#where = compileWhere(request.selection.where, eventTypes, this.#events);
+    this.#transforms = openTransforms(domains, {telemetry: context.telemetry, develop: false});
     this.#encoder = new LetterEncoder({
       domains,
       events: this.#events,
@@ -79,14 +82,16 @@ class Replay {
       schemaIds,
       partitionsOf: (topic) => log.partitions(topic),
       fix,
+      transforms: this.#transforms,
       clock: this.#clock,
     });
     const {encoder, events} = {encoder: this.#encoder, events: this.#events};
     this.#queries = new QueryReplay({platform, dirs, planOf, schemas, events, encoder, fix});
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#queries.close();
+    await this.#transforms.close();
   }
 
   async *run(): AsyncGenerator<ReplayLine> {
@@ -146,51 +151,53 @@ class Replay {
   /** Records that never reached the log, of one event type and source. */
   async #ingest(letters: Letter[]): Promise<Judged[]> {
     const judged: Judged[] = [];
-    const good: {letter: Letter; encoded: Encoded & {ok: true}}[] = [];
+    const good: {letter: Letter; events: EncodedEvent[]}[] = [];
     for (const letter of letters) {
       const encoded = await this.#encoder.encode(letter);
-      if (encoded.ok) good.push({letter, encoded});
+      if (encoded.ok) good.push({letter, events: encoded.events});
       else judged.push({letter, outcome: 'rejected', code: encoded.code, message: encoded.message});
     }
     const {domain, eventType, source} = letters[0]!;
     const topic = `${domain}.${eventType}`;
-    const known =
-      good.length === 0
-        ? []
-        : this.#context.log.knows(
-            topic,
-            good.map(({encoded}) => encoded.id),
-          );
-    const fresh = good.filter(({letter, encoded}, index) => {
-      const key = `${topic} ${encoded.id}`;
-      const isKnown = known[index]! || this.#given.has(key);
-      this.#given.add(key);
-      const message = isKnown ? 'the log has an event of this id' : null;
-      judged.push({letter, outcome: isKnown ? 'duplicate' : 'appended', code: null, message});
-      return !isKnown;
-    });
+    const all = good.flatMap(({events}) => events);
+    const ids = all.map(({id}) => id);
+    const isKnown = all.length === 0 ? [] : this.#context.log.knows(topic, ids);
+    const known = new Set(ids.filter((_, index) => isKnown[index]));
+    const fresh: EncodedEvent[] = [];
+    for (const {letter, events} of good) {
+      const isNew = ({id}: EncodedEvent) => !known.has(id) && !this.#given.has(`${topic} ${id}`);
+      const added = events.filter(isNew);
+      for (const {id} of events) this.#given.add(`${topic} ${id}`);
+      fresh.push(...added);
+      judged.push({letter, code: null, ...fateOf(events.length, added.length)});
+    }
     if (this.#request.dryRun) return judged;
     const moved = good.length;
     const counts: IngestCounts = {
       domain,
       eventType: eventType!,
       source,
-      received: 0,
+      received: all.length - moved,
       appended: fresh.length,
-      duplicate: moved - fresh.length,
+      duplicate: all.length - fresh.length,
       rejected: -moved,
     };
-    const appends = fresh.map(({encoded: {partition, record, id}}) => ({
+    const appends = fresh.map(({partition, record, id}) => ({
       topic,
       partition,
       count: 1,
       bytes: record,
       ids: [id],
     }));
+    // What the transform refused was given to it then; the rest is given to it now for the first time.
+    const refused = good.filter(({letter}) => letter.stage === 'transform').length;
+    const transformed = {domain, eventType: eventType!, source, in: moved - refused, out: all.length};
+    const hasTransform = this.#events.typeOf(letters[0]!)?.transform !== undefined;
     failpoint('replay.before-append');
     await this.#append({
       appends: [...packed(appends), this.#entries(domain, judged)],
       ...(moved > 0 ? {ledger: [counts]} : {}),
+      ...(moved > 0 && hasTransform ? {transformed: [{...transformed, rejected: -refused}]} : {}),
     });
     failpoint('replay.after-append');
     const told = {domain, eventType: eventType!, source, rejected: 0, seconds: 0};

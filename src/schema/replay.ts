@@ -27,7 +27,7 @@ export type ReplayEvent = {
  * What became of a letter.
  * - `queued`: given to its query, which has not come by it yet
  * - `appended`: in the log now, as any event; `written`: the row is in its sink
- * - `counted`, `filtered`: by its query, which does so once
+ * - `counted`, `filtered`: by its query, which does so once; `filtered` also when a transform makes no event of it
  * - `duplicate`: the log or the query has it already, nothing was done
  * - `rejected`: refused again, with a code; `refused`: it cannot be replayed, and the message says what to do instead
  */

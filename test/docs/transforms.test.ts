@@ -79,6 +79,37 @@ test('the commands of the page', async () => {
   );
 });
 
+test('after the transform was mended, its dead letters become events by a replay, once, and the books stay right', async () => {
+  const root = makeRoot();
+  cpSync(example, root, {recursive: true});
+  const ingest = ['ingest', 'baskets', 'config/data/baskets.jsonl'];
+  assert.equal((await cli(root, ...ingest)).code, 0);
+  const replay = async (...more: string[]) => {
+    const {stdout} = await cli(root, 'dlq', 'replay', 'shop', '--all', '--json', ...more);
+    const {letters} = JSON.parse(stdout) as {letters: {outcome: string; code: string | null}[]};
+    return letters.map(({outcome, code}) => code ?? outcome);
+  };
+  assert.deepEqual(await replay('--dry-run'), ['REJECTED:COUNTRY_UNKNOWN', 'CHECK:price_is_positive']);
+  const text = readFileSync(join(root, 'config/transforms/basket.ts'), 'utf8');
+  writeFiles(root, {'config/transforms/basket.ts': text.replace('=> {', '=> }')});
+  const broken = await cli(root, 'dlq', 'replay', 'shop', '--all');
+  assert.equal(broken.code, 1);
+  assert.match(broken.stderr, /TRANSFORM_LOAD .*basket.ts:\d+: SyntaxError/);
+  const mended = text
+    .replace("['US', 'AMER'],", "['US', 'AMER'],\n  ['XX', 'OTHER'],")
+    .replace('    price,\n', '    price: Math.abs(Number(price)),\n');
+  writeFiles(root, {'config/transforms/basket.ts': mended});
+  assert.deepEqual(await replay(), ['appended', 'appended']);
+  assert.deepEqual(await replay(), ['duplicate', 'duplicate']);
+  const ledger = JSON.parse((await cli(root, 'ledger', '--json')).stdout);
+  const [line] = ledger.ingest;
+  assert.deepEqual([line.received, line.appended, line.duplicate, line.rejected], [8, 6, 2, 0]);
+  assert.deepEqual(
+    [ledger.transform[0].in, ledger.transform[0].out, ledger.transform[0].rejected],
+    [6, 8, 0],
+  );
+});
+
 test('what a domain says wrongly about a transform is told where it stands', async () => {
   const root = makeRoot();
   cpSync(example, root, {recursive: true});
