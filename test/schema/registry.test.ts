@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
+import {createHash} from 'node:crypto';
 import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -226,4 +227,38 @@ test('a field of any type is renamed with an alias, and its old data is read und
       const end = encoder.encode(values, buffer, 0);
       assert.deepEqual(compileResolvingDecoder(old, renamed)(buffer, 5, end), values, subject);
     }
+});
+
+test('the file of the first release is taken over with its ids', async (t) => {
+  const dir = directory(t);
+  const text = JSON.stringify(schema('x'));
+  const sum = createHash('sha256').update(text).digest('hex');
+  const db = new DatabaseSync(join(dir, 'registry.db'));
+  db.exec(`
+    CREATE TABLE schemas (id INTEGER PRIMARY KEY AUTOINCREMENT, normal TEXT NOT NULL UNIQUE, text TEXT NOT NULL, sha256 TEXT NOT NULL) STRICT;
+    CREATE TABLE versions (subject TEXT NOT NULL, version INTEGER NOT NULL, id INTEGER NOT NULL REFERENCES schemas, PRIMARY KEY (subject, version), UNIQUE (subject, id)) STRICT, WITHOUT ROWID;
+    INSERT INTO schemas VALUES (7, 'n', '${text}', '${sum}'), (9, 'm', '"long"', 'damaged');
+    INSERT INTO versions VALUES ('a-value', 1, 7), ('b-value', 3, 7), ('c-value', 1, 9);
+  `);
+  db.close();
+  // Only the platform may bring it up to date.
+  assert.throws(() => openEmbeddedRegistry(dir, {readOnly: true}), {code: 'REGISTRY_MISSING'});
+  const registry = openEmbeddedRegistry(dir);
+  t.after(() => registry.close());
+  assert.deepEqual(await registry.byId(7), {id: 7, subject: 'a-value', version: 1, schema: schema('x')});
+  assert.deepEqual(
+    (await registry.versions('b-value')).map(({id, version}) => [id, version]),
+    [[7, 3]],
+  );
+  await assert.rejects(registry.byId(9), {code: 'REGISTRY_CORRUPT'});
+  assert.equal((await registry.register('b-value', schema('x'))).version, 3);
+  assert.equal((await registry.register('b-value', schema('x', 'y'))).id, 10);
+});
+
+test('a file of a newer release is refused, not touched', (t) => {
+  const dir = directory(t);
+  const db = new DatabaseSync(join(dir, 'registry.db'));
+  db.exec('PRAGMA user_version = 99');
+  db.close();
+  assert.throws(() => openEmbeddedRegistry(dir), {code: 'REGISTRY_UNAVAILABLE', message: /newer release/});
 });
