@@ -6,7 +6,7 @@ import type {Platform, Table} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
-import {createMarker, type Marker} from '../sinks/marker.ts';
+import {createMarker, type Marker, type MarkHealth} from '../sinks/marker.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {QueryResult, RowBatch} from '../sinks/types.ts';
@@ -62,7 +62,11 @@ export type OutputCallbacks = {
 };
 
 type Open = {sink: HostedSink; marker: Marker};
-type QueryOutput = {table: Table; deliveries: {sinkName: string; delivery: Delivery}[]};
+type QueryOutput = {
+  table: Table;
+  deliveries: {sinkName: string; delivery: Delivery; marks: MarkHealth}[];
+  pauses: Pauses;
+};
 
 /** Opens the sinks of queries; those of raw events when they are first wanted. @throws the error of a sink that does not open, naming the sink. */
 export async function openOutputs(
@@ -114,6 +118,7 @@ export async function openOutputs(
   return {
     raw,
     async addQuery(plan, callbacks, key = plan.id) {
+      const pauses = new Pauses(callbacks);
       const deliveries = await Promise.all(
         plan.sinks.map(async (sinkName) => {
           const {sink} = await openOnce(sinkName);
@@ -121,6 +126,7 @@ export async function openOutputs(
             throw explainDifference(error, platform, sinkName, `npx millrace rebuild ${plan.id}`);
           });
           const {onRefused} = callbacks;
+          const health = pauses.of(`rows of ${sinkName}`);
           const options = {
             sink,
             sinkName,
@@ -129,14 +135,15 @@ export async function openOutputs(
             random: Math.random,
             telemetry,
             callbacks: {
-              ...callbacks,
+              ...health,
               onRefused: (rows: RefusedRow[]) => onRefused(sinkName, rows),
             },
           };
-          return {sinkName, delivery: createDelivery(options)};
+          const marks = pauses.of(`marks of ${sinkName}`);
+          return {sinkName, delivery: createDelivery(options), marks};
         }),
       );
-      queries.set(key, {table: plan.table, deliveries});
+      queries.set(key, {table: plan.table, deliveries, pauses});
     },
     removeQuery(query) {
       for (const {delivery} of queries.get(query)?.deliveries ?? []) delivery.close();
@@ -148,11 +155,16 @@ export async function openOutputs(
       await Promise.all(deliveries.map(({delivery}) => delivery.push(rows)));
     },
     abandon(query) {
-      for (const {delivery} of queries.get(query)?.deliveries ?? []) delivery.abandon();
+      const output = queries.get(query);
+      output?.pauses.forget();
+      for (const {delivery} of output?.deliveries ?? []) delivery.abandon();
     },
     async mark(query, epoch) {
       const {table, deliveries} = outputOf(query);
-      await Promise.all(deliveries.map(({sinkName}) => opened(sinkName).marker.mark(tableId(table), epoch)));
+      const id = tableId(table);
+      await Promise.all(
+        deliveries.map(({sinkName, marks}) => opened(sinkName).marker.mark(id, epoch, marks)),
+      );
     },
     async marked(plan) {
       const durable = plan.sinks
@@ -248,6 +260,33 @@ export async function openOutputs(
       await closeAll();
     },
   };
+}
+
+/** A query waits while anything that it delivers to waits: the first tells it to stop reading, the last to read on. */
+class Pauses {
+  #callbacks: MarkHealth;
+  #waiting = new Set<string>();
+
+  constructor(callbacks: MarkHealth) {
+    this.#callbacks = callbacks;
+  }
+
+  of(source: string): MarkHealth {
+    return {
+      onPaused: (error) => {
+        this.#waiting.add(source);
+        if (this.#waiting.size === 1) this.#callbacks.onPaused(error);
+      },
+      onResumed: () => {
+        if (this.#waiting.delete(source) && this.#waiting.size === 0) this.#callbacks.onResumed();
+      },
+    };
+  }
+
+  /** The query stopped: nothing that works again makes it read on. */
+  forget(): void {
+    this.#waiting.clear();
+  }
 }
 
 /** A sink of a plugin throws what it likes; that is no bug of ours. @throws PlatformError always */

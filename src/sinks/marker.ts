@@ -4,13 +4,22 @@ import type {Telemetry} from '../telemetry.ts';
 import {defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import type {Sink} from './types.ts';
 
+/** The same as of a delivery. */
+export type MarkHealth = {onPaused(error: PlatformError): void; onResumed(): void};
+
+type Waiting = {
+  epoch: number;
+  health: MarkHealth | undefined;
+  done: {resolve(): void; reject(error: unknown): void}[];
+};
+
 /** Tells a sink which checkpoint epochs it has wholly, for all its tables together. */
 export type Marker = {
   /**
    * `table`: `<namespace>.<table>`. Resolves when a mark of this epoch or a later one is durable in the sink; rejects with the
-   * sink's error when it refuses marks for good.
+   * sink's error when it refuses marks for good. @param health told when marks fail for a while, and when they work again
    */
-  mark(table: string, epoch: number): Promise<void>;
+  mark(table: string, epoch: number, health?: MarkHealth): Promise<void>;
   close(): void;
 };
 
@@ -28,8 +37,13 @@ export function createMarker(options: {
 }): Marker {
   const {sink, sinkName, clock, random, telemetry, retry = defaultRetry} = options;
   const abort = new AbortController();
-  let waiting = new Map<string, {epoch: number; done: {resolve(): void; reject(error: unknown): void}[]}>();
+  let waiting = new Map<string, Waiting>();
+  let taken = new Map<string, Waiting>();
   let working = false;
+  let pausedBy: PlatformError | undefined;
+  const tell = (what: (health: MarkHealth) => void) => {
+    for (const {health} of [...taken.values(), ...waiting.values()]) if (health) what(health);
+  };
   const hooks = {
     onFailed(error: PlatformError) {
       const {code, message, retry: again} = error;
@@ -41,8 +55,14 @@ export function createMarker(options: {
         retry: again,
       });
     },
-    onPaused() {},
-    onResumed() {},
+    onPaused(error: PlatformError) {
+      pausedBy = error;
+      tell((health) => health.onPaused(error));
+    },
+    onResumed() {
+      pausedBy = undefined;
+      tell((health) => health.onResumed());
+    },
     async onStopped(error: PlatformError) {
       throw error;
     },
@@ -50,7 +70,7 @@ export function createMarker(options: {
   const work = async () => {
     working = true;
     while (waiting.size > 0) {
-      const taken = waiting;
+      taken = waiting;
       waiting = new Map();
       const marks = [...taken].map(([table, {epoch}]) => ({table, epoch}));
       try {
@@ -63,19 +83,22 @@ export function createMarker(options: {
         });
         for (const {done} of taken.values()) for (const each of done) each.resolve();
       } catch (error) {
+        pausedBy = undefined;
         for (const {done} of taken.values()) for (const each of done) each.reject(error);
       }
+      taken = new Map();
     }
     working = false;
   };
   return {
-    mark(table, epoch) {
+    mark(table, epoch, health) {
       return new Promise((resolve, reject) => {
         if (abort.signal.aborted) return reject(abort.signal.reason);
-        const entry = waiting.get(table) ?? {epoch, done: []};
+        const entry = waiting.get(table) ?? {epoch, health, done: []};
         entry.epoch = Math.max(entry.epoch, epoch);
         entry.done.push({resolve, reject});
         waiting.set(table, entry);
+        if (pausedBy) health?.onPaused(pausedBy);
         if (!working) void work();
       });
     },

@@ -10,14 +10,17 @@ import {runToEnd, startIn} from '../support/running.ts';
 /** What the plugin does next, and what it was given: it runs in this process. */
 type World = {
   refuse: 'ensure' | 'write' | 'mark' | undefined;
+  /** Marks fail, and may work again. */
+  isDown: boolean;
   rows: Map<string, number>;
   writes: number;
   marks: Map<string, number>;
 };
-const world: World = {refuse: undefined, rows: new Map(), writes: 0, marks: new Map()};
+const world: World = {refuse: undefined, isDown: false, rows: new Map(), writes: 0, marks: new Map()};
 Object.assign(globalThis, {refusedTestWorld: world});
 beforeEach(() => {
   world.refuse = undefined;
+  world.isDown = false;
   world.writes = 0;
   world.rows.clear();
   world.marks.clear();
@@ -41,7 +44,11 @@ export const sinks = [{
       const at = (name) => columns[table.columns.findIndex((column) => column.name === name)];
       for (let row = 0; row < count; row++) world.rows.set(at('kind')[row], at('n')[row]);
     },
-    async mark(marks) { may('mark'); for (const {table, epoch} of marks) world.marks.set(table, epoch); },
+    async mark(marks) {
+      may('mark');
+      if (world.isDown) throw new Error('connection refused');
+      for (const {table, epoch} of marks) world.marks.set(table, epoch);
+    },
     async marked(table) { return world.marks.get(table); },
     async close() {},
   }),
@@ -112,4 +119,17 @@ test('a query whose table could not be had at the start is started by a resume',
   assert.equal(query(running).state, 'running');
   assert.equal(world.rows.size, 2);
   await running.drain();
+});
+
+test('marks that fail for a while pause the query, so that a drain need not wait for them; the next start goes on', async () => {
+  world.isDown = true;
+  const {running} = await startIn(root());
+  while (query(running)?.state !== 'paused') await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(query(running).reason?.code, 'SINK_UNAVAILABLE');
+  await running.drain();
+  world.isDown = false;
+  const again = await runToEnd(running.platform.root);
+  assert.equal(query(again.running).state, 'running');
+  assert.equal(world.marks.size, 1);
+  assert.equal(world.rows.size, 2);
 });
