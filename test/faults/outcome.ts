@@ -7,6 +7,7 @@
  *   rows      of every query and sink: by key the row of the highest version, without tombstones
  *   dead      dead letters by id (made of source, place, stage and query)
  *   late      late events by id
+ *   replayed  attempts to have queries count events after all, and what came of them
  *   ledger    every line of ingest and queries
  * Masked, because they are not content: append times; `closed` with its bit of the version (a window closes when its
  * partitions' reading says so); times and messages of dead letters (a total that left 64 bits is told as it was then).
@@ -34,6 +35,8 @@ export type Outcome = {
   rows: Map<string, string>;
   dead: Map<string, string>;
   late: Map<string, string>;
+  /** Events given to queries to be counted after all, and what these said of them. */
+  replayed: Map<string, string>;
   ledger: Map<string, string>;
   /** Violations that need no other run to be seen. */
   problems: string[];
@@ -49,6 +52,7 @@ export async function readOutcome(root: string, sinks: SinkReader = fileSinks(ro
     rows: new Map(),
     dead: new Map(),
     late: new Map(),
+    replayed: new Map(),
     ledger: new Map(),
     problems: [],
   };
@@ -63,7 +67,7 @@ export async function readOutcome(root: string, sinks: SinkReader = fileSinks(ro
 /** Every difference between a run and the undisturbed one, in words; empty when there is none. */
 export function compareOutcomes(actual: Outcome, wanted: Outcome): string[] {
   const problems = [...actual.problems];
-  for (const set of sets) {
+  for (const set of [...sets, 'replayed'] as const) {
     for (const [key, value] of wanted[set]) {
       const found = actual[set].get(key);
       if (found === undefined) problems.push(`${set}: ${key} is missing`);
@@ -116,7 +120,7 @@ async function readLog(root: string, outcome: Outcome): Promise<Map<string, stri
             offset = batch.baseOffset + batch.count;
           }
         }
-        if (!/^(dlq|late)\./.test(topic)) {
+        if (!/^(dlq|late|replay)\./.test(topic)) {
           outcome.log.set(`${topic}/${partition}`, ids.join(' '));
           for (const id of repeated(ids))
             outcome.problems.push(`log: ${id} is twice in ${topic}/${partition}`);
@@ -148,6 +152,13 @@ function noteRecord(topic: string, place: string, record: Line, outcome: Outcome
     const {id, query, topic: from, partition, offset, watermark, missed} = record;
     if (outcome.late.has(String(id))) outcome.problems.push(`late: ${id} is twice in the log, at ${place}`);
     outcome.late.set(String(id), show([query, from, partition, offset, watermark, missed]));
+  } else if (topic.startsWith('replay.')) {
+    // Ids of attempts and of what queries tell are made of what they are about; those of the journal's own entries are random.
+    const {id, letter, query, offset, actor} = record;
+    if (offset === undefined && (record.outcome === null || actor !== null)) return;
+    if (outcome.replayed.has(String(id)))
+      outcome.problems.push(`replayed: ${id} is twice in the log, at ${place}`);
+    outcome.replayed.set(String(id), show([letter, query, offset, record.outcome]));
   } else ids.push(String(record.event_id));
 }
 
@@ -212,6 +223,21 @@ export function hasCheckpoint(root: string): boolean {
   } finally {
     states.close();
   }
+}
+
+/** Switches of the lookup between two records of a partition: in the middle of the data, not between two runs. */
+export function switchesInFlow(root: string): number {
+  const states = openStateReader(join(root, '.millrace/state'));
+  const journal = states.journal('shop.labels/r1').map((entry) => JSON.parse(entry) as LookupSwitch);
+  states.close();
+  const log = openLogReader(join(root, '.millrace/log'));
+  const ends = [0, 1].map((partition) => log.endOffset('shop.purchase', partition));
+  log.close();
+  return journal.filter(({places}) =>
+    places.some(
+      ({topic, partition, offset}) => topic === 'shop.purchase' && offset > 0 && offset < ends[partition]!,
+    ),
+  ).length;
 }
 
 const halfDayMs = 12 * 3_600_000;

@@ -197,6 +197,7 @@ export class QueryOwner {
       if (replay !== this.#replay || !this.#mayReplay()) return false;
       const before = replay.unread;
       const replays = replay.step();
+      failpoint('engine.replayed');
       if (replays.length > 0) this.#sendSide({records: [], failures: [], replays});
       return replay.unread < before;
     } catch (error) {
