@@ -1,12 +1,14 @@
-import {accessSync, constants, existsSync, statfsSync} from 'node:fs';
+import {accessSync, constants, existsSync, readFileSync, statfsSync} from 'node:fs';
+import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
 import type {Platform} from '../model/types.ts';
-import {connectControl} from '../platform/control.ts';
+import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, placesOf} from '../platform/places.ts';
+import type {PlatformStatus} from '../platform/status.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {formatBytes} from '../quantity.ts';
 import {openEmbeddedRegistry} from '../schema/registry.ts';
@@ -16,6 +18,8 @@ import {load} from './context.ts';
 import {palette, printJson} from './output.ts';
 
 type Finding = {check: string; state: 'ok' | 'warning' | 'failed'; message: string; hint?: string};
+/** What a check says: a text when all is well. */
+type Verdict = string | Omit<Finding, 'check'>;
 
 /** Every check runs, whatever the others found. */
 export const run: CommandBody = async (call) => {
@@ -80,9 +84,10 @@ function memory(): Finding {
 
 async function platformChecks(platform: Platform): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const attempt = async (check: string, work: () => Finding['message'] | Promise<Finding['message']>) => {
+  const attempt = async (check: string, work: () => Verdict | Promise<Verdict>) => {
     try {
-      findings.push({check, state: 'ok', message: await work()});
+      const verdict = await work();
+      findings.push({check, ...(typeof verdict === 'string' ? {state: 'ok', message: verdict} : verdict)});
     } catch (error) {
       const hint = error instanceof PlatformError ? error.hint : undefined;
       const code = error instanceof PlatformError ? `${error.code} ` : '';
@@ -111,6 +116,10 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
     return `${formatBytes(free)} free`;
   });
   await attempt('files', () => missingFiles(platform));
+  await attempt('open files', () => openFiles());
+  if (control) await attempt('queries', () => checkQueries(control));
+  else await attempt('port', () => checkPort(platform));
+  if (existsSync(join(dirs.log, 'log.db'))) await attempt('clock', () => checkClock(dirs.log));
   if (existsSync(join(dirs.log, 'log.db')))
     await attempt(
       'log',
@@ -135,6 +144,94 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
       await attempt(`sink ${name}`, () => checkSink(platform, name));
   return findings;
 }
+
+/** Of the process, as the system grants it; a platform with many connections wants more than a thousand. */
+function openFiles(): Verdict {
+  let text: string;
+  try {
+    text = readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    return 'not known on this system';
+  }
+  const limit = /^Max open files\s+(\d+|unlimited)/m.exec(text)?.[1] ?? 'unlimited';
+  if (limit !== 'unlimited' && Number(limit) < openFilesMin)
+    return {
+      state: 'warning',
+      message: `at most ${limit} open files`,
+      hint: `ulimit -n 65536 before the start; every connection over HTTP takes one`,
+    };
+  return `at most ${limit}`;
+}
+
+const openFilesMin = 1_024;
+
+/** Whether the server's port is free, so that a start would have it. */
+async function checkPort({server: {host, port}}: Platform): Promise<string> {
+  if (port === 0) return 'any free one';
+  const probe = createServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', (cause: NodeJS.ErrnoException) =>
+      reject(
+        new PlatformError('PORT_BUSY', `port ${port} on ${host} cannot be had: ${cause.code}`, {
+          hint: 'another program has it: end that, or write server: {port: ...} in platform.yaml',
+          cause,
+        }),
+      ),
+    );
+    probe.listen({host, port}, () => resolve());
+  });
+  await new Promise((resolve) => probe.close(resolve));
+  return `${port} on ${host} is free`;
+}
+
+/** What runs now and does not run well. */
+async function checkQueries(control: Control): Promise<Verdict> {
+  const {queries, deliveries, inputs, totals} = await control.get<PlatformStatus>('/v1/status');
+  const trouble = [
+    ...queries.filter(({state}) => state !== 'running').map(({query, state}) => `query ${query} is ${state}`),
+    ...deliveries
+      .filter(({state}) => state !== 'running')
+      .map(({sink, table, state}) => `${table} in ${sink} is ${state}`),
+    ...inputs
+      .filter(({state}) => state === 'stopped')
+      .map(({domain, name}) => `input ${domain}.${name} stopped`),
+    ...(totals.ledgerBalanced ? [] : ['the ledger does not balance']),
+  ];
+  if (trouble.length > 0)
+    return {
+      state: 'failed',
+      message: trouble.join(', '),
+      hint: 'npx millrace status says why; npx millrace resume <name> starts what stopped again',
+    };
+  return `${queries.length} run, the ledger balances`;
+}
+
+/** The clock went back when the newest record of the log is from after now: new events would be judged by an old time. */
+async function checkClock(dir: string): Promise<Verdict> {
+  const log = openLogReader(dir);
+  let newestMs = 0;
+  try {
+    for (const topic of log.topics())
+      for (let partition = 0; partition < log.partitions(topic); partition++) {
+        const end = log.endOffset(topic, partition);
+        if (end === log.startOffset(topic, partition)) continue;
+        const [batch] = await log.read(topic, partition, end - 1, 1);
+        newestMs = Math.max(newestMs, batch?.appendTimeMs ?? 0);
+      }
+  } finally {
+    log.close();
+  }
+  const aheadMs = newestMs - Date.now();
+  if (aheadMs > clockSlackMs)
+    return {
+      state: 'failed',
+      message: `the log's newest record is ${Math.round(aheadMs / 1000)} s ahead of this machine's clock`,
+      hint: 'set the clock; until then new events carry the time of that record',
+    };
+  return new Date().toISOString();
+}
+
+const clockSlackMs = 5_000;
 
 function missingFiles({domains}: Platform): string {
   const paths = domains.flatMap(({lookups, inputs}) => [

@@ -1,0 +1,50 @@
+/** What `doctor` finds wrong on a machine. */
+import assert from 'node:assert/strict';
+import {createServer} from 'node:net';
+import {join} from 'node:path';
+import {test} from 'node:test';
+import {testClock} from '../../src/clock.ts';
+import {openLogWriter} from '../../src/log/embedded.ts';
+import {packRecords} from '../../src/schema/frame.ts';
+import {cli, filePlatform, makeShop} from '../support/cli.ts';
+
+test('a port that somebody else has', async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const {port} = server.address() as {port: number};
+  const root = await makeShop({
+    'config/platform.yaml': filePlatform.replace('port: 0', `port: ${port}`),
+  });
+  const {code, stdout} = await cli(root, 'doctor');
+  await new Promise((resolve) => server.close(resolve));
+  assert.equal(code, 1);
+  assert.match(
+    stdout,
+    new RegExp(
+      `^failed +port +PORT_BUSY port ${port} on 127\\.0\\.0\\.1 cannot be had: EADDRINUSE\\n +hint: another program`,
+      'm',
+    ),
+  );
+  assert.match(
+    (await cli(root, 'doctor')).stdout,
+    new RegExp(`^ok +port +${port} on 127\\.0\\.0\\.1 is free$`, 'm'),
+  );
+});
+
+test('a clock that went back behind the log', async () => {
+  const root = await makeShop();
+  const log = openLogWriter(join(root, '.millrace/log'), {clock: testClock(Date.now() + 3_600_000)});
+  log.ensureTopic('shop.purchase', 1);
+  await log.append({
+    appends: [
+      {topic: 'shop.purchase', partition: 0, count: 1, bytes: packRecords([Uint8Array.of(0, 0, 0, 0, 1)])},
+    ],
+  });
+  await log.close();
+  const {code, stdout} = await cli(root, 'doctor');
+  assert.equal(code, 1);
+  assert.match(
+    stdout,
+    /^failed +clock +the log's newest record is 3[56]\d\d s ahead of this machine's clock\n +hint: set the clock/m,
+  );
+});
