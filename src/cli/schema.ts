@@ -1,6 +1,7 @@
 import {avroSchema} from '../schema/avro.ts';
 import type {CompatibilityReason} from '../schema/compatibility.ts';
-import {openEmbeddedRegistry, subjectOf} from '../schema/registry.ts';
+import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
+import type {RegisteredSchema} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
 import {formatTable, palette, printJson} from './output.ts';
@@ -31,19 +32,8 @@ export const show: CommandBody = async (call) => {
   const [name = '', version] = call.args;
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
-    const subjects = await registry.subjects();
-    // The topic's name will do.
-    const subject = subjects.find((each) => each === name || each === subjectOf(name));
-    if (subject === undefined) throw unknownName('subject', name, subjects);
-    const versions = await registry.versions(subject);
-    const found =
-      version === undefined ? versions.at(-1) : versions.find((each) => String(each.version) === version);
-    if (!found)
-      throw unknownName(
-        `version of ${subject}`,
-        version!,
-        versions.map((each) => String(each.version)),
-      );
+    const versions = await versionsOf(registry, name);
+    const found = version === undefined ? versions.at(-1)! : versionOf(versions, version);
     printJson(call.io, call.options.json ? found : found.schema);
     return 0;
   } finally {
@@ -79,3 +69,23 @@ export const check: CommandBody = async (call) => {
     registry.close();
   }
 };
+
+/** Versions of a subject, which may be named by its topic. @throws PlatformError NAME_UNKNOWN */
+export async function versionsOf(registry: SchemaRegistry, name: string): Promise<RegisteredSchema[]> {
+  const subjects = await registry.subjects();
+  // The topic's name will do.
+  const subject = subjects.find((each) => each === name || each === subjectOf(name));
+  if (subject === undefined) throw unknownName('subject', name, subjects);
+  return registry.versions(subject);
+}
+
+/** The version with this number. @throws PlatformError NAME_UNKNOWN */
+export function versionOf(versions: RegisteredSchema[], wanted: string): RegisteredSchema {
+  const found = versions.find(({version}) => String(version) === wanted);
+  if (found) return found;
+  throw unknownName(
+    `version of ${versions[0]!.subject}`,
+    wanted,
+    versions.map(({version}) => String(version)),
+  );
+}

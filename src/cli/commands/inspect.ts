@@ -33,6 +33,7 @@ export const inspectCommands: CommandSpec[] = [
       ['millrace schema list', 'subjects and versions'],
       ['millrace schema show flights.departure-value', 'the newest one'],
       ['millrace schema check', 'is the configuration compatible with what is registered?'],
+      ['millrace schema diff flights.departure-value 1 2', 'what changed between two versions'],
     ],
     subcommands: [
       {
@@ -53,6 +54,15 @@ export const inspectCommands: CommandSpec[] = [
         summary: 'Compatibility of the configuration with what is registered; exit 3 when it breaks',
         examples: [['millrace schema check', 'with reasons, field by field']],
         load: () => import('../schema.ts').then(({check}) => ({run: check})),
+      },
+      {
+        name: 'diff',
+        summary: 'What changed between two versions, and which reads data of which; exit 3 when they differ',
+        arguments: '<subject> <before> [after]',
+        examples: [
+          ['millrace schema diff flights.departure-value 1', 'from the first version to the newest'],
+        ],
+        load: () => import('../schema-diff.ts').then(({diff}) => ({run: diff})),
       },
     ],
   },
