@@ -21,6 +21,8 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   LOG_IO: 503,
   INGEST_LOST: 503,
   REGISTRY_UNAVAILABLE: 503,
+  TRANSFORM_LOAD: 503,
+  TRANSFORM_STOPPED: 503,
 };
 
 /** Seconds after which the same request may succeed. */
@@ -32,6 +34,8 @@ const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
   LOG_IO: 30,
   INGEST_LOST: 30,
   REGISTRY_UNAVAILABLE: 5,
+  TRANSFORM_LOAD: 30,
+  TRANSFORM_STOPPED: 5,
 };
 
 const refusals: Record<RefusalCode, [ErrorCode, hint: string]> = {
@@ -88,7 +92,7 @@ export function answerVerdicts(
   {statuses: fates, ids, problems}: IncomingResult & {kind: 'done'},
   minimal: boolean,
 ): number {
-  const counts = [0, 0, 0];
+  const counts = verdictStatuses.map(() => 0);
   for (const fate of fates) counts[fate]!++;
   let problem = 0;
   let list = '';
@@ -101,8 +105,10 @@ export function answerVerdicts(
       list += `,"code":${JSON.stringify(why.code)},"message":${JSON.stringify(why.message)}`;
     list += '}';
   });
-  const [appended, duplicate, rejected] = counts;
-  const text = `{"request":${JSON.stringify(request)},"received":${fates.length},"appended":${appended},"duplicate":${duplicate},"rejected":${rejected},"records":[${list}]}\n`;
+  const [appended, duplicate, rejected, dropped = 0] = counts;
+  // Only a transform drops records.
+  const more = dropped === 0 ? '' : `,"dropped":${dropped}`;
+  const text = `{"request":${JSON.stringify(request)},"received":${fates.length},"appended":${appended},"duplicate":${duplicate},"rejected":${rejected}${more},"records":[${list}]}\n`;
   return send(
     response,
     rejected === fates.length ? 422 : 200,

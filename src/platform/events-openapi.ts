@@ -177,10 +177,11 @@ const verdicts: Schema = {
   required: ['request', 'received', 'appended', 'duplicate', 'rejected', 'records'],
   properties: {
     request: {type: 'string', description: 'The Idempotency-Key, else a new name; dead letters carry it.'},
-    received: {type: 'integer', description: 'appended + duplicate + rejected'},
+    received: {type: 'integer', description: 'appended + duplicate + rejected + dropped'},
     appended: {type: 'integer'},
     duplicate: {type: 'integer'},
     rejected: {type: 'integer'},
+    dropped: {type: 'integer', description: 'Made no event by a transform; absent when there are none.'},
     records: {type: 'array', items: ref('Verdict')},
   },
 };
@@ -191,7 +192,7 @@ const verdict: Schema = {
   properties: {
     index: {type: 'integer', description: 'Place of the event in the request, from 0.'},
     event_id: {type: ['string', 'null']},
-    status: {enum: ['appended', 'duplicate', 'rejected']},
+    status: {enum: ['appended', 'duplicate', 'rejected', 'dropped']},
     code: {type: 'string', description: 'Why it was rejected.'},
     message: {type: 'string'},
   },
