@@ -17,6 +17,8 @@ export type TelemetryEvents = {
   EventsTransformed: {domain: string; eventType: string; in: number; out: number; rejected: number};
   /** A request that brought events was answered. */
   RequestAnswered: {status: number; seconds: number};
+  /** The schema registry answered a request with that HTTP status. */
+  RegistryAnswered: {status: number; seconds: number};
   /** A sink acknowledged a batch. */
   RowsWritten: {sink: string; table: string; rows: number; seconds: number};
   /** Every sink of a query has its rows; all events below the offsets in `through` are in them or in earlier ones. */

@@ -31,6 +31,11 @@ export const metricSpecs = {
     labels: ['status'],
     help: 'From the head of a request that brings events to its answer, by the HTTP status of that',
   },
+  millrace_registry_request_seconds: {
+    type: 'histogram',
+    labels: ['status'],
+    help: 'From the head of a request to the schema registry to its answer, by the HTTP status of that',
+  },
   millrace_ingest_in_flight_bytes: {
     type: 'gauge',
     labels: [],

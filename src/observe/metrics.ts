@@ -75,6 +75,7 @@ function eventHandlers(registry: Registry): Handlers {
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
   const requestSeconds = histogram('millrace_ingest_request_seconds');
+  const registrySeconds = histogram('millrace_registry_request_seconds');
   return {
     EventsAppended: ({domain, eventType, appended, duplicate, rejected, seconds}) => {
       const labels = {domain, event_type: eventType};
@@ -90,6 +91,7 @@ function eventHandlers(registry: Registry): Handlers {
       transformed.inc({...labels, status: 'rejected'}, rejected);
     },
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),
+    RegistryAnswered: ({status, seconds}) => registrySeconds.observe({status}, seconds),
     RowsWritten: ({sink, table, rows, seconds}) => {
       sinkRows.inc({sink, table}, rows);
       sinkSeconds.observe({sink, table}, seconds);

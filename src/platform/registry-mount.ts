@@ -4,18 +4,24 @@ import {type Clock, systemClock} from '../clock.ts';
 import {failure} from '../schema/registry-failure.ts';
 import {Refusal} from '../schema/registry-refusal.ts';
 import {openStore} from '../schema/registry-store.ts';
+import type {Telemetry} from '../telemetry.ts';
 import {acceptable, malformed, notFound, readObject, sendFailure, sendJson} from './registry-http.ts';
 import {type RegistryRoute, type Release, registryRoutes} from './registry-routes.ts';
 import type {Mount} from './server.ts';
 
 /** Serves the registry of a directory. Its file is open until `close`. @throws PlatformError REGISTRY_* */
-export function mountRegistry(dir: string, clock: Clock = systemClock): {mount: Mount; close(): void} {
+export function mountRegistry(
+  dir: string,
+  telemetry: Telemetry,
+  clock: Clock = systemClock,
+): {mount: Mount; close(): void} {
   const release = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Release;
   const {store, path: file} = openStore(dir, false);
   const routes = compiled(registryRoutes(release));
   return {
     close: () => store.close(),
     async mount({request, response, path, params}) {
+      const startMs = performance.now();
       let type = 'application/vnd.schemaregistry.v1+json';
       try {
         const found = match(routes, request.method ?? 'GET', segmentsOf(path));
@@ -30,6 +36,10 @@ export function mountRegistry(dir: string, clock: Clock = systemClock): {mount: 
       } catch (error) {
         sendFailure(response, type, failure(file, error));
       }
+      telemetry.emit('RegistryAnswered', {
+        status: response.statusCode,
+        seconds: (performance.now() - startMs) / 1000,
+      });
     },
   };
 }

@@ -18,7 +18,7 @@ export async function startServers(
   running: RunningPlatform,
   {places, token, host, port}: {places: Places; token: string; host: string; port: number},
 ): Promise<Server[]> {
-  const registry = mountRegistry(running.dirs.registry);
+  const registry = mountRegistry(running.dirs.registry, running.metrics);
   const options: ServerOptions = {
     token,
     open: openRoutes(running),

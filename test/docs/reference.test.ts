@@ -106,6 +106,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     seconds: 1,
   });
   metrics.emit('RequestAnswered', {status: 200, seconds: 1});
+  metrics.emit('RegistryAnswered', {status: 200, seconds: 1});
   metrics.emit('EventsTransformed', {domain: 'shop', eventType: 'sale', in: 1, out: 1, rejected: 1});
   metrics.emit('RowsWritten', {...sink, rows: 1, seconds: 1});
   metrics.emit('SinkFailed', {...sink, ...failed, retry: false});

@@ -485,6 +485,7 @@ test('odd requests get a status that says so, never one of ours', async (t) => {
   ]);
   assert.deepEqual(await media('text/html'), [406, own]);
   assert.deepEqual(await media('*/*', 'text/plain'), [415, own]);
+  assert.ok(server.told.some(({name, event}) => name === 'RegistryAnswered' && event.status === 415));
   const refused = await ask(server, 'GET', '/subjects', undefined, {authorization: 'Bearer wrong'});
   assert.equal(refused.status, 401);
 });

@@ -6,14 +6,21 @@ import {scratchDir} from '../support/scratch.ts';
 
 export const token = 'a-token-of-the-test';
 
-export type RegistryServer = {url: string; dir: string; close(): Promise<void>};
+export type RegistryServer = {
+  url: string;
+  dir: string;
+  /** What was told to observers. */
+  told: {name: string; event: Record<string, unknown>}[];
+  close(): Promise<void>;
+};
 
 /** @param dir one that is there; undefined: a new one. */
 export async function startRegistry(
   dir = join(scratchDir('registry'), 'log'),
   port = 0,
 ): Promise<RegistryServer> {
-  const registry = mountRegistry(dir);
+  const told: RegistryServer['told'] = [];
+  const registry = mountRegistry(dir, {emit: (name, event) => void told.push({name, event: {...event}})});
   const options = {
     routes: {},
     mounts: {'/registry': registry.mount},
@@ -25,6 +32,7 @@ export async function startRegistry(
   return {
     url: `${urlOf('127.0.0.1', server)}/registry`,
     dir,
+    told,
     async close() {
       await closeServer(server);
       registry.close();
