@@ -204,6 +204,7 @@ async function flights(perSecond: number): Promise<Outcome> {
   try {
     for (const each of ['config', 'data'])
       cpSync(join(repository, each), join(root, each), {recursive: true});
+    rmSync(join(root, 'config', 'domains', 'ecommerce.yaml'));
     writeFileSync(join(root, 'config', 'platform.yaml'), 'platform: bench\ndefaults: {raw: none}\n');
     const lanes = await flightLanes(root, (warmUpSeconds + seconds) * perSecond);
     const running = await startFrom(root);
