@@ -192,7 +192,7 @@ const verdict: Schema = {
   properties: {
     index: {type: 'integer', description: 'Place of the event in the request, from 0.'},
     event_id: {type: ['string', 'null']},
-    status: {enum: ['appended', 'duplicate', 'rejected', 'dropped']},
+    status: {type: 'string', enum: ['appended', 'duplicate', 'rejected', 'dropped']},
     code: {type: 'string', description: 'Why it was rejected.'},
     message: {type: 'string'},
   },
