@@ -305,6 +305,10 @@ test('records in memory: one verdict a record; sent again, nothing is appended',
       again.map(({status}) => status),
       ['duplicate', 'rejected', 'dropped', 'rejected', 'duplicate', 'appended'],
     );
+    assert.deepEqual(
+      (await send('r3', [{country: 'none'}])).map(({status}) => status),
+      ['dropped'],
+    );
     const content = await world.content(given.eventType);
     assert.equal(content.events.length, 5);
     assert.deepEqual(
@@ -329,7 +333,7 @@ test('records in memory: one verdict a record; sent again, nothing is appended',
       [[14, 5, 5, 4]],
     );
     assert.deepEqual(transformed(world), [
-      {domain: 'shop', eventType: 'order', source: 'http', in: 10, out: 10, rejected: 2},
+      {domain: 'shop', eventType: 'order', source: 'http', in: 11, out: 10, rejected: 2},
     ]);
   });
 });
