@@ -19,6 +19,8 @@ export type Fault =
   | {call: string; count: number}
   /** So many ms after its start. */
   | {afterMs: number}
+  /** So many ms after the n-th time that its lookup was refreshed; `runRefreshing` only. */
+  | {refreshes: number; delayMs: number}
   /** strace's own words, e.g. `fdatasync:error=EIO:when=5+`. */
   | {inject: string};
 
@@ -29,7 +31,9 @@ export const showFault = (fault: Fault): string =>
       ? `${fault.call}:signal=KILL:when=${fault.count}`
       : 'afterMs' in fault
         ? `after ${fault.afterMs} ms`
-        : fault.inject;
+        : 'refreshes' in fault
+          ? `${fault.delayMs} ms after refresh ${fault.refreshes}`
+          : fault.inject;
 
 /** Whether system calls can be tampered with here. */
 export const hasStrace = spawnSync('strace', ['-qq', '-e', 'trace=none', 'true']).status === 0;
@@ -47,9 +51,15 @@ export type Child = {
 /** `killed`: by SIGKILL. */
 export type Ended = {code: number | null; killed: boolean; stderr: string; stdout: string; seconds: number};
 
-/** Starts `millrace <args>` in `root`. It is killed after `timeoutMs` at the latest. */
-export function start(root: string, args: string[], fault?: Fault, timeoutMs = 60_000): Child {
-  const command = [process.execPath, '--disable-warning=ExperimentalWarning', main, ...args];
+/** Starts `millrace <args>` in `root`, or another program. It is killed after `timeoutMs` at the latest. */
+export function start(
+  root: string,
+  args: string[],
+  fault?: Fault,
+  timeoutMs = 60_000,
+  program = main,
+): Child {
+  const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, ...args];
   const injected = fault && ('call' in fault || 'inject' in fault) ? fault : undefined;
   if (injected) {
     const inject = 'call' in injected ? showFault(injected) : injected.inject;
@@ -116,3 +126,13 @@ export function start(root: string, args: string[], fault?: Fault, timeoutMs = 6
 /** `millrace run --until-idle` to its end. */
 export const runUntilIdle = (root: string, fault?: Fault, timeoutMs?: number): Promise<Ended> =>
   start(root, ['run', '--until-idle', '--port', '0'], fault, timeoutMs).ended;
+
+/** The same, while the lookup file changes all the time; see run-refreshing.ts. @param version its next one */
+export function runRefreshing(
+  root: string,
+  version: number,
+  fault?: Extract<Fault, {refreshes: number}>,
+): Promise<Ended> {
+  const args = [version, ...(fault ? [fault.refreshes, fault.delayMs] : [])].map(String);
+  return start(root, args, fault, 60_000, join(import.meta.dirname, 'run-refreshing.ts')).ended;
+}
