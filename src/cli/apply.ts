@@ -120,8 +120,7 @@ export function lineText(line: ApplyLine): string {
   if ('applied' in line) return `applied: ${line.applied} ${line.applied === 1 ? 'change' : 'changes'}\n`;
   if ('waits' in line)
     return `nothing was switched: ${line.reason}\nto switch all the same: --yes; what was filled is kept until then\n`;
-  if ('switched' in line)
-    return `${line.query} now shows revision ${line.revision}; ${line.old} stays for npx millrace apply --rollback\n`;
+  if ('switched' in line) return `${line.query} now shows revision ${line.revision}; ${line.old} stays\n`;
   const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled} = line;
   const share = events > 0 ? Math.floor(((events - lagEvents) / events) * 100) : 100;
   return `${query} revision ${revision}: ${share} %, ${formatCount(lagEvents)} events to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;

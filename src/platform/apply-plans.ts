@@ -54,7 +54,11 @@ export function planOfRevision(
   const hash = known.entries?.[revision]?.definition;
   if (!hash) return undefined;
   const {plan} = loadContent<Definition>(dirs, hash);
-  const [namespace, query] = id.split('.');
-  const table = {...plan.table, namespace: namespace!, name: `${query}__r${revision}`};
-  return withEntry({...plan, revision, table}, known);
+  return plan.id === id ? withEntry(asRevision(plan, revision), known) : undefined;
+}
+
+/** The same definition under another number, with a table of that number. */
+export function asRevision(plan: QueryPlan, revision: number): QueryPlan {
+  const {countAllBelow: _, startsAt: __, ...rest} = plan;
+  return {...rest, revision, table: {...plan.table, name: `${plan.query}__r${revision}`}};
 }

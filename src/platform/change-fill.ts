@@ -131,10 +131,11 @@ function checked(status: QueryStatus | undefined, query: string, revision: numbe
 /**
  * Brings the old and the new revision to the same place in every partition and holds them there, with all rows of it
  * acknowledged. The old one stands still only for as long as the new one needs for the last records.
- * @returns false when the old one does not run and so cannot be brought anywhere
+ * @param old undefined when it does not run
+ * @returns false when the old one cannot be brought anywhere; the new one has then read what the log held
  */
 export async function meet(
-  old: Steering,
+  old: Steering | undefined,
   filling: Filling,
   plan: QueryPlan,
   {logDir, signal}: {logDir: string; signal: AbortSignal},
@@ -159,7 +160,11 @@ export async function meet(
   };
   const near = logEnds(logDir, plan);
   now.until(near);
-  if (!(await reach(now, near, true))) return false;
+  await reach(now, near, true);
+  if (!old) {
+    now.until(null);
+    return false;
+  }
   const ends = logEnds(logDir, plan);
   old.until(ends);
   let stood = await reach(old, ends, false);

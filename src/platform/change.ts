@@ -5,7 +5,7 @@ import {openLogReader} from '../log/embedded.ts';
 import type {Platform} from '../model/types.ts';
 import {stateName} from '../process/embedded/checkpoint.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {planOfRevision} from './apply-plans.ts';
+import {asRevision, planOfRevision} from './apply-plans.ts';
 import {definitionOf, storeContent} from './apply-record.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
 import {catchUp, type FillLine, logEnds, meet} from './change-fill.ts';
@@ -90,12 +90,10 @@ async function* carryOutAlone(
     const refusals: string[] = [];
     for (const plan of plans) {
       const {why} = wishes.find(({query}) => query === plan.id)!;
-      const old = engine.plan(plan.id);
-      if (!old) continue;
-      const met = await meet(engine.steer(plan.id), filling, plan, {
-        logDir: dirs.log,
-        signal: options.signal,
-      });
+      const old = engine.plan(plan.id)!;
+      const runs = engine.status().some(({query, state}) => query === plan.id && state === 'running');
+      const steering = runs ? engine.steer(plan.id) : undefined;
+      const met = await meet(steering, filling, plan, {logDir: dirs.log, signal: options.signal});
       const comparisons = await compareRevisions(running.outputs, old, plan);
       for (const comparison of comparisons)
         yield {
@@ -104,7 +102,10 @@ async function* carryOutAlone(
               ? comparison
               : {...comparison, skipped: 'the old revision does not run: its rows stand where it stopped'},
         };
-      const refusal = met ? refusalOf(why, comparisons, isTrimmed(dirs.log, plan)) : undefined;
+      const meant = sameMeaning(old, plan) ? why : 'change';
+      const refusal = met
+        ? refusalOf(why === 'backfill' ? why : meant, comparisons, isTrimmed(dirs.log, plan))
+        : undefined;
       if (refusal) refusals.push(refusal);
     }
     if (refusals.length > 0 && !options.yes) {
@@ -155,15 +156,19 @@ async function begin(running: RunningPlatform, {query, why}: Wish, platform: Pla
   const revisions = readRevisions(dirs.revisions);
   const known: QueryRevisions = revisions[query] ?? {current: revisionOf(revisions, query), filling: null};
   if (why === 'rollback') return rollbackPlan(running, query, known);
-  const definition = definitionOf(platform, domainName, name);
+  // After a rollback the files say something else than what is to be made anew.
+  const pinned =
+    known.pinned && why !== 'change' ? planOfRevision(dirs, query, known, known.current) : undefined;
+  const wanted = pinned ?? definitionOf(platform, domainName, name).plan;
   if (known.filling !== null) {
     const begun = planOfRevision(dirs, query, known, known.filling);
     const entry = known.entries?.[known.filling];
-    if (begun && entry?.why === why && sameMeaning(begun, definition.plan)) return begun;
+    if (begun && entry?.why === why && sameMeaning(begun, wanted)) return begun;
     await abandon(running, query, known);
   }
-  const revision = await nextRevision(running, query, definition.plan, known);
-  const {plan, aggregation} = definitionOf(platform, domainName, name, revision);
+  const revision = await nextRevision(running, query, wanted, known);
+  const {plan: written, aggregation} = definitionOf(platform, domainName, name, revision);
+  const plan = pinned ? asRevision(pinned, revision) : written;
   const countAllBelow = why === 'backfill' ? logEnds(dirs.log, plan) : undefined;
   const hash = storeContent(dirs, {plan, aggregation});
   failpoint('change.before-begin');
@@ -259,9 +264,10 @@ async function* switchOver(
   const switched: ChangeLine[] = [];
   const switchedMs = Date.now();
   for (const {id, revision} of plans) {
-    const isRollback = wishes.some(({query, why}) => query === id && why === 'rollback');
+    const {why} = wishes.find(({query}) => query === id)!;
+    const pinned = why === 'rollback' || (done[id]!.pinned === true && why !== 'change');
     const oldRevision = done[id]!.current;
-    done[id] = finished(done[id]!, revision, {pinned: isRollback, switchedMs, rate: rates.get(id)});
+    done[id] = finished(done[id]!, revision, {pinned, switchedMs, rate: rates.get(id)});
     switched.push({query: id, revision, switched: true, old: `${id}__r${oldRevision}`, oldRevision});
   }
   writeRevisions(dirs.revisions, done);

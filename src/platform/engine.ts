@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {availableParallelism} from 'node:os';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Lookup, Platform} from '../model/types.ts';
@@ -71,13 +72,18 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   let writer: CheckpointWriter | undefined;
   let filling: {engine: EmbeddedEngine; stop(): Promise<void>} | undefined;
   /** @param of whose lookups it uses @param keyOf name of a query's deliveries: a filling's differ from those of what runs */
-  const create = (of: Platform, keyOf: (query: string) => string, told: Telemetry): EmbeddedEngine => {
+  const create = (
+    of: Platform,
+    keyOf: (query: string) => string,
+    told: Telemetry,
+    workers = platform.engine.workers,
+  ): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
       log: {dir: dirs.log, counter: options.counter},
       stateDir: dirs.state,
       writer: writer!,
       schemas: options.schemas,
-      workers: platform.engine.workers,
+      workers,
       flushMs: platform.engine.flushMs,
       checkpointIntervalMs: platform.engine.checkpointIntervalMs,
       telemetry: told,
@@ -157,7 +163,9 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const fill = async (wanted: QueryPlan[], of: Platform): Promise<Filling> => {
     assert(writer && !filling, 'one filling at a time, beside an engine that runs');
     const keyOf = (query: string) => fillingKey(wanted.find(({id}) => id === query)!);
-    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted));
+    // It has all cores: it waits when what runs lags.
+    const workers = platform.engine.workers === 'auto' ? availableParallelism() : platform.engine.workers;
+    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers);
     const stopFilling = async () => {
       if (filling?.engine !== current) return;
       filling = undefined;

@@ -57,7 +57,7 @@ export type QueryStatus = {
   positions?: {topic: string; partition: number; offset: number}[];
   /** Everything that was read is in rows that the sinks have acknowledged and marked, and in a checkpoint. */
   settled?: boolean;
-  /** The same for what was read so far, whatever is still to be read. */
+  /** Rows of everything that is merged were acknowledged, whether or not a checkpoint knows it. */
   isClean?: boolean;
 };
 

@@ -50,6 +50,6 @@ export async function statusOf(
     positions: partitions.map(({topic, partition, offset}) => ({topic, partition, offset})),
     observedMs: nowMs,
     settled: isSettled && behind.length === 0 && unreadReplays === 0,
-    isClean: isSettled,
+    isClean: merger?.isClean() ?? false,
   };
 }
