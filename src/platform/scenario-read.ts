@@ -191,6 +191,11 @@ function readEvent(
   const members: string[] = [];
   for (const [name, {key: place, value: given}] of value.entries) {
     const field = eventType.fields.find((each) => each.name === name || each.aliases.includes(name));
+    if (!field && eventType.transform) {
+      // A transform reads what it likes.
+      members.push(`${JSON.stringify(name)}:${jsonOf(given)}`);
+      continue;
+    }
     if (!field) {
       diagnostics.error(place, 'FIELD_UNKNOWN', `${eventType.name} has no field ${quote(name)}`, {
         path: [...path, eventType.name, name],

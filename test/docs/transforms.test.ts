@@ -39,6 +39,8 @@ test('the commands of the page', async () => {
     outcomes.get('ingest')!.stderr,
     /6 rows of jsonl, its transform would make 5 events of them, 2 would be rejected/,
   );
+  const tests = outcomes.get('test')!;
+  assert.match(tests.stdout + tests.stderr, /✓ a basket becomes its lines/);
   const ledger = JSON.parse((await cli(root, 'ledger', '--json')).stdout);
   const source = 'baskets/baskets.jsonl';
   assert.deepEqual(ledger.transform, [
