@@ -132,7 +132,7 @@ test('a sink that is down for a minute pauses its delivery, is tried all the tim
     told.map((text) => text.split(' ')[0]),
     ['paused', 'resumed'],
   );
-  assert.deepEqual(delivery.counts(), {emitted: 5, written: 5, pending: 0});
+  assert.deepEqual(delivery.counts(), {emitted: 5, written: 5, pending: 0, dead: 0});
   const text = readFileSync(join(root, 'rows', table.namespace, `${table.name}.jsonl`), 'utf8');
   assert.equal(text.trim().split('\n').length, 5);
 });
