@@ -1,5 +1,6 @@
 /** What `dlq` and `late` have in common: selecting, listing, showing and replaying what was set aside. */
 import {hostname, userInfo} from 'node:os';
+import {resolve} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {invocation} from '../invocation.ts';
 import type {LogReader} from '../log/types.ts';
@@ -32,9 +33,20 @@ import {escapeControls, formatTable, palette, printJson} from './output.ts';
 const nouns: Record<Kind, string> = {dead: 'dead letters', late: 'late events'};
 
 /** A letter as `--json` shows it; the original in base64. */
-export const asJson = ({original, timeMs, watermarkMs, replays, kind: _, ...letter}: Letter) => ({
-  ...letter,
+export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Letter) => ({
+  id: letter.id,
   time: new Date(timeMs).toISOString(),
+  domain: letter.domain,
+  event_type: letter.eventType,
+  stage: letter.stage,
+  query: letter.query,
+  code: letter.code,
+  message: letter.message,
+  source: letter.source,
+  position: letter.position,
+  event_id: letter.eventId,
+  schema_id: letter.schemaId,
+  status: letter.status,
   ...(watermarkMs === null ? {} : {watermark: new Date(watermarkMs).toISOString()}),
   replays: replays.map(({timeMs: ms, ...replay}) => ({time: new Date(ms).toISOString(), ...replay})),
   original: Buffer.from(original).toString('base64'),
@@ -226,6 +238,7 @@ export async function replaySelected(kind: Kind, call: CommandCall): Promise<num
     selection: selectionOf(kind, platform, call, args[0]),
     dryRun: options.dryRun === true,
     sets: setsOption(options.set),
+    transform: options.transform === undefined ? null : resolve(io.cwd, String(options.transform)),
     ratePerSecond: rateOption(options.rate),
     limit: options.limit === undefined ? null : countOption(options.limit),
     actor: `${userInfo().username}@${hostname()}`,

@@ -160,7 +160,7 @@ function shower(registry: SchemaRegistry, {keeps, fields}: Choice): (batch: Reco
       names: fields.map(({name}) => name),
       decode: compileDecoder(registered.schema as AvroRecord),
       isTime,
-      isSide: namespace === deadLetterSchema.namespace,
+      isSide: namespace === deadLetterSchema.namespace && fields.some(({name}) => name === 'original'),
     };
     decoders.set(id, made);
     return made;

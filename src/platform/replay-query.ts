@@ -79,11 +79,7 @@ export class QueryReplay {
 
   async judge(letter: Letter, nowMs: number): Promise<QueryVerdict> {
     if (letter.stage === 'emit')
-      return verdict(
-        'refused',
-        'NO_EVENT',
-        'it tells of a value of a row and is no event: nothing to replay',
-      );
+      return verdict('refused', null, 'it tells of a value of a row and is no event: nothing to replay');
     const view = await this.#viewOf(letter.query!);
     if (!view) return verdict('refused', 'NAME_UNKNOWN', `there is no query ${letter.query} any more`);
     const {plan, replay, kernel} = view;

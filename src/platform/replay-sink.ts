@@ -70,4 +70,4 @@ export function createSinkReplay(
   };
 }
 
-const refused = (message: string): SinkVerdict => ({outcome: 'refused', code: 'TABLE_GONE', message});
+const refused = (message: string): SinkVerdict => ({outcome: 'refused', code: null, message});

@@ -1,7 +1,9 @@
+import {existsSync, realpathSync} from 'node:fs';
+import {sep} from 'node:path';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction, LogReader} from '../log/types.ts';
-import type {EventType, Platform} from '../model/types.ts';
+import type {Domain, EventType, Platform} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
@@ -16,6 +18,8 @@ export type ReplayRequest = {
   dryRun: boolean;
   /** Field -> expression. */
   sets: Record<string, string>;
+  /** Absolute path of a module whose function records pass instead of their transform; null: none. */
+  transform: string | null;
   /** Letters a second; null: no limit. */
   ratePerSecond: number | null;
   /** At most so many, the oldest first; null: all. */
@@ -71,10 +75,18 @@ export const eventTypesOf = ({domains}: Platform, selection: LetterSelection): E
     .filter(({name}) => selection.eventType === undefined || name === selection.eventType);
 
 /** What the journal keeps of a request. */
-export function describe({selection, sets, ratePerSecond, limit}: ReplayRequest): object {
+export function describe({selection, sets, transform, ratePerSecond, limit}: ReplayRequest): object {
   const {sinceMs, untilMs, ...rest} = selection;
   const time = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString());
-  return {...rest, since: time(sinceMs), until: time(untilMs), set: sets, rate: ratePerSecond, limit};
+  return {
+    ...rest,
+    since: time(sinceMs),
+    until: time(untilMs),
+    set: sets,
+    transform,
+    rate: ratePerSecond,
+    limit,
+  };
 }
 
 /** One batch for each partition. */
@@ -96,7 +108,7 @@ export function packed(appends: (AppendTransaction['appends'][number] & {ids: st
 
 /** The request that came over the control socket. @throws REQUEST_INVALID */
 export function replayRequestOf(body: Record<string, unknown>): ReplayRequest {
-  const {selection, dryRun, sets, ratePerSecond, limit, actor} = body as Partial<ReplayRequest>;
+  const {selection, dryRun, sets, transform, ratePerSecond, limit, actor} = body as Partial<ReplayRequest>;
   const isKind = selection?.kind === 'dead' || selection?.kind === 'late';
   if (!isKind || !Array.isArray(selection.domains))
     throw new PlatformError('REQUEST_INVALID', '"selection" is missing', {
@@ -108,8 +120,37 @@ export function replayRequestOf(body: Record<string, unknown>): ReplayRequest {
     // Whoever does not say that it is meant to happen only wants to see.
     dryRun: dryRun !== false,
     sets: sets ?? {},
+    transform: transform ?? null,
     ratePerSecond: count(ratePerSecond),
     limit: count(limit),
     actor: String(actor ?? 'unknown'),
   };
 }
+
+/**
+ * The domains with another transform for the event types that can be selected. A module outside the platform's directory is not
+ * loaded: whoever may ask for a replay over HTTP must not choose what runs here. @throws USAGE
+ */
+export function withTransform(platform: Platform, {selection, transform, sets}: ReplayRequest): Domain[] {
+  if (transform === null) return platform.domains;
+  const problem = (message: string, hint: string) =>
+    new PlatformError('USAGE', `--transform: ${message}`, {hint});
+  if (Object.keys(sets).length > 0)
+    throw problem('what --set mends does not pass a function', 'give one of the two');
+  const path = existsSync(transform) ? realpathSync(transform) : undefined;
+  if (!path) throw problem(`there is no file ${transform}`, 'give the path of a module');
+  if (!path.startsWith(`${realpathSync(platform.root)}${sep}`))
+    throw problem(`${path} is outside the platform`, `put it below ${platform.root}`);
+  const chosen = new Set(eventTypesOf(platform, selection).map(({topic}) => topic));
+  const spec = {path, timeoutMs: transformTimeoutMs, outputsMax: transformOutputsMax};
+  return platform.domains.map((domain) => ({
+    ...domain,
+    eventTypes: domain.eventTypes.map((eventType) =>
+      chosen.has(eventType.topic) ? {...eventType, transform: spec} : eventType,
+    ),
+  }));
+}
+
+/** As those of a transform in the configuration by default. */
+const transformTimeoutMs = 1_000;
+const transformOutputsMax = 1_000;

@@ -18,6 +18,7 @@ import {
   type ReplayContext,
   type ReplayLine,
   type ReplayRequest,
+  withTransform,
 } from './replay-types.ts';
 import {journalAppend} from './side.ts';
 
@@ -66,7 +67,7 @@ class Replay {
 
   constructor(context: ReplayContext, request: ReplayRequest) {
     const {platform, dirs, log, schemas, schemaIds, planOf} = context;
-    const {domains} = platform;
+    const domains = withTransform(platform, request);
     this.#context = context;
     this.#request = request;
     this.#clock = context.clock ?? systemClock;
@@ -119,9 +120,11 @@ class Replay {
   }
 
   async *#selectedLetters(history: LetterHistory): AsyncGenerator<Letter> {
-    const {selection, limit} = this.#request;
+    const {selection, limit, transform} = this.#request;
     for await (const letter of readLetters(this.#context.log, selection, history)) {
       if (limit !== null && this.#selected >= limit) return;
+      // What a query or a sink set aside is no record of a sender any more.
+      if (transform !== null && letter.query !== null) continue;
       if (this.#where && !(await this.#where(letter))) continue;
       this.#selected++;
       yield letter;

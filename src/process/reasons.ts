@@ -8,6 +8,8 @@ export const queryReasons = {
   UNKNOWN_SCHEMA: 'The record names a schema id that the registry does not have.',
   TIMESTAMP_RANGE: 'The event time is before 1970, or beyond what a date can be.',
   EXPRESSION: 'An expression of the query has no value for this event: an overflow or a failed cast.',
+  WINDOW_GONE:
+    'A replayed event cannot be counted: its window is complete and its state deleted. `millrace backfill` counts it in a new revision.',
   SUM_OVERFLOW:
     'A total leaves 64 bits: it is NULL in its row, and the query runs on. Told once for a window and group.',
 } as const satisfies Record<string, string>;

@@ -351,7 +351,7 @@ describe('dlq', () => {
     const {stdout, stderr} = await run('dlq', 'list', 'shop');
     assert.match(
       stdout,
-      /\n[0-9a-f]{8} {2}\S+Z {2}shop\.purchase {2}TYPE +file purchases\.csv, row 251 +amount: "much" is not/,
+      /\n[0-9a-f]{8} {2}\S+Z {2}shop\.purchase {2}TYPE +open +file purchases\.csv, row 251 +amount: "much" is not/,
     );
     const id = stdout.split('\n')[2]!.slice(0, 8);
     assert.equal(stderr, `1 of 1; one whole: ${asTyped('npx millrace', root)} dlq show shop ${id}\n`);

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {test} from 'node:test';
 import {cli, makeRoot, writeFiles} from '../support/cli.ts';
 import {runToEnd, startIn} from '../support/running.ts';
@@ -255,4 +257,58 @@ test('a replay goes at its rate and stops at its limit', async () => {
   const rest = await json(root, 'dlq', 'replay', 'shop', '--status', 'open', '--rate', '10/s', ...fix);
   assert.deepEqual(rest.outcomes, {appended: 8});
   assert.ok(performance.now() - startMs > 500, 'eight at ten a second');
+});
+
+test('records that never reached the log pass a function of the user, below the platform alone', async () => {
+  const root = makeShop();
+  writeFiles(root, {
+    'fixes/split.ts': `export default (event) =>
+  event.quantity < -1 ? [-1, event.quantity + 1].map((quantity) => ({...event, quantity: -quantity})) : [];\n`,
+  });
+  await runToEnd(root);
+  const args = ['dlq', 'replay', 'shop', '--code', 'CHECK', '--transform'];
+  const wanted = {'CHECK:positive': 'appended'};
+  assert.deepEqual(await replay(root, ...args, 'fixes/split.ts', '--dry-run'), wanted);
+  assert.deepEqual(await replay(root, ...args, 'fixes/split.ts'), wanted);
+  assert.deepEqual((await books(root)).ingest, [8, 6, 0, 2]);
+  for (const [more, message] of [
+    [['/etc/hostname'], /outside the platform/],
+    [['fixes/none.ts'], /there is no file/],
+    [['fixes/split.ts', '--set', 'quantity=1'], /one of the two/],
+  ] as const) {
+    const {code, stderr} = await cli(root, ...args, ...more);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, message);
+  }
+});
+
+test('a record of a request is read again as it was sent, and keeps its id', async (t) => {
+  const root = makeShop();
+  const {running} = await startIn(root, {inputs: false});
+  t.after(() => running.drain());
+  const token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
+  const event = {
+    event_id: 'given',
+    timestamp: '2026-01-05T10:00:00Z',
+    country: 'DE',
+    amount: '1,50',
+    quantity: 1,
+  };
+  const response = await fetch(`${running.url}/v1/events/shop/purchase`, {
+    method: 'POST',
+    headers: {authorization: `Bearer ${token}`, 'content-type': 'application/json'},
+    body: JSON.stringify(event),
+  });
+  assert.ok(response.status >= 400, `${response.status}`);
+  await response.text();
+  const [letter] = await json(root, 'dlq', 'list', '--where', "country = 'DE'");
+  assert.deepEqual([letter.code, letter.event_id, letter.position.index], ['TYPE', 'given', 0]);
+  const fix = ['--set', `amount=cast(replace("text.amount", ',', '.') as money)`];
+  assert.deepEqual(await replay(root, 'dlq', 'replay', 'shop', '--code', 'TYPE', ...fix), {TYPE: 'appended'});
+  assert.deepEqual((await books(root)).ingest, [1, 1, 0, 0]);
+  const {stdout} = await cli(root, 'tap', 'shop.purchase', '--from', 'start', '--limit', '1', '--json');
+  assert.deepEqual(
+    [JSON.parse(stdout).event.event_id, JSON.parse(stdout).event.amount_cents],
+    ['given', 150],
+  );
 });

@@ -110,6 +110,8 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('EventsTransformed', {domain: 'shop', eventType: 'sale', in: 1, out: 1, rejected: 1});
   metrics.emit('RowsWritten', {...sink, rows: 1, seconds: 1});
   metrics.emit('SinkFailed', {...sink, ...failed, retry: false});
+  metrics.emit('RowsRefused', {...sink, rows: 1, message: ''});
+  metrics.emit('LettersReplayed', {domain: 'shop', outcome: 'counted', letters: 1});
   metrics.emit('SinkPaused', sink);
   metrics.emit('SinkResumed', {...sink, seconds: 1});
   metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});

@@ -71,7 +71,15 @@ export const lettersCommands: CommandSpec[] = [
         name: 'replay',
         summary: 'Send dead letters on their way again; a second replay does nothing',
         arguments: '[domain]',
-        options: [...deadOnly, ...common, ...replaying],
+        options: [
+          ...deadOnly,
+          ...common,
+          ...replaying,
+          {
+            flags: '--transform <file.ts>',
+            doc: 'let records that never reached the log pass this function instead of their transform',
+          },
+        ],
         examples: [
           ['millrace dlq replay shop --all --dry-run', 'what would become of each'],
           ['millrace dlq replay shop --code TYPE --set "quantity=1"', 'with a field mended'],
