@@ -3,8 +3,10 @@
  * https://avro.apache.org/docs/1.12.0/specification/#schema-resolution
  */
 import type {Compatibility} from '../model/types.ts';
-import {fullName, namespaceOf, simpleName} from './avro.ts';
+import {namespaceOf, simpleName} from './avro.ts';
+import {indexOf, keysOf, promotions, sameName} from './compatibility-branches.ts';
 import {collectNames, type Flat, flatten, type Names} from './flat.ts';
+import {SchemaMistake} from './registry-avro.ts';
 import type {AvroField, AvroSchema} from './types.ts';
 
 export type IncompatibilityCode =
@@ -56,12 +58,18 @@ export function checkCompatibility(
   return reasons;
 }
 
-/** Whether `reader` can read every datum that `writer` can write. @returns every reason why not. */
+/**
+ * Whether `reader` can read every datum that `writer` can write. @returns every reason why not.
+ * @throws SchemaMistake when that takes more than 300,000 comparisons.
+ */
 export function canRead(reader: AvroSchema, writer: AvroSchema): Incompatibility[] {
   const sides: Sides = {
     reader: collectNames(reader),
     writer: collectNames(writer),
     met: new Map(),
+    unions: new Map(),
+    fields: new Map(),
+    left: comparisonsMax,
   };
   const top = flatten(reader, sides.reader);
   const path = top.kind === 'record' ? simpleName(top.name) : '';
@@ -82,11 +90,19 @@ type Sides = {
    * for ever. While a pair is being compared it has none: meeting it again inside itself adds no reason.
    */
   met: Map<string, Incompatibility[]>;
+  unions: Map<AvroSchema[], Map<string, Flat[]>>;
+  /** Fields of the writer's records by name. */
+  fields: Map<AvroField[], Map<string, AvroField>>;
+  /** Comparisons that may still be made. */
+  left: number;
 };
 
+/** Schemas made to be slow need more: unions of thousands of records of one name. */
+const comparisonsMax = 300_000;
 const none: Incompatibility[] = [];
 
 function compare(reader: Flat, writer: Flat, place: Place, sides: Sides): Incompatibility[] {
+  if (--sides.left < 0) throw new SchemaMistake('the schemas are too complex to be compared');
   if (writer.kind === 'union')
     return writer.branches.flatMap((branch, index) => {
       const flat = flatten(branch, sides.writer, writer.namespace);
@@ -131,27 +147,22 @@ function compare(reader: Flat, writer: Flat, place: Place, sides: Sides): Incomp
   }
 }
 
-/** A reader's kind -> the kinds it is promoted from. */
-const promotions: Partial<Record<Flat['kind'], readonly Flat['kind'][]>> = {
-  long: ['int'],
-  float: ['int', 'long'],
-  double: ['int', 'long', 'float'],
-  bytes: ['string'],
-  string: ['bytes'],
-};
-
 function compareBranches(
   reader: Extract<Flat, {kind: 'union'}>,
   writer: Flat,
   place: Place,
   sides: Sides,
 ): Incompatibility[] {
-  const branches = reader.branches.map((branch) => flatten(branch, sides.reader, reader.namespace));
-  const attempts = branches.map((branch) => compare(branch, writer, place, sides));
-  if (attempts.some((reasons) => reasons.length === 0)) return none;
+  let branches = sides.unions.get(reader.branches);
+  if (!branches) sides.unions.set(reader.branches, (branches = indexOf(reader, sides.reader)));
   // A branch of the same kind and name is the one that was meant: its own reasons say more than "no branch".
-  const meant = branches.findIndex((branch) => branch.kind === writer.kind && sameName(branch, writer));
-  const own = meant >= 0 ? attempts[meant]! : none;
+  let own = none;
+  for (const key of keysOf(writer))
+    for (const branch of branches.get(key) ?? []) {
+      const reasons = compare(branch, writer, place, sides);
+      if (reasons.length === 0) return none;
+      if (own.length === 0 && branch.kind === writer.kind) own = reasons;
+    }
   return own.length > 0
     ? own
     : [lacking(place, `the reader's union has no branch for ${shown(writer)}`, writer)];
@@ -168,9 +179,12 @@ function compareRecords(
   const before = sides.met.get(pair);
   if (before) return before;
   sides.met.set(pair, none);
+  const {fields} = writer.schema;
+  const sources = sides.fields.get(fields) ?? new Map(fields.map((field) => [field.name, field]));
+  sides.fields.set(fields, sources);
   const reasons = reader.schema.fields.flatMap((field, index) => {
     const at = inside(place, place.path === '' ? field.name : `.${field.name}`, `fields/${index}`);
-    const source = sourceOf(field, writer.schema.fields);
+    const source = sourceOf(field, sources);
     if (source)
       return compare(
         flatten(field.type, sides.reader, namespaceOf(reader.name)),
@@ -193,10 +207,8 @@ function compareRecords(
 }
 
 /** The writer's field for a reader's: of its name, else of one of its aliases. */
-const sourceOf = (field: AvroField, fields: readonly AvroField[]): AvroField | undefined =>
-  [field.name, ...(field.aliases ?? [])]
-    .map((name) => fields.find((candidate) => candidate.name === name))
-    .find((found) => found !== undefined);
+const sourceOf = (field: AvroField, fields: ReadonlyMap<string, AvroField>): AvroField | undefined =>
+  [field.name, ...(field.aliases ?? [])].map((name) => fields.get(name)).find((found) => found !== undefined);
 
 function compareEnums(
   reader: Extract<Flat, {kind: 'enum'}>,
@@ -204,7 +216,8 @@ function compareEnums(
   place: Place,
 ): Incompatibility[] {
   if (!sameName(reader, writer)) return differentName(reader, writer, place);
-  const missing = writer.symbols.filter((symbol) => !reader.symbols.includes(symbol));
+  const symbols = new Set(reader.symbols);
+  const missing = writer.symbols.filter((symbol) => !symbols.has(symbol));
   if (missing.length === 0 || reader.fallback !== undefined) return none;
   return [
     problem(
@@ -232,17 +245,6 @@ function compareFixed(
           `expected: ${writer.size}, found: ${reader.size}`,
         ),
       ];
-}
-
-/** Names match without their namespaces; the reader's aliases are full names that it also goes by. */
-function sameName(reader: Flat, writer: Flat): boolean {
-  if (!('name' in reader) || !('name' in writer)) return true;
-  if (simpleName(reader.name) === simpleName(writer.name)) return true;
-  const aliases =
-    reader.kind === 'record'
-      ? (reader.schema.aliases ?? []).map((alias) => fullName(alias, undefined, namespaceOf(reader.name)))
-      : reader.aliases;
-  return aliases.includes(writer.name);
 }
 
 const differentName = (reader: Flat & {name: string}, writer: Flat & {name: string}, place: Place) => [

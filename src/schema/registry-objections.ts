@@ -1,8 +1,10 @@
 /** Why a schema may not follow the versions of its subject, in the words of Confluent's registry. */
 import type {Compatibility} from '../model/types.ts';
 import {type CompatibilityReason, checkCompatibility} from './compatibility.ts';
+import {SchemaMistake} from './registry-avro.ts';
 import {propertyOf} from './registry-contract.ts';
-import type {Config} from './registry-settings.ts';
+import {refusals} from './registry-refusal.ts';
+import type {Config, Level} from './registry-settings.ts';
 import type {Document, Registration} from './registry-store.ts';
 import type {AvroSchema} from './types.ts';
 
@@ -15,11 +17,7 @@ export function objections(config: Config, next: Document, previous: readonly Re
     group === undefined
       ? previous
       : previous.filter((each) => propertyOf(each, group) === propertyOf(next, group));
-  const reasons = checkCompatibility(
-    level.toLowerCase() as Compatibility,
-    parsed(next),
-    compared.map(parsed),
-  );
+  const reasons = reasonsOf(level, next, compared);
   // Of several versions that object, the newest speaks.
   const newest = Math.max(-1, ...reasons.map((reason) => reason.previous));
   const said = reasons.filter((reason) => reason.previous === newest);
@@ -38,6 +36,14 @@ export function objections(config: Config, next: Document, previous: readonly Re
   if (messages.length > 0)
     messages.push(`{validateFields: '${config.validateFields === true}', compatibility: '${level}'}`);
   return messages;
+}
+
+function reasonsOf(level: Level, next: Document, previous: readonly Registration[]): CompatibilityReason[] {
+  try {
+    return checkCompatibility(level.toLowerCase() as Compatibility, parsed(next), previous.map(parsed));
+  } catch (error) {
+    throw error instanceof SchemaMistake ? refusals.invalidSchema(error.message) : error;
+  }
 }
 
 const shownMax = 10 * 1024;

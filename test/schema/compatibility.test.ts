@@ -359,3 +359,14 @@ test('what the checker allows the resolving decoder can be made for', () => {
   }
   assert.ok(made > 300, String(made));
 });
+
+test('large schemas are compared by what can match; those made to be slow are refused', () => {
+  const union = (count: number, name: (index: number) => string, field: string): AvroSchema =>
+    Array.from({length: count}, (_, index) => rec([{name: field, type: 'int'}], name(index)));
+  const many = union(20_000, (index) => `R${index}`, 'x');
+  assert.deepEqual(canRead(many, many), []);
+  // Every branch might be meant for every other: the same simple name in many namespaces.
+  const one = union(5_000, (index) => `n${index}.R`, 'x');
+  const other = union(5_000, (index) => `n${index}.R`, 'y');
+  assert.throws(() => canRead(one, other), {message: 'the schemas are too complex to be compared'});
+});
