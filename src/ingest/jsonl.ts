@@ -162,7 +162,8 @@ export class JsonScanner implements RecordScanner {
       );
       return name === undefined ? -1 : (this.#slots.get(name) ?? -1);
     }
-    const key = bytes.slice(start, end);
+    // A Buffer's own slice would be a view, and change with the next line.
+    const key = Uint8Array.prototype.slice.call(bytes, start, end);
     const slot = this.#slots.get(Buffer.from(key.buffer).toString()) ?? -1;
     if (ordinal < 256) {
       this.#seenKeys[ordinal] = key;

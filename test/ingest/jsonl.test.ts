@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import fc from 'fast-check';
+import {JsonScanner} from '../../src/ingest/jsonl.ts';
 import {recordBytesMax} from '../../src/ingest/records.ts';
 import {scanJson} from './scan.ts';
 
@@ -155,4 +156,18 @@ test('any damage to a line is judged as JSON.parse judges it', async () => {
     ),
     {numRuns: 500},
   );
+});
+
+test('keys of one line are not those of the next when the bytes are a Buffer that is used again', () => {
+  const scanner = new JsonScanner(['a', 'b']);
+  const buffer = Buffer.alloc(64);
+  const read = (line: string) => {
+    const length = buffer.write(`${line}\n`);
+    scanner.scan(buffer, 0, length, true);
+    return [...scanner.starts].map((start, slot) =>
+      start < 0 ? null : Buffer.from(scanner.buffer.subarray(start, scanner.ends[slot])).toString(),
+    );
+  };
+  assert.deepEqual(read('{"a":1,"b":2}'), ['1', '2']);
+  assert.deepEqual(read('{"b":3,"a":4}'), ['4', '3']);
 });
