@@ -52,7 +52,7 @@ function fieldDetails(before: EventType, after: EventType, raw: string | null): 
         what: placeOf(field),
         before: alias,
         after: field.name,
-        effect: `old records are read under the new name${raw === null ? '' : `; the raw table gets a column ${field.column}, ${was.column} is NULL from then on`}`,
+        effect: `old records are read under the new name${rawWaits(raw)}`,
       });
     else details.push(...changedField(was, field, raw));
   }
@@ -62,10 +62,16 @@ function fieldDetails(before: EventType, after: EventType, raw: string | null): 
       what: placeOf(field),
       before: fieldText(field),
       after: null,
-      effect: `it is no longer accepted or read; what is logged keeps it${raw === null ? '' : ', and the raw table its column'}`,
+      effect: `it is no longer accepted or read; what is logged keeps it${rawWaits(raw)}`,
     });
   return details;
 }
+
+/** A raw table takes new columns by itself, and no other change of its columns. */
+const rawWaits = (raw: string | null): string =>
+  raw === null
+    ? ''
+    : `; raw events wait until their table is filled anew: npx millrace rebuild --sink ${raw}`;
 
 const addedField = (field: Field): ChangeDetail => ({
   class: field.required ? 'breaking' : 'safe',
@@ -86,7 +92,7 @@ function changedField(was: Field, now: Field, raw: string | null): ChangeDetail[
       before: was.type,
       after: now.type,
       effect: isWider
-        ? `old records are read as ${now.type}${raw === null ? '' : `; the raw table keeps ${was.type} until it is filled anew: npx millrace rebuild --sink ${raw}`}`
+        ? `old records are read as ${now.type}${rawWaits(raw)}`
         : `records of type ${was.type} cannot be read as ${now.type}`,
     });
   else if (JSON.stringify(was.symbols) !== JSON.stringify(now.symbols)) {
