@@ -149,12 +149,11 @@ export class Sessions {
     const slot = this.#free[--this.#freeCount]!;
     this.#open++;
     const session = this.#count++;
-    const bits = hash(keyA(session, this.#keys.low), keyB(session, this.#keys.high), draws.entity);
-    let entity = Math.floor(((bits >>> 0) / 4294967296) * this.#entities);
-    if (this.#alias) {
-      const chance = hash(keyA(session, this.#keys.low), keyB(session, this.#keys.high), draws.mix) >>> 0;
-      if (chance >= this.#alias.keep[entity]!) entity = this.#alias.other[entity]!;
-    }
+    const a2 = keyA(session, this.#keys.low);
+    const b2 = keyB(session, this.#keys.high);
+    let entity = Math.floor(((hash(a2, b2, draws.entity) >>> 0) / 4294967296) * this.#entities);
+    if (this.#alias && hash(a2, b2, draws.mix) >>> 0 >= this.#alias.keep[entity]!)
+      entity = this.#alias.other[entity]!;
     this.slot = slot;
     this.type = this.#starts;
     this.entity = entity;
