@@ -55,8 +55,7 @@ export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Lett
 async function schemasOf(dirs: PlatformDirs): Promise<RegisteredSchema[]> {
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
-    const all = await Promise.all((await registry.subjects()).map((subject) => registry.versions(subject)));
-    return all.flat();
+    return await registry.own();
   } finally {
     registry.close();
   }

@@ -28,8 +28,7 @@ export async function openRefillSizes(dirs: PlatformDirs): Promise<RefillSizes> 
   const log = openLogReader(dirs.log);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   const schemas = new Map<number, AvroSchema>();
-  for (const subject of await registry.subjects())
-    for (const {id, schema} of await registry.versions(subject)) schemas.set(id, schema);
+  for (const {id, schema} of await registry.own()) schemas.set(id, schema);
   registry.close();
   return {
     async of(plan, knownRate) {
