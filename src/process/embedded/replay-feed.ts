@@ -81,13 +81,26 @@ export class ReplayFeed {
 
   /** Looks at the end of the topic. */
   observeEnd(): void {
-    const {log} = this.#options;
-    if (log.partitions(this.#topic) > 0) this.#endOffset = log.endOffset(this.#topic, 0);
+    // 0 for a topic that is not there.
+    this.#endOffset = this.#options.log.endOffset(this.#topic, 0);
   }
 
   /** Records that are not merged yet. */
   get unread(): number {
     return Math.max(0, this.#endOffset - this.#options.merger.replay.offset);
+  }
+
+  /** There is something to merge, as far as is known: not while the next one waits for the query to read its event. */
+  get hasWork(): boolean {
+    const next = this.#queue[0];
+    return this.unread > 0 && !(next && this.#isAhead(next.event));
+  }
+
+  /** The query has not read the event yet. One that the log does not have is never come by, and is not waited for. */
+  #isAhead({topic, partition, offset}: ReplayEvent): boolean {
+    const {merger, log} = this.#options;
+    const isMerged = merger.time.hasMerged(topic, partition, offset);
+    return isMerged === false && offset < log.endOffset(topic, partition);
   }
 
   /** Looks at what waits, so that no state goes that it needs. @throws LOG_CORRUPT, LOG_TRIMMED */
@@ -121,9 +134,7 @@ export class ReplayFeed {
     for (let count = 0; next && count < stepMax; count++) {
       const {offset, event} = next;
       const {topic, partition, offset: place} = event;
-      // One that the log does not have is never come by, and is not waited for.
-      const isAhead = merger.time.hasMerged(topic, partition, place) === false;
-      if (isAhead && place < this.#options.log.endOffset(topic, partition)) break;
+      if (this.#isAhead(event)) break;
       const steps = this.#stepsAt(offset);
       if (steps.length > 0 || run.some((each) => isSame(each.event, event))) flush();
       for (const {lookup, snapshot} of steps) this.#use(lookup, snapshot);

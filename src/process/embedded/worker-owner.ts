@@ -112,7 +112,7 @@ export class QueryOwner {
     if (this.isStopped) return true;
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
-    if (this.#mayReplay() && this.#replay!.unread > 0) return false;
+    if (this.wantsReplay) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
     if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
     return merger.isSettled();
@@ -188,10 +188,15 @@ export class QueryOwner {
     this.#hold();
   }
 
+  /** Something is to be counted after all, and may be now. */
+  get wantsReplay(): boolean {
+    return this.#replay !== undefined && this.#mayReplay() && this.#replay.hasWork;
+  }
+
   /** Merges what is to be counted after all, if it may now. @returns whether there was something */
   async replay(): Promise<boolean> {
     const replay = this.#replay;
-    if (!replay || replay.unread === 0 || !this.#mayReplay()) return false;
+    if (!replay || !this.wantsReplay) return false;
     try {
       await replay.fill();
       if (replay !== this.#replay || !this.#mayReplay()) return false;

@@ -94,7 +94,7 @@ export class EngineWorker {
     this.#hasMail = false;
     if (startMs - this.#endsMs >= idleTurnMs) this.lookAtEnds();
     let hasRead = !this.#isDraining && (await this.#reader.turn());
-    for (const owner of this.owners.values()) if (await owner.replay()) hasRead = true;
+    for (const owner of this.owners.values()) if (owner.wantsReplay && (await owner.replay())) hasRead = true;
     const nowMs = clock.now();
     let dueMs = Math.min(idleTurnMs, this.#feeds.pump(nowMs));
     for (const owner of this.owners.values()) dueMs = Math.min(dueMs, owner.pump(nowMs));
