@@ -65,6 +65,8 @@ export function schemaRequest(body: Body): RegisterRequest & {text: string} {
   for (const key of ['schemaTagsToAdd', 'schemaTagsToRemove'])
     if (Array.isArray(body[key]) && body[key].length > 0)
       throw new Refusal(422, `"${key}" is not supported: write the tags into the schema`);
+  if (booleanOf(body, 'propagateSchemaTags') === true)
+    throw new Refusal(422, '"propagateSchemaTags" is not supported: write the tags into the schema');
   const schemaType = textOf(body, 'schemaType');
   const id = integerOf(body, 'id');
   const version = integerOf(body, 'version');

@@ -25,7 +25,7 @@ import {
 } from '../schema/registry-settings.ts';
 import type {Registration, Store} from '../schema/registry-store.ts';
 import {changedOf, contentOf, registeredOf, versionOf} from './registry-answers.ts';
-import {flag, integer, page} from './registry-http.ts';
+import {flag, integer, malformed, page} from './registry-http.ts';
 import {configChange, modeRequest, schemaRequest} from './registry-requests.ts';
 
 /** A request that has found its route. */
@@ -175,6 +175,8 @@ const subjects: Record<string, RegistryRoute> = {
 
 const schemas: Record<string, RegistryRoute> = {
   'GET /schemas': ({store, params}) => {
+    for (const key of ['resourceType', 'associationType', 'lifecycle'])
+      if (params.has(key)) throw malformed(`"${key}" is not supported: this registry has no associations`);
     const all = store.all(prefixOf(params));
     const chosen = flag(params, 'deleted') ? all : alive(all);
     const last = new Map(chosen.map((each) => [each.subject, each]));
@@ -294,7 +296,11 @@ const settings: Record<string, RegistryRoute> = {
 /** Every route. @param release what this program calls itself. */
 export const registryRoutes = (release: Release): Record<string, RegistryRoute> => ({
   'GET /': () => ({}),
-  'POST /': () => ({}),
+  'POST /': ({body}) => {
+    for (const [key, value] of Object.entries(body))
+      if (typeof value === 'object') throw malformed(`"${key}" is no text`);
+    return {};
+  },
   ...subjects,
   ...schemas,
   ...compatibilities,
