@@ -74,6 +74,7 @@ type Connection = {socket: Socket; request: ReturnType<typeof prepare>; sentMs: 
 const free: Connection[] = [];
 const waiting: number[] = [];
 let stopping = false;
+let acknowledged = 0;
 let countedMs = 0;
 
 function send(connection: Connection, sinceMs: number): void {
@@ -83,7 +84,8 @@ function send(connection: Connection, sinceMs: number): void {
 }
 
 function onAnswer(connection: Connection, text: string): void {
-  if (!text.startsWith('HTTP/1.1 200')) {
+  if (text.startsWith('HTTP/1.1 200')) acknowledged += batch;
+  else {
     failed++;
     firstFailure ||= text.slice(0, 400);
   }
@@ -150,10 +152,12 @@ stopping = true;
 await new Promise((resolve) => setTimeout(resolve, 1500));
 for (const {socket} of connections) socket.destroy();
 answered.sort((a, b) => a - b);
-const quantile = (share: number) => answered[Math.min(answered.length - 1, Math.floor(answered.length * share))]!;
+const quantile = (share: number) =>
+  answered[Math.min(answered.length - 1, Math.floor(answered.length * share))]!;
 process.stdout.write(
   `${JSON.stringify({
     requests: answered.length,
+    events: acknowledged,
     eventsPerSecond: Math.round((inTime * batch) / seconds),
     failed,
     firstFailure,
