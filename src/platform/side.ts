@@ -132,9 +132,9 @@ export function refusedTransaction(
   const {table} = plan;
   const source = `${sink} ${tableId(table)}`;
   const letters = rows.map(({row, code, message}): DeadLetter => {
-    const valueOf = (name: string) => row[columnIndex(table, name)]!;
-    const key = new TextDecoder().decode(rowBytes(table.key.map(valueOf)));
-    const place = `${source}/${key}/${valueOf('version')}`;
+    const cellOf = (name: string) => row[columnIndex(table, name)]!;
+    const key = new TextDecoder().decode(rowBytes(table.key.map(cellOf)));
+    const place = `${source}/${key}/${cellOf('version')}`;
     return {
       ...common(plan, nowMs),
       id: uuid5(domainNamespace(plan.domain), `${place}/sink/${plan.id}`),

@@ -228,12 +228,12 @@ test('what cannot be meant is said before anything is done', async (t) => {
     return stderr;
   };
   const cases: [string[], RegExp][] = [
-    [[], /which dead letters\?[^]*--all/],
+    [[], /which dead letters\?[\s\S]*--all/],
     [['--all', '--set', 'quantity'], /no field=expression/],
-    [['--all', '--set', 'colour=1'], /no event type has a field "colour"[^]*quantity/],
-    [['--all', '--set', 'quantity=upper(note)'], /--set:[^]*\^/],
+    [['--all', '--set', 'colour=1'], /no event type has a field "colour"[\s\S]*quantity/],
+    [['--all', '--set', 'quantity=upper(note)'], /--set:[\s\S]*\^/],
     [['--all', '--set', "event_id='x'"], /stays as it is/],
-    [['--where', 'nothing = 1'], /--where:[^]*nothing[^]*\^/],
+    [['--where', 'nothing = 1'], /--where:[\s\S]*nothing[\s\S]*\^/],
     [['--where', 'row +'], /--where/],
     [['--all', '--rate', 'fast'], /--rate 200\/s/],
     [['--since', 'yesterday'], /--since 2h/],
@@ -311,4 +311,21 @@ test('a record of a request is read again as it was sent, and keeps its id', asy
     [JSON.parse(stdout).event.event_id, JSON.parse(stdout).event.amount_cents],
     ['given', 150],
   );
+});
+
+test('a late event whose window is gone is refused with the way out, in the dry run and then', async () => {
+  const root = makeShop();
+  writeFiles(root, {'config/platform.yaml': platform.replace('partitions: 2', 'partitions: 1')});
+  await runToEnd(root);
+  for (const more of [['--dry-run'], [], []]) {
+    const {letters} = await json(root, 'late', 'replay', 'shop.strict', '--all', ...more);
+    assert.deepEqual(
+      letters.map(({outcome, code}: Record<string, string>) => [outcome, code]),
+      [['refused', 'WINDOW_GONE']],
+    );
+    assert.match(letters[0].message, /npx millrace backfill shop\.strict/);
+  }
+  const [{status, replays}] = await json(root, 'late', 'list', 'strict');
+  assert.deepEqual([status, replays.length], ['failed', 2]);
+  assert.deepEqual((await books(root)).strict, [4, 3, 0, 1, 0]);
 });
