@@ -1,6 +1,6 @@
 /** The writing side of the embedded log. One thread of one process holds it; `lock.ts` sees to that. */
-import {closeSync, fsyncSync, mkdirSync, openSync} from 'node:fs';
-import {dirname, join, resolve} from 'node:path';
+import {mkdirSync} from 'node:fs';
+import {join} from 'node:path';
 import type {DatabaseSync} from 'node:sqlite';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
@@ -8,6 +8,7 @@ import {failpoint} from '../failpoint.ts';
 import {formatBytes} from '../quantity.ts';
 import type {Stream} from './chain.ts';
 import {commitsIn, logError, openForWriting, pageBytes, witnessFile} from './database.ts';
+import {syncNames} from './directory.ts';
 import {checkEnds} from './ends.ts';
 import {acquireLock, type Lock} from './lock.ts';
 import {bookQueries, streamChanges, streamQueries} from './streams.ts';
@@ -50,12 +51,6 @@ const batchOverheadBytes = 512;
 
 const streamKey = (topic: string, partition: number) => `${topic}/${partition}`;
 
-function syncDirectory(dir: string): void {
-  const descriptor = openSync(dir, 'r');
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-}
-
 /**
  * Opens the log in `dir`, and creates it when there is none. Throws LOCKED when another process writes it, LOG_CORRUPT when
  * its end is damaged or something acknowledged is missing, LOG_FORMAT, LOG_IO, LOG_DISK_FULL.
@@ -72,7 +67,7 @@ export function openLogWriter(dir: string, options: LogWriterOptions = {}): LogW
     const streams = streamQueries(database).all();
     checkEnds(database, streams);
     const witness = openWitness(witnessFile(dir), sequence);
-    for (const each of [dir, dirname(resolve(dir))]) syncDirectory(each);
+    syncNames(dir);
     return new EmbeddedWriter(dir, database, streams, {lock, witness, sequence}, options);
   } catch (error) {
     database?.close();

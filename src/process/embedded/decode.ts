@@ -4,10 +4,11 @@ import type {RecordBatch} from '../../log/types.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
-import {tokenOfBytes, tokenOfText} from './accumulators.ts';
-import {type DecodeState, missFields, slackOf, type TextTarget} from './decode-code.ts';
+import {tokenOfText} from './accumulators.ts';
+import {type DecodeState, missFields, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
 import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
+import {fillMisses} from './decode-texts.ts';
 import {prepareWriter, type Writer} from './decode-writer.ts';
 import {createTextDictionary, type TextDictionary} from './dictionary.ts';
 
@@ -152,25 +153,8 @@ export function createTopicDecoder(
     let rowEnd = Math.min(row + blockRows, capacity);
     do {
       run!(state, bytes, view, pos, end, row, rowEnd);
-      rowEnd = fillMisses(texts);
+      rowEnd = fillMisses(state, texts, dictionaries, bytes, view);
     } while (rowEnd >= 0);
-  }
-
-  /** Codes and tokens of texts that the generated code did not find. @returns a row whose text is not UTF-8, or -1 */
-  function fillMisses(texts: TextTarget[]): number {
-    const {misses, missed, columns} = state;
-    for (let at = 0; at < missed; at += missFields) {
-      const {column, symbols, codes} = texts[misses[at + 1]!]!;
-      const [start, length] = [misses[at + 2]!, misses[at + 3]!];
-      const dictionary = dictionaries[column];
-      const number =
-        length >= 0
-          ? (dictionary?.intern(bytes, view, start, length) ?? tokenOfBytes(view, start, length))
-          : (codes[start] ||= dictionary?.internText(symbols[start]!) ?? tokenOfText(symbols[start]!));
-      if (number < 0) return misses[at]!;
-      columns[column]![misses[at]!] = number;
-    }
-    return -1;
   }
 
   /** One record by the checked way into the columns. @returns why it is dead. */

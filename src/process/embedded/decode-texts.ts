@@ -1,0 +1,28 @@
+import {tokenOfBytes, tokenOfText} from './accumulators.ts';
+import {type DecodeState, missFields, type TextTarget} from './decode-code.ts';
+import type {TextDictionary} from './dictionary.ts';
+
+/**
+ * Codes and tokens of the texts that the generated code did not find, into their columns. @param view over `bytes`
+ * @returns a row whose text is not UTF-8, or -1
+ */
+export function fillMisses(
+  {misses, missed, columns}: DecodeState,
+  texts: TextTarget[],
+  dictionaries: (TextDictionary | undefined)[],
+  bytes: Uint8Array,
+  view: DataView,
+): number {
+  for (let at = 0; at < missed; at += missFields) {
+    const {column, symbols, codes} = texts[misses[at + 1]!]!;
+    const [start, length] = [misses[at + 2]!, misses[at + 3]!];
+    const dictionary = dictionaries[column];
+    const number =
+      length >= 0
+        ? (dictionary?.intern(bytes, view, start, length) ?? tokenOfBytes(view, start, length))
+        : (codes[start] ||= dictionary?.internText(symbols[start]!) ?? tokenOfText(symbols[start]!));
+    if (number < 0) return misses[at]!;
+    columns[column]![misses[at]!] = number;
+  }
+  return -1;
+}
