@@ -222,7 +222,8 @@ test('the example platform of this repository is right', async () => {
   const loaded = await loadPlatform({from: import.meta.dirname, sinkSpecs, variables: {}});
   assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
   assert.deepEqual(loaded.warnings, []);
-  const [flights] = loaded.platform.domains;
+  const [ecommerce, flights] = loaded.platform.domains;
+  assert.deepEqual([ecommerce?.name, flights?.name], ['ecommerce', 'flights']);
   assert.deepEqual(flights!.inputs[0]!.map, {
     flight_no: 'flight',
     tail: 'tailnum',
