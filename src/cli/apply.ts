@@ -10,13 +10,14 @@ import {startPlatform} from '../platform/runtime.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {parseDuration} from '../quantity.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
-import {type Opened, openPlatform, queryOf} from './context.ts';
+import {type Opened, openPlatform, queryOf, requirePlatform} from './context.ts';
 import {formatCount, palette, printJson} from './output.ts';
 import {formatPlan, readPlan} from './plan.ts';
 
 export const run: CommandBody = async (call) => {
   const {options, io} = call;
   if (options.rollback === true) return rollback(call);
+  const settings = changeSettings(options);
   const {plan} = await readPlan(call);
   const opened = await openPlatform(call);
   if (!options.json) io.stdout.write(asTyped(formatPlan(plan, palette(io.stdout, io.env)), io.cwd));
@@ -30,7 +31,6 @@ export const run: CommandBody = async (call) => {
     else io.stderr.write('nothing was changed; to agree: --yes\n');
     return 3;
   }
-  const settings = changeSettings(options);
   const code = await follow(
     call,
     linesOf(opened, '/v1/apply', settings, (more) => applyOffline(opened.platform, {...more, plan})),
@@ -102,11 +102,18 @@ export async function follow(call: CommandCall, lines: AsyncIterable<ApplyLine>)
   const {options, io} = call;
   const told: ApplyLine[] = [];
   let code = 0;
+  const sinceMs = await startedMs(call);
   for await (const line of lines) {
     if ('waits' in line) code = 3;
     if (!('lagEvents' in line)) told.push(line);
     if (!options.json) io.stderr.write(asTyped(lineText(line), io.cwd));
-    if ('restarting' in line) await restarted(call);
+    if ('restarting' in line && (await restarted(call, sinceMs)) > 0) {
+      code = 1;
+      if (!options.json)
+        io.stderr.write(
+          'the new configuration does not start, the one before runs on: see what the platform says\n',
+        );
+    }
   }
   if (options.json) printJson(io, {applied: code === 0, lines: told.filter((line) => !('plan' in line))});
   return code;
@@ -143,23 +150,31 @@ export function comparisonText(comparison: Comparison): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** How long a platform may take to drain and to start, ms. */
 const restartMsMax = 60_000;
 
-/** Waits until the platform has started anew. */
-async function restarted({options, io}: CommandCall): Promise<void> {
-  const {platform} = await openPlatform({args: [], options, io});
-  const sinceMs = Date.now();
+/** When the platform that runs here was started, epoch ms; undefined when none does. */
+async function startedMs({options, io}: CommandCall): Promise<number | undefined> {
+  const {root} = await requirePlatform({args: [], options, io});
+  try {
+    const control = await connectControl(root);
+    const status = await control?.get<PlatformStatus>('/v1/status');
+    return status?.phase === 'running' ? status.startedMs : undefined;
+  } catch (error) {
+    if (error instanceof PlatformError && error.code === 'NOT_RUNNING') return undefined;
+    throw error;
+  }
+}
+
+/** Waits until the platform has started anew. @returns how many changes it has not taken over */
+async function restarted(call: CommandCall, sinceMs: number | undefined): Promise<number> {
   const untilMs = performance.now() + restartMsMax;
   while (performance.now() < untilMs) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    try {
-      const control = await connectControl(platform.root);
-      const status = await control?.get<PlatformStatus>('/v1/status');
-      if (status && status.startedMs >= sinceMs - 200 && status.phase === 'running') return;
-    } catch (error) {
-      if (!(error instanceof PlatformError) || error.code !== 'NOT_RUNNING') throw error;
-    }
+    const nowMs = await startedMs(call);
+    if (nowMs !== undefined && nowMs !== sinceMs) break;
   }
+  return (await readPlan(call)).plan.changes.length;
 }
 
 /** Asks on a terminal; elsewhere the answer is no. */

@@ -109,14 +109,18 @@ function throttle(engine: EngineHost, filling: Filling, isThrottled: boolean, la
   const live = engine.status();
   if (live[0]) engine.steer(live[0].query).report();
   const lagMs = Math.max(0, ...live.map((status) => (status.state === 'running' ? status.lagMs : 0)));
-  if (!isThrottled && lagMs <= lagMaxMs) return false;
-  if (isThrottled && lagMs > lagMaxMs / 2) return true;
+  const waits = mustWait(isThrottled, lagMs, lagMaxMs);
+  if (waits === isThrottled) return waits;
   for (const {id} of filling.plans) {
-    if (isThrottled) filling.steer(id).resume();
-    else filling.steer(id).pause();
+    if (waits) filling.steer(id).pause();
+    else filling.steer(id).resume();
   }
-  return !isThrottled;
+  return waits;
 }
+
+/** Whether a filling waits, having waited before or not: from more than the limit until half of it. */
+export const mustWait = (waited: boolean, lagMs: number, lagMaxMs: number): boolean =>
+  lagMs > (waited ? lagMaxMs / 2 : lagMaxMs);
 
 /** @throws REBUILD_STOPPED */
 function checked(status: QueryStatus | undefined, query: string, revision: number): QueryStatus | undefined {

@@ -268,6 +268,8 @@ async function* switchOver(
     const pinned = why === 'rollback' || (done[id]!.pinned === true && why !== 'change');
     const oldRevision = done[id]!.current;
     done[id] = finished(done[id]!, revision, {pinned, switchedMs, rate: rates.get(id)});
+    const message = `${id} now shows revision ${revision}, not ${oldRevision}`;
+    running.metrics.emit('Log', {level: 'info', message});
     switched.push({query: id, revision, switched: true, old: `${id}__r${oldRevision}`, oldRevision});
   }
   writeRevisions(dirs.revisions, done);
