@@ -182,7 +182,19 @@ export class Stepped {
   counts(id: string): QueryCounts[] {
     const {merger} = this.#queries.find(({plan}) => plan.id === id)!;
     return merger.time.partitions.map(
-      ({topic, partition, read, aggregated, corrected, lateInPart, filtered, duplicate, late, dead, replayed}) => ({
+      ({
+        topic,
+        partition,
+        read,
+        aggregated,
+        corrected,
+        lateInPart,
+        filtered,
+        duplicate,
+        late,
+        dead,
+        replayed,
+      }) => ({
         topic,
         partition,
         read,
