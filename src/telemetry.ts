@@ -42,6 +42,14 @@ export type TelemetryEvents = {
   LookupAccepted: {domain: string; lookup: string; rows: number};
   /** A lookup's file cannot be used; told once for a failure. `hasLast`: the last good snapshot stands in. */
   LookupRefused: {domain: string; lookup: string; message: string; hasLast: boolean};
+  /** A generator was looked at; `behindSeconds`: how far it is behind its rate. */
+  GeneratorObserved: {
+    domain: string;
+    running: boolean;
+    ratePerSecond: number;
+    openSessions: number;
+    behindSeconds: number;
+  };
   InputFinished: {domain: string; input: string; rows: number; rejected: number};
   InputStopped: {domain: string; input: string; code: string; message: string; hint?: string};
   Log: {level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, string | number>};

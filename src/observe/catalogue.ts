@@ -51,6 +51,18 @@ export const metricSpecs = {
     labels: ['domain', 'input', 'code'],
     help: 'Times an input stopped with an error',
   },
+  millrace_generator_running: {type: 'gauge', labels: ['domain'], help: '1 while the generator makes events'},
+  millrace_generator_rate: {
+    type: 'gauge',
+    labels: ['domain'],
+    help: 'Events per second that the generator is to make now, the shape of its rate included',
+  },
+  millrace_generator_open_sessions: {type: 'gauge', labels: ['domain'], help: 'Sessions that will go on'},
+  millrace_generator_behind_seconds: {
+    type: 'gauge',
+    labels: ['domain'],
+    help: 'How far the generator is behind its rate',
+  },
   millrace_query_running: {type: 'gauge', labels: ['query'], help: '1 while the query runs'},
   millrace_query_stops_total: {
     type: 'counter',

@@ -40,6 +40,9 @@ type QueryGauge = {
   [N in MetricName<'gauge'>]: LabelOf<N> extends 'query' ? N : never;
 }[MetricName<'gauge'>];
 
+/** Gauges of a generator. */
+type GeneratorGauge = Extract<MetricName<'gauge'>, `millrace_generator_${string}`>;
+
 type Handlers = {[K in keyof TelemetryEvents]?: (event: TelemetryEvents[K]) => void};
 
 /** What prom-client wants of a metric of the catalogue. */
@@ -74,6 +77,11 @@ function eventHandlers(registry: Registry): Handlers {
   );
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
+  const generator = (name: GeneratorGauge) => new Gauge<'domain'>(optionsOf(name, registry));
+  const generatorRunning = generator('millrace_generator_running');
+  const generatorRate = generator('millrace_generator_rate');
+  const generatorSessions = generator('millrace_generator_open_sessions');
+  const generatorBehind = generator('millrace_generator_behind_seconds');
   const requestSeconds = histogram('millrace_ingest_request_seconds');
   const registrySeconds = histogram('millrace_registry_request_seconds');
   return {
@@ -108,6 +116,12 @@ function eventHandlers(registry: Registry): Handlers {
       checkpoints.observe({domain, query}, seconds);
       checkpointPause.observe({domain, query}, pauseSeconds);
       checkpointBytes.set({domain, query}, bytes);
+    },
+    GeneratorObserved: ({domain, running, ratePerSecond, openSessions, behindSeconds}) => {
+      generatorRunning.set({domain}, running ? 1 : 0);
+      generatorRate.set({domain}, running ? ratePerSecond : 0);
+      generatorSessions.set({domain}, openSessions);
+      generatorBehind.set({domain}, behindSeconds);
     },
     QueryStopped: ({domain, query, code}) => stops.inc({domain, query, code}),
     InputStopped: ({domain, input, code}) => inputStops.inc({domain, input, code}),

@@ -33,7 +33,12 @@ export async function generateOffline(
     const counter = new SharedArrayBuffer(4);
     thread = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), noTelemetry);
     process.once('SIGHUP', stop).once('SIGINT', stop).once('SIGTERM', stop);
-    const host = createGeneratorHost(platform, thread, createLookupStore(`${dirs.state}/lookups`));
+    const host = createGeneratorHost(
+      platform,
+      thread,
+      createLookupStore(`${dirs.state}/lookups`),
+      noTelemetry,
+    );
     await host.start(name, request, change);
     return await whenDone(() => host.refresh(), name);
   } finally {

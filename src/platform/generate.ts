@@ -4,6 +4,7 @@ import type {LookupRows} from '../generate/types.ts';
 import {plainGenerate} from '../model/generate.ts';
 import type {Domain, Generate, Platform} from '../model/types.ts';
 import type {LookupSnapshot} from '../process/types.ts';
+import type {Telemetry} from '../telemetry.ts';
 import type {GenerateChange, GenerateStart, GeneratorStatus} from './generate-types.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
@@ -41,10 +42,19 @@ export function createGeneratorHost(
   {domains}: Platform,
   thread: IngestThread,
   lookups: LookupStore,
+  telemetry: Telemetry,
 ): GeneratorHost {
   let known: GeneratorStatus[] = [];
   const refresh = async () => {
     known = await thread.generators();
+    for (const {domain, state, ratePerSecond, openSessions, behindMs} of known)
+      telemetry.emit('GeneratorObserved', {
+        domain,
+        running: state === 'running',
+        ratePerSecond,
+        openSessions,
+        behindSeconds: behindMs / 1000,
+      });
     return known;
   };
   const start: GeneratorHost['start'] = async (name, request, change = {}) => {

@@ -104,7 +104,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     await finishSwitches(engine, outputs, dirs);
     if (!options.isPart) writeApplied(platform, dirs, runsOf(engine), clock.now());
     outputs.raw.start(parts.schemas, {log: dirs.log, registry: dirs.registry});
-    const generators = createGeneratorHost(platform, ingest, parts.lookups);
+    const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
 
     const refresh = async () => {
       await figures.refresh(parts);

@@ -112,6 +112,13 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('SinkFailed', {...sink, ...failed, retry: false});
   metrics.emit('RowsRefused', {...sink, rows: 1, message: ''});
   metrics.emit('LettersReplayed', {domain: 'shop', outcome: 'counted', letters: 1});
+  metrics.emit('GeneratorObserved', {
+    domain: 'shop',
+    running: true,
+    ratePerSecond: 5,
+    openSessions: 1,
+    behindSeconds: 0,
+  });
   metrics.emit('SinkPaused', sink);
   metrics.emit('SinkResumed', {...sink, seconds: 1});
   metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});
