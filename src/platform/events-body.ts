@@ -75,7 +75,7 @@ export function readBody(
   bytesMax: number,
   hold: {add(bytes: number): void},
   arriving: Arriving,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     if (length !== undefined && length > bytesMax) return reject(bodyTooLarge(bytesMax));
     const chunks: Buffer[] = [];
@@ -103,8 +103,9 @@ export function readBody(
   });
 }
 
-/** In a buffer of their own: chunks are windows on the socket's. */
-function joined(chunks: readonly Buffer[], bytes: number): Uint8Array<ArrayBuffer> {
+/** In one buffer, if they are not. */
+function joined(chunks: readonly Buffer[], bytes: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0]!;
   const body = new Uint8Array(bytes);
   let at = 0;
   for (const chunk of chunks) {

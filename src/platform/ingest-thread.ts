@@ -32,8 +32,8 @@ export type IngestThread = {
 /** Rows are bytes in reused buffers: a larger nursery would only be filled. */
 const youngMiB = 12;
 
-/** Bodies up to this size are copied to the thread, larger ones transferred. */
-const copiedBytesMax = 4096;
+/** Bodies up to this size are copied into one buffer with others of their turn, larger ones change hands. */
+const smallBytesMax = 4096;
 
 type Call = IngestRequest extends infer R ? (R extends {id: number} ? Omit<R, 'id'> : never) : never;
 
@@ -124,21 +124,39 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
 
 /** Posts batches to the thread, all of one turn of the event loop together. */
 function recordsSender(worker: Worker): (id: number, batch: IncomingBatch) => void {
+  const nothing = new Uint8Array(0);
   let waiting: RecordsRequest['records'] = [];
+  let bodies: Uint8Array[] = [];
+  let bytes = 0;
   let transfer: ArrayBuffer[] = [];
   const post = () => {
-    const message: RecordsRequest = {records: waiting};
+    const small = new Uint8Array(bytes);
+    let at = 0;
+    for (const body of bodies) {
+      small.set(body, at);
+      at += body.length;
+    }
+    const message: RecordsRequest = {records: waiting, small};
+    transfer.push(small.buffer);
     worker.postMessage(message, transfer);
     waiting = [];
+    bodies = [];
+    bytes = 0;
     transfer = [];
   };
   return (id, batch) => {
-    const {buffer, byteLength} = batch.bytes;
-    // A view on a larger buffer would bring all of it along.
-    const owned = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength;
-    // A few kilobytes are copied faster than their buffer changes hands.
-    if (owned && byteLength > copiedBytesMax) transfer.push(buffer);
-    if (waiting.push({id, batch: owned ? batch : {...batch, bytes: new Uint8Array(batch.bytes)}}) === 1)
-      setImmediate(post);
+    const size = batch.bytes.length;
+    if (size <= smallBytesMax) {
+      bodies.push(batch.bytes);
+      bytes += size;
+      waiting.push({id, batch: {...batch, bytes: nothing}, size});
+    } else {
+      const {buffer} = batch.bytes;
+      // A view on a larger buffer would bring all of it along.
+      const owned = buffer instanceof ArrayBuffer && buffer.byteLength === size;
+      if (owned) transfer.push(buffer);
+      waiting.push({id, batch: owned ? batch : {...batch, bytes: new Uint8Array(batch.bytes)}, size});
+    }
+    if (waiting.length === 1) setImmediate(post);
   };
 }

@@ -5,6 +5,7 @@ import {systemClock} from '../clock.ts';
 import {ingestFile} from '../ingest/file.ts';
 import {Incoming} from '../ingest/incoming.ts';
 import {schemaIdsOf} from '../ingest/incoming-avro.ts';
+import type {IncomingBatch} from '../ingest/incoming-types.ts';
 import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
 import {packError} from '../sinks/remote.ts';
@@ -109,7 +110,7 @@ async function handle(log: LogWriter, request: IngestRequest) {
   }
 }
 
-async function read(incoming: Incoming, {id, batch}: RecordsRequest['records'][number]): Promise<void> {
+async function read(incoming: Incoming, id: number, batch: IncomingBatch): Promise<void> {
   const reject = (error: unknown) => send({id, error: packError(error)});
   try {
     // Frames of schemas that were not seen yet wait for the registry; everything else is read in this turn.
@@ -143,7 +144,15 @@ if (log) {
     transforms,
   });
   port.on('message', (request: IngestRequest | RecordsRequest) => {
-    if ('records' in request) return request.records.forEach((each) => void read(incoming, each));
+    if ('records' in request) {
+      let at = 0;
+      for (const {id, batch, size} of request.records) {
+        const isSmall = batch.bytes.length < size;
+        void read(incoming, id, isSmall ? {...batch, bytes: request.small.subarray(at, at + size)} : batch);
+        if (isSmall) at += size;
+      }
+      return;
+    }
     handle(log, request)
       .then((value) => send({id: request.id, value}))
       .catch((error) => send({id: request.id, error: packError(error)}))

@@ -133,11 +133,6 @@ async function answer(
   response: ServerResponse,
   refuse: (path: string) => {status: number; message: string} | undefined,
 ): Promise<void> {
-  const aborted = new AbortController();
-  response.on('close', () => {
-    // An answer that went out has nobody left to tell.
-    if (!response.writableFinished) aborted.abort(senderGone);
-  });
   try {
     const url = URL.parse(request.url ?? '/', 'http://localhost');
     if (!url)
@@ -155,13 +150,22 @@ async function answer(
     const mounted = mountOf(options.mounts, url.pathname);
     if (mounted) {
       const {mount, path} = mounted;
-      return await mount({request, response, path, params: url.searchParams, signal: aborted.signal});
+      return await mount({
+        request,
+        response,
+        path,
+        params: url.searchParams,
+        // Made when it is asked for: most requests end before anybody would.
+        get signal() {
+          return goneSignal(response);
+        },
+      });
     }
     const route = Object.hasOwn(options.routes, key) ? options.routes[key] : undefined;
     if (!route)
       return sendJson(response, 404, {error: {code: 'NOT_FOUND', message: `nothing is served at ${key}`}});
     const body = request.method === 'POST' ? await readBody(request) : {};
-    const result = await route({params: url.searchParams, body, signal: aborted.signal});
+    const result = await route({params: url.searchParams, body, signal: goneSignal(response)});
     if (isAsyncIterable(result)) await sendLines(response, result);
     else sendJson(response, 200, result ?? {});
   } catch (error) {
@@ -169,6 +173,17 @@ async function answer(
     const status = !(error instanceof PlatformError) ? 500 : error.retry ? 503 : 422;
     sendJson(response, status, {error: failureOf(error)});
   }
+}
+
+/** Aborted when the sender is gone before its answer was sent. */
+function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  const look = () => {
+    if (!response.writableFinished) gone.abort(senderGone);
+  };
+  if (response.closed) look();
+  else response.once('close', look);
+  return gone.signal;
 }
 
 /** Made once: an error for every request that ends would cost more than the request. */
