@@ -2,19 +2,31 @@
 import {compileRow} from '../expr/compile.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
+import {columnsOf} from '../expr/walk.ts';
 import type {EventType} from '../model/types.ts';
 
 export type CheckFailure = {code: string; message: string};
 
-/** @returns a function from values by field name to the first check that fails; undefined when there are no checks. */
+/**
+ * @returns the fields that the checks look at, directly or through derived columns, and a function from their values by name (which it
+ * adds to) to the first check that fails; undefined when there are no checks.
+ */
 export function compileChecks(
   eventType: EventType,
-): ((row: Record<string, Value>) => CheckFailure | undefined) | undefined {
+): {wanted: ReadonlySet<string>; failed(row: Record<string, Value>): CheckFailure | undefined} | undefined {
   if (eventType.checks.length === 0) return undefined;
-  const derived = eventType.derive.map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
+  const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
+  const derived = eventType.derive
+    .toReversed()
+    .filter(({name, expr}) => {
+      if (!wanted.has(name)) return false;
+      for (const column of columnsOf(expr)) wanted.add(column);
+      return true;
+    })
+    .toReversed()
+    .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
   const checks = eventType.checks.map(({name, text, expr}) => ({name, text, evaluate: compileRow(expr)}));
-  return (values) => {
-    const row = {...values};
+  const failed = (row: Record<string, Value>): CheckFailure | undefined => {
     let name = checks[0]!.name;
     try {
       for (const column of derived) row[column.name] = column.evaluate(row);
@@ -30,4 +42,5 @@ export function compileChecks(
     }
     return undefined;
   };
+  return {wanted, failed};
 }

@@ -38,14 +38,20 @@ export class Chunk {
   full = false;
   readonly #generator: Generator;
   readonly #buffers: Buffer[][];
-  readonly #checks: ReturnType<typeof compileChecks>[];
+  /** By event type: the first check that the decided event fails. */
+  readonly #checks: ((() => CheckFailure | undefined) | undefined)[];
   readonly #topics: string[];
   #bytes = 0;
 
   constructor(generator: Generator, {eventTypes}: Pick<Domain, 'eventTypes'>, partitions: number) {
     this.#generator = generator;
     this.#topics = eventTypes.map(({topic}) => topic);
-    this.#checks = eventTypes.map(compileChecks);
+    this.#checks = eventTypes.map((eventType, type) => {
+      const checks = compileChecks(eventType);
+      if (!checks) return undefined;
+      const read = generator.shapes[type]!.pick(checks.wanted);
+      return () => checks.failed(read(generator.timeMs, generator.made));
+    });
     this.counts = eventTypes.map(() => ({received: 0, appended: 0, rejected: 0}));
     this.#buffers = eventTypes.map(() =>
       Array.from({length: partitions}, () => {
@@ -106,7 +112,7 @@ export class Chunk {
     const {type, made, fault, shapes} = this.#generator;
     const broken = fault === 'corrupt' || fault === 'drift';
     const original = broken ? damaged(frame, fault, made.a, made.b) : frame;
-    const failure = broken ? unreadable(original) : this.#failedCheck(type);
+    const failure = broken ? unreadable(original) : this.#checks[type]?.();
     if (!failure) return undefined;
     return {
       type,
@@ -116,10 +122,6 @@ export class Chunk {
       eventId: shapes[type]!.idOf(made.n),
       original: Uint8Array.from(original),
     };
-  }
-
-  #failedCheck(type: number): CheckFailure | undefined {
-    return this.#checks[type]?.(this.#generator.values());
   }
 
   appends(): Append[] {

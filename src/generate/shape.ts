@@ -30,6 +30,8 @@ export type Shape = {
   partition(made: Made): number;
   /** The same event as values of its fields, by name; also for the sessions' memory, when an event is only counted. */
   values(timeMs: number, made: Made): Record<string, Value>;
+  /** As `values`, of these fields alone. */
+  pick(names: ReadonlySet<string>): Shape['values'];
   /** Whether later events refer to its values. */
   readonly remembers: boolean;
   idOf(n: number): string;
@@ -94,22 +96,27 @@ export function compileShape(options: ShapeOptions): Shape {
      v.setInt32(pos,p-pos-4,true); return p;`,
   );
   const slots = new Float64Array(fields.length);
-  const valuesOf = (timeMs: number, made: Made): Record<string, Value> => {
-    draw(slots, made);
-    const row: Record<string, Value> = {};
-    for (const [at, field] of fields.entries()) {
-      const plan = plans[at];
-      if (plan) row[field.name] = valueOfDraw(plan.source, slots[at]!, made);
-      else row[field.name] = field.role === 'id' ? idOf(prefix, made.n) : timeMs;
-    }
-    return row;
+  const pick: Shape['pick'] = (names) => {
+    const wanted = fields.flatMap((field, at) => (names.has(field.name) ? [{field, at}] : []));
+    return (timeMs, made) => {
+      draw(slots, made);
+      const row: Record<string, Value> = {};
+      for (const {field, at} of wanted) {
+        const plan = plans[at];
+        if (plan) row[field.name] = valueOfDraw(plan.source, slots[at]!, made);
+        else row[field.name] = field.role === 'id' ? idOf(prefix, made.n) : timeMs;
+      }
+      return row;
+    };
   };
+  const valuesOf = pick(new Set(fields.map(({name}) => name)));
   return {
     eventType,
     write,
     sizeMax: sizes.reduce((sum, size) => sum + size, 64),
     partition: partitioner(options, order, parts, compile, head, valuesOf),
     values: valuesOf,
+    pick,
     remembers: plans.some((plan) => plan?.remember != null),
     idOf: (n) => idOf(prefix, n),
   };
