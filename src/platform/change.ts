@@ -95,6 +95,8 @@ async function* carryOutAlone(
       const steering = runs ? engine.steer(plan.id) : undefined;
       const met = await meet(steering, filling, plan, {logDir: dirs.log, signal: options.signal});
       const comparisons = await compareRevisions(running.outputs, old, plan);
+      steering?.until(null);
+      filling.steer(plan.id).until(null);
       for (const comparison of comparisons)
         yield {
           comparison:

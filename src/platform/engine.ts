@@ -45,6 +45,8 @@ export type EngineHost = {
    * a time. @param of the configuration that the plans are from: its lookups
    */
   fill(plans: QueryPlan[], of: Platform): Promise<Filling>;
+  /** Plans of revisions that are being filled. */
+  filled(): QueryPlan[];
   /** Drops states of revisions that do not run. */
   forget(states: string[]): Promise<void>;
 };
@@ -70,7 +72,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const lookups = createCurrentLookups(options.lookups, telemetry);
   let engine: EmbeddedEngine | undefined;
   let writer: CheckpointWriter | undefined;
-  let filling: {engine: EmbeddedEngine; stop(): Promise<void>} | undefined;
+  let filling: {engine: EmbeddedEngine; plans: QueryPlan[]; stop(): Promise<void>} | undefined;
   /** @param of whose lookups it uses @param keyOf name of a query's deliveries: a filling's differ from those of what runs */
   const create = (
     of: Platform,
@@ -172,7 +174,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       await current.stop();
       for (const plan of wanted) outputs.removeQuery(fillingKey(plan));
     };
-    filling = {engine: current, stop: stopFilling};
+    filling = {engine: current, plans: wanted, stop: stopFilling};
     try {
       for (const plan of wanted)
         await outputs.addQuery(plan, callbacksOf(options, current, plan), fillingKey(plan));
@@ -206,6 +208,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     restart: (wanted) => restart(() => wanted),
     steer: (query) => steeringOf(() => engine, query),
     fill,
+    filled: () => filling?.plans ?? [],
     async forget(states) {
       assert(writer, 'the engine runs');
       const store = openStateStore(dirs.state, writer.connect());

@@ -20,7 +20,7 @@ export function startTrimming(running: RunningPlatform, clock: Clock): NodeJS.Ti
 }
 
 async function trim(
-  {platform, dirs, ingest, outputs}: RunningPlatform,
+  {platform, dirs, ingest, outputs, engine}: RunningPlatform,
   retentionMs: number | null,
   nowMs: number,
 ): Promise<void> {
@@ -46,6 +46,8 @@ async function trim(
     for (const {name, from} of aggregations)
       if (!cuts.some(({query}) => query === `${domain}.${name}`))
         for (const eventType of from) waiting.add(`${domain}.${eventType}`);
+  // A revision that is being filled reads from the start.
+  for (const {sources} of engine.filled()) for (const {topic} of sources) waiting.add(topic);
   for (const [key, belowOffset] of floors) {
     const slash = key.lastIndexOf('/');
     const topic = key.slice(0, slash);
