@@ -1,6 +1,6 @@
 import type {Platform} from '../model/types.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
-import {abandon, dropRevision} from './change.ts';
+import {abandon, dropRevision} from './change-begin.ts';
 import type {PlatformDirs} from './places.ts';
 import {type QueryRevisions, readRevisions, revisionOf, writeRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';

@@ -3,20 +3,12 @@ import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {Platform} from '../model/types.ts';
-import {stateName} from '../process/embedded/checkpoint.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {asRevision, planOfRevision} from './apply-plans.ts';
-import {definitionOf, storeContent} from './apply-record.ts';
+import {begin} from './change-begin.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
-import {catchUp, type FillLine, logEnds, meet} from './change-fill.ts';
+import {catchUp, type FillLine, meet} from './change-fill.ts';
 import {sameMeaning} from './plan-meaning.ts';
-import {
-  type QueryRevisions,
-  readRevisions,
-  revisionOf,
-  updateRevisions,
-  writeRevisions,
-} from './revisions.ts';
+import {type QueryRevisions, readRevisions, writeRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
 
 /** What is wanted of a query. */
@@ -146,104 +138,6 @@ function isTrimmed(logDir: string, {sources}: QueryPlan): number {
   } finally {
     log.close();
   }
-}
-
-/** The plan to be filled: that of a revision that was begun before, else of a new one, which is noted first. */
-async function begin(running: RunningPlatform, {query, why}: Wish, platform: Platform): Promise<QueryPlan> {
-  const {dirs, engine} = running;
-  const [domainName = '', name = ''] = query.split('.');
-  const domain = platform.domains.find((each) => each.name === domainName);
-  if (!domain?.aggregations.some((each) => each.name === name))
-    throw new PlatformError('NAME_UNKNOWN', `there is no query "${query}"`);
-  const revisions = readRevisions(dirs.revisions);
-  const known: QueryRevisions = revisions[query] ?? {current: revisionOf(revisions, query), filling: null};
-  if (why === 'rollback') return rollbackPlan(running, query, known);
-  // After a rollback the files say something else than what is to be made anew.
-  const pinned =
-    known.pinned && why !== 'change' ? planOfRevision(dirs, query, known, known.current) : undefined;
-  const wanted = pinned ?? definitionOf(platform, domainName, name).plan;
-  if (known.filling !== null) {
-    const begun = planOfRevision(dirs, query, known, known.filling);
-    const entry = known.entries?.[known.filling];
-    if (begun && entry?.why === why && sameMeaning(begun, wanted)) return begun;
-    await abandon(running, query, known);
-  }
-  const revision = await nextRevision(running, query, wanted, known);
-  const {plan: written, aggregation} = definitionOf(platform, domainName, name, revision);
-  const plan = pinned ? asRevision(pinned, revision) : written;
-  const countAllBelow = why === 'backfill' ? logEnds(dirs.log, plan) : undefined;
-  const hash = storeContent(dirs, {plan, aggregation});
-  failpoint('change.before-begin');
-  updateRevisions(dirs.revisions, query, (before) => ({
-    ...before,
-    filling: revision,
-    highest: revision,
-    entries: {
-      ...before.entries,
-      [revision]: {definition: hash, why, createdMs: Date.now(), ...(countAllBelow ? {countAllBelow} : {})},
-    },
-  }));
-  failpoint('change.after-begin');
-  if (engine.plan(query) === undefined)
-    throw new PlatformError('NAME_UNKNOWN', `${query} does not run yet`, {
-      hint: 'start the platform: npx millrace run',
-    });
-  return {...plan, ...(countAllBelow ? {countAllBelow} : {})};
-}
-
-/** A number that neither a table nor a state nor a note ever had. */
-async function nextRevision(
-  {outputs, engine}: RunningPlatform,
-  query: string,
-  plan: QueryPlan,
-  known: QueryRevisions,
-): Promise<number> {
-  const taken = await outputs.revisions(engine.plan(query) ?? plan);
-  const noted = Object.keys(known.entries ?? {}).map(Number);
-  return Math.max(known.highest ?? 0, known.current, ...taken, ...noted) + 1;
-}
-
-/** What was begun for another definition is of no use: its table and state go. */
-export async function abandon(running: RunningPlatform, query: string, known: QueryRevisions): Promise<void> {
-  const {filling} = known;
-  if (filling === null) return;
-  await dropRevision(running, query, filling);
-  updateRevisions(running.dirs.revisions, query, (before) => {
-    const {[filling]: _, ...entries} = before.entries ?? {};
-    return {...before, filling: null, entries};
-  });
-}
-
-/** Drops the table of a revision in every sink, and its state. */
-export async function dropRevision(
-  {outputs, engine, platform}: RunningPlatform,
-  query: string,
-  revision: number,
-): Promise<void> {
-  for (const sink of Object.keys(platform.sinks)) {
-    failpoint('prune.before-drop');
-    await outputs.dropTable(sink, `${query}__r${revision}`);
-  }
-  await engine.forget([stateName({id: query, revision})]);
-}
-
-/** @throws ROLLBACK_IMPOSSIBLE, saying why */
-function rollbackPlan({dirs}: RunningPlatform, query: string, known: QueryRevisions): QueryPlan {
-  const {previous} = known;
-  const impossible = (message: string, hint: string) =>
-    new PlatformError('ROLLBACK_IMPOSSIBLE', `${query} cannot go back: ${message}`, {hint});
-  if (previous === null || previous === undefined)
-    throw impossible(
-      'there is no earlier revision',
-      'only a switched revision can be taken back, until prune',
-    );
-  const plan = planOfRevision(dirs, query, known, previous);
-  if (!plan)
-    throw impossible(
-      `how revision ${previous} was defined is not recorded`,
-      'put the old definition back into the files and apply it',
-    );
-  return plan;
 }
 
 /** Notes the switch, moves the views, notes that it is done, and lets the new revisions run in place of the old. */

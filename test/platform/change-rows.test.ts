@@ -6,6 +6,7 @@ import {join} from 'node:path';
 import {after, before, describe, test} from 'node:test';
 import {type ApplyLine, type ApplyOptions, applyRunning, rollBack} from '../../src/platform/apply.ts';
 import {prune} from '../../src/platform/change-prune.ts';
+import {planChanges} from '../../src/platform/plan.ts';
 import {refillRunning} from '../../src/platform/rebuild.ts';
 import {readRevisions} from '../../src/platform/revisions.ts';
 import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
@@ -231,5 +232,49 @@ describe('changes applied while events come in', () => {
     assert.ok(!existsSync(join(root, '.millrace/rows/shop/measure_added__r1.jsonl')));
     assert.deepEqual(await wrong(), []);
     assert.deepEqual(await prune(running, 0), []);
+  });
+
+  test('where the log was trimmed, nothing better is replaced unasked, and a rollback says why it cannot be', async () => {
+    const refill = (yes: boolean) =>
+      collect(refillRunning(running, {query: 'shop.same', why: 'rebuild'}, {...options(), yes}));
+    await refill(true);
+    const {current} = readRevisions(running.dirs.revisions)['shop.same']!;
+    writeFileSync(join(root, 'data/last.csv'), purchasesCsv(200, 13).replaceAll('2025-03', '2025-06'));
+    const job = {
+      domain: 'shop',
+      input: 'later',
+      path: join(root, 'data/last.csv'),
+      as: null,
+      fast: true,
+      late: false,
+      final: false,
+    };
+    await running.inputs.ingest(job, () => {});
+    await idle();
+    for (const partition of [0, 1])
+      while (
+        (await running.ingest.trim('shop.purchase', partition, {
+          beforeMs: Date.now() + 1e6,
+          belowOffset: 1e9,
+        })) > 0
+      );
+    await assert.rejects(
+      collect(rollBack(running, ['shop.same'], options())),
+      /shop\.same cannot go back: its state ends at \d+ of shop\.purchase\/\d, where the log begins at \d+ now/,
+    );
+    const {platform, dirs, config} = await loadWorld(root);
+    edit(root, 'name: same, ', 'name: same, where: quantity < 9, '.replace('quantity', 'pieces'));
+    const changed = await loadWorld(root);
+    const [change] = (await planChanges(changed.platform, dirs, config)).changes;
+    assert.ok(change!.refill!.trimmed > 0);
+    assert.equal(change!.refill!.events < change!.refill!.trimmed, true);
+    const lines = await collect(applyRunning(running, {...options(), yes: false}));
+    const waits = lines.find((line) => 'waits' in line);
+    assert.match(
+      waits && 'waits' in waits ? waits.reason : '',
+      /the log begins at a later record than the rows do/,
+    );
+    assert.equal(readRevisions(running.dirs.revisions)['shop.same']!.current, current);
+    assert.ok(platform);
   });
 });
