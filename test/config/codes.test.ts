@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {test} from 'node:test';
 import {diagnosticCodes} from '../../src/config/codes.ts';
 
-const source = ['config', 'model', 'expr']
+const source = ['config', 'model', 'expr', 'ingest']
   .flatMap((folder) => {
     const dir = join(import.meta.dirname, '../../src', folder);
     return readdirSync(dir, {recursive: true, encoding: 'utf8'}).map((name) => join(dir, name));
