@@ -216,7 +216,10 @@ export async function wrongRows(
 }
 
 /** Rows that have left with `emit: close`: their windows end before every partition's watermark. */
-function closedBy({watermarkMs}: QueryPlan, events: NaiveEvent[]): (row: {[column: string]: Value}) => boolean {
+function closedBy(
+  {watermarkMs}: QueryPlan,
+  events: NaiveEvent[],
+): (row: {[column: string]: Value}) => boolean {
   const maxima = new Map<string, number>();
   for (const {topic, partition, values} of events) {
     const key = `${topic}/${partition}`;
