@@ -19,7 +19,9 @@ test('a reader sees one revision, whole: during a switch, after a kill between t
     join(root, 'config/platform.yaml'),
     'platform: shop\ndefaults: {raw: none}\nserver: {port: 0}\n',
   );
-  edit('  - name: revenue_per_hour\n', '  - name: revenue_per_hour\n    sinks: [analytics, records]\n');
+  const sinks = '    sinks: [analytics, records]\n';
+  edit('  - name: revenue_per_hour\n', `  - name: revenue_per_hour\n${sinks}`);
+  edit('  - name: orders_per_day\n', `  - name: orders_per_day\n${sinks}`);
 
   const read = async (sink: string) => {
     const sql = 'select * from shop.revenue_per_hour';
@@ -69,9 +71,14 @@ test('a reader sees one revision, whole: during a switch, after a kill between t
   await whole('records', true, 'least');
   assert.equal((await cli(root, 'plan')).code, 0);
 
+  // A query that is gone leaves with its tables and views.
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/ {2}- name: orders_per_day[\s\S]*$/, ''));
   const pruned = await cli(root, 'prune', '--keep', '0');
   assert.equal(pruned.code, 0, pruned.stderr);
   await whole('records', true, 'least');
-  const gone = await cli(root, 'query', 'select 1 from shop.revenue_per_hour__r1', '--sink', 'records');
-  assert.equal(gone.code, 1);
+  for (const sink of ['analytics', 'records'])
+    for (const table of ['revenue_per_hour__r1', 'orders_per_day', 'orders_per_day__r1']) {
+      const gone = await cli(root, 'query', `select 1 from shop.${table}`, '--sink', sink);
+      assert.equal(gone.code, 1, `${sink} ${table}`);
+    }
 });
