@@ -108,7 +108,9 @@ test(
   needsStrace,
   async (t) => {
     const root = world(t);
-    const {code, stderr} = await runUntilIdle(root, {inject: 'fsync:error=EIO:when=25+'});
+    // The registry beside the log syncs files, too.
+    const path = join(root, '.millrace/log/log.db-wal');
+    const {code, stderr} = await runUntilIdle(root, {inject: 'fsync,fdatasync:error=EIO:when=4+', path});
     assert.equal(code, 4, stderr);
     assert.match(stderr, /error LOG_IO/);
     const again = await runUntilIdle(root);

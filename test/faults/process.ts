@@ -21,8 +21,8 @@ export type Fault =
   | {afterMs: number}
   /** So many ms after the n-th time that its lookup was refreshed; `runRefreshing` only. */
   | {refreshes: number; delayMs: number}
-  /** strace's own words, e.g. `fdatasync:error=EIO:when=5+`. */
-  | {inject: string};
+  /** strace's own words, e.g. `fdatasync:error=EIO:when=5+`; with a path, of calls on that file alone. */
+  | {inject: string; path?: string};
 
 export const showFault = (fault: Fault): string =>
   'failpoint' in fault
@@ -66,6 +66,7 @@ export function start(
     const calls = inject.slice(0, inject.indexOf(':'));
     // Not with --seccomp-bpf: strace 6.1 then injects no signal.
     const options = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${inject}`];
+    if ('path' in injected && injected.path) options.push('-P', injected.path);
     command.unshift('strace', ...options);
   }
   const startedMs = performance.now();
