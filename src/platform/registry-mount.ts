@@ -9,6 +9,12 @@ import {acceptable, malformed, notFound, readObject, sendFailure, sendJson} from
 import {type RegistryRoute, type Release, registryRoutes} from './registry-routes.ts';
 import type {Mount} from './server.ts';
 
+/** How clients of a registry are told that they are not let in. */
+export const refusalOfRegistry = (status: number, message: string): unknown => ({
+  error_code: status,
+  message,
+});
+
 /** Serves the registry of a directory. Its file is open until `close`. @throws PlatformError REGISTRY_* */
 export function mountRegistry(
   dir: string,

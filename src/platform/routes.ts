@@ -7,7 +7,7 @@ import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
-import {mountRegistry} from './registry-mount.ts';
+import {mountRegistry, refusalOfRegistry} from './registry-mount.ts';
 import {replayRunning} from './replay-run.ts';
 import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -24,6 +24,7 @@ export async function startServers(
     open: openRoutes(running),
     routes: routesOf(running),
     mounts: mountsOf(running, registry.mount),
+    refusals: {'/registry': refusalOfRegistry},
     limits: running.platform.server,
   };
   const tcp = await listenTcp(options, host, port).catch((error) => {

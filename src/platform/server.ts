@@ -32,6 +32,8 @@ export type ServerOptions = {
   routes: Record<string, Route>;
   /** Key: a path without a slash at its end, such as "/registry". */
   mounts: Record<string, Mount>;
+  /** How those who are not let in are answered below a mount whose clients expect a body of their own. */
+  refusals: Record<string, (status: number, message: string) => unknown>;
   /** Open on loopback: health and metrics. */
   open: Record<string, () => Promise<Text>>;
   token: string;
@@ -139,8 +141,7 @@ async function answer(
       return sendJson(response, 400, {error: {code: 'NOT_FOUND', message: 'the path cannot be read'}});
     const key = `${request.method} ${url.pathname}`;
     const refused = refuse(url.pathname);
-    if (refused)
-      return sendJson(response, refused.status, {error: {code: 'ACCESS', message: refused.message}});
+    if (refused) return sendJson(response, refused.status, refusalBody(options, url.pathname, refused));
     const open = Object.hasOwn(options.open, key) ? options.open[key] : undefined;
     if (open) {
       const {status = 200, contentType, text} = await open();
@@ -188,6 +189,16 @@ function goneSignal(response: ServerResponse): AbortSignal {
 
 /** Made once: an error for every request that ends would cost more than the request. */
 const senderGone = new Error('the sender of the request is gone');
+
+function refusalBody(
+  {refusals}: ServerOptions,
+  pathname: string,
+  {status, message}: {status: number; message: string},
+): unknown {
+  for (const [prefix, body] of Object.entries(refusals))
+    if (pathname === prefix || pathname.startsWith(`${prefix}/`)) return body(status, message);
+  return {error: {code: 'ACCESS', message}};
+}
 
 function mountOf(
   mounts: ServerOptions['mounts'],

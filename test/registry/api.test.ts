@@ -492,6 +492,7 @@ test('odd requests get a status that says so, never one of ours', async (t) => {
   assert.ok(server.told.some(({name, event}) => name === 'RegistryAnswered' && event.status === 415));
   const refused = await ask(server, 'GET', '/subjects', undefined, {authorization: 'Bearer wrong'});
   assert.equal(refused.status, 401);
+  assert.equal((refused.body as {error_code: number}).error_code, 401);
 });
 
 test('what the platform writes with stays readable by id, and follows the rule of its configuration', async (t) => {
