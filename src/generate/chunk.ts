@@ -1,4 +1,5 @@
 /** Generated events -> batches of a log transaction, and what cannot be events. Buffers are used again. */
+import type {Value} from '../expr/types.ts';
 import type {Append} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import {schemaIdOf} from '../schema/frame.ts';
@@ -22,6 +23,16 @@ export type Rejected = {
   original: Uint8Array;
 };
 
+/** An event that its type's transform sees before it is one of the chunk. `original`: its frame. */
+export type Untransformed = {
+  type: number;
+  n: number;
+  eventId: string;
+  duplicate: boolean;
+  values: Record<string, Value>;
+  original: Uint8Array;
+};
+
 /** What the log was given of one event type. */
 export type ChunkCounts = {received: number; appended: number; rejected: number};
 
@@ -29,9 +40,13 @@ export type ChunkCounts = {received: number; appended: number; rejected: number}
 const bytesMax = 1024 * 1024;
 const bufferBytes = 64 * 1024;
 const rejectedMax = 2_000;
+/** Events of one transaction that wait for a transform: each may become many. */
+const waitingMax = 500;
 
 export class Chunk {
   readonly rejected: Rejected[] = [];
+  /** In the order in which they were made; whoever transforms them gives back what became of each with `put` or `reject`. */
+  readonly waiting: Untransformed[] = [];
   readonly counts: ChunkCounts[];
   /** Events that were taken. */
   events = 0;
@@ -41,13 +56,17 @@ export class Chunk {
   /** By event type: the first check that the decided event fails. */
   readonly #checks: ((() => CheckFailure | undefined) | undefined)[];
   readonly #topics: string[];
+  /** By event type. */
+  readonly #transformed: boolean[];
   #bytes = 0;
 
   constructor(generator: Generator, {eventTypes}: Pick<Domain, 'eventTypes'>, partitions: number) {
     this.#generator = generator;
     this.#topics = eventTypes.map(({topic}) => topic);
+    this.#transformed = eventTypes.map(({transform}) => transform !== undefined);
     this.#checks = eventTypes.map((eventType, type) => {
-      const checks = compileChecks(eventType);
+      // Of an event type with a transform, what comes out of it is checked.
+      const checks = this.#transformed[type] ? undefined : compileChecks(eventType);
       if (!checks) return undefined;
       const read = generator.shapes[type]!.pick(checks.wanted);
       return () => checks.failed(read(generator.timeMs, generator.made));
@@ -71,6 +90,10 @@ export class Chunk {
     const from = buffer.end;
     const end = shape.write(buffer.u8, buffer.view, from, timeMs, made);
     this.events++;
+    if (this.#transformed[type] && fault !== 'corrupt' && fault !== 'drift') {
+      this.#wait(buffer.u8.slice(from + 4, end));
+      return;
+    }
     counts.received++;
     if (fault === 'corrupt' || fault === 'drift' || this.#checks[type] !== undefined) {
       const rejected = this.#judge(buffer.u8.subarray(from + 4, end));
@@ -90,6 +113,42 @@ export class Chunk {
     } else this.#twice(buffer, from, last);
     this.#bytes += end - from;
     if (this.#bytes >= bytesMax) this.full = true;
+  }
+
+  #wait(original: Uint8Array): void {
+    const {type, made, duplicate, shapes} = this.#generator;
+    const eventId = shapes[type]!.idOf(made.n);
+    this.waiting.push({type, n: made.n, eventId, duplicate, values: this.#generator.values(), original});
+    if (this.waiting.length >= waitingMax) this.full = true;
+  }
+
+  /** Takes an event that a transform made: its record (length and frame), sent twice for a duplicate. */
+  put(type: number, partition: number, record: Uint8Array, id: string, isDuplicate: boolean): void {
+    const buffer = this.#buffers[type]![partition]!;
+    const copies = isDuplicate ? 2 : 1;
+    const counts = this.counts[type]!;
+    let last = buffer.segments[buffer.segments.length - 1];
+    if (last?.ids === undefined) {
+      last = {from: buffer.end, count: 0, ids: []};
+      buffer.segments.push(last);
+    }
+    for (let copy = 0; copy < copies; copy++) {
+      while (buffer.end + record.length > buffer.u8.length) grow(buffer);
+      buffer.u8.set(record, buffer.end);
+      buffer.end += record.length;
+      last.ids!.push(id);
+    }
+    last.count += copies;
+    counts.received += copies;
+    counts.appended += copies;
+  }
+
+  /** Takes an event that is none after all. */
+  reject(rejected: Rejected): void {
+    const counts = this.counts[rejected.type]!;
+    counts.received++;
+    counts.rejected++;
+    this.rejected.push(rejected);
   }
 
   /** The event and its second copy, both with their id, so that the log keeps one. */
@@ -146,6 +205,7 @@ export class Chunk {
       }
     for (const counts of this.counts) counts.received = counts.appended = counts.rejected = 0;
     this.rejected.length = 0;
+    this.waiting.length = 0;
     this.events = 0;
     this.full = false;
     this.#bytes = 0;

@@ -22,7 +22,7 @@ export type TransformInputReader = {
 const {REQUIRED, TYPE, EVENT_ID} = reasonNumber;
 
 /** Money as exact decimal text, a date as people write it, everything else as it is. */
-function inputValue(type: ValueType, value: Value): unknown {
+export function inputValue(type: ValueType, value: Value): unknown {
   if (type === 'money') return formatCents(value as number | bigint);
   return type === 'date' ? formatDate(value as number) : value;
 }

@@ -4,4 +4,4 @@ import {parentPort, workerData} from 'node:worker_threads';
 import {type ExpectedInput, expectedOf} from './generate-expected.ts';
 
 assert(parentPort, 'this module runs in a worker thread');
-parentPort.postMessage(expectedOf(workerData as ExpectedInput));
+parentPort.postMessage(await expectedOf(workerData as ExpectedInput));

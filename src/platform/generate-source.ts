@@ -8,8 +8,10 @@ import {appendPatiently} from '../ingest/patience.ts';
 import type {LogWriter} from '../log/types.ts';
 import type {Domain, Generate} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import type {Transforms} from '../transforms/open.ts';
 import {resume} from './generate-resume.ts';
 import {type TransactionBuilder, transactionBuilder} from './generate-transaction.ts';
+import {GeneratedTransforms} from './generate-transforms.ts';
 import {
   checkpointKey,
   type GenerateChange,
@@ -26,6 +28,7 @@ export type GenerateContext = {
   log: LogWriter;
   partitions: number;
   schemaIds: Readonly<Record<string, number>>;
+  transforms: Transforms;
   clock: Clock;
   telemetry: Telemetry;
   signal: AbortSignal;
@@ -47,6 +50,7 @@ export class GeneratorSource {
   readonly #position: GeneratorPosition;
   readonly #chunk: Chunk;
   readonly #transaction: TransactionBuilder;
+  readonly #transforms: GeneratedTransforms;
   readonly #own = new AbortController();
   readonly #untilN: number;
   readonly #untilMs: number;
@@ -76,6 +80,7 @@ export class GeneratorSource {
     this.#checkpointN = generator.n;
     this.#chunk = new Chunk(generator, domain, partitions);
     this.#transaction = transactionBuilder(domain, schemaIds, clock);
+    this.#transforms = new GeneratedTransforms(context);
     this.#untilN = Math.min(
       start.untilN ?? Number.POSITIVE_INFINITY,
       start.count === null ? Number.POSITIVE_INFINITY : generator.n + start.count,
@@ -228,7 +233,8 @@ export class GeneratorSource {
     const chunk = this.#chunk;
     const checkpoint = this.#checkpoint();
     const position = {...this.#position, n: this.#generator.n};
-    const transaction = this.#transaction(chunk, position, checkpoint);
+    const transformed = await this.#transforms.settle(chunk, clock.now() + domain.defaults.futureMaxMs);
+    const transaction = {...this.#transaction(chunk, position, checkpoint), transformed};
     failpoint('generate.before-append');
     const startMs = clock.now();
     const result = await appendPatiently(log, transaction, {
@@ -238,7 +244,8 @@ export class GeneratorSource {
       source: `${generatorSource} of ${domain.name}`,
     });
     failpoint('generate.after-append');
-    this.#position.n = this.#generator.n;
+    this.#position.n = position.n;
+    for (const counts of transformed) telemetry.emit('EventsTransformed', counts);
     const seconds = (clock.now() - startMs) / 1000;
     for (const [type, {received, appended, rejected}] of chunk.counts.entries()) {
       if (received === 0) continue;

@@ -194,6 +194,13 @@ function compareLedger(
     for (const key of ['received', 'appended', 'duplicate', 'rejected'] as const)
       if ((line?.[key] ?? 0) !== counts[key])
         ingest.push(`${name}: ${key} is ${line?.[key] ?? 0}, expected ${counts[key]}`);
+    const passed = ledger.transform.find(
+      (each) => each.domain === domain.name && each.event_type === name && each.source === generatorSource,
+    );
+    const wanted = expected.transformed[type];
+    for (const key of ['in', 'out', 'rejected'] as const)
+      if ((passed?.[key] ?? 0) !== (wanted?.[key] ?? 0))
+        ingest.push(`transform of ${name}: ${key} is ${passed?.[key] ?? 0}, expected ${wanted?.[key] ?? 0}`);
   }
   const queries: string[] = [];
   const names = {

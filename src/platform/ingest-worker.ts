@@ -129,6 +129,7 @@ const generators = createGenerators((name) => ({
   log: log!,
   partitions: start.partitions,
   schemaIds: start.schemaIds,
+  transforms,
   clock: systemClock,
   telemetry,
   signal: stopping.signal,

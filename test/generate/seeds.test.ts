@@ -19,6 +19,7 @@ import {buildPlans} from '../../src/process/plan/build.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
+import {openTransforms} from '../../src/transforms/open.ts';
 import {Running} from '../support/engine.ts';
 import type {EventLog} from '../support/log.ts';
 import {loadDomain} from '../support/platform.ts';
@@ -60,6 +61,7 @@ async function generate(
     log,
     partitions,
     schemaIds: {...schemaIds, [`dlq.${domain.name}`]: 99},
+    transforms: openTransforms([domain], {telemetry: noTelemetry, develop: false}),
     clock: systemClock,
     telemetry: noTelemetry,
     signal: new AbortController().signal,
@@ -112,7 +114,7 @@ async function check(seed: number): Promise<string[]> {
     try {
       const position = JSON.parse(reader.progress(positionKey(domain.name))!) as GeneratorPosition;
       assert.equal(position.n, events);
-      const expected = expectedOf({
+      const expected = await expectedOf({
         domain,
         generate: domain.generate!,
         lookups: lookupRows(),
