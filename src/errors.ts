@@ -261,6 +261,18 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  PII_KEY_OTHER: {
+    summary: 'The key of `pii:` is not the one that protected values in the log were written with.',
+    actor: 'operator',
+    retry: false,
+    exit: 2,
+  },
+  PII_KEYS: {
+    summary: 'The file with the keys of protected values is not one, or is held by a reader.',
+    actor: 'operator',
+    retry: true,
+    exit: 1,
+  },
   LOG_MISSING: {summary: 'There is no log in this directory yet.', actor: 'operator', retry: true, exit: 4},
   LOG_FULL: {
     summary: 'The log has reached its size limit; nothing was appended.',

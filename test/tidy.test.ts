@@ -24,6 +24,7 @@ const ranks: Record<string, number> = {
   schema: 4,
   log: 5,
   generate: 6,
+  privacy: 6,
   transforms: 6,
   ingest: 7,
   sinks: 8,

@@ -10,7 +10,8 @@ import type {LogReader} from '../log/types.ts';
 import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
-import {dirsOf, type PlatformDirs, placesOf} from '../platform/places.ts';
+import {dirsOf, type PlatformDirs, placesOf, privacyOf} from '../platform/places.ts';
+import {setPrivacy} from '../privacy/opener.ts';
 import {sinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {CommandCall} from './command.ts';
@@ -59,7 +60,9 @@ export async function openPlatform(call: CommandCall): Promise<Opened> {
     await new Promise((resolve) => setTimeout(resolve, 100));
     control = await connectControl(platform.root);
   }
-  return {platform, dirs: dirsOf(platform), control};
+  const dirs = dirsOf(platform);
+  setPrivacy(privacyOf(platform, dirs));
+  return {platform, dirs, control};
 }
 
 /** How long a platform may take from its lock to its control socket, ms; beyond it the command goes on and meets the lock. */

@@ -13,6 +13,7 @@ import {
   readLetters,
 } from '../platform/letters.ts';
 import {LetterEvents} from '../platform/letters-events.ts';
+import {shownLetter} from '../platform/letters-shown.ts';
 import {compileWhere} from '../platform/letters-where.ts';
 import type {PlatformDirs} from '../platform/places.ts';
 import {replayOffline} from '../platform/replay-run.ts';
@@ -68,16 +69,13 @@ async function* selected(
   log: LogReader,
   selection: LetterSelection,
 ): AsyncGenerator<Letter> {
-  const events = new LetterEvents(
-    platform.domains,
-    selection.where === undefined ? [] : await schemasOf(dirs),
-    log,
-  );
+  const needsSchemas = selection.where !== undefined || platform.pii !== undefined;
+  const events = new LetterEvents(platform.domains, needsSchemas ? await schemasOf(dirs) : [], log);
   const where = compileWhere(selection.where, eventTypesOf(platform, selection), events);
   const history = new Map();
   for (const domain of selection.domains) await readHistory(log, domain, history);
   for await (const letter of readLetters(log, selection, history))
-    if (!where || (await where(letter))) yield letter;
+    if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);
 }
 
 export async function listLetters(kind: Kind, call: CommandCall): Promise<number> {

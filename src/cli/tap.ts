@@ -5,6 +5,7 @@ import type {Value} from '../expr/types.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import type {EventType, Platform} from '../model/types.ts';
+import {recordKeyName} from '../privacy/tokens.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
@@ -210,6 +211,7 @@ async function originalOf(
   decoderOf: (id: number) => Promise<EventDecoder | undefined>,
 ): Promise<unknown> {
   const bytes = Buffer.from(String(original), 'base64');
+  if (recordKeyName(bytes)) return `(${bytes.length} bytes, sealed: the domain has personal data)`;
   if (bytes.length > frameHeaderBytes && bytes[0] === 0) {
     try {
       const decoder = await decoderOf(schemaIdOf(bytes, 0, bytes.length));

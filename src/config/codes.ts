@@ -44,6 +44,12 @@ export const diagnosticCodes = {
   SECRET_LITERAL: 'A password is written in the file; refer to a secret instead.',
   PLUGIN_INVALID: 'A plugin cannot be loaded, or exports what is no specification.',
 
+  PII_NOT_HERE: 'Something that is no optional text attribute is to be protected as personal data.',
+  PII_DIFFERS:
+    'An attribute of one name is protected in one event type of a domain and not, or otherwise, in another.',
+  PII_KEY: 'Attributes are personal data, and there is no key, or one that is too short.',
+  PII_LOOKUP: 'A lookup is joined on personal data: its keys are plain, the values are not.',
+
   EVENT_TYPE_UNKNOWN: 'An event type that the domain does not have.',
   FIELD_UNKNOWN: 'A field or column that the event type does not have.',
   LOOKUP_UNKNOWN: 'A lookup that the domain does not have.',

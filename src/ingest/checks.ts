@@ -18,6 +18,15 @@ function shown(value: Value, type: ValueType | undefined): string {
   return type === 'date' ? formatDate(value as number) : String(value);
 }
 
+/** Columns whose values are not shown: personal data, what is derived from it, and other texts beside it, which it may have slipped into. */
+function personal({fields, derive}: EventType): Set<string> {
+  if (!fields.some(({pii}) => pii)) return new Set();
+  const names = new Set(fields.filter(({pii, type}) => pii || type === 'string').map(({name}) => name));
+  for (const {name, expr} of derive)
+    if ([...columnsOf(expr)].some((column) => names.has(column))) names.add(name);
+  return names;
+}
+
 /** Checks over one record's values, by field name. */
 export type RowChecks = {
   /** Fields that the checks look at, directly or through derived columns: only these need a value. */
@@ -46,6 +55,7 @@ export function compileRowChecks(
   const types = new Map(
     [...eventType.fields, ...eventType.derive].map(({name, type}): [string, ValueType] => [name, type]),
   );
+  const hidden = personal(eventType);
   const check = (row: Record<string, Value>): number => {
     let name = checks[0]!.name;
     try {
@@ -54,14 +64,19 @@ export function compileRowChecks(
         name = check.name;
         if (check.evaluate(row) !== false) continue;
         state.detail = [...columnsOf(check.expr)]
-          .map((column) => `${column} = ${shown(row[column] ?? null, types.get(column))}`)
+          .map(
+            (column) =>
+              `${column} = ${hidden.has(column) ? '***' : shown(row[column] ?? null, types.get(column))}`,
+          )
           .join(', ');
         state.check = name;
         return reasonNumber.CHECK;
       }
     } catch (failure) {
       if (!(failure instanceof ExpressionFailure)) throw failure;
-      state.detail = `the check ${name} cannot be computed: ${failure.message}`;
+      // A failed cast says what it was given.
+      const why = hidden.size > 0 ? '' : `: ${failure.message}`;
+      state.detail = `the check ${name} cannot be computed${why}`;
       return reasonNumber.EXPRESSION;
     }
     return 0;

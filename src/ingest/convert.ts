@@ -284,9 +284,12 @@ function wayOut(type: ValueType, text: string): string {
   return `: write it with a decimal point, ${text.replaceAll('.', '').replace(',', '.')}`;
 }
 
-/** What a person can do with a reason of a value: `delay_min: "abc" is no long`. */
-export function explainValue(code: ReasonCode, field: Field, shown: string): string {
-  const value = JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}...` : shown);
+/**
+ * What a person can do with a reason of a value: `delay_min: "abc" is no long`.
+ * @param isHidden the event type has personal data, which may stand in the wrong column: no value is shown
+ */
+export function explainValue(code: ReasonCode, field: Field, shown: string, isHidden: boolean): string {
+  const value = isHidden ? '***' : JSON.stringify(shown.length > 60 ? `${shown.slice(0, 60)}...` : shown);
   switch (code) {
     case 'REQUIRED':
       return `${field.name} is required and has no value`;
@@ -303,6 +306,6 @@ export function explainValue(code: ReasonCode, field: Field, shown: string): str
     case 'TIMESTAMP_FUTURE':
       return `${field.name}: ${value} lies too far in the future`;
     default:
-      return `${field.name}: ${value} is ${noneOf[field.type]}${wayOut(field.type, shown.trim())}`;
+      return `${field.name}: ${value} is ${noneOf[field.type]}${isHidden ? '' : wayOut(field.type, shown.trim())}`;
   }
 }

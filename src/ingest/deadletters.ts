@@ -1,6 +1,7 @@
 /** Dead letters in the log: topic `dlq.<domain>`, one partition, frames of `deadLetterSchema`. */
 import type {LogReader} from '../log/types.ts';
 import type {EventType} from '../model/types.ts';
+import {openOriginal} from '../privacy/opener.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {compileEncoder} from '../schema/encode.ts';
 import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
@@ -96,6 +97,12 @@ export function matches(letter: DeadLetter, filter: DeadLetterFilter): boolean {
 const readBytesMax = 1024 * 1024;
 const decode = compileDecoder(deadLetterSchema);
 
+/** With its record as it came; empty where it was forgotten. */
+const opened = (letter: DeadLetter): DeadLetter => ({
+  ...letter,
+  original: openOriginal(letter.original) ?? new Uint8Array(0),
+});
+
 /** The dead letters of a domain that the log has, oldest first. Throws LOG_CORRUPT when a batch is damaged. */
 export async function* readDeadLetters(
   reader: LogReader,
@@ -112,7 +119,7 @@ export async function* readDeadLetters(
         const found: StoredDeadLetter[] = [];
         if (batch.kind === 'data')
           walkRecords(batch, (index, position, end) => {
-            const letter = deadLetterOf(decode(batch.bytes, position + frameHeaderBytes, end));
+            const letter = opened(deadLetterOf(decode(batch.bytes, position + frameHeaderBytes, end)));
             if (matches(letter, filter)) found.push({...letter, partition, offset: batch.baseOffset + index});
           });
         yield* found;

@@ -15,6 +15,7 @@ import {avroSchema} from '../schema/avro.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {collectNames} from '../schema/flat.ts';
 import {frameHeaderBytes, schemaIdOf} from '../schema/frame.ts';
+import {unprotected} from '../schema/protected.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import {type Skip, skipper} from '../schema/skip.ts';
 import type {AvroRecord, AvroSchema, AvroValue, RegisteredSchema} from '../schema/types.ts';
@@ -240,7 +241,7 @@ export class AvroReader {
       throw new PlatformError('SCHEMA_INCOMPATIBLE', 'the schema is no record');
     const record = schema as AvroRecord;
     return {
-      decode: compileResolvingDecoder(record, this.#reader, this.#columns),
+      decode: compileResolvingDecoder(unprotected(record), unprotected(this.#reader), this.#columns),
       skip: skipper(record, collectNames(record), record.namespace ?? ''),
     };
   }

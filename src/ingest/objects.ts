@@ -53,6 +53,7 @@ export function compileObjectEncoder(
   const told = {check: '', detail: ''};
   const checks = compileRowChecks(eventType, told);
   const row: Record<string, Value> = {};
+  const isHidden = fields.some(({pii}) => pii);
   const valueAt = (event: EventObject, index: number): unknown =>
     layout === 'list'
       ? (event as readonly unknown[])[index]
@@ -72,7 +73,7 @@ export function compileObjectEncoder(
       if (code === 'RECORD_TOO_LARGE') return {code, message: `the record has ${state.bytes} bytes`};
       const field = fields[state.field]!;
       if (code === 'UTF8') return {code, message: `${field.name}: half of a surrogate pair`};
-      return {code, message: explainValue(code, field, showValue(valueAt(event, state.field)))};
+      return {code, message: explainValue(code, field, showValue(valueAt(event, state.field)), isHidden)};
     },
     lastTimeMs: () => state.timeMs,
     lastPartition: (partitions) =>

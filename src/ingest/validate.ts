@@ -99,6 +99,7 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
   const readTime = timestampReader(convert);
   const checks = compileChecks(eventType, plans, isNull, state);
   const generated = generate(options, plans, isNull, readTime, state);
+  const isHidden = eventType.fields.some(({pii}) => pii);
   const id = plans.find(({field}) => field.role === 'id')!;
   const uses = Math.max(1, ...plans.map((a) => plans.filter((b) => b.slot >= 0 && b.slot === a.slot).length));
   return {
@@ -132,7 +133,7 @@ export function compileRows(options: RowOptions, columns: readonly string[], pla
           : scanner.starts[slot] === nested
             ? 'an object or array'
             : textOf(scanner, slot, () => false);
-      return {code, message: explainValue(code, field, shown ?? '')};
+      return {code, message: explainValue(code, field, shown ?? '', isHidden)};
     },
   };
 }

@@ -1,5 +1,6 @@
 import {basename} from 'node:path';
 import type {LoadedConfig} from '../config/load.ts';
+import {quote} from '../config/nodes.ts';
 import {defaultOf} from '../config/read.ts';
 import type {Secret} from '../config/secrets/secret.ts';
 import {buildDomain} from './domain.ts';
@@ -48,7 +49,37 @@ export function buildPlatform(config: LoadedConfig): Platform {
     sinks: sinks.choices((backend) => defaultOptions(specs[backend]!.fields, config)),
     server: serverOf(values.server as unknown as ServerSection),
     plugins: (values.plugins as unknown as string[] | undefined) ?? [],
+    ...piiOf(config, domains),
   };
+}
+
+/** Shorter ones can be guessed. */
+const piiKeyLengthMin = 32;
+
+/** `pii:`; reports what is protected without a key. */
+function piiOf(config: LoadedConfig, domains: Domain[]): Pick<Platform, 'pii'> {
+  const {platform, platformKnown, diagnostics} = config;
+  const {key} = ((platform.values.pii as {key?: Secret} | undefined) ?? {}) as {key?: Secret};
+  const howTo = 'a key: openssl rand -base64 32; put it as pii_key=... into .env';
+  const reporter = new Reporter(platform.node, diagnostics);
+  if (key !== undefined) {
+    if (key.reveal().length >= piiKeyLengthMin) return {pii: {key}};
+    const message = `the key has ${key.reveal().length} characters, ${piiKeyLengthMin} are needed`;
+    reporter.error(['pii', 'key'], 'PII_KEY', message, {hint: howTo});
+    return {};
+  }
+  if (!platformKnown || reporter.has(['pii', 'key'])) return {};
+  for (const [index, {eventTypes}] of domains.entries())
+    for (const [at, {fields}] of eventTypes.entries()) {
+      const field = fields.find(({pii}) => pii !== undefined);
+      if (!field) continue;
+      const {node} = config.domains[index]!;
+      const message = `${quote(field.name)} is personal data, and platform.yaml has no key for it`;
+      const hint = `add to platform.yaml: pii: {key: "\${secret:pii_key}"}; ${howTo}`;
+      new Reporter(node, diagnostics).error(['event_types', at, 'attributes'], 'PII_KEY', message, {hint});
+      return {};
+    }
+  return {};
 }
 
 /** `server:` with its defaults filled in. */

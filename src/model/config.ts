@@ -1,5 +1,5 @@
 import type {ValueType} from '../expr/types.ts';
-import type {Compatibility, Late} from './types.ts';
+import type {Compatibility, Late, PiiKind} from './types.ts';
 
 /**
  * Values as `src/config/` reads them by the specifications in `src/config/specs/`. Whatever was mistaken is undefined, so that
@@ -14,6 +14,7 @@ export type FieldConfig = Known<{
   symbols: (string | undefined)[];
   doc: string;
   aliases: (string | undefined)[];
+  pii: PiiKind;
 }>;
 
 export type EventTypeConfig = Known<{

@@ -19,7 +19,7 @@ import {buildInput} from './inputs.ts';
 import {buildLookup} from './lookups.ts';
 import {Reporter} from './reporter.ts';
 import type {SinkNames} from './sinks.ts';
-import type {Aggregation, Defaults, Domain, Lookup} from './types.ts';
+import type {Aggregation, Defaults, Domain, Lookup, PiiKind} from './types.ts';
 import {buildWindow} from './windows.ts';
 
 /** Builds one domain as far as it is right; mistakes go to `diagnostics`. */
@@ -141,8 +141,28 @@ function buildEventTypes(
     if (reporter.claim(tables, name, 'an event type of this domain', [...path, 'name']))
       eventTypes.set(name, info);
   }
+  checkPiiAgrees(config, reporter);
   const isComplete = config.event_types?.every((eventType) => eventType?.name !== undefined) === true;
   return {byName: eventTypes, isComplete};
+}
+
+/** One person's value is forgotten everywhere in a domain, so an attribute is protected in all of its event types or in none. */
+function checkPiiAgrees(config: DomainConfig, reporter: Reporter): void {
+  const known = new Map<string, {pii: PiiKind | undefined; eventType: string}>();
+  for (const [index, eventType] of (config.event_types ?? []).entries())
+    for (const key of ['attributes', 'dimensions', 'metrics'] as const)
+      for (const [at, field] of (eventType?.[key] ?? []).entries()) {
+        if (field?.name === undefined) continue;
+        const before = known.get(field.name);
+        if (!before) known.set(field.name, {pii: field.pii, eventType: eventType!.name ?? ''});
+        else if (before.pii !== field.pii)
+          reporter.error(
+            ['event_types', index, key, at],
+            'PII_DIFFERS',
+            `${quote(field.name)} is ${field.pii ? `pii: ${field.pii}` : 'not protected'} here, and ${before.pii ? `pii: ${before.pii}` : 'not protected'} in ${before.eventType}`,
+            {hint: `write pii: ${field.pii ?? before.pii} in both, or give one of them another name`},
+          );
+      }
 }
 
 type Surroundings = {

@@ -54,6 +54,7 @@ export function buildEventType(
   const columns: Columns = new Map(fields.map((field) => [field.name, columnOf(field)]));
   const logged: Columns = new Map(columns);
   const taken = new Map([...columns.keys(), ...broken].map((field) => [field, 'a field of this event type']));
+  checkLookupsOfPii(config, fields, path, reporter);
   const derive = buildDerive(config, path, columns, broken, taken, reporter);
   const checks = buildChecks(config, path, columns, broken, reporter);
   const enrich = buildEnrich(config, path, lookups, columns, broken, taken, reporter);
@@ -74,6 +75,20 @@ export function buildEventType(
     columns,
     broken,
   };
+}
+
+/** Lookups are joined at read, where a protected value is not what was sent. */
+function checkLookupsOfPii(config: EventTypeConfig, fields: Field[], path: Path, reporter: Reporter): void {
+  for (const [index, rule] of (config.enrich ?? []).entries()) {
+    const field = fields.find(({name, pii}) => name === rule?.on && pii !== undefined);
+    if (field)
+      reporter.error(
+        [...path, 'enrich', index, 'on'],
+        'PII_LOOKUP',
+        `${quote(field.name)} is personal data (pii: ${field.pii}): no key of the lookup would be found by it`,
+        {hint: 'join on another attribute, or add what is needed in a transform, before the log'},
+      );
+  }
 }
 
 const columnOf = ({type, symbols, required}: Field) => ({

@@ -4,7 +4,7 @@ import {quote} from '../config/nodes.ts';
 import type {ValueType} from '../expr/types.ts';
 import type {EventTypeConfig, FieldConfig} from './config.ts';
 import type {Reporter} from './reporter.ts';
-import type {Field, FieldRole} from './types.ts';
+import type {Field, FieldRole, PiiKind} from './types.ts';
 
 /** Name of the column that holds a value of this name and type: money is in cents. */
 export const columnName = (name: string, type: ValueType): string =>
@@ -63,6 +63,7 @@ function buildField(
   if (!reporter.claim(names, name, `a field of this event type`, namePath)) return undefined;
   if (type === undefined) return undefined;
   const symbols = checkSymbols(config, path, reporter);
+  const pii = checkPii(config, role, path, reporter);
   return {
     name,
     column: columnName(name, type),
@@ -72,7 +73,26 @@ function buildField(
     required: config.required ?? role === 'metric',
     aliases: (config.aliases ?? []).filter((alias) => alias !== undefined),
     ...(config.doc === undefined ? {} : {doc: config.doc}),
+    ...(pii === undefined ? {} : {pii}),
   };
+}
+
+/** Only what may be NULL can be forgotten, and only text can hold what stands for a value. */
+function checkPii(config: FieldConfig, role: FieldRole, path: Path, reporter: Reporter): PiiKind | undefined {
+  const {name, type, required, pii} = config;
+  if (pii === undefined) return undefined;
+  const refuse = (message: string, hint: string) =>
+    reporter.error([...path, 'pii'], 'PII_NOT_HERE', message, {onKey: true, hint});
+  if (role !== 'attribute')
+    refuse(`a ${role} cannot be protected`, `make ${name} an attribute of type string`);
+  else if (type !== 'string') refuse(`${type} cannot be protected`, 'use type: string');
+  else if (required === true)
+    refuse(
+      'what can be forgotten cannot be required: it reads NULL then',
+      `leave out required: true, and refuse events without it by a check: has_${name}: ${name} is not null`,
+    );
+  else return pii;
+  return undefined;
 }
 
 /** Fields that nobody declares, and the key of an input that says where they come from. */

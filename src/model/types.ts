@@ -15,6 +15,8 @@ export type Platform = {
   /** `token`: only when the configuration gives one. */
   server: ServerConfig;
   plugins: string[];
+  /** Key of what is protected (`pii:` of attributes); absent without one. */
+  pii?: {key: Secret};
 };
 
 /** Section `server:`. */
@@ -75,6 +77,9 @@ export type Domain = {
   generate: Generate | null;
 };
 
+/** How the values of an attribute are protected: `src/privacy/values.ts` says what readers get instead. */
+export type PiiKind = 'hash' | 'mask' | 'drop';
+
 export type FieldRole = 'id' | 'time' | 'attribute' | 'dimension' | 'metric';
 
 /** A field of the event as it is logged, in Avro order: event_id, timestamp, attributes, dimensions, metrics. */
@@ -90,6 +95,8 @@ export type Field = {
   required: boolean;
   aliases: string[];
   doc?: string;
+  /** Personal data: what is read of it is not what was sent, and may be NULL although it was sent. */
+  pii?: PiiKind;
 };
 
 export type EventType = {

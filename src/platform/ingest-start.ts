@@ -2,7 +2,7 @@ import type {Platform} from '../model/types.ts';
 import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {IngestStart} from './ingest-types.ts';
-import type {PlatformDirs} from './places.ts';
+import {type PlatformDirs, privacyOf} from './places.ts';
 
 /** Registers what the platform writes. @returns topic -> newest schema, and every schema that records may name. */
 export async function registerSchemas(
@@ -20,10 +20,15 @@ export async function registerSchemas(
 
 /** What the ingest thread of a platform is started with. */
 export function ingestStart(
-  {domains, env, log: {options}}: Platform,
+  platform: Platform,
   dirs: PlatformDirs,
   given: Pick<IngestStart, 'schemaIds' | 'counter' | 'command'>,
 ): IngestStart {
+  const {
+    domains,
+    env,
+    log: {options},
+  } = platform;
   return {
     ...given,
     domains,
@@ -33,5 +38,6 @@ export function ingestStart(
     partitions: Number(options.partitions ?? 4),
     tempDir: dirs.temp,
     develop: env === 'dev',
+    privacy: privacyOf(platform, dirs) ?? null,
   };
 }

@@ -2,6 +2,7 @@ import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
+import type {PrivacySetting} from '../privacy/opener.ts';
 import type {PortableError} from '../sinks/remote.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
@@ -19,6 +20,8 @@ export type IngestStart = {
   /** Directory of the schema registry, where schemas that frames name are looked up. */
   registryDir: string;
   tempDir: string;
+  /** Key of what is protected, and where its keys are; null without one. Never print it. */
+  privacy: PrivacySetting | null;
   /** Take up changed modules of transforms while running, and write the types of events beside them. */
   develop: boolean;
   /** What a refused second process is told. */

@@ -8,6 +8,9 @@ import {schemaIdsOf} from '../ingest/incoming-avro.ts';
 import type {IncomingBatch} from '../ingest/incoming-types.ts';
 import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
+import {openPrivacy} from '../privacy/opener.ts';
+import {protectLog} from '../privacy/protected-log.ts';
+import {createProtector, type Protector} from '../privacy/protector.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
@@ -33,13 +36,25 @@ const stopping = new AbortController();
 /** A progress message more often than this would only be drawn over. */
 const progressMs = 100;
 
+let protector: Protector | undefined;
+
 function open(): LogWriter | undefined {
   try {
-    const log = openLogWriter(start.logDir, {
+    const plain = openLogWriter(start.logDir, {
       counter: start.counter,
       command: start.command,
       ...(start.sizeMaxBytes === null ? {} : {sizeMaxBytes: start.sizeMaxBytes}),
     });
+    if (start.privacy) {
+      openPrivacy(start.privacy);
+      try {
+        protector = createProtector(start.domains, start.privacy);
+      } catch (error) {
+        void plain.close();
+        throw error;
+      }
+    }
+    const log = protector ? protectLog(plain, protector) : plain;
     for (const topic of Object.keys(start.schemaIds))
       log.ensureTopic(topic, /^(dlq|late|replay)\./.test(topic) ? 1 : start.partitions);
     return log;

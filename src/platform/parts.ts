@@ -5,6 +5,7 @@ import {acquireLock} from '../log/lock.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
+import {setPrivacy} from '../privacy/opener.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import {readMaxima} from './books.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
@@ -15,7 +16,7 @@ import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore, type LookupStore} from './lookups.ts';
 import {type Outputs, openOutputs} from './outputs.ts';
-import {dirsOf, ensureHome, type PlatformDirs, placesOf} from './places.ts';
+import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
 
 /** The parts; the engine does not run yet, and nothing is ingested. */
 export type Parts = {
@@ -58,6 +59,7 @@ export async function openParts(
   const places = placesOf(platform.root);
   const dirs = dirsOf(platform);
   ensureHome(places);
+  setPrivacy(privacyOf(platform, dirs));
   const lock = acquireLock(places.lock, {command});
   closing.push(() => lock.release());
   const figures = createFigures();

@@ -3,6 +3,7 @@ import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'n
 import {tmpdir} from 'node:os';
 import {isAbsolute, join} from 'node:path';
 import type {Platform} from '../model/types.ts';
+import type {PrivacySetting} from '../privacy/opener.ts';
 
 /** Where a platform keeps what, all below `<root>/.millrace` unless the configuration says otherwise. */
 export type Places = {home: string; lock: string; token: string; controlSocket: string};
@@ -65,3 +66,7 @@ export function dirsOf(platform: Platform): PlatformDirs {
     temp: join(platform.root, '.millrace', 'tmp'),
   };
 }
+
+/** The key of what is protected, and where its keys are; undefined without one. */
+export const privacyOf = ({pii}: Platform, {log}: PlatformDirs): PrivacySetting | undefined =>
+  pii && {dir: log, key: pii.key.reveal()};

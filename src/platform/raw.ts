@@ -1,6 +1,7 @@
 import {PlatformError} from '../errors.ts';
 import {rawTable} from '../model/tables.ts';
 import type {EventType, Platform, Table} from '../model/types.ts';
+import {privacySetting} from '../privacy/opener.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import type {HostedSink} from '../sinks/host.ts';
 import type {RawStats} from '../sinks/raw.ts';
@@ -78,12 +79,14 @@ export function createRaw(
             throw explainDifference(error, platform, job.sinkName, way);
           });
           const {topic} = job.eventType;
+          const privacy = privacySetting();
           await sink.raw!.start({
             table: job.table,
             topic,
             schema: schemas.get(topic)!.schema as AvroRecord,
             logDir: dirs.log,
             registryDir: dirs.registry,
+            ...(privacy ? {privacy} : {}),
           });
           job.state = 'started';
         } catch (error) {

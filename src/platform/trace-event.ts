@@ -9,6 +9,7 @@ import {domainNamespace} from '../ingest/identity.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain, EventType} from '../model/types.ts';
+import {hasPii} from '../privacy/protector.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {columnsOfEvent, windowsOf} from '../process/naive.ts';
@@ -75,7 +76,12 @@ export async function traceEvent(eventId: string, options: TraceOptions): Promis
       }
       if (log.partitions(deadLetterTopic(domain.name)) > 0)
         for await (const letter of readDeadLetters(log, domain.name))
-          if (letter.eventId === eventId) result.deadLetters.push(letter);
+          if (letter.eventId === eventId)
+            result.deadLetters.push(
+              domain.eventTypes.some(hasPii)
+                ? {...letter, original: Buffer.from('(not shown: the domain has personal data)')}
+                : letter,
+            );
     }
     return result;
   } finally {

@@ -2,6 +2,7 @@
 import {createHash} from 'node:crypto';
 import {PlatformError} from '../errors.ts';
 import type {EventType, Field} from '../model/types.ts';
+import {piiProperty} from './protected.ts';
 import type {AvroField, AvroRecord, AvroSchema} from './types.ts';
 
 const avroName = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -32,6 +33,7 @@ function avroField(eventType: EventType, field: Field): AvroField {
   if (field.aliases.length > 0)
     out.aliases = field.aliases.map((alias) => (field.type === 'money' ? `${alias}_cents` : alias));
   if (field.type === 'money') out['millrace.type'] = 'money';
+  if (field.pii !== undefined) out[piiProperty] = field.pii;
   return out;
 }
 

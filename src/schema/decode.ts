@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {PlatformError} from '../errors.ts';
 import {namespaceOf, simpleName} from './avro.ts';
 import {branchesOf, collectNames, type Flat, flatten, type Names} from './flat.ts';
+import {protectedText, protectionOf} from './protected.ts';
 import * as read from './read.ts';
 import {DecodeFailure} from './read.ts';
 import {skipper, skipText} from './skip.ts';
@@ -47,7 +48,7 @@ export function compileResolvingDecoder(
   const place = (table: unknown) => tables.push(table) - 1;
   const body = writer.fields.map((field, index) => {
     const wanted = columns.flatMap((column, target) => (sources[target] === index ? [{column, target}] : []));
-    const code = fieldCode(field, wanted[0], {writer, writerNames, readerNames, place});
+    const code = fieldCode(field, wanted[0], {writer, reader, writerNames, readerNames, place});
     // Two of the reader's columns can come from one of the writer's, by an alias.
     const copies = wanted.slice(1).map(({target}) => `r${target}=r${wanted[0]!.target};`);
     return `f=${index}; ${code} ${copies.join('')}`;
@@ -93,6 +94,7 @@ function sourceOf(field: AvroField, writer: AvroRecord): number {
 
 type Context = {
   writer: AvroRecord;
+  reader: AvroRecord;
   writerNames: Names;
   readerNames: Names;
   /** Gives a value to the generated code. @returns its index in T. */
@@ -111,10 +113,13 @@ function fieldCode(
     return `p=T[${place(skipper(field.type, writerNames, spaceOf(writer)))}](u8,p,end,0);`;
   }
   const {column, target} = wanted;
+  // What the reader protects was perhaps written before it did, and the other way round.
+  const of = protectionOf(column.field, context.reader) ?? protectionOf(field, writer);
+  const text = of && protectedText(of);
   const branches = branchesOf(field.type, writerNames, spaceOf(writer));
   const codes = branches.map((branch) => {
     const match = column.branches.find((candidate) => resolves(branch, candidate));
-    return match && valueCode(branch, match, `r${target}`, context, field.name);
+    return match && valueCode(branch, match, `r${target}`, context, field.name, text);
   });
   if (flat.kind !== 'union') {
     if (codes[0] === undefined) throw incompatible(field.name, branches, column);
@@ -156,7 +161,14 @@ function resolves(writer: Flat, reader: Flat): boolean {
 }
 
 /** Code that reads a value written as `writer` and assigns it to `to` as `reader`. */
-function valueCode(writer: Flat, reader: Flat, to: string, context: Context, name: string): string {
+function valueCode(
+  writer: Flat,
+  reader: Flat,
+  to: string,
+  context: Context,
+  name: string,
+  text: ReturnType<typeof protectedText> = read.readText,
+): string {
   const length = `if (p>=end) short(); n=u8[p++]; if (n&1||n>127||n>>>1>end-p) { n=readLength(u8,p-1,end); p=cursor.pos; } else n>>>=1; q=p+n;`;
   const varint = (slow: string) =>
     `if (p>=end) short(); b=u8[p]; if (b<128) { ${to}=(b>>>1)^-(b&1); p++; } else { ${to}=${slow}(u8,p,end); p=cursor.pos; }`;
@@ -182,7 +194,7 @@ function valueCode(writer: Flat, reader: Flat, to: string, context: Context, nam
     // A copy of the bytes: Buffer's own slice would be a window on the batch.
     case 'string':
     case 'bytes':
-      return `${length} ${to}=${reader.kind === 'string' ? 'readText(u8,p,q)' : 'new Uint8Array(u8.subarray(p,q))'}; p=q;`;
+      return `${length} ${to}=${reader.kind === 'string' ? (text === read.readText ? 'readText(u8,p,q)' : `T[${context.place(text)}](u8,p,q)`) : 'new Uint8Array(u8.subarray(p,q))'}; p=q;`;
     case 'fixed':
       return `q=p+${writer.size}; if (q>end) short(); ${to}=new Uint8Array(u8.subarray(p,q)); p=q;`;
     case 'enum': {

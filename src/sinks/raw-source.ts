@@ -1,6 +1,7 @@
 import type {Value} from '../expr/types.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
+import {openPrivacy} from '../privacy/opener.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
@@ -27,6 +28,7 @@ export type RawSource = {
 
 /** @throws the log's and the registry's errors. */
 export function openSource(job: RawJob): RawSource {
+  if (job.privacy) openPrivacy(job.privacy);
   const reader = openLogReader(job.logDir);
   let registry: SchemaRegistry;
   try {

@@ -2,6 +2,7 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {Table} from '../model/types.ts';
+import type {PrivacySetting} from '../privacy/opener.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openSource, type RawSource} from './raw-source.ts';
@@ -17,6 +18,8 @@ export type RawJob = {
   schema: AvroRecord;
   logDir: string;
   registryDir: string;
+  /** Key of what is protected, for another process; absent without one. Never print it. */
+  privacy?: PrivacySetting;
 };
 
 export type RawStats = {

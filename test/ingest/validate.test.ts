@@ -226,7 +226,7 @@ test('a check that fails shows times and dates as people write them, and money b
 });
 
 test('a value that is none of its type says so in good English, with the decimal point where that is the matter', () => {
-  const told = (type: ValueType, text: string) => explainValue('TYPE', field('x', type), text);
+  const told = (type: ValueType, text: string) => explainValue('TYPE', field('x', type), text, false);
   assert.equal(told('int', 'abc'), 'x: "abc" is no int');
   assert.equal(told('money', 'abc'), 'x: "abc" is not an amount of money');
   assert.equal(told('boolean', 'maybe'), 'x: "maybe" is not true or false');

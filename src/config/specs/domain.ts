@@ -63,7 +63,11 @@ function fieldOf(
           doc: 'Names it had before; data under an old name is read under the new one.',
           default: [],
         },
-        pii: {type: 'any', doc: 'Protection of personal data, for a later version.', unavailable: true},
+        pii: {
+          type: 'enum',
+          values: ['hash', 'mask', 'drop'],
+          doc: 'Personal data, for attributes that are text: everything that reads gets a keyed hash, a mask or NULL instead of the value.',
+        },
       },
     },
   };

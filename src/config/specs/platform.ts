@@ -219,6 +219,19 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
         of: {type: 'object', doc: 'A sink.', fields: backendFields('Which kind of sink.', sinks, laterSinks)},
       },
       defaults: defaultsSpec,
+      pii: {
+        type: 'object',
+        doc: 'Protection of personal data; needed as soon as an attribute has `pii:`.',
+        example: 'pii: {key: "${secret:pii_key}"}',
+        fields: {
+          key: {
+            type: 'string',
+            secret: true,
+            required: true,
+            doc: 'Key of hashes and of what is encrypted, 32 characters or more: a secret. Another key cannot read what was written with this one.',
+          },
+        },
+      },
       server: {
         type: 'object',
         doc: 'The HTTP server.',

@@ -1,5 +1,6 @@
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
 import {columnsOf} from '../../expr/walk.ts';
+import type {Protected} from '../../schema/protected.ts';
 import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 
 /**
@@ -18,6 +19,8 @@ export type ColumnSpec = {
   aliases: string[];
   type: ValueType;
   use: ColumnUse;
+  /** Of personal data: how it is protected. */
+  of?: Protected;
 };
 
 /** Texts are interned; everything else is a number. */
@@ -44,13 +47,17 @@ export function columnsOfSource(plan: QueryPlan, source: SourcePlan): ColumnSpec
   const read = namesRead(plan, source);
   const ordered = plan.accumulators.some(({op}) => op === 'first' || op === 'last');
   const specs: ColumnSpec[] = [];
-  for (const {name, column, aliases, type} of source.fields) {
+  for (const {name, column, aliases, type, pii} of source.fields) {
+    const of = pii && {attribute: `${plan.domain}.${column}`, kind: pii};
     const avroAliases = type === 'money' ? aliases.map((alias) => `${alias}_cents`) : aliases;
-    const add = (use: ColumnUse) => specs.push({name, column, aliases: avroAliases, type, use});
+    const add = (use: ColumnUse) =>
+      specs.push({name, column, aliases: avroAliases, type, use, ...(of ? {of} : {})});
     if (!isText(type)) add('number');
     else {
-      if (read.has(name)) add('code');
-      else if (plan.accumulators.some(({op, arg}) => op === 'distinct' && isColumn(arg, name))) add('token');
+      const isCounted = plan.accumulators.some(({op, arg}) => op === 'distinct' && isColumn(arg, name));
+      // What is counted of personal data are the values that it is read as: they have to be looked up.
+      if (read.has(name) || (isCounted && of)) add('code');
+      else if (isCounted) add('token');
       if (name === 'event_id' && ordered) add('place');
     }
   }

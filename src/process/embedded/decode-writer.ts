@@ -1,7 +1,8 @@
 import type {ValueType} from '../../expr/types.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
 import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
-import type {AvroRecord} from '../../schema/types.ts';
+import {piiProperty, protectionOf} from '../../schema/protected.ts';
+import type {AvroField, AvroRecord} from '../../schema/types.ts';
 import {type DecodeRun, type FieldStep, generateDecodeRun, type TextTarget} from './decode-code.ts';
 import type {ColumnSpec} from './decode-columns.ts';
 
@@ -59,7 +60,12 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
     for (const {index} of wanted.get(field)!) places[index] = place;
   });
   const steps = schema.fields.map((field, index) =>
-    stepOf(isUnion(field.type), flats[index]!, wanted.get(index) ?? []),
+    stepOf(
+      isUnion(field.type),
+      flats[index]!,
+      wanted.get(index) ?? [],
+      protectionOf(field, schema) !== undefined,
+    ),
   );
   // A time that is missing or of a wrong type makes every record dead: the checked way says so.
   const simple = steps.every((step) => step !== undefined) && places[0]! >= 0;
@@ -69,12 +75,18 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
     run: generated?.run,
     texts: generated?.texts ?? [],
     checked: compileDecoder(
-      schema,
+      // Also what was written before it was protected.
+      {...schema, fields: schema.fields.map((field, index) => protectedAs(field, wanted.get(index) ?? []))},
       fields.map((field) => schema.fields[field]!.name),
     ),
     places,
     bad,
   };
+}
+
+function protectedAs(field: AvroField, columns: Column[]): AvroField {
+  const of = columns.find(({spec}) => spec.of)?.spec.of;
+  return of ? {...field, [piiProperty]: of.kind} : field;
 }
 
 const isUnion = (type: unknown): boolean => Array.isArray(type);
@@ -88,7 +100,14 @@ function fieldOf(schema: AvroRecord, {column, aliases}: ColumnSpec): number {
 }
 
 /** Undefined for what the generated code does not read: unions other than with null, nested types, bytes as text. */
-function stepOf(union: boolean, branches: Flat[], columns: Column[]): FieldStep | undefined {
+function stepOf(
+  union: boolean,
+  branches: Flat[],
+  columns: Column[],
+  isProtected: boolean,
+): FieldStep | undefined {
+  // What was protected when it was written and is not any more: the checked way opens it.
+  if (isProtected && columns.some(({spec}) => !spec.of)) return undefined;
   const values = branches.filter(({kind}) => kind !== 'null');
   const flat = values[0];
   if (!flat || values.length > 1 || (union && branches.length !== 2)) return undefined;

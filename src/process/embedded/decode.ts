@@ -1,6 +1,7 @@
 /** Record batches of a topic -> columns, once for all queries over the topic. */
 import assert from 'node:assert/strict';
 import type {RecordBatch} from '../../log/types.ts';
+import {tokenReader} from '../../schema/protected.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
@@ -11,6 +12,7 @@ import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
 import {fillMisses} from './decode-texts.ts';
 import {prepareWriter, type Writer} from './decode-writer.ts';
 import {createTextDictionary, type TextDictionary} from './dictionary.ts';
+import {createProtectedDictionary} from './dictionary-protected.ts';
 
 /** The columns of one batch; valid until the decoder's next `decode`. */
 export type DecodedBatch = {
@@ -85,7 +87,10 @@ export function createTopicDecoder(
 ): TopicDecoder {
   const specs = columnsOfTopic(topic, plans);
   assert.ok(specs.length > 0, `no query reads topic ${topic}`);
-  const dictionaries = specs.map(({use}) => (use === 'code' ? createTextDictionary() : undefined));
+  const dictionaries = specs.map(({use, of}) =>
+    use !== 'code' ? undefined : of ? createProtectedDictionary(of) : createTextDictionary(),
+  );
+  const isProtected = specs.some(({of}) => of);
   const writers = new Map<number, Writer>();
   let generation = 0;
   /** What is being decoded. */
@@ -285,6 +290,7 @@ export function createTopicDecoder(
       };
       texts = [];
       if (batch.kind === 'mark') return decoded;
+      if (isProtected) tokenReader().refresh();
       open(batch);
       decoded.columns = state.columns;
       decodeRecords(batch, decoded);

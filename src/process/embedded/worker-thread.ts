@@ -1,6 +1,7 @@
 /** Entry point of an engine worker's thread; `engine.ts` starts it. */
 import {type MessagePort, parentPort, workerData} from 'node:worker_threads';
 import {systemClock} from '../../clock.ts';
+import {openPrivacy} from '../../privacy/opener.ts';
 import {openStateStore} from './statestore.ts';
 import {EngineWorker} from './worker.ts';
 import type {PeerMessage, WorkerCommand, WorkerEvent, WorkerSetup} from './worker-messages.ts';
@@ -11,6 +12,7 @@ export type ThreadMessage =
   | {kind: 'peer'; worker: number; port: MessagePort}
   | {kind: 'start'};
 
+openPrivacy();
 const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: MessagePort};
 const peers = new Map<number, MessagePort>();
 const worker = new EngineWorker({

@@ -131,6 +131,7 @@ const sourceField = ({
   required,
   aliases,
   symbols,
+  pii,
 }: Field): SourcePlan['fields'][number] => ({
   name,
   column,
@@ -138,6 +139,7 @@ const sourceField = ({
   nullable: !required,
   aliases,
   ...(symbols ? {symbols} : {}),
+  ...(pii ? {pii} : {}),
 });
 
 /**

@@ -1,5 +1,5 @@
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
-import type {Late, Table, WindowSpec} from '../../model/types.ts';
+import type {Late, PiiKind, Table, WindowSpec} from '../../model/types.ts';
 
 /**
  * The plan of one query, engine-neutral and JSON-serialisable:
@@ -47,6 +47,8 @@ export type SourcePlan = {
     nullable: boolean;
     aliases: string[];
     symbols?: string[];
+    /** Personal data: the query sees what stands for its values. */
+    pii?: PiiKind;
   }[];
   /** Needed ones, in order. */
   derive: {name: string; type: ValueType; expr: TypedExpr}[];
