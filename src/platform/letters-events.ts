@@ -8,7 +8,7 @@ import {JsonScanner} from '../ingest/jsonl.ts';
 import {type FilePosition, progressKey} from '../ingest/position.ts';
 import {type RecordScanner, StreamRecords} from '../ingest/records.ts';
 import {timeZone} from '../ingest/time.ts';
-import {wantedColumns} from '../ingest/validate.ts';
+import {columnOf, wantedColumns} from '../ingest/validate.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain, EventType, Input} from '../model/types.ts';
 import {avroSchema} from '../schema/avro.ts';
@@ -19,8 +19,15 @@ import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import {dateText} from '../sinks/tables.ts';
 import type {Letter} from './letters.ts';
 
-/** Values by field name; NULL where a text cannot be read as its field's type. `texts`: as they were sent, where they were text. */
-export type LetterEvent = {values: Map<string, Value>; texts: Map<string, string | null>};
+/**
+ * Values by field name; NULL where a text cannot be read as its field's type. `texts`: as they were sent, where they were text.
+ * `others`: columns of a CSV record that no field is made of.
+ */
+export type LetterEvent = {
+  values: Map<string, Value>;
+  texts: Map<string, string | null>;
+  others: Record<string, string | null>;
+};
 
 /** Where a record of a file or a request has its fields. */
 export type RecordShape = {input: Input; columns: string[]};
@@ -65,7 +72,9 @@ export class LetterEvents {
   async eventOf(letter: Letter): Promise<LetterEvent | undefined> {
     const eventType = this.typeOf(letter);
     if (!eventType || letter.stage === 'emit' || letter.stage === 'sink') return undefined;
-    if ('topic' in letter.position) return this.#logged(letter.original, eventType);
+    // A record of a request may be such a frame, too; no text begins with this byte.
+    if ('topic' in letter.position || letter.original[0] === 0)
+      return this.#logged(letter.original, eventType);
     const shape = this.shapeOf(letter);
     const record = shape && (await scanRecord(letter.original, shape));
     if (record?.reason !== 0 || !shape) return undefined;
@@ -128,6 +137,7 @@ export class LetterEvents {
       values && {
         values: new Map(eventType.fields.map(({name}, index) => [name, values[index]!])),
         texts: new Map(),
+        others: {},
       }
     );
   }
@@ -152,12 +162,21 @@ export async function scanRecord(
 
 function textEvent(eventType: EventType, {input, columns}: RecordShape, scanner: RecordScanner): LetterEvent {
   const convert = {zone: timeZone(input.timezone), timestampFormat: input.timestampFormat};
-  const event: LetterEvent = {values: new Map(), texts: new Map()};
+  const event: LetterEvent = {values: new Map(), texts: new Map(), others: {}};
+  const textOf = (slot: number) => {
+    const start = slot < 0 ? -1 : scanner.starts[slot]!;
+    return start < 0
+      ? null
+      : Buffer.from(scanner.buffer.subarray(start, scanner.ends[slot]!)).toString('utf8');
+  };
+  const used = new Set(eventType.fields.map((field) => columnOf(field, input)));
+  if (input.format === 'csv')
+    for (const [slot, name] of columns.entries()) if (!used.has(name)) event.others[name] = textOf(slot);
   for (const field of eventType.fields) {
-    const slot = columns.indexOf(Object.hasOwn(input.map, field.name) ? input.map[field.name]! : field.name);
+    const slot = columns.indexOf(columnOf(field, input));
     const start = slot < 0 ? -1 : scanner.starts[slot]!;
     const end = slot < 0 ? -1 : scanner.ends[slot]!;
-    const text = start < 0 ? null : Buffer.from(scanner.buffer.subarray(start, end)).toString('utf8');
+    const text = textOf(slot);
     const isNull = text === null || input.nulls.includes(text);
     event.texts.set(field.name, text);
     const converter = converterOf(field, convert);
@@ -166,6 +185,16 @@ function textEvent(eventType: EventType, {input, columns}: RecordShape, scanner:
     event.values.set(field.name, fits ? converter.read(scanner.buffer, start, end) : null);
   }
   return event;
+}
+
+/** What a JSON record says, fields among it; nothing for others. */
+export function jsonOf({original}: Letter): Record<string, unknown> {
+  if (original[0] !== 0x7b) return {};
+  try {
+    return JSON.parse(Buffer.from(original).toString('utf8')) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
 }
 
 /** A value as people write it into a file or a request, which is how it is read again. */

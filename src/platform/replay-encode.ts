@@ -5,9 +5,11 @@ import {domainNamespace} from '../ingest/identity.ts';
 import {RecordIds} from '../ingest/incoming-ids.ts';
 import {BodyRefused} from '../ingest/incoming-json.ts';
 import {type IncomingRecords, incomingRecords} from '../ingest/incoming-records.ts';
+import {objectInput} from '../ingest/object-input.ts';
 import {compileObjectEncoder, noRoom, type ObjectEncoder, roomMax} from '../ingest/objects.ts';
 import {reasonCode} from '../ingest/reasons.ts';
 import type {RecordScanner} from '../ingest/records.ts';
+import {inputValue} from '../ingest/transform-input.ts';
 import {TransformStage} from '../ingest/transformed.ts';
 import {compileRows, type RowEncoder} from '../ingest/validate.ts';
 import type {Domain, EventType} from '../model/types.ts';
@@ -15,8 +17,9 @@ import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
 import type {Transforms} from '../transforms/open.ts';
+import type {TransformInput} from '../transforms/types.ts';
 import type {Letter} from './letters.ts';
-import {type LetterEvents, type RecordShape, scanRecord} from './letters-events.ts';
+import {jsonOf, type LetterEvents, type RecordShape, scanRecord} from './letters-events.ts';
 import type {Fix} from './replay-fix.ts';
 
 /** A record of the log (length and frame). */
@@ -35,6 +38,8 @@ export type EncodeOptions = {
   schemaIds: Record<string, number>;
   partitionsOf(topic: string): number;
   fix: Fix | undefined;
+  /** Whether the transforms are a function that was given to mend records: it gets those, too, that cannot be read. */
+  isFunction: boolean;
   transforms: Transforms;
   clock: Clock;
 };
@@ -67,15 +72,16 @@ export class LetterEncoder {
     this.#options = options;
   }
 
-  /** A fix makes the event that is logged: what it made does not pass the transform. */
+  /** What expressions mended passes the transform of its type as any record does. */
   async encode(letter: Letter): Promise<EncodedLetter> {
-    const {events, fix} = this.#options;
+    const {events, fix, isFunction} = this.#options;
     const eventType = events.typeOf(letter);
     if (!eventType)
       return rejected('NAME_UNKNOWN', `there is no event type ${letter.domain}.${letter.eventType}`);
     try {
+      if (isFunction) return await this.#given(letter, eventType);
       return fix
-        ? asLetter(await this.#mended(letter, eventType, fix))
+        ? await this.#mended(letter, eventType, fix)
         : 'file' in letter.position
           ? await this.#row(letter, eventType)
           : await this.#request(letter, eventType);
@@ -107,13 +113,38 @@ export class LetterEncoder {
     return {ok: true, record: this.#room.slice(0, end), partition, id, timeMs: encoder.lastTimeMs()};
   }
 
-  async #mended(letter: Letter, eventType: EventType, fix: Fix): Promise<Encoded> {
+  async #mended(letter: Letter, eventType: EventType, fix: Fix): Promise<EncodedLetter> {
     const event = await this.#options.events.eventOf(letter);
     if (!event)
       return rejected(letter.code, `${letter.message}; what has no fields cannot be mended by expressions`);
     const id = replayedId(letter);
     const mended = fix.apply(event, eventType, id, this.#options.clock.now());
-    return 'object' in mended ? this.encodeObject(mended.object, id, eventType) : {ok: false, ...mended};
+    if (!('object' in mended)) return {ok: false, ...mended};
+    if (eventType.transform === undefined) return asLetter(this.encodeObject(mended.object, id, eventType));
+    const values = objectInput(eventType, mended.object);
+    if (!Array.isArray(values)) return {ok: false, ...values};
+    return this.#transformed(letter, eventType, {values, extra: {...jsonOf(letter), ...event.others}});
+  }
+
+  /**
+   * Through the function that was given. It gets the fields that can be read, NULL for the others, and beside them the record's text
+   * (`original`) and what was sent for each field (`text`).
+   */
+  async #given(letter: Letter, eventType: EventType): Promise<EncodedLetter> {
+    const {events, clock} = this.#options;
+    const event = await events.eventOf(letter);
+    const values = eventType.fields.map(({name, role, type}) => {
+      if (role === 'id') return replayedId(letter);
+      const value = event?.values.get(name) ?? null;
+      if (value !== null) return inputValue(type, value);
+      // Requests may leave the time of an event to whoever takes it.
+      const isNow = role === 'time' && event && !('file' in letter.position) && !event.texts.get(name);
+      return isNow ? clock.now() : null;
+    });
+    const original = Buffer.from(letter.original).toString('utf8');
+    const text = Object.fromEntries(event?.texts ?? []);
+    const extra = {...jsonOf(letter), ...event?.others, original, text};
+    return this.#transformed(letter, eventType, {values, extra});
   }
 
   async #row(letter: Letter, eventType: EventType): Promise<EncodedLetter> {
@@ -128,7 +159,7 @@ export class LetterEncoder {
     const latestMs = this.#latestMs(eventType);
     const {scanner} = scanned;
     const isText = shape.input.format === 'jsonl';
-    if (encoder.inputs) return this.#transformed(letter, eventType, encoder, scanner, isText, latestMs);
+    if (encoder.inputs) return this.#asItIs(letter, eventType, encoder, scanner, isText);
     return asLetter(this.#encode(encoder, scanner, letter.original.length, latestMs, id));
   }
 
@@ -173,7 +204,7 @@ export class LetterEncoder {
     if (reader.reason < 0) return rejected(reasonCode(reader.reason), reader.detail);
     const {encoder, scanner} = records;
     const encoded = encoder.inputs
-      ? await this.#transformed(letter, eventType, encoder, scanner, !isAvro, records.latestMs())
+      ? await this.#asItIs(letter, eventType, encoder, scanner, !isAvro)
       : asLetter(this.#encode(encoder, scanner, reader.size, records.latestMs(), id));
     if (encoded.ok && reader.next())
       return rejected('BATCH_TOO_LARGE', 'it holds several records; send the body again instead');
@@ -181,19 +212,30 @@ export class LetterEncoder {
   }
 
   /** @param isText whether the record is JSON text. */
-  async #transformed(
-    {original}: Letter,
+  async #asItIs(
+    letter: Letter,
     eventType: EventType,
     encoder: RowEncoder,
     scanner: RecordScanner,
     isText: boolean,
-    latestMs: number,
   ): Promise<EncodedLetter> {
     const values = encoder.inputs!.values(scanner, 0);
     if (typeof values === 'number') return {ok: false, ...encoder.explain(scanner, values)};
-    const extra = isText ? Buffer.from(original).toString('utf8') : encoder.inputs!.others(scanner);
+    const text = Buffer.from(letter.original).toString('utf8');
+    return this.#transformed(letter, eventType, {
+      values,
+      extra: isText ? text : encoder.inputs!.others(scanner),
+    });
+  }
+
+  async #transformed(
+    {original}: Letter,
+    eventType: EventType,
+    input: TransformInput,
+  ): Promise<EncodedLetter> {
     const stage = this.#stage(eventType);
-    stage.add({record: null, bytes: original.length, eventId: String(values[0]), input: {values, extra}});
+    const latestMs = this.#latestMs(eventType);
+    stage.add({record: null, bytes: original.length, eventId: String(input.values[0]), input});
     let result: EncodedLetter = {ok: true, events: []};
     await stage.settle(
       () => latestMs,

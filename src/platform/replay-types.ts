@@ -136,7 +136,7 @@ export function withTransform(platform: Platform, {selection, transform, sets}: 
   const problem = (message: string, hint: string) =>
     new PlatformError('USAGE', `--transform: ${message}`, {hint});
   if (Object.keys(sets).length > 0)
-    throw problem('what --set mends does not pass a function', 'give one of the two');
+    throw problem('--set and a function cannot mend together', 'give one of the two');
   const path = existsSync(transform) ? realpathSync(transform) : undefined;
   if (!path) throw problem(`there is no file ${transform}`, 'give the path of a module');
   if (!path.startsWith(`${realpathSync(platform.root)}${sep}`))

@@ -83,6 +83,7 @@ class Replay {
       schemaIds,
       partitionsOf: (topic) => log.partitions(topic),
       fix,
+      isFunction: request.transform !== null,
       transforms: this.#transforms,
       clock: this.#clock,
     });

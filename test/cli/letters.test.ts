@@ -282,6 +282,60 @@ test('records that never reached the log pass a function of the user, below the 
   }
 });
 
+test('a function mends what cannot be read: it gets NULL, what was sent, and the text of a record without fields', async () => {
+  const root = makeShop();
+  const [head] = purchases.split('\n');
+  writeFiles(root, {
+    'data/purchases.csv': `${head}\n2026-01-05T10:00:00Z,u1,1,DE,"1,50",2\n2026-01-05T10:01:00Z;u2;1;FR;2.00;3\n`,
+    'fixes/read.ts': `export default ({original, text, ...event}, {reject}) => {
+  if (text.amount) return {...event, amount: text.amount.replace(',', '.')};
+  const [timestamp, user_id, , country, amount, quantity] = original.trim().split(';');
+  return quantity ? {timestamp, user_id, country, amount, quantity} : reject('NEITHER');
+};\n`,
+  });
+  await runToEnd(root);
+  const args = ['dlq', 'replay', 'shop', '--all'];
+  const before = await json(root, 'dlq', 'list');
+  assert.equal(before.length, 2);
+  const {outcomes} = await json(root, ...args, '--transform', 'fixes/read.ts', '--dry-run');
+  assert.deepEqual(outcomes, {appended: 2}, JSON.stringify(before));
+  for (const wanted of [{appended: 2}, {duplicate: 2}])
+    assert.deepEqual((await json(root, ...args, '--transform', 'fixes/read.ts')).outcomes, wanted);
+  assert.deepEqual((await books(root)).ingest, [2, 2, 0, 0]);
+});
+
+test('what expressions mended passes the transform of its event type', async () => {
+  const root = makeShop();
+  const path = join(root, 'config/domains/shop.yaml');
+  const yaml = readFileSync(path, 'utf8');
+  const withTransform = yaml.replace(
+    '  - name: purchase\n',
+    '  - name: purchase\n    transform: ../double.mjs\n',
+  );
+  assert.notEqual(withTransform, yaml);
+  writeFiles(root, {
+    'config/domains/shop.yaml': withTransform,
+    'config/double.mjs': `export default (event, {reject}) =>
+  event.amount === '0.13' ? reject('UNLUCKY') : [event, {...event, country: 'XX'}];\n`,
+    'data/purchases.csv': `${purchases.split('\n')[0]}\n2026-01-05T10:00:00Z,u1,1,DE,much,2\n`,
+  });
+  await runToEnd(root);
+  const replayed = (fix: string, ...more: string[]) =>
+    replay(root, 'dlq', 'replay', 'shop', '--all', '--set', fix, ...more);
+  assert.deepEqual(await replayed('amount=0.13', '--dry-run'), {TYPE: 'rejected REJECTED:UNLUCKY'});
+  assert.deepEqual(await replayed('amount=1.50'), {TYPE: 'appended'});
+  assert.deepEqual(await replayed('amount=1.50'), {TYPE: 'duplicate'});
+  const {stdout} = await cli(root, 'tap', 'shop.purchase', '--from', 'start', '--limit', '2', '--json');
+  const events = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.match(JSON.stringify(events), /"DE".*"XX"|"XX".*"DE"/);
+  const ledger = JSON.parse((await cli(root, 'ledger', '--json')).stdout);
+  assert.deepEqual([ledger.ingest[0].appended, ledger.ingest[0].rejected], [2, 0]);
+  assert.deepEqual([ledger.transform[0].in, ledger.transform[0].out], [1, 2]);
+});
+
 test('a record of a request is read again as it was sent, and keeps its id', async (t) => {
   const root = makeShop();
   const {running} = await startIn(root, {inputs: false});

@@ -83,6 +83,7 @@ export const lettersCommands: CommandSpec[] = [
         examples: [
           ['millrace dlq replay shop --all --dry-run', 'what would become of each'],
           ['millrace dlq replay shop --code TYPE --set "quantity=1"', 'with a field mended'],
+          ['millrace dlq replay shop --code TYPE --transform fixes/amount.ts --dry-run', 'with a function'],
           ['millrace dlq replay shop --id 4f1c', 'one of them'],
         ],
         load: () => import('../dlq.ts').then(({replay}) => ({run: replay})),
