@@ -8,11 +8,12 @@ import {existsSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import type {Aggregation, Platform} from '../model/types.ts';
+import type {Aggregation, EventType, Platform} from '../model/types.ts';
 import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {avroSchema} from '../schema/avro.ts';
 import type {AvroSchema} from '../schema/types.ts';
+import {moduleDigest} from '../transforms/digest.ts';
 import type {PlatformDirs} from './places.ts';
 import {sameMeaning} from './plan-meaning.ts';
 import {readRevisions, revisionOf, writeDurably, writeRevisions} from './revisions.ts';
@@ -63,10 +64,18 @@ export function loadContent<T>(dirs: PlatformDirs, hash: string): T {
   });
 }
 
-/** The model as plain data: secrets are `***`, paths below the root are relative to it. */
+/** A transform in the applied model: `digest` says what its module was; a record of before has none. */
+export type AppliedTransform = NonNullable<EventType['transform']> & {digest?: string};
+
+/** The model as plain data: secrets are `***`, paths below the root are relative to it, transforms have the digest of their modules. */
 export function normalModel(platform: Platform): AppliedModel {
   const {root} = platform;
-  return JSON.parse(JSON.stringify(platform), (key, value: unknown) => {
+  const digests = new Map<unknown, string>();
+  for (const {eventTypes} of platform.domains)
+    for (const {transform} of eventTypes) if (transform) digests.set(transform, moduleDigest(transform.path));
+  const digested = (_: string, value: unknown): unknown =>
+    digests.has(value) ? {...(value as AppliedTransform), digest: digests.get(value)} : value;
+  return JSON.parse(JSON.stringify(platform, digested), (key, value: unknown) => {
     if (typeof value !== 'string' || !value.startsWith(root)) return value;
     return key === 'root' ? '.' : `.${value.slice(root.length)}`;
   }) as AppliedModel;

@@ -1,5 +1,6 @@
 /** What differs between two definitions of an event type: its fields, and how its events are taken in and read. */
 import type {Domain, EventType, Field} from '../model/types.ts';
+import type {AppliedTransform} from './apply-record.ts';
 import {type Change, type ChangeDetail, highest} from './plan-types.ts';
 
 /** @returns undefined when nothing differs that matters before a query reads it */
@@ -188,9 +189,12 @@ function ruleDetails(before: EventType, after: EventType): ChangeDetail[] {
       take.map(({name, from}) => ({name, text: `${from} of ${lookup} on ${on}`})),
     );
   list('enrich', taken(before), taken(after), read);
+  details.push(...transformDetails(before.transform, after.transform));
   const rest = Object.keys({...before, ...after}).filter(
     (key) =>
-      !['domain', 'name', 'topic', 'key', 'fields', 'derive', 'enrich', 'checks'].includes(key) &&
+      !['domain', 'name', 'topic', 'key', 'fields', 'derive', 'enrich', 'checks', 'transform'].includes(
+        key,
+      ) &&
       JSON.stringify((before as Record<string, unknown>)[key]) !==
         JSON.stringify((after as Record<string, unknown>)[key]),
   );
@@ -203,4 +207,23 @@ function ruleDetails(before: EventType, after: EventType): ChangeDetail[] {
       effect: 'for events from now on',
     });
   return details;
+}
+
+/** What an event type's transform does holds for records from now on, whatever differs. */
+function transformDetails(
+  before: AppliedTransform | undefined,
+  after: AppliedTransform | undefined,
+): ChangeDetail[] {
+  const effect = 'for events from now on; what is logged stays as it is';
+  const detail = (what: string, was: string | null, is: string | null): ChangeDetail[] =>
+    was === is ? [] : [{class: 'safe', what, before: was, after: is, effect}];
+  const moved = detail('transform', before?.path ?? null, after?.path ?? null);
+  if (!before || !after) return moved;
+  const isEdited = moved.length === 0 && before.digest !== undefined && before.digest !== after.digest;
+  return [
+    ...moved,
+    ...(isEdited ? detail('transform', before.path, `${after.path}, edited`) : []),
+    ...detail('transform.timeout', `${before.timeoutMs} ms`, `${after.timeoutMs} ms`),
+    ...detail('transform.outputs', String(before.outputsMax), String(after.outputsMax)),
+  ];
 }
