@@ -20,7 +20,7 @@ const transform = `export default (event, {reject}) => {
   return [half, Number(event.quantity) - half].map((quantity, n) => ({...event, quantity, user_id: event.user_id + '/' + n}));
 };
 `;
-const events = 1_500;
+const events = 800;
 const args = ['generate', 'shop', '--to', String(events), '--fast'];
 
 function makePlatform(module: string): string {
