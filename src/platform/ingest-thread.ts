@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
+import type {Forgotten} from '../privacy/keys.ts';
 import {type PortableError, unpackError} from '../sinks/remote.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
 import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
@@ -17,6 +18,10 @@ export type IngestThread = {
    * whole. Rejects with LOG_FULL, LOG_DISK_FULL (nothing of it was appended, later attempts may succeed), LOG_IO, INGEST_LOST.
    */
   records(batch: IncomingBatch): Promise<IncomingResult>;
+  /** Destroys keys of what is protected, for good. @returns how many there were */
+  forget(names: Uint8Array[]): Promise<number>;
+  /** Keeps on record what was forgotten. */
+  forgot(entry: Forgotten): Promise<void>;
   trim(topic: string, partition: number, limits: {beforeMs: number; belowOffset: number}): Promise<number>;
   /** Gives an order to the generator of a domain. @returns its status; null when there is none. @throws USAGE, NAME_UNKNOWN */
   generate(domain: string, order: GenerateOrder): Promise<GeneratorStatus | null>;
@@ -113,6 +118,10 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
     trim: (topic, partition, limits) => send({kind: 'trim', topic, partition, ...limits}),
     generate: (domain, order) => send({kind: 'generate', domain, order}),
     generators: () => send({kind: 'generators'}),
+    forget: (names) => send({kind: 'forget', names}),
+    forgot: async (entry) => {
+      await send({kind: 'forgot', entry});
+    },
     stop: () => send({kind: 'stop'}),
     async close() {
       await send({kind: 'close'});

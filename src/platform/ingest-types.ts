@@ -2,6 +2,7 @@ import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
+import type {Forgotten} from '../privacy/keys.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {PortableError} from '../sinks/remote.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
@@ -50,6 +51,10 @@ export type IngestRequest = {id: number} & (
   | {kind: 'trim'; topic: string; partition: number; beforeMs: number; belowOffset: number}
   | {kind: 'generate'; domain: string; order: GenerateOrder}
   | {kind: 'generators'}
+  /** Destroys keys of protected values and of dead letters. */
+  | {kind: 'forget'; names: Uint8Array[]}
+  /** Keeps on record what was forgotten. */
+  | {kind: 'forgot'; entry: Forgotten}
   /** Ends what is being ingested and generated; positions are kept. */
   | {kind: 'stop'}
   | {kind: 'close'}

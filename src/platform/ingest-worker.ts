@@ -113,6 +113,15 @@ async function handle(log: LogWriter, request: IngestRequest) {
       return generators.order(request.domain, request.order);
     case 'generators':
       return generators.status();
+    case 'forget': {
+      assert(protector, 'nothing is protected');
+      const destroyed = protector.keys.destroy(request.names.map((name) => Buffer.from(name)));
+      protector.clear();
+      return destroyed;
+    }
+    case 'forgot':
+      protector?.keys.record(request.entry);
+      return null;
     case 'stop':
       stopping.abort(new Error('the platform is draining'));
       await generators.settled();

@@ -20,6 +20,8 @@ export type RawOutputs = {
   status(): Promise<RawStatus[]>;
   /** Per topic, partition -> next offset that the raw sink wants; undefined for a topic whose delivery does not run. */
   offsets(): Promise<{topic: string; offsets: Record<number, number> | undefined}[]>;
+  /** Sets a column of events to NULL; false when the sink cannot. */
+  erase(topic: string, column: string, eventIds: string[]): Promise<boolean>;
   /** Starts again what stopped; true when there is a raw table of that name. */
   resume(table: string): Promise<boolean>;
 };
@@ -33,6 +35,9 @@ type Job = {
   failure?: PlatformError;
   seen?: RawStats;
 };
+
+/** Events of one statement that erases. */
+const eraseMax = 5_000;
 
 export function createRaw(
   platform: Platform,
@@ -118,6 +123,14 @@ export function createRaw(
     async offsets() {
       await read();
       return jobs.map(({eventType, seen}) => ({topic: eventType.topic, offsets: seen?.offsets}));
+    },
+    async erase(topic, column, eventIds) {
+      const job = jobs.find(({eventType}) => eventType.topic === topic);
+      const sink = job && (await open(job.sinkName));
+      if (!job || !sink?.eraseRaw) return false;
+      for (let from = 0; from < eventIds.length; from += eraseMax)
+        await sink.eraseRaw(job.table, column, eventIds.slice(from, from + eraseMax));
+      return true;
     },
     async resume(name) {
       const job = jobs.find(({table}) => tableId(table) === name);

@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
+import {forgetValue} from './forget.ts';
 import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
@@ -106,6 +107,13 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
         Array.isArray(body.queries) ? body.queries.map(String) : [],
         changeOptions(body, signal),
       ),
+    'POST /v1/forget': async ({body}) =>
+      forgetValue(running, {
+        attribute: text(body, 'attribute'),
+        value: typeof body.value === 'string' ? body.value : text(body, 'value'),
+        dryRun: body.dryRun === true,
+        actor: text(body, 'actor'),
+      }),
     'POST /v1/prune': async ({body}) => prune(running, typeof body.keep === 'number' ? body.keep : 1),
   };
 }

@@ -165,6 +165,7 @@ async function openRemote(
 function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Partial<Sink> {
   return {
     ...(has('writeRaw') ? {writeRaw: (table, batch) => call('writeRaw', table, batch)} : {}),
+    ...(has('eraseRaw') ? {eraseRaw: (table, column, ids) => call('eraseRaw', table, column, ids)} : {}),
     ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
     ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
     ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),

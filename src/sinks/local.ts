@@ -25,6 +25,7 @@ const sinkMethods = [
   'marked',
   'writeRaw',
   'rawOffsets',
+  'eraseRaw',
   'switchView',
   'revisions',
   'latest',

@@ -33,6 +33,8 @@ export type Sink = {
   marked(table: string): Promise<number | undefined>;
   /** Inserts by event_id; a repeated one changes nothing. The offset is durable in the same transaction as the rows. */
   writeRaw?(table: Table, batch: RawBatch): Promise<void>;
+  /** Sets a column of raw events to NULL, for those that want to be forgotten. Idempotent. */
+  eraseRaw?(table: Table, column: string, eventIds: string[]): Promise<void>;
   /** For a raw table: partition -> next offset wanted. */
   rawOffsets?(table: Table): Promise<Map<number, number>>;
   /** Points the view of `table` at it, atomically. */

@@ -82,6 +82,17 @@ export const changeCommands: CommandSpec[] = [
     load: () => import('../prune.ts'),
   },
   {
+    name: 'forget',
+    summary: 'Forget a value of an attribute that is personal data, for good',
+    arguments: '<attribute> <value>',
+    options: [yes, dryRun],
+    examples: [
+      ['millrace forget shop.email - --dry-run', 'what would go; the value comes on standard input'],
+      ['millrace forget shop.email - --yes', 'nothing of it stays in the history of the shell'],
+    ],
+    load: () => import('../forget.ts'),
+  },
+  {
     name: 'resume',
     summary: 'Start a query or an input again that stopped with an error',
     arguments: '<name>',

@@ -6,7 +6,7 @@ import type {DeliveryMark, QueryResult, RowBatch, Sink} from '../types.ts';
 import type {ClickHouseConnection} from './connection.ts';
 import {ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
-import {physical, quoteTable} from './names.ts';
+import {physical, quote, quoteTable} from './names.ts';
 
 const dialect: TsvDialect = {
   deleted: ['0', '1'],
@@ -96,6 +96,14 @@ export async function createClickHouseSink(
           offsets.delete(tableId(table));
           throw error;
         }
+      }),
+    eraseRaw: (table, column, ids) =>
+      guarded(tableId(table), async () => {
+        await client.command({
+          query: `ALTER TABLE ${physical(table)} UPDATE ${quote(column)} = NULL
+            WHERE ${quote('event_id')} IN ({ids:Array(String)}) SETTINGS mutations_sync = 2`,
+          query_params: {ids},
+        });
       }),
     rawOffsets: (table) => guarded(tableId(table), async () => new Map(await offsetsOf(table))),
     switchView: async (table) => {

@@ -3,7 +3,7 @@ import type {DeliveryMark, QueryResult, Sink} from '../types.ts';
 import type {PostgresConnection} from './connection.ts';
 import {ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
-import {quoteTable} from './names.ts';
+import {physical, quote, quoteTable} from './names.ts';
 import {offsetTable, writeRawRows, writeRows} from './write.ts';
 
 const markTable = quoteTable('millrace', 'delivered');
@@ -69,6 +69,14 @@ export async function createPostgresSink(
         const known = (await offsetsOf(tableId(table))).get(batch.partition) ?? 0;
         const fresh = fromOffset(table, batch, known);
         if (fresh) await writeRawRows(connection, table, fresh);
+      }),
+    eraseRaw: (table, column, eventIds) =>
+      guarded(tableId(table), async () => {
+        await connection.query(
+          `UPDATE ${physical(table)} SET ${quote(column)} = NULL
+           WHERE ${quote('event_id')} IN (SELECT jsonb_array_elements_text($1::text::jsonb)) AND ${quote(column)} IS NOT NULL`,
+          [JSON.stringify(eventIds)],
+        );
       }),
     rawOffsets: (table) => guarded(tableId(table), () => offsetsOf(tableId(table))),
     switchView: (table) => guarded(tableId(table), () => switchView(connection, table)),
