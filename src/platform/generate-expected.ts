@@ -14,6 +14,7 @@ import type {LookupSnapshot} from '../process/types.ts';
 import {avroSchema} from '../schema/avro.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {frameHeaderBytes} from '../schema/frame.ts';
+import {tokenReader} from '../schema/protected.ts';
 import {noTelemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
 import {generatedLetterId} from './generate-transaction.ts';
@@ -75,9 +76,23 @@ function* made({domain, generate, lookups, partitions, position}: ExpectedInput)
       continue;
     }
     const partition = shapes[type]!.partition(generator.made);
-    yield {type, duplicate, event: {topic, partition, offset: 0, values}};
+    yield {
+      type,
+      duplicate,
+      event: {topic, partition, offset: 0, values: asRead(domain.eventTypes[type]!, values)},
+    };
   }
 }
+
+/** Values as queries see them: what stands for personal data in place of it. */
+function asRead({domain, fields}: EventType, values: Record<string, Value>): Record<string, Value> {
+  const read = {...values};
+  for (const {name, column, pii} of fields)
+    if (pii && typeof read[name] === 'string')
+      read[name] = tokenReader().read(read[name], {attribute: `${domain}.${column}`, kind: pii});
+  return read;
+}
+
 type Generator_<T> = globalThis.Generator<T, void>;
 
 function failedCheck(
