@@ -52,6 +52,7 @@ export class TransformStage<R> {
   #bytes = 0;
   #scratch = new Uint8Array(64 * 1024);
   /** What passed since `takeCounts`: records given to the transform, events that it made, records that it made dead letters of. */
+  readonly #isHidden: boolean;
   #counts = {in: 0, out: 0, rejected: 0};
 
   constructor(options: {
@@ -68,6 +69,14 @@ export class TransformStage<R> {
     this.#time = eventType.fields.findIndex(({role}) => role === 'time');
     this.#partitions = partitions;
     this.#idsOf = derivedIds(eventType.domain);
+    this.#isHidden = eventType.fields.some(({pii}) => pii);
+  }
+
+  /** What a function of a user's says may hold what it was given: where that is personal data, its place and name are left. */
+  #shown(code: string, message: string): string {
+    if (!this.#isHidden || code === 'TRANSFORM_TIMEOUT' || code === 'TRANSFORM_ENDED') return message;
+    const [place = ''] = /^[\w.-]+:\d+(?=: )/.exec(message) ?? [];
+    return `${place === '' ? '' : `${place}: `}what it says is not shown, the event type has personal data`;
   }
 
   add(record: Untransformed<R>): void {
@@ -125,7 +134,13 @@ export class TransformStage<R> {
         this.#counts.in++;
         const result: {problem: Problem} | {encoded: Encoded} =
           outcome.kind === 'rejected'
-            ? {problem: {code: outcome.code, message: outcome.message, stage: 'transform'}}
+            ? {
+                problem: {
+                  code: outcome.code,
+                  message: this.#shown(outcome.code, outcome.message),
+                  stage: 'transform',
+                },
+              }
             : this.#encode(each.input, each.eventId, outcome, latestMs());
         if ('problem' in result) this.#counts.rejected++;
         else this.#counts.out += result.encoded.events.length;
