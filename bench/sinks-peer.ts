@@ -1,4 +1,7 @@
-/** The other side of `sinks.bench.ts`: the engines alone, fed with prepared text. Messages: bytes in, milliseconds out. */
+/**
+ * The other side of `sinks.bench.ts` and `raw.bench.ts`: the engines alone, fed with prepared text. Messages: bytes in, milliseconds
+ * out; PGlite also takes `{sql}` and answers with its first row.
+ */
 import {parentPort, workerData} from 'node:worker_threads';
 
 if (parentPort) {
@@ -6,9 +9,14 @@ if (parentPort) {
   const {dir, ddl, target} = workerData as {dir: string; ddl: string; target: string};
   const database = await PGlite.create({dataDir: dir});
   await database.exec(ddl);
-  parentPort.on('message', async (text: string) => {
+  parentPort.on('message', async (message: string | Uint8Array<ArrayBuffer> | {sql: string}) => {
+    if (typeof message === 'object' && 'sql' in message) {
+      const {rows} = await database.query<unknown[]>(message.sql, [], {rowMode: 'array'});
+      parentPort!.postMessage(rows[0]);
+      return;
+    }
     const startMs = performance.now();
-    await database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob([text])});
+    await database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob([message])});
     parentPort!.postMessage(performance.now() - startMs);
   });
   parentPort.postMessage(0);
