@@ -42,11 +42,14 @@ export function rawTable(eventType: EventType): Table {
     kind: 'raw',
     columns: [
       ...eventType.fields.map(
-        ({column, type, required, role}): Column => ({
+        ({column, type, required, role, aliases}): Column => ({
           name: column,
           type,
           nullable: !required,
           ...(role === 'dimension' ? {dimension: true} : {}),
+          ...(aliases.length > 0
+            ? {aliases: aliases.map((alias) => (type === 'money' ? `${alias}_cents` : alias))}
+            : {}),
         }),
       ),
       {name: '_partition', type: 'int', nullable: false},

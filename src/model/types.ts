@@ -253,6 +253,8 @@ export type Column = {
   type: ValueType;
   nullable: boolean /** Few distinct values: LowCardinality where it exists. */;
   dimension?: boolean;
+  /** Names that it had before, in a table of raw events. */
+  aliases?: string[];
 };
 export type Table = {
   /** Namespace: the domain. */

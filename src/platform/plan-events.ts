@@ -47,15 +47,16 @@ function fieldDetails(before: EventType, after: EventType, raw: string | null): 
     const was = same ?? (alias === undefined ? undefined : old.get(alias));
     old.delete(was?.name ?? '');
     if (!was) details.push(addedField(field));
-    else if (alias !== undefined)
+    else if (alias !== undefined) {
       details.push({
         class: 'breaking',
         what: placeOf(field),
         before: alias,
         after: field.name,
-        effect: `old records are read under the new name${rawWaits(raw)}`,
+        effect: `old records are read under the new name${rawColumn(raw, `column ${was.column} becomes ${field.column}`)}`,
       });
-    else details.push(...changedField(was, field, raw));
+      details.push(...changedField(was, {...field, aliases: was.aliases}, raw));
+    } else details.push(...changedField(was, field, raw));
   }
   for (const field of old.values())
     details.push({
@@ -63,16 +64,17 @@ function fieldDetails(before: EventType, after: EventType, raw: string | null): 
       what: placeOf(field),
       before: fieldText(field),
       after: null,
-      effect: `it is no longer accepted or read; what is logged keeps it${rawWaits(raw)}`,
+      effect: `it is no longer accepted or read; what is logged keeps it${rawColumn(raw, `column ${field.column} stays, NULL in new rows`)}`,
     });
   return details;
 }
 
-/** A raw table takes new columns by itself, and no other change of its columns. */
-const rawWaits = (raw: string | null): string =>
-  raw === null
-    ? ''
-    : `; raw events wait until their table is filled anew: npx millrace rebuild --sink ${raw}`;
+/** What becomes of the raw table, which is altered in place. */
+const rawColumn = (raw: string | null, text: string): string =>
+  raw === null ? '' : `; raw table in ${raw}: ${text}`;
+
+const widened = (was: Field, now: Field): string =>
+  `column ${now.column} is widened${was.type === 'long' ? ', integers beyond 2^53 are rounded' : ''}`;
 
 const addedField = (field: Field): ChangeDetail => ({
   class: field.required ? 'breaking' : 'safe',
@@ -93,7 +95,7 @@ function changedField(was: Field, now: Field, raw: string | null): ChangeDetail[
       before: was.type,
       after: now.type,
       effect: isWider
-        ? `old records are read as ${now.type}${rawWaits(raw)}`
+        ? `old records are read as ${now.type}${rawColumn(raw, widened(was, now))}`
         : `records of type ${was.type} cannot be read as ${now.type}`,
     });
   else if (JSON.stringify(was.symbols) !== JSON.stringify(now.symbols)) {

@@ -1,5 +1,5 @@
 import type {Value} from '../expr/types.ts';
-import type {Column, Table} from '../model/types.ts';
+import type {Table} from '../model/types.ts';
 import type {RawBatch, RowBatch} from './types.ts';
 
 /** Version of a tombstone: int64's maximum, above every version that counts events. */
@@ -56,49 +56,6 @@ export function fromOffset(table: Table, batch: RawBatch, offset: number): RawBa
   const rows: number[] = [];
   for (let row = 0; row < batch.count; row++) if (offsets[row]! >= offset) rows.push(row);
   return {...batch, ...pick(batch, rows), fromOffset: offset};
-}
-
-/** Columns and key of a physical table, types as its database spells them. */
-export type Definition = {columns: {name: string; type: string}[]; key: string[]};
-
-export type TableChange = {
-  /** What differs, in words; empty when nothing does. */
-  differences: string[];
-  /** Not empty when adding these columns is all that it takes: they may be NULL, so rows that are there read NULL. */
-  added: Column[];
-};
-
-/**
- * How a table that exists becomes `table`. Only tables of raw events grow in place: a row of a query says something of every
- * event in it, so rows without a new measure would be wrong and not just incomplete.
- * @param wanted `table` with types as the database spells them; without it `existing` is a `Table` too.
- */
-export function tableChange(table: Table, existing: Definition, wanted: Definition = table): TableChange {
-  const found = differences(existing, wanted);
-  const has = new Set(existing.columns.map(({name}) => name));
-  const missing = table.columns.filter(({name}) => !has.has(name));
-  const rest = {columns: wanted.columns.filter(({name}) => has.has(name)), key: wanted.key};
-  const grows =
-    table.kind === 'raw' &&
-    missing.every(({name, nullable}) => nullable && !table.key.includes(name)) &&
-    differences(existing, rest).length === 0;
-  return {differences: found, added: grows ? missing : []};
-}
-
-/** What differs between the columns and key that exist and those that are wanted; empty when nothing does. */
-function differences(existing: Definition, wanted: Definition): string[] {
-  const found: string[] = [];
-  const has = new Map(existing.columns.map(({name, type}) => [name, type]));
-  const wants = new Map(wanted.columns.map(({name, type}) => [name, type]));
-  for (const [name, type] of wants) {
-    if (!has.has(name)) found.push(`column ${name} ${type} is missing`);
-    else if (has.get(name) !== type) found.push(`column ${name} is ${has.get(name)} instead of ${type}`);
-  }
-  for (const name of has.keys())
-    if (!wants.has(name)) found.push(`column ${name} is not in the configuration`);
-  if (found.length === 0 && existing.key.join() !== wanted.key.join())
-    found.push(`the key is (${existing.key.join(', ')}) instead of (${wanted.key.join(', ')})`);
-  return found;
 }
 
 /** Days since 1970-01-01 -> `YYYY-MM-DD`. */

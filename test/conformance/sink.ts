@@ -159,6 +159,16 @@ export function testSink(name: string, subject: Subject): void {
     before(async () => {
       sink = await open();
     });
+    const changedRowsAreThere = async (table: Table) =>
+      assert.deepEqual(
+        sorted(await latest(table), 'event_id', 'total_cents', 'pieces', 'ratio', 'note', 'color'),
+        [
+          ['0-0', 100, 7, 3, 'note', null],
+          ['0-1', 101, 7, 3, 'note', null],
+          ['0-2', 102, 5_000_000_000, 2.5, null, 'red'],
+          ['0-3', 103, 5_000_000_000, 2.5, null, 'red'],
+        ],
+      );
     after(async () => {
       await sink.close();
       rmSync(dir, {recursive: true, force: true});
@@ -382,8 +392,63 @@ export function testSink(name: string, subject: Subject): void {
         ['0-2', 'red', 1.5, t0, 2],
       ]);
       const required: Column = {name: 'must', type: 'long', nullable: false};
-      for (const other of [[...after.columns, required], before.columns])
-        await assert.rejects(sink.ensure({...after, columns: other}), isPlatformError('SINK_TABLE_DIFFERS'));
+      await assert.rejects(
+        sink.ensure({...after, columns: [...after.columns, required]}),
+        isPlatformError('SINK_TABLE_DIFFERS'),
+      );
+    });
+
+    test('columns of raw events are renamed, widened, made optional, left behind and added; rows keep their values', async (t) => {
+      if (!sink.spec.capabilities.durable) return t.skip('this sink remembers nothing');
+      const {before, after} = changedRaw('raw_changes');
+      await sink.ensure(before);
+      await sink.writeRaw!(before, changedRows(before, 0, 2));
+      await sink.ensure(after);
+      await sink.ensure(after);
+      await sink.writeRaw!(after, changedRows(after, 2, 4));
+      await changedRowsAreThere(after);
+      assert.deepEqual(
+        sorted(await latest({...after, columns: [...after.columns, before.columns[2]!]}), 'event_id', 'gone'),
+        [
+          ['0-0', 'gone 0'],
+          ['0-1', 'gone 1'],
+          ['0-2', null],
+          ['0-3', null],
+        ],
+      );
+      assert.deepEqual(await sink.rawOffsets!(after), new Map([[0, 4]]));
+      const narrower = after.columns.map(
+        (column): Column => ({
+          ...column,
+          type: column.name === 'pieces' ? 'int' : column.type,
+        }),
+      );
+      const other = after.columns.map(
+        (column): Column => ({
+          ...column,
+          type: column.name === 'total_cents' ? 'string' : column.type,
+        }),
+      );
+      for (const columns of [narrower, other])
+        await assert.rejects(sink.ensure({...after, columns}), isPlatformError('SINK_TABLE_DIFFERS'));
+      await changedRowsAreThere(after);
+    });
+
+    test('a kill between two alterations of a raw table is gone on with', async (t) => {
+      if (!sink.spec.capabilities.durable) return t.skip('this sink remembers nothing');
+      if (!sink.spec.capabilities.query) return t.skip('this sink changes one small file, at once');
+      const {before, after} = changedRaw('raw_killed');
+      await sink.ensure(before);
+      await sink.writeRaw!(before, changedRows(before, 0, 2));
+      for (const step of [2, 3]) {
+        await sink.close();
+        const said = await changeUntilKilled(subject.choice(dir), dir, 'raw_killed', step);
+        sink = await open();
+        assert.notEqual(said, 'done');
+      }
+      await sink.ensure(after);
+      await sink.writeRaw!(after, changedRows(after, 2, 4));
+      await changedRowsAreThere(after);
     });
 
     test('the highest mark of a table is kept', async () => {
@@ -537,6 +602,76 @@ export function testSink(name: string, subject: Subject): void {
       assert.notEqual(sink.pid(), pid);
     });
   });
+}
+
+/** A raw table before and after every change that is made in place. */
+export function changedRaw(name: string): {before: Table; after: Table} {
+  const table = rawTable(name);
+  const start = table.columns.slice(0, 2);
+  const end = table.columns.slice(-3);
+  const required = (column: string, type: ValueType): Column => ({name: column, type, nullable: false});
+  const before = [
+    {...required('gone', 'string'), dimension: true},
+    required('amount_cents', 'money'),
+    required('quantity', 'int'),
+    required('ratio', 'long'),
+    required('note', 'string'),
+  ];
+  const after: Column[] = [
+    {...required('total_cents', 'money'), aliases: ['amount_cents']},
+    {...required('pieces', 'long'), aliases: ['items', 'quantity']},
+    {name: 'ratio', type: 'double', nullable: true},
+    {name: 'note', type: 'string', nullable: true},
+    {name: 'color', type: 'string', nullable: true, dimension: true},
+  ];
+  return {
+    before: {...table, columns: [...start, ...before, ...end]},
+    after: {...table, columns: [...start, ...after, ...end]},
+  };
+}
+
+function changedRows(table: Table, from: number, to: number): RawBatch {
+  const values: Row = {
+    timestamp: t0,
+    quantity: 7,
+    pieces: 5_000_000_000,
+    color: 'red',
+    _partition: 0,
+    _appended_at: t0,
+  };
+  const isOld = table.columns.some(({name}) => name === 'quantity');
+  const rows: Value[][] = [];
+  for (let offset = from; offset < to; offset++) {
+    const row: Row = {
+      ...values,
+      event_id: `0-${offset}`,
+      gone: `gone ${offset}`,
+      amount_cents: 100 + offset,
+      total_cents: 100 + offset,
+      ratio: isOld ? 3 : 2.5,
+      note: isOld ? 'note' : null,
+      _offset: offset,
+    };
+    rows.push(table.columns.map(({name}) => row[name]!));
+  }
+  return {...batchOf(table, rows), topic: `shop.${table.name}`, partition: 0, fromOffset: from, toOffset: to};
+}
+
+/** Runs `sink-change.ts`, killed before alteration `step`. @returns what it said, '' when it was killed itself */
+async function changeUntilKilled(
+  choice: BackendChoice,
+  root: string,
+  name: string,
+  step: number,
+): Promise<string> {
+  const script = fileURLToPath(new URL('./sink-change.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, JSON.stringify(choice), root, name], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: {...process.env, MILLRACE_FAILPOINT: `table.before-step:${step}`},
+  });
+  let said = '';
+  for await (const line of createInterface({input: child.stdout})) said += line;
+  return said;
 }
 
 /** Tables that `sink-writer.ts` writes until it is killed. */

@@ -1,6 +1,8 @@
 import {PlatformError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {Column, Table} from '../../model/types.ts';
-import {tableChange, tableId} from '../tables.ts';
+import {type Step, tableChange} from '../evolve.ts';
+import {tableId} from '../tables.ts';
 import type {ClickHouseConnection} from './connection.ts';
 import {physical, quote, quoteTable} from './names.ts';
 
@@ -50,7 +52,7 @@ const createView = (table: Table, verb: string): string => {
 };
 
 /**
- * Creates database, table and view where they are missing; adds columns to a table of raw events, see `tableChange`.
+ * Creates database, table and view where they are missing; alters a table of raw events in place, see `tableChange`.
  * @throws SINK_TABLE_DIFFERS
  */
 export async function ensureTable(
@@ -59,11 +61,12 @@ export async function ensureTable(
 ): Promise<void> {
   await client.command({query: `CREATE DATABASE IF NOT EXISTS ${quote(table.namespace)}`});
   await client.command({query: createTable(table, tableSettings)});
-  const added = await verifyTable(client, table);
-  if (added.length > 0) {
-    await addColumns(client, table, added);
-    await verifyTable(client, table);
+  const steps = await verifyTable(client, table);
+  for (const step of steps) {
+    failpoint('table.before-step');
+    await client.command({query: `ALTER TABLE ${physical(table)} ${alteration(table, step)} ${synchronous}`});
   }
+  if (steps.length > 0) await verifyTable(client, table);
   if (table.view) await client.command({query: createView(table, 'CREATE VIEW IF NOT EXISTS')});
 }
 
@@ -71,27 +74,50 @@ export async function ensureTable(
 export const switchView = ({client}: ClickHouseConnection, table: Table): Promise<unknown> =>
   client.command({query: createView(table, 'CREATE OR REPLACE VIEW')});
 
-/** Adds columns in their places; rows that are there read NULL. Once there, a column is left as it is. */
-export async function addColumns(
-  client: ClickHouseConnection['client'],
-  table: Table,
-  columns: Column[],
-): Promise<void> {
-  const added = table.columns.flatMap((column, index) => {
-    if (!columns.includes(column)) return [];
-    const before = table.columns[index - 1];
-    const place = before ? `AFTER ${quote(before.name)}` : 'FIRST';
-    return [`ADD COLUMN IF NOT EXISTS ${quote(column.name)} ${columnType(table, column)} ${place}`];
-  });
-  await client.command({query: `ALTER TABLE ${physical(table)} ${added.join(', ')}`});
+/** A statement that rewrites a column returns when that is done; cut short, ClickHouse goes on with it by itself. */
+const synchronous = 'SETTINGS mutations_sync = 1, alter_sync = 1';
+
+type ClickHouseStep = Exclude<Step, {do: 'relax'}> | (Step & {do: 'relax'; type: string});
+
+/** What follows ALTER TABLE. */
+function alteration(table: Table, step: ClickHouseStep): string {
+  switch (step.do) {
+    case 'rename':
+      return `RENAME COLUMN IF EXISTS ${quote(step.from)} TO ${quote(step.column.name)}`;
+    case 'widen': {
+      const {column, nullable} = step;
+      return `MODIFY COLUMN ${quote(column.name)} ${columnType(table, {...column, nullable})}`;
+    }
+    case 'relax':
+      return `MODIFY COLUMN ${quote(step.name)} ${nullableType(step.type)}`;
+    default: {
+      const {column} = step;
+      const before = table.columns[table.columns.indexOf(column) - 1];
+      const place = before ? `AFTER ${quote(before.name)}` : 'FIRST';
+      return `ADD COLUMN IF NOT EXISTS ${quote(column.name)} ${columnType(table, column)} ${place}`;
+    }
+  }
 }
 
-/** @returns columns that the table lacks and can be given. @throws SINK_TABLE_DIFFERS for any other difference */
-async function verifyTable(client: ClickHouseConnection['client'], table: Table): Promise<Column[]> {
+const lowCardinality = /^LowCardinality\((.*)\)$/;
+const nullableType = (type: string): string => {
+  const inner = lowCardinality.exec(type)?.[1];
+  return inner === undefined ? `Nullable(${type})` : `LowCardinality(Nullable(${inner}))`;
+};
+
+/** Whether a type is one of ours, without Nullable: another, as of a column that somebody added, is left as it is. */
+const plainType = (type: string): string => {
+  const inner = lowCardinality.exec(type)?.[1] ?? type;
+  return /^Nullable\((.*)\)$/.exec(inner)?.[1] ?? inner;
+};
+const isOurs = (type: string): boolean => (Object.values(plainTypes) as string[]).includes(plainType(type));
+
+/** @returns what makes the table as it is wanted. @throws SINK_TABLE_DIFFERS for what no step can mend */
+async function verifyTable(client: ClickHouseConnection['client'], table: Table): Promise<ClickHouseStep[]> {
   const query_params = {namespace: table.namespace, name: table.name};
   const where = '{namespace:String} AND {name:String}'.split(' AND ');
   const columns = await client.query({
-    query: `SELECT name, type FROM system.columns WHERE database = ${where[0]} AND table = ${where[1]}
+    query: `SELECT name, type, default_kind FROM system.columns WHERE database = ${where[0]} AND table = ${where[1]}
       AND default_kind != 'MATERIALIZED' ORDER BY position`,
     query_params,
     format: 'JSONEachRow',
@@ -101,18 +127,36 @@ async function verifyTable(client: ClickHouseConnection['client'], table: Table)
     query_params,
     format: 'JSONEachRow',
   });
-  const existing = await columns.json<{name: string; type: string}>();
+  const existing = await columns.json<{name: string; type: string; default_kind: string}>();
   const [found] = await definition.json<{sorting_key: string; engine: string}>();
   const key = (found?.sorting_key ?? '').split(', ').map((name) => name.replace(/[`()]/g, ''));
-  const wanted = table.columns.map((column) => ({name: column.name, type: columnType(table, column)}));
-  const {differences: problems, added} = tableChange(
+  const isRaw = table.kind === 'raw';
+  const {differences: problems, steps} = tableChange(
     table,
-    {columns: existing, key},
-    {columns: wanted, key: table.key},
+    {
+      key,
+      columns: existing.map(({name, type, default_kind}) => ({
+        name,
+        // Whether a text is LowCardinality is how it is stored: that alone is no reason to rewrite the column.
+        type: isRaw ? plainType(type) : type,
+        nullable: type.includes('Nullable('),
+        hasDefault: default_kind !== '' || !isOurs(type),
+      })),
+    },
+    (column) => (isRaw ? plainTypes[column.type] : columnType(table, column)),
   );
   if (found && found.engine !== 'ReplacingMergeTree')
     problems.push(`the engine is ${found.engine} instead of ReplacingMergeTree`);
-  if (problems.length === added.length) return added;
+  const renamed = new Map(
+    steps.flatMap((step) => (step.do === 'rename' ? [[step.column.name, step.from] as const] : [])),
+  );
+  const typeOf = (name: string) =>
+    existing.find((each) => each.name === (renamed.get(name) ?? name))?.type ?? '';
+  const widened = new Set(steps.flatMap((step) => (step.do === 'widen' ? [step.column.name] : [])));
+  if (problems.length === 0)
+    return steps
+      .filter((step) => step.do !== 'relax' || !widened.has(step.name))
+      .map((step): ClickHouseStep => (step.do === 'relax' ? {...step, type: typeOf(step.name)} : step));
   throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
     place: tableId(table),
     hint: `${mend(table, existing, problems)}; then: npx millrace resume`,

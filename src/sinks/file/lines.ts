@@ -2,6 +2,7 @@ import type {Value, ValueType} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {dateDays, dateText, int64} from '../tables.ts';
 import type {RowBatch} from '../types.ts';
+import {storedName} from './definition.ts';
 
 /**
  * One row as a line of JSON:
@@ -28,9 +29,10 @@ export function encodeLines(table: Table, batch: RowBatch): string {
 /** The row of a line, in the order of the table's columns; a column that the line lacks is NULL. */
 export function decodeLine(table: Table, line: string): Value[] {
   const json = JSON.parse(line) as Record<string, string | number | boolean | null>;
-  return table.columns.map(({name, type}) => {
-    const value = Object.hasOwn(json, name) ? json[name]! : null;
-    return value === null ? null : decodeValue(type, value);
+  return table.columns.map((column) => {
+    const name = storedName(column, json);
+    const value = name === undefined ? null : json[name]!;
+    return value === null ? null : decodeValue(column.type, value);
   });
 }
 

@@ -80,7 +80,9 @@ export async function openFiles(options: Record<string, unknown>, context: SinkC
     ensure: (table) =>
       attempt(async () => {
         await makeDirectory(join(dir, table.namespace));
-        if (await ensureDefinition(dir, table)) await forget(table);
+        await ensureDefinition(dir, table);
+        const open = stores.get(tableId(table));
+        if (open && JSON.stringify(open.table) !== JSON.stringify(table)) await forget(table);
         await exclusively(table, async () => {});
       }),
     write: (table, batch) =>

@@ -4,6 +4,7 @@ import type {SchemaElement} from 'hyparquet';
 import type {Value} from '../../expr/types.ts';
 import type {Column, Table} from '../../model/types.ts';
 import {int64} from '../tables.ts';
+import {storedName} from './definition.ts';
 import {readLines, syncDirectory} from './disk.ts';
 import {decodeLine} from './lines.ts';
 
@@ -59,7 +60,10 @@ export async function readParquet(table: Table, path: string): Promise<Value[][]
   const {asyncBufferFromFile, parquetReadObjects} = await import('hyparquet');
   const rows = await parquetReadObjects({file: await asyncBufferFromFile(path)});
   return rows.map((row) =>
-    table.columns.map((column) => fromParquet(column, (row[column.name] ?? null) as ParquetValue)),
+    table.columns.map((column) => {
+      const name = storedName(column, row);
+      return fromParquet(column, (name === undefined ? null : (row[name] ?? null)) as ParquetValue);
+    }),
   );
 }
 
@@ -95,5 +99,6 @@ type ParquetValue = string | number | bigint | boolean | Date | null;
 function fromParquet(column: Column, value: ParquetValue): Value {
   if (value instanceof Date)
     return column.type === 'date' ? Math.round(value.getTime() / 86_400_000) : value.getTime();
-  return typeof value === 'bigint' ? int64(value) : value;
+  if (typeof value !== 'bigint') return value;
+  return column.type === 'double' ? Number(value) : int64(value);
 }

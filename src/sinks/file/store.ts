@@ -2,8 +2,9 @@ import {mkdir, readdir, rm} from 'node:fs/promises';
 import {join} from 'node:path';
 import {PlatformError} from '../../errors.ts';
 import type {Table} from '../../model/types.ts';
-import {columnIndex, tableChange, tableId} from '../tables.ts';
+import {columnIndex, tableId} from '../tables.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
+import {changedDefinition} from './definition.ts';
 import {type Appender, openAppender, readJson, readLines, replaceFile, syncDirectory} from './disk.ts';
 import {decodeLine, encodeLines} from './lines.ts';
 import {writeParquet} from './parquet.ts';
@@ -31,23 +32,19 @@ export const definitionPath = (dir: string, table: Table): string =>
   join(dir, table.namespace, `${table.name}.table.json`);
 
 /**
- * Writes the table's definition, or compares it with the one that exists (SINK_TABLE_DIFFERS). A column that may be NULL is
- * added to a table of raw events: lines and segments of before lack it. @returns whether that was so
+ * Writes the table's definition, or compares it with the one that exists (SINK_TABLE_DIFFERS). That of a table of raw events
+ * follows what is wanted: lines and segments of before stay as they are, and are read by it.
  */
-export async function ensureDefinition(dir: string, table: Table): Promise<boolean> {
+export async function ensureDefinition(dir: string, table: Table): Promise<void> {
   const path = definitionPath(dir, table);
   const existing = await readJson<Table>(path);
-  const {differences: found, added} = tableChange(table, existing ?? table);
-  if (!existing || added.length > 0) {
-    await replaceFile(path, `${JSON.stringify(table)}\n`);
-    return added.length > 0;
-  }
-  if (found.length > 0)
-    throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${found.join('; ')}`, {
+  const {differences, definition} = changedDefinition(table, existing);
+  if (differences.length > 0)
+    throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${differences.join('; ')}`, {
       place: path,
       hint: `move ${join(dir, table.namespace, table.name)}* away, then: npx millrace rebuild ${tableId(table)}`,
     });
-  return false;
+  if (definition) await replaceFile(path, `${JSON.stringify(definition)}\n`);
 }
 
 /** An open table: appends rows, knows the raw offsets that its lines hold, rolls Parquet segments. */
@@ -71,6 +68,8 @@ export async function openStore(
   nowMs: () => number,
 ): Promise<Store> {
   const folder = join(dir, table.namespace, table.name);
+  // What was written before has columns that rows of now may lack.
+  const stored = (await readJson<Table>(definitionPath(dir, table))) ?? table;
   const journalPath = (segment: number) =>
     format === 'jsonl' ? `${folder}.jsonl` : join(folder, `${segmentName(segment)}.jsonl`);
   const notePath = `${folder}.offsets.json`;
@@ -103,7 +102,7 @@ export async function openStore(
     async roll() {
       if (journal.length() === 0) return;
       await journal.close();
-      await writeParquet(table, journalPath(segment), join(folder, `${segmentName(segment)}.parquet`));
+      await writeParquet(stored, journalPath(segment), join(folder, `${segmentName(segment)}.parquet`));
       // The note comes before the journal goes: the rows' offsets are always known from one of the two.
       await note(segment + 1, 0);
       await rm(journalPath(segment));

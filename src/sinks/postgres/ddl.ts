@@ -1,6 +1,8 @@
 import {PlatformError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
 import type {Column, Table} from '../../model/types.ts';
-import {tableChange, tableId} from '../tables.ts';
+import {type Step, tableChange} from '../evolve.ts';
+import {tableId} from '../tables.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
 import {stateOf} from './errors.ts';
 import {physical, quote, quoteTable} from './names.ts';
@@ -37,15 +39,20 @@ const createView = (table: Table, verb: string): string => {
 };
 
 /**
- * Creates schema, table and view where they are missing; adds columns to a table of raw events, see `tableChange`.
+ * Creates schema, table and view where they are missing; alters a table of raw events in one transaction, see `tableChange`.
  * @throws SINK_TABLE_DIFFERS
  */
 export async function ensureTable(connection: PostgresConnection, table: Table): Promise<void> {
   await connection.query(`CREATE SCHEMA IF NOT EXISTS ${quote(table.namespace)}`);
   await connection.query(createTable(table));
-  const added = await verifyTable(connection, table);
-  if (added.length > 0) {
-    await addColumns(connection, table, added);
+  const steps = await verifyTable(connection, table);
+  if (steps.length > 0) {
+    await connection.transaction(async (transaction) => {
+      for (const step of steps) {
+        failpoint('table.before-step');
+        await transaction.query(`ALTER TABLE ${physical(table)} ${alteration(step)}`);
+      }
+    });
     await verifyTable(connection, table);
   }
   if (!table.view) return;
@@ -70,23 +77,25 @@ export async function switchView(connection: PostgresConnection, table: Table): 
   }
 }
 
-/** Adds columns behind those that are there; rows that are there read NULL. Once there, a column is left as it is. */
-export async function addColumns(
-  connection: PostgresTransaction,
-  table: Table,
-  columns: Column[],
-): Promise<void> {
-  const added = columns.map(
-    (column) => `ADD COLUMN IF NOT EXISTS ${quote(column.name)} ${columnType(column)}`,
-  );
-  await connection.query(`ALTER TABLE ${physical(table)} ${added.join(', ')}`);
+/** What follows ALTER TABLE. New columns stand behind those that are there. */
+function alteration(step: Step): string {
+  switch (step.do) {
+    case 'rename':
+      return `RENAME COLUMN ${quote(step.from)} TO ${quote(step.column.name)}`;
+    case 'widen':
+      return `ALTER COLUMN ${quote(step.column.name)} TYPE ${columnType(step.column)}`;
+    case 'relax':
+      return `ALTER COLUMN ${quote(step.name)} DROP NOT NULL`;
+    default:
+      return `ADD COLUMN IF NOT EXISTS ${quote(step.column.name)} ${columnType(step.column)}`;
+  }
 }
 
-/** @returns columns that the table lacks and can be given. @throws SINK_TABLE_DIFFERS for any other difference */
-async function verifyTable(connection: PostgresTransaction, table: Table): Promise<Column[]> {
+/** @returns what makes the table as it is wanted. @throws SINK_TABLE_DIFFERS for what no step can mend */
+async function verifyTable(connection: PostgresTransaction, table: Table): Promise<Step[]> {
   const place = [table.namespace, table.name];
   const columns = await connection.query(
-    `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
+    `SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, a.atthasdef FROM pg_attribute a
      JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE n.nspname = $1 AND c.relname = $2 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
     place,
@@ -99,16 +108,16 @@ async function verifyTable(connection: PostgresTransaction, table: Table): Promi
      WHERE n.nspname = $1 AND c.relname = $2 AND i.indisunique AND i.indnullsnotdistinct GROUP BY i.indexrelid`,
     place,
   );
-  const existing = columns.rows.map(([name, type]) => ({name: String(name), type: String(type)}));
+  const existing = columns.rows.map(([name, type, nullable, hasDefault]) => ({
+    name: String(name),
+    type: String(type),
+    nullable: nullable === true,
+    hasDefault: hasDefault === true,
+  }));
   const keys = unique.rows.map(([names]) => String(names));
   const key = keys.includes(table.key.join()) ? table.key : (keys[0] ?? '').split(',');
-  const wanted = table.columns.map((column) => ({name: column.name, type: columnType(column)}));
-  const {differences: problems, added} = tableChange(
-    table,
-    {columns: existing, key},
-    {columns: wanted, key: table.key},
-  );
-  if (problems.length === added.length) return added;
+  const {differences: problems, steps} = tableChange(table, {columns: existing, key}, columnType);
+  if (problems.length === 0) return steps;
   throw new PlatformError('SINK_TABLE_DIFFERS', `${tableId(table)}: ${problems.join('; ')}`, {
     place: tableId(table),
     hint: `${mend(table, existing, problems)}; then: npx millrace resume`,
