@@ -58,16 +58,18 @@ export function createProtector(
 ): Protector {
   const master = masterKeys(key);
   const keys = new KeyWriter(dir, master);
-  const tokens = new Map<string, Uint8Array | null>();
+  /** By attribute, by value. */
+  const tokens = new Map<string, Map<string, Uint8Array | null>>();
   const tokenOf = ({attribute, kind}: Protected, value: string): Uint8Array | null => {
-    const id = `${attribute}\0${value}`;
-    const known = tokens.get(id);
+    let own = tokens.get(attribute);
+    if (!own) tokens.set(attribute, (own = new Map()));
+    const known = own.get(value);
     if (known !== undefined) return known;
     const text = standIn(master, kind, attribute, value);
     const name = keyName(master, attribute, value);
     const token = text === null ? null : Buffer.from(sealToken(master, name, keys.keyOf(name), kind, text));
-    if (tokens.size >= knownMax) tokens.clear();
-    if (value.length <= knownLength) tokens.set(id, token);
+    if (own.size >= knownMax) own.clear();
+    if (value.length <= knownLength) own.set(value, token);
     return token;
   };
   const steps = new Map<string, Step[]>();

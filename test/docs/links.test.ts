@@ -109,7 +109,7 @@ function mistakeIn(words: string[]): string | undefined {
   let positional = 0;
   for (; at < wanted.length; at++) {
     const word = wanted[at]!;
-    if (!word.startsWith('-')) {
+    if (word === '-' || !word.startsWith('-')) {
       positional += 1;
       continue;
     }
@@ -202,7 +202,10 @@ for (const {name, text} of pages)
     const file = fileOf(body);
     if (file === undefined) continue;
     test(`the example at ${name}:${line} loads`, async (t) => {
-      const secrets = [...body.matchAll(/\$\{secret:([\w.-]+)\}/g)].map(([, secret]) => [secret, 'x']);
+      const secrets = [...body.matchAll(/\$\{secret:([\w.-]+)\}/g)].map(([, secret]) => [
+        secret,
+        'x'.repeat(32),
+      ]);
       const loaded = await loadPlatform({
         from: place(t, file, body),
         sinkSpecs: sinks as Record<string, SinkSpec>,
