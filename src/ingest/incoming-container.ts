@@ -125,9 +125,14 @@ function unpack(codec: Codec, data: Uint8Array, bytesMax: number): Uint8Array {
   if (codec === 'null') return data;
   const maxOutputLength = Math.max(1, Math.min(bytesMax, 1024 * 1024 + data.length * inflationRatioMax));
   try {
-    return codec === 'deflate'
-      ? inflateRawSync(data, {maxOutputLength})
-      : zstdDecompressSync(data, {maxOutputLength});
+    if (codec !== 'deflate') return zstdDecompressSync(data, {maxOutputLength});
+    const {buffer, engine} = inflateRawSync(data, {maxOutputLength, info: true}) as unknown as {
+      buffer: Buffer;
+      engine: {bytesWritten: number};
+    };
+    // What follows the end of the stream would be passed over.
+    if (engine.bytesWritten < data.length) throw new Error('bytes follow its end');
+    return buffer;
   } catch (error) {
     const {code, message} = error as NodeJS.ErrnoException;
     throw new BodyRefused(

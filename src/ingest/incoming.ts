@@ -189,7 +189,7 @@ export class Incoming {
     taken.problems.push({index, ...problem});
     if (!deadLetters) return;
     taken.letters.push({
-      id: deadLetterIds(domain, source).of(`${request}/${index}/${stage}`),
+      id: deadLetterIds(domain, source).of(`${eventType}/${request}/${index}/${stage}`),
       timeMs: this.#options.clock.now(),
       domain,
       eventType,
@@ -268,12 +268,15 @@ export class Incoming {
         ...(lane.transform && {transformed: [{...counts, ...transformed}]}),
       });
       failpoint('incoming.after-append');
-      const duplicate = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
+      const events = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
+      // A record that was rejected before is a duplicate now, as the log counts it.
+      const known = letters.length === 0 ? 0 : results[appends.length]!.duplicate;
+      const duplicate = events + known;
       telemetry.emit('EventsAppended', {
         ...counts,
-        appended: received - rejected - duplicate,
+        appended: received - rejected - events,
         duplicate,
-        rejected,
+        rejected: rejected - known,
         seconds: (performance.now() - startMs) / 1000,
       });
       if (lane.transform) telemetry.emit('EventsTransformed', {domain, eventType, ...transformed});

@@ -148,15 +148,30 @@ export function appendStatements(database: DatabaseSync) {
       for (const counts of transaction.transformed ?? []) addTransformed(counts);
       for (const counts of transaction.ledger ?? []) {
         const duplicate = duplicates.get(`${counts.domain}.${counts.eventType}`) ?? 0;
+        const known = knownLetters(transaction, counts, duplicates);
         addToLedger({
           ...counts,
           appended: counts.appended - duplicate,
-          duplicate: counts.duplicate + duplicate,
+          duplicate: counts.duplicate + duplicate + known,
+          rejected: counts.rejected - known,
         });
       }
       return {appends, appendTimeMs};
     },
   };
+}
+
+/**
+ * Records that were rejected before, by the same request or file: their dead letters are there, so they are duplicates now. Only
+ * where one line of the transaction has rejected any: else it is not known whose they are.
+ */
+function knownLetters(
+  {ledger = []}: AppendTransaction,
+  {domain, rejected}: IngestCounts,
+  duplicates: ReadonlyMap<string, number>,
+): number {
+  const lines = ledger.filter((each) => each.domain === domain && each.rejected > 0);
+  return rejected > 0 && lines.length === 1 ? Math.min(rejected, duplicates.get(`dlq.${domain}`) ?? 0) : 0;
 }
 
 /** Our own mistakes in a transaction: thrown to the caller before anything of it reaches the database. */

@@ -43,6 +43,8 @@ export type AppendTransaction = {
    * Additions to the ingest ledger; `appended` counts what is given to the log. Records that `ids` drops are moved from
    * `appended` to `duplicate` by the log itself, in the row whose `<domain>.<eventType>` is their topic: a transaction that
    * gives ids has at most one row for that topic.
+   * A rejected record whose dead letter (topic `dlq.<domain>`) is there already is moved from `rejected` to `duplicate` in
+   * the same way, where one row of the domain has rejected any.
    */
   ledger?: IngestCounts[];
   /** Additions to the ledger of transforms. */

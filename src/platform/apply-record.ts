@@ -8,6 +8,7 @@ import {existsSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
+import {replaceFile} from '../log/directory.ts';
 import type {Aggregation, EventType, Platform} from '../model/types.ts';
 import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -16,7 +17,7 @@ import type {AvroSchema} from '../schema/types.ts';
 import {moduleDigest} from '../transforms/digest.ts';
 import type {PlatformDirs} from './places.ts';
 import {sameMeaning} from './plan-meaning.ts';
-import {readRevisions, revisionOf, writeDurably, writeRevisions} from './revisions.ts';
+import {readRevisions, revisionOf, writeRevisions} from './revisions.ts';
 
 /** A query as it was defined: the plan, with the aggregation that it was made of. */
 export type Definition = {aggregation: Aggregation; plan: QueryPlan};
@@ -44,7 +45,7 @@ export function storeContent(dirs: PlatformDirs, value: unknown): string {
   const text = JSON.stringify(value);
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 40);
   const path = contentPath(dirs, hash);
-  if (!existsSync(path)) writeDurably(path, text);
+  if (!existsSync(path)) replaceFile(path, text);
   return hash;
 }
 
@@ -148,6 +149,6 @@ export function writeApplied(
   const record: Record_ = {format: 1, appliedMs: nowMs, model, schemas};
   if (JSON.stringify(revisions) !== before) writeRevisions(dirs.revisions, revisions);
   failpoint('applied.before-write');
-  writeDurably(recordPath(dirs), `${JSON.stringify(record, null, 2)}\n`);
+  replaceFile(recordPath(dirs), `${JSON.stringify(record, null, 2)}\n`);
   failpoint('applied.after-write');
 }

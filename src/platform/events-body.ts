@@ -1,16 +1,7 @@
 /** The body of a request that brings events: read and unpacked within limits. */
 import type {IncomingMessage} from 'node:http';
 import {promisify} from 'node:util';
-import {
-  type BrotliOptions,
-  brotliDecompress,
-  gunzip,
-  inflate,
-  inflateRaw,
-  type ZlibOptions,
-  type ZstdOptions,
-  zstdDecompress,
-} from 'node:zlib';
+import {brotliDecompress, gunzip, inflate, inflateRaw, zstdDecompress} from 'node:zlib';
 import {PlatformError} from '../errors.ts';
 import {inflationRatioMax} from '../ingest/open.ts';
 import type {EventLimits} from '../model/types.ts';
@@ -115,14 +106,20 @@ function joined(chunks: readonly Buffer[], bytes: number): Uint8Array {
   return body;
 }
 
-type Unpack = (data: Uint8Array, options: {maxOutputLength: number}) => Promise<Buffer>;
+/** With `info` the engine tells how much of the data it has read: what follows the first stream it passes over. */
+type Unpacked = {buffer: Buffer; engine: {bytesWritten: number}};
+type UnpackOptions = {maxOutputLength: number; info: true};
+type Unpack = (data: Uint8Array, options: UnpackOptions) => Promise<Unpacked>;
+/** Node's types do not know what `info` makes of the answer. */
+const promised = (unpack: typeof gunzip | typeof brotliDecompress | typeof zstdDecompress): Unpack =>
+  promisify(unpack) as unknown as Unpack;
 const unpackers: Record<Exclude<Encoding, 'identity' | 'deflate'>, Unpack> & {raw: Unpack; wrapped: Unpack} =
   {
-    gzip: promisify<Uint8Array, ZlibOptions, Buffer>(gunzip),
-    br: promisify<Uint8Array, BrotliOptions, Buffer>(brotliDecompress),
-    zstd: promisify<Uint8Array, ZstdOptions, Buffer>(zstdDecompress),
-    wrapped: promisify<Uint8Array, ZlibOptions, Buffer>(inflate),
-    raw: promisify<Uint8Array, ZlibOptions, Buffer>(inflateRaw),
+    gzip: promised(gunzip),
+    br: promised(brotliDecompress),
+    zstd: promised(zstdDecompress),
+    wrapped: promised(inflate),
+    raw: promised(inflateRaw),
   };
 
 /** `deflate` is zlib's format, but some senders leave its header away. */
@@ -146,9 +143,15 @@ export function createUnpacking(bytesMax: number) {
       const byRatio = inflationFreeBytes + body.length * inflationRatioMax;
       const maxOutputLength = Math.min(bytesMax, byRatio);
       const kind = encoding !== 'deflate' ? encoding : hasZlibHeader(body) ? 'wrapped' : 'raw';
-      const unpacked = await unpackers[kind](body, {maxOutputLength}).catch((cause) => {
-        throw unpackFailure(cause, encoding, maxOutputLength < bytesMax ? undefined : bytesMax);
-      });
+      const {buffer: unpacked, engine} = await unpackers[kind](body, {maxOutputLength, info: true}).catch(
+        (cause) => {
+          throw unpackFailure(cause, encoding, maxOutputLength < bytesMax ? undefined : bytesMax);
+        },
+      );
+      if (engine.bytesWritten < body.length)
+        throw new PlatformError('EVENTS_BODY', `bytes follow the end of the ${encoding} body`, {
+          hint: 'send one stream a request',
+        });
       hold.add(unpacked.length);
       return unpacked;
     } finally {

@@ -1,14 +1,5 @@
 import {createHash} from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
@@ -17,6 +8,7 @@ import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
 import {CsvScanner, readCsvHeader} from '../ingest/csv.ts';
 import {StreamRecords} from '../ingest/records.ts';
 import {timeZone} from '../ingest/time.ts';
+import {replaceFile} from '../log/directory.ts';
 import type {Field, Lookup} from '../model/types.ts';
 import type {LookupSnapshot} from '../process/types.ts';
 
@@ -81,20 +73,15 @@ const idOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).d
 function keep(home: string, name: string, bytes: Uint8Array): void {
   const path = join(home, name);
   if (existsSync(path)) return;
-  mkdirSync(home, {recursive: true});
   replace(path, bytes);
 }
 
 /** The file as a whole, or as it was. */
-function replace(path: string, bytes: Uint8Array): void {
-  const descriptor = openSync(`${path}.tmp`, 'w');
-  writeSync(descriptor, bytes);
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  failpoint('lookup.before-keep');
-  renameSync(`${path}.tmp`, path);
-  failpoint('lookup.after-keep');
-}
+const replace = (path: string, bytes: Uint8Array): void =>
+  replaceFile(path, bytes, {
+    before: () => failpoint('lookup.before-keep'),
+    after: () => failpoint('lookup.after-keep'),
+  });
 
 const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
   new PlatformError('LOOKUP_INVALID', `lookup ${lookup.domain}.${lookup.name}: ${message}`, {

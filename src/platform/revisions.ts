@@ -1,7 +1,7 @@
-import {closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync} from 'node:fs';
-import {dirname} from 'node:path';
+import {readFileSync} from 'node:fs';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
+import {replaceFile} from '../log/directory.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 
 /** What made a revision, and where its definition is kept. */
@@ -50,36 +50,45 @@ export function readRevisions(path: string): Revisions {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
     throw error;
   }
-  try {
-    return JSON.parse(text) as Revisions;
-  } catch (cause) {
-    throw new PlatformError('CHECKPOINT_CORRUPT', 'the list of revisions is damaged', {
+  const damaged = (cause?: unknown) =>
+    new PlatformError('CHECKPOINT_CORRUPT', 'the list of revisions is damaged', {
       place: path,
       hint: 'put it back from a backup, or remove it: every query then begins again with revision 1',
       cause,
     });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(cause);
   }
+  if (!isRecord(value) || !Object.values(value).every(isQueryRevisions)) throw damaged();
+  return value as Revisions;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const isRevision = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 1;
+
+/** A revision beyond the first has an entry: what is named and was never made is damage. */
+function isQueryRevisions(value: unknown): boolean {
+  if (!isRecord(value) || !isRevision(value.current)) return false;
+  const {entries = {}, current, filling, previous, switching, highest} = value;
+  if (!isRecord(entries) || !Object.values(entries).every(isRecord)) return false;
+  const named = [current, filling, previous, switching].filter((each) => each !== null && each !== undefined);
+  return (
+    filling !== undefined &&
+    named.every((each) => isRevision(each) && (each === 1 || Object.hasOwn(entries, each))) &&
+    (highest === undefined || isRevision(highest))
+  );
 }
 
 /** Durable when it returns: the new file is synced before it takes the old one's name. */
 export function writeRevisions(path: string, revisions: Revisions): void {
   failpoint('revisions.before-write');
-  writeDurably(path, `${JSON.stringify(revisions, null, 2)}\n`);
+  replaceFile(path, `${JSON.stringify(revisions, null, 2)}\n`);
   failpoint('revisions.after-write');
-}
-
-/** Writes a file whole or not at all. Durable when it returns. */
-export function writeDurably(path: string, text: string): void {
-  mkdirSync(dirname(path), {recursive: true});
-  const temporary = `${path}.tmp`;
-  const descriptor = openSync(temporary, 'w');
-  writeSync(descriptor, text);
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  renameSync(temporary, path);
-  const directory = openSync(dirname(path), 'r');
-  fsyncSync(directory);
-  closeSync(directory);
 }
 
 /** Changes the entry of one query, durably. @returns what it is now */

@@ -102,11 +102,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
       refillRunning(running, {query: text(body, 'query'), why: 'backfill'}, changeOptions(body, signal)),
     'POST /v1/apply': async ({body, signal}) => applyRunning(running, changeOptions(body, signal)),
     'POST /v1/rollback': async ({body, signal}) =>
-      rollBack(
-        running,
-        Array.isArray(body.queries) ? body.queries.map(String) : [],
-        changeOptions(body, signal),
-      ),
+      rollBack(running, names(body, 'queries'), changeOptions(body, signal)),
     'POST /v1/forget': async ({body}) =>
       forgetValue(running, {
         attribute: text(body, 'attribute'),
@@ -114,7 +110,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
         dryRun: body.dryRun === true,
         actor: text(body, 'actor'),
       }),
-    'POST /v1/prune': async ({body}) => prune(running, typeof body.keep === 'number' ? body.keep : 1),
+    'POST /v1/prune': async ({body}) => prune(running, whole(body, 'keep', 1)),
   };
 }
 
@@ -123,11 +119,29 @@ function mountsOf({events}: RunningPlatform, registry: Mount): Record<string, Mo
   return {'/v1/events': events.mount, '/registry': registry};
 }
 
-const changeOptions = (body: Record<string, unknown>, signal: AbortSignal) => ({
-  yes: body.yes === true,
-  lagMaxMs: typeof body.lagMaxMs === 'number' ? body.lagMaxMs : lagMaxDefaultMs,
-  signal,
-});
+function changeOptions(body: Record<string, unknown>, signal: AbortSignal) {
+  const {yes = false} = body;
+  if (typeof yes !== 'boolean') throw wrong('yes', 'true or false');
+  return {yes, lagMaxMs: whole(body, 'lagMaxMs', lagMaxDefaultMs), signal};
+}
+
+const wrong = (name: string, wanted: string) =>
+  new PlatformError('REQUEST_INVALID', `"${name}" is not ${wanted}`, {hint: 'nothing was done'});
+
+/** A whole number from 0 on. What is said wrongly is refused: the default could do more than was meant. */
+function whole(body: Record<string, unknown>, name: string, absent: number): number {
+  const value = body[name];
+  if (value === undefined) return absent;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw wrong(name, 'a whole number from 0 on');
+}
+
+/** A list of names; none when it is absent. */
+function names(body: Record<string, unknown>, name: string): string[] {
+  const value = body[name] ?? [];
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
+  throw wrong(name, 'a list of names');
+}
 
 function text(body: Record<string, unknown>, name: string): string {
   const value = body[name];

@@ -282,6 +282,19 @@ describe('formats', () => {
       const {status, json} = await world.post('shop/purchase', randomBytes(200), {'content-encoding': name});
       assert.deepEqual([status, json.error.code], [400, 'EVENTS_BODY'], name);
     }
+    // A second stream behind the first must not be lost without a word.
+    for (const [name, pack] of [
+      ['deflate', deflateSync],
+      ['deflate', deflateRawSync],
+      ['br', brotliCompressSync],
+    ] as const) {
+      const one = pack(Buffer.from('{"amount":1}\n'));
+      const {status, json} = await world.post('shop/purchase', Buffer.concat([one, one]), {
+        ...ndjson,
+        'content-encoding': name,
+      });
+      assert.deepEqual([status, json.error.code], [400, 'EVENTS_BODY'], name);
+    }
     const cut = gzipSync('{"amount":1}').subarray(0, 20);
     assert.equal((await world.post('shop/purchase', cut, {'content-encoding': 'gzip'})).status, 400);
   });
@@ -304,7 +317,14 @@ describe('ids and times', () => {
     const send = () => world.post('shop/purchase', body, {...ndjson, 'idempotency-key': key});
     const first = await send();
     const letters = (await world.letters()).length;
+    const [receivedBefore, , duplicateBefore, rejectedBefore] = world.books('purchase');
     const again = await send();
+    const [received, , duplicate, rejected] = world.books('purchase');
+    assert.deepEqual(
+      [received! - receivedBefore!, duplicate! - duplicateBefore!, rejected! - rejectedBefore!],
+      [3, 3, 0],
+      'what was rejected before is a duplicate now, too',
+    );
     assert.equal(first.json.request, key);
     const ids = first.json.records.map(({event_id}) => event_id);
     assert.deepEqual(ids, [
@@ -321,6 +341,18 @@ describe('ids and times', () => {
       ],
     );
     assert.equal((await world.letters()).length, letters, 'and the same dead letter is not written twice');
+  });
+
+  test('one Idempotency-Key on two event types: each keeps its dead letter', async () => {
+    const key = randomUUID();
+    for (const type of ['purchase', 'note'])
+      await world.post(`shop/${type}`, '{"amount":"nope","text":5,"timestamp":"never"}', {
+        'idempotency-key': key,
+      });
+    const letters = (await world.letters()).filter(
+      ({position}) => 'request' in position && position.request === key,
+    );
+    assert.deepEqual(letters.map(({eventType}) => eventType).sort(), ['note', 'purchase']);
   });
 
   test('the same id twice: in one request, in requests at once, later', async () => {

@@ -231,3 +231,18 @@ describe('metrics', () => {
         assert.match(line, /^[a-z_]+(\{[^}]*\})? (-?[\d.]+(e[+-]?\d+)?|\+Inf)$/);
   });
 });
+
+test('what is said wrongly of a change is refused, since the default could do more than was meant', async () => {
+  for (const [path, body] of [
+    ['/v1/prune', {keep: '5'}],
+    ['/v1/prune', {keep: -1}],
+    ['/v1/prune', {keep: 1.5}],
+    ['/v1/apply', {yes: 'no'}],
+    ['/v1/apply', {lagMaxMs: 'soon'}],
+    ['/v1/rollback', {queries: 5}],
+    ['/v1/rollback', {queries: [5]}],
+  ] as const) {
+    const {status, text} = await ask(path, {method: 'POST', headers: bearer(), body: JSON.stringify(body)});
+    assert.deepEqual([status, JSON.parse(text).error.code], [422, 'REQUEST_INVALID'], JSON.stringify(body));
+  }
+});
