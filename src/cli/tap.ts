@@ -6,7 +6,7 @@ import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import type {EventType, Platform} from '../model/types.ts';
 import {recordKeyName} from '../privacy/tokens.ts';
-import {compileDecoder, type Decoder} from '../schema/decode.ts';
+import {compileDecoder, compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
 import {deadLetterSchema} from '../schema/side.ts';
@@ -26,6 +26,8 @@ type Choice = {
   keeps?: (logged: Get) => boolean;
   /** Columns that are shown, in this order. */
   fields?: string[];
+  /** Schema of now, whose names a condition and columns are in: older records are read as it sees them. */
+  reader?: AvroRecord;
 };
 
 type Shown = {
@@ -79,11 +81,16 @@ async function choiceOf(
       : String(fields)
           .split(',')
           .map((name) => columnOf(name.trim(), columns, eventType));
-  if (where === undefined) return {...(chosen ? {fields: chosen} : {})};
+  const reader = eventType && newest ? {reader: newest} : {};
+  if (where === undefined) return {...reader, ...(chosen ? {fields: chosen} : {})};
   const scope = eventType
     ? eventScope(eventType)
     : recordScope(newest ?? {type: 'record', name: 'none', fields: []});
-  return {keeps: compileCondition('--where', String(where), scope), ...(chosen ? {fields: chosen} : {})};
+  return {
+    ...reader,
+    keeps: compileCondition('--where', String(where), scope),
+    ...(chosen ? {fields: chosen} : {}),
+  };
 }
 
 /** The logged column of a name of the configuration: money is logged in cents. */
@@ -147,19 +154,35 @@ async function* records(
   }
 }
 
+/** As the schema of now sees it, or as it was written when the one of now cannot read it. */
+function readAs(writer: AvroRecord, reader: AvroRecord | undefined): {decode: Decoder; seen: AvroRecord} {
+  if (reader)
+    try {
+      return {decode: compileResolvingDecoder(writer, reader), seen: reader};
+    } catch (error) {
+      if (!(error instanceof PlatformError)) throw error;
+    }
+  return {decode: compileDecoder(writer), seen: writer};
+}
+
 /** Decodes batches whatever schemas they were written with. */
-function shower(registry: SchemaRegistry, {keeps, fields}: Choice): (batch: RecordBatch) => Promise<Shown[]> {
+function shower(
+  registry: SchemaRegistry,
+  {keeps, fields, reader}: Choice,
+): (batch: RecordBatch) => Promise<Shown[]> {
   const decoders = new Map<number, EventDecoder>();
   const decoderOf = async (id: number) => {
     const known = decoders.get(id);
     if (known) return known;
     const registered = await registry.byId(id);
     if (!registered) return undefined;
-    const {fields, namespace} = registered.schema as AvroRecord;
+    const writer = registered.schema as AvroRecord;
+    const {decode, seen} = readAs(writer, reader);
+    const {fields, namespace} = seen;
     const isTime = fields.map(({type}) => JSON.stringify(type).includes('timestamp-millis'));
     const made = {
       names: fields.map(({name}) => name),
-      decode: compileDecoder(registered.schema as AvroRecord),
+      decode,
       isTime,
       isSide: namespace === deadLetterSchema.namespace && fields.some(({name}) => name === 'original'),
     };
