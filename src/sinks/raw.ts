@@ -60,7 +60,7 @@ type Environment = {
   retry?: RetryPolicy;
 };
 
-const readBytesMax = 1024 * 1024;
+const readBytesMax = 2 * 1024 * 1024;
 const waitMs = 500;
 
 type Running = {stop(): Promise<void>; hold(): void; resume(): void; stats(): RawStats};

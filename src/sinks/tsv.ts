@@ -21,17 +21,46 @@ export type TsvDialect = {
  * https://www.postgresql.org/docs/18/sql-copy.html#SQL-COPY-FILE-FORMATS (text format)
  */
 export function encodeTsv(table: Table, batch: RowBatch, dialect: TsvDialect): string {
+  const rowText = rowEncoder(table, batch, dialect);
+  let text = '';
+  for (let row = 0; row < batch.count; row++) text += rowText(row);
+  return text;
+}
+
+const bytesFirst = 64 * 1024;
+
+/**
+ * As `encodeTsv`, in UTF-8: row by row, so that a large batch is never one text as well. What is not Unicode (half of a surrogate
+ * pair) becomes U+FFFD.
+ */
+export function encodeTsvBytes(table: Table, batch: RowBatch, dialect: TsvDialect): Uint8Array<ArrayBuffer> {
+  const rowText = rowEncoder(table, batch, dialect);
+  let bytes = Buffer.allocUnsafeSlow(bytesFirst);
+  let at = 0;
+  for (let row = 0; row < batch.count; row++) {
+    const text = rowText(row);
+    const most = at + 3 * text.length;
+    if (most > bytes.length) {
+      const wider = Buffer.allocUnsafeSlow(Math.max(most, 2 * bytes.length));
+      bytes.copy(wider, 0, 0, at);
+      bytes = wider;
+    }
+    at += bytes.write(text, at, 'utf8');
+  }
+  return bytes.subarray(0, at);
+}
+
+function rowEncoder(table: Table, batch: RowBatch, dialect: TsvDialect): (row: number) => string {
   const encoders = textEncoders(table, dialect);
   const width = encoders.length;
-  let text = '';
-  for (let row = 0; row < batch.count; row++) {
+  return (row) => {
+    let text = '';
     for (let column = 0; column < width; column++) {
       const value = batch.columns[column]![row]!;
       text += (column === 0 ? '' : '\t') + (value === null ? '\\N' : encoders[column]!(value));
     }
-    text += '\n';
-  }
-  return text;
+    return `${text}\n`;
+  };
 }
 
 /** One encoder a column, for values that are not NULL. */
@@ -56,7 +85,7 @@ function encoderOf(table: Table, {name, type}: Column, dialect: TsvDialect): (va
   switch (type) {
     case 'timestamp':
       // A flush has few windows: the text of the last value serves most rows.
-      return repeated((value) => new Date(Number(value)).toISOString().slice(0, -1).replace('T', ' ') + zone);
+      return repeated(timeEncoder(zone));
     case 'date':
       return repeated((value) => dateText(value as number));
     case 'double':
@@ -72,6 +101,29 @@ function encoderOf(table: Table, {name, type}: Column, dialect: TsvDialect): (va
 
 const nonFiniteText = (value: number, {nan, plus, minus}: TsvDialect['nonFinite']): string =>
   Number.isNaN(value) ? nan : value > 0 ? plus : minus;
+
+const twoDigits = Array.from({length: 60}, (_, value) => String(value).padStart(2, '0'));
+const threeDigits = Array.from({length: 1_000}, (_, value) => String(value).padStart(3, '0'));
+const dayMs = 86_400_000;
+
+/** Milliseconds since 1970 -> `YYYY-MM-DD hh:mm:ss.sss` and the zone. Days repeat, so a Date is made only where one begins. */
+function timeEncoder(zone: string): (value: Value) => string {
+  let day = Number.NaN;
+  let dayText = '';
+  return (value) => {
+    const timeMs = Number(value);
+    const ofDay = Math.floor(timeMs / dayMs);
+    if (ofDay !== day) {
+      dayText = new Date(timeMs).toISOString().split('T')[0]!;
+      day = ofDay;
+    }
+    const ms = timeMs - ofDay * dayMs;
+    const hours = twoDigits[Math.floor(ms / 3_600_000)];
+    const minutes = twoDigits[Math.floor(ms / 60_000) % 60];
+    const seconds = twoDigits[Math.floor(ms / 1_000) % 60];
+    return `${dayText} ${hours}:${minutes}:${seconds}.${threeDigits[ms % 1_000]}${zone}`;
+  };
+}
 
 function repeated(encode: (value: Value) => string): (value: Value) => string {
   let last: Value = null;

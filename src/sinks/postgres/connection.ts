@@ -4,8 +4,8 @@ import type {Value} from '../../expr/types.ts';
 export type PostgresTransaction = {
   /** One statement. int8 comes as a number while it is exact, else as a bigint; times, numerics and the rest as text. */
   query(sql: string, params?: unknown[]): Promise<{rows: Value[][]; fields: {name: string; type: number}[]}>;
-  /** COPY FROM in text format. @param target table and columns, quoted: `"a"."b" ("x", "y")`. */
-  copy(target: string, text: string): Promise<void>;
+  /** COPY FROM in text format, UTF-8. @param target table and columns, quoted: `"a"."b" ("x", "y")`. */
+  copy(target: string, text: Uint8Array<ArrayBuffer>): Promise<void>;
 };
 
 /** What the PostgreSQL sink needs of an embedded engine or a server; only this differs between them. */

@@ -2,7 +2,7 @@ import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
 import {tableId} from '../tables.ts';
-import {encodeTsv, type TsvDialect} from '../tsv.ts';
+import {encodeTsvBytes, type TsvDialect} from '../tsv.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
 import {columnType} from './ddl.ts';
@@ -52,14 +52,13 @@ export async function writeRows(
 
 /**
  * Raw events with their offset in one transaction: COPY, and only when an event id is there already the way that looks at
- * every one.
+ * every one. That way takes ids that become equal by U+FFFD for U+0000, too.
  */
 export async function writeRawRows(
   connection: PostgresConnection,
   table: Table,
   batch: RawBatch,
 ): Promise<void> {
-  const rows = {...withoutNul(table, batch), table: batch.table};
   const advance = (transaction: PostgresTransaction) =>
     transaction.query(
       `INSERT INTO ${offsetTable} AS o VALUES ($1, $2, $3)
@@ -68,14 +67,17 @@ export async function writeRawRows(
     );
   try {
     await connection.transaction(async (transaction) => {
-      if (rows.count > 0)
-        await transaction.copy(`${physical(table)} (${columnList(table)})`, encodeTsv(table, rows, dialect));
+      if (batch.count > 0)
+        await transaction.copy(
+          `${physical(table)} (${columnList(table)})`,
+          encodeTsvBytes(table, batch, dialect),
+        );
       await advance(transaction);
     });
   } catch (error) {
     if (stateOf(error) !== uniqueViolation) throw error;
     await connection.transaction(async (transaction) => {
-      await stage(transaction, table, rows);
+      await stage(transaction, table, batch);
       await transaction.query(
         `INSERT INTO ${physical(table)} (${columnList(table)}) SELECT ${columnList(table)} FROM stage
          ON CONFLICT DO NOTHING`,
@@ -89,7 +91,7 @@ async function stage(transaction: PostgresTransaction, table: Table, rows: RowBa
   await transaction.query(
     `CREATE TEMPORARY TABLE stage ON COMMIT DROP AS SELECT ${columnList(table)} FROM ${physical(table)} WITH NO DATA`,
   );
-  await transaction.copy(`stage (${columnList(table)})`, encodeTsv(table, rows, dialect));
+  await transaction.copy(`stage (${columnList(table)})`, encodeTsvBytes(table, rows, dialect));
 }
 
 async function insertArrays(
