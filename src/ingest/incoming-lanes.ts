@@ -4,9 +4,11 @@ import type {Clock} from '../clock.ts';
 import type {LogWriter} from '../log/types.ts';
 import type {Domain, EventType} from '../model/types.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
+import type {Uuid5} from '../schema/uuid5.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {Transforms} from '../transforms/open.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, deadLetterTopic} from './deadletters.ts';
+import {deadLetterIds} from './identity.ts';
 import type {IncomingGroup} from './incoming-group.ts';
 import {type IncomingRecords, incomingRecords} from './incoming-records.ts';
 import {IncomingTransform} from './incoming-transform.ts';
@@ -31,6 +33,8 @@ export type Lane = {
   source: string;
   records: IncomingRecords;
   encodeLetters: DeadLetterEncoder;
+  /** Ids of dead letters, by `<event type>/<request>/<index>/<stage>`. */
+  letterIds: Uuid5;
   /** Where the event type has one. */
   transform: IncomingTransform | undefined;
   open: IncomingGroup | undefined;
@@ -64,6 +68,7 @@ export class IncomingLanes {
         source,
         records,
         encodeLetters: this.#letterEncoder(domain),
+        letterIds: deadLetterIds(domain, source),
         transform: this.#transformOf(topic, records.partitions),
         open: undefined,
         spare: [],

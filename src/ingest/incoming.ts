@@ -1,7 +1,6 @@
 /** Records that come in memory -> the log: validated, encoded, made durable together, each with a verdict. */
 import {failpoint} from '../failpoint.ts';
 import {deadLetterTopic} from './deadletters.ts';
-import {deadLetterIds} from './identity.ts';
 import {IncomingGroup, type Taken} from './incoming-group.ts';
 import {BodyRefused, type RecordReader} from './incoming-json.ts';
 import {IncomingLanes, type IncomingOptions, type Lane} from './incoming-lanes.ts';
@@ -180,7 +179,7 @@ export class Incoming {
 
   /** Tells why a record is not logged, and keeps its bytes unless the sender does not want that. */
   #setAside(
-    {source}: Lane,
+    {source, letterIds}: Lane,
     {domain, eventType, request, deadLetters}: IncomingBatch,
     taken: Taken,
     {index, id: eventId, original}: ReadRecord,
@@ -189,7 +188,7 @@ export class Incoming {
     taken.problems.push({index, ...problem});
     if (!deadLetters) return;
     taken.letters.push({
-      id: deadLetterIds(domain, source).of(`${eventType}/${request}/${index}/${stage}`),
+      id: letterIds.of(`${eventType}/${request}/${index}/${stage}`),
       timeMs: this.#options.clock.now(),
       domain,
       eventType,
