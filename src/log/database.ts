@@ -3,28 +3,29 @@
  *
  *   streams  one row a (topic, partition): where it starts and ends, and the checksums at both ends of its chain of batches
  *   batches  one row a batch; `prev_crc` and `crc` chain a stream's batches (chain.ts)
- *   ids      the ids that a topic remembers, and where their records lie (`place` is the offset); an id goes when its batch is trimmed
+ *   id_*     the ids that a topic remembers, and where their records lie (ids/remember.ts); an id goes when its batch is trimmed
  *   progress where each source stands
  *   ledger   the ingest ledger
  *   transformed  the ledger of transforms
- *   meta     one row: the number of commits so far, compared with the witness (witness.ts)
+ *   meta     one row: the number of commits so far, compared with the witness (witness.ts), and the checksum of the index of ids
  */
 import {join} from 'node:path';
 import type {DatabaseSync} from 'node:sqlite';
 import {type ErrorCode, PlatformError} from '../errors.ts';
+import {emptyIndexCrc, idsSchema} from './ids/store.ts';
 import {openSqliteReader, openSqliteWriter, type SqliteFile, troubleOf} from './sqlite.ts';
 import {transformedSchema} from './transformed.ts';
 
 /** Version of the file format, in SQLite's user_version. */
-const formatVersion = 2;
+const formatVersion = 3;
 /** "MRLG": tells the file apart from any other SQLite database. */
 const applicationId = 0x4d524c47;
 /** The fastest of 4 to 32 KiB, both for batches of 64 KiB and for commits of 1 kB. */
 export const pageBytes = 16_384;
 
 const schema = `
-  CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL) STRICT;
-  INSERT INTO meta VALUES (1, 0);
+  CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, ids_crc INTEGER NOT NULL) STRICT;
+  INSERT INTO meta VALUES (1, 0, ${emptyIndexCrc});
   CREATE TABLE streams (id INTEGER PRIMARY KEY, topic TEXT NOT NULL, partition INTEGER NOT NULL,
     partitions INTEGER NOT NULL, start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, append_ms INTEGER NOT NULL,
     start_crc INTEGER NOT NULL, end_crc INTEGER NOT NULL, crc INTEGER NOT NULL, UNIQUE (topic, partition)) STRICT;
@@ -32,11 +33,11 @@ const schema = `
     count INTEGER NOT NULL, kind INTEGER NOT NULL, append_ms INTEGER NOT NULL, mark_ms INTEGER NOT NULL,
     prev_crc INTEGER NOT NULL, crc INTEGER NOT NULL, ids BLOB, bytes BLOB NOT NULL) STRICT;
   CREATE UNIQUE INDEX batches_by_offset ON batches (stream, base_offset);
-  CREATE TABLE ids (topic TEXT NOT NULL, id ANY NOT NULL, partition INTEGER, place INTEGER, PRIMARY KEY (topic, id)) STRICT, WITHOUT ROWID;
   CREATE TABLE progress (source TEXT PRIMARY KEY, position TEXT NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE ledger (domain TEXT NOT NULL, event_type TEXT NOT NULL, source TEXT NOT NULL, received INTEGER NOT NULL,
     appended INTEGER NOT NULL, duplicate INTEGER NOT NULL, rejected INTEGER NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (domain, event_type, source)) STRICT, WITHOUT ROWID;
+  ${idsSchema}
 `;
 
 /** Path of the log's database in its directory. */

@@ -3,8 +3,8 @@ import type {DatabaseSync} from 'node:sqlite';
 import {PlatformError} from '../errors.ts';
 import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
 import {commitsIn, logError, openForReading, witnessFile} from './database.ts';
+import {type FindId, idLookup} from './ids/lookup.ts';
 import {bookQueries, streamQueries} from './streams.ts';
-import {idKey} from './transaction.ts';
 import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from './types.ts';
 import {acknowledgedCommits} from './witness.ts';
 
@@ -50,8 +50,9 @@ class EmbeddedReader implements LogReader {
     this.#dir = dir;
     this.#database = database;
     this.#counter = options.counter && new Int32Array(options.counter);
+    const streams = streamQueries(database);
     this.#statements = {
-      streams: streamQueries(database),
+      streams,
       books: bookQueries(database),
       batches: database.prepare(
         `SELECT ${columns} FROM batches WHERE stream = ?1 AND base_offset >=
@@ -61,7 +62,7 @@ class EmbeddedReader implements LogReader {
         `SELECT base_offset AS baseOffset, count, crc FROM batches WHERE stream = ? AND base_offset < ?
          ORDER BY base_offset DESC LIMIT 1`,
       ),
-      id: database.prepare('SELECT partition, place AS offset FROM ids WHERE topic = ? AND id = ?'),
+      ids: idLookup(database, streams.all),
       version: database.prepare('PRAGMA data_version'),
       begin: database.prepare('BEGIN'),
       commit: database.prepare('COMMIT'),
@@ -90,12 +91,18 @@ class EmbeddedReader implements LogReader {
   }
 
   async read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]> {
-    return this.#guard(`${topic}/${partition}@${offset}`, () => {
-      // One snapshot for the partition's row and its batches; it ends here, so that it never holds the WAL back.
+    return this.#atOnce(`${topic}/${partition}@${offset}`, () => {
+      const stream = this.#statements.streams.one(topic, partition);
+      return stream ? this.#readStream(stream, offset, bytesMax) : [];
+    });
+  }
+
+  /** One snapshot for all that `work` reads; it ends with it, so that it never holds the WAL back. */
+  #atOnce<T>(place: string, work: () => T): T {
+    return this.#guard(place, () => {
       this.#statements.begin.run();
       try {
-        const stream = this.#statements.streams.one(topic, partition);
-        return stream ? this.#readStream(stream, offset, bytesMax) : [];
+        return work();
       } finally {
         this.#statements.commit.run();
       }
@@ -213,14 +220,14 @@ class EmbeddedReader implements LogReader {
   }
 
   knows(topic: string, ids: readonly string[]): boolean[] {
-    return this.#guard(topic, () => ids.map((id) => this.#statements.id.get(topic, idKey(id)) !== undefined));
+    return this.#atOnce(topic, () => {
+      const find: FindId = this.#statements.ids();
+      return ids.map((id) => find(topic, id) !== undefined);
+    });
   }
 
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined {
-    return this.#guard(
-      topic,
-      () => this.#statements.id.get(topic, idKey(id)) as {partition: number; offset: number} | undefined,
-    );
+    return this.#atOnce(topic, () => this.#statements.ids()(topic, id));
   }
 
   progress(source: string): string | undefined {

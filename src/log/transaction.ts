@@ -2,33 +2,11 @@
 import assert from 'node:assert/strict';
 import type {DatabaseSync} from 'node:sqlite';
 import {batchCrc, rowCrc, type Stream} from './chain.ts';
+import type {IdIndex} from './ids/remember.ts';
 import {withoutRecords} from './records.ts';
 import {ledgerCrc} from './streams.ts';
 import {transformedStatements} from './transformed.ts';
 import type {Append, AppendResult, AppendTransaction, IngestCounts} from './types.ts';
-
-/** Character code -> value of a lower-case hexadecimal digit, -1 for any other character. */
-const nibbles = Int8Array.from({length: 128}, (_, code) =>
-  '0123456789abcdef'.indexOf(String.fromCharCode(code)),
-);
-
-/** How an id is stored: a UUID in its usual spelling as its 16 bytes, anything else as text. */
-export function idKey(id: string): string | Uint8Array {
-  if (id.length !== 36) return id;
-  const key = new Uint8Array(16);
-  for (let at = 0, to = 0; at < 36; at += 2) {
-    if (at === 8 || at === 13 || at === 18 || at === 23) {
-      if (id.charCodeAt(at) !== 45) return id;
-      at++;
-    }
-    const high = id.charCodeAt(at);
-    const low = id.charCodeAt(at + 1);
-    const byte = high > 127 || low > 127 ? -1 : (nibbles[high]! << 4) | nibbles[low]!;
-    if (byte < 0) return id;
-    key[to++] = byte;
-  }
-  return key;
-}
 
 /** What `apply` changes beside the database; given to the writer only when the commit succeeded. */
 export type Streams = {
@@ -37,13 +15,10 @@ export type Streams = {
 };
 
 /** Prepared statements of an append. `apply` runs inside a transaction; when that is rolled back nothing remains of it. */
-export function appendStatements(database: DatabaseSync) {
+export function appendStatements(database: DatabaseSync, index: IdIndex) {
   const insertBatch = database.prepare(
     `INSERT INTO batches (stream, base_offset, count, kind, append_ms, mark_ms, prev_crc, crc, ids, bytes)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const insertId = database.prepare(
-    'INSERT OR IGNORE INTO ids (topic, id, partition, place) VALUES (?, ?, ?, ?)',
   );
   const setProgress = database.prepare(
     'INSERT INTO progress VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, crc = excluded.crc',
@@ -98,7 +73,7 @@ export function appendStatements(database: DatabaseSync) {
     // A record that is kept takes the next offset.
     let next = baseOffset;
     const dropped = ids.map((id) => {
-      const isNew = insertId.run(batch.topic, idKey(id), batch.partition, next).changes > 0;
+      const isNew = index.add(stream, id, next);
       if (isNew) next++;
       return !isNew;
     });

@@ -1,7 +1,7 @@
-/** Retention of the embedded log: whole batches leave from the start of a partition, with the ids that they brought. */
+/** Retention of the embedded log: whole batches leave from the start of a partition, and their ids are forgotten. */
 import type {DatabaseSync} from 'node:sqlite';
 import {corrupt, type Stream} from './chain.ts';
-import {idKey} from './transaction.ts';
+import type {IdIndex} from './ids/remember.ts';
 
 /** Batches deleted in one call, so that a trim never holds the writer's thread for long. */
 const batchesMax = 256;
@@ -10,14 +10,12 @@ const batchesMax = 256;
 export type OldBatch = {id: number; baseOffset: number; count: number; appendMs: number; crc: number};
 
 /** Prepared statements of a trim. */
-export function trimStatements(database: DatabaseSync) {
+export function trimStatements(database: DatabaseSync, index: IdIndex) {
   const first = database.prepare(
     `SELECT id, base_offset AS baseOffset, count, append_ms AS appendMs, crc FROM batches
      WHERE stream = ? ORDER BY base_offset LIMIT ${batchesMax}`,
   );
-  const idsOf = database.prepare('SELECT ids FROM batches WHERE id = ?');
   const removeBatch = database.prepare('DELETE FROM batches WHERE id = ?');
-  const removeId = database.prepare('DELETE FROM ids WHERE topic = ? AND id = ?');
   return {
     /** Batches at the start of the stream that are older than `beforeMs` and end at or below `belowOffset`. */
     find(stream: Stream, options: {beforeMs: number; belowOffset: number}): OldBatch[] {
@@ -33,14 +31,11 @@ export function trimStatements(database: DatabaseSync) {
       for (const {id, baseOffset, count, crc} of batches) {
         if (baseOffset !== stream.startOffset)
           throw corrupt(stream.topic, stream.partition, stream.startOffset, 'the batch is missing');
-        const {ids} = idsOf.get(id) as {ids: Uint8Array | null};
-        if (ids !== null)
-          for (const each of JSON.parse(Buffer.from(ids).toString()) as string[])
-            removeId.run(stream.topic, idKey(each));
         removeBatch.run(id);
         stream.startOffset = baseOffset + count;
         stream.startCrc = crc;
       }
+      index.trim(stream);
     },
   };
 }

@@ -10,6 +10,7 @@ import type {Stream} from './chain.ts';
 import {commitsIn, logError, openForWriting, pageBytes, witnessFile} from './database.ts';
 import {syncNames} from './directory.ts';
 import {checkEnds} from './ends.ts';
+import {IdIndex} from './ids/remember.ts';
 import {acquireLock, type Lock} from './lock.ts';
 import {bookQueries, streamChanges, streamQueries} from './streams.ts';
 import {appendStatements, checkTransaction} from './transaction.ts';
@@ -84,6 +85,7 @@ class EmbeddedWriter implements LogWriter {
   readonly #counter: Int32Array | undefined;
   readonly #lock: Lock;
   readonly #witness: Witness;
+  readonly #ids: IdIndex;
   readonly #statements;
   #sequence: number;
   readonly #streams = new Map<string, Stream>();
@@ -109,14 +111,15 @@ class EmbeddedWriter implements LogWriter {
     this.#lock = held.lock;
     this.#witness = held.witness;
     this.#sequence = held.sequence;
+    this.#ids = new IdIndex(database, streams);
     this.#statements = {
-      append: appendStatements(database),
+      append: appendStatements(database, this.#ids),
       streams: streamChanges(database),
       books: bookQueries(database),
-      trim: trimStatements(database),
+      trim: trimStatements(database, this.#ids),
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
-      count: database.prepare('UPDATE meta SET sequence = ?'),
+      count: database.prepare('UPDATE meta SET sequence = ?, ids_crc = ?'),
       checkpoint: database.prepare('PRAGMA wal_checkpoint(PASSIVE)'),
       size: database.prepare(
         'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size',
@@ -128,6 +131,7 @@ class EmbeddedWriter implements LogWriter {
   #remember(stream: Stream): void {
     this.#streams.set(streamKey(stream.topic, stream.partition), stream);
     this.#partitions.set(stream.topic, stream.partitions);
+    this.#ids.setStream(stream);
   }
 
   ensureTopic(topic: string, partitions: number): number {
@@ -230,7 +234,8 @@ class EmbeddedWriter implements LogWriter {
     try {
       this.#statements.begin.run();
       work();
-      this.#statements.count.run(this.#sequence + 1);
+      this.#ids.write(this.#sequence + 1);
+      this.#statements.count.run(this.#sequence + 1, this.#ids.crc());
       failpoint('log.before-commit');
       this.#statements.commit.run();
     } catch (error) {
@@ -244,7 +249,7 @@ class EmbeddedWriter implements LogWriter {
       Atomics.add(this.#counter, 0, 1);
       Atomics.notify(this.#counter, 0);
     }
-    this.#uncheckpointedBytes += bytes + commitPages * pageBytes;
+    this.#uncheckpointedBytes += bytes + this.#ids.takeWrittenBytes() + commitPages * pageBytes;
     if (this.#uncheckpointedBytes >= checkpointBytes) this.#checkpoint();
   }
 
@@ -252,6 +257,7 @@ class EmbeddedWriter implements LogWriter {
     const failure = logError(error, this.#dir);
     try {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      this.#ids.load(this.#streams.values());
     } catch (cause) {
       this.#failure = new PlatformError('LOG_IO', 'the log could not take back a failed write', {cause});
     }
