@@ -108,6 +108,7 @@ ${cases.join('\n')}
     COMPREPLY=($(compgen -f -- "$current"))
   fi
 }
+command -v millrace >/dev/null || millrace() { npx millrace "$@"; }
 complete -F _millrace millrace
 `;
 }

@@ -103,7 +103,7 @@ async function takeChanges(
     return;
   }
   if (!isTaken(plan, options.revise === true)) {
-    tell(`${formatPlan(plan, palette(io.stderr, io.env))}not applied by itself: it is not safe`);
+    tell(`${formatPlan(plan, palette({}, io.env))}not applied by itself: it is not safe`);
     return;
   }
   for await (const line of applyRunning(running, {yes: false, lagMaxMs: lagMaxDefaultMs, signal})) {

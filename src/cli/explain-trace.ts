@@ -4,7 +4,9 @@ import type {Value, ValueType} from '../expr/types.ts';
 import {formatCents} from '../expr/values.ts';
 import {asTyped} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
+import {plansToRun} from '../platform/apply-plans.ts';
 import {askOf} from '../platform/ask.ts';
+import {readRevisions} from '../platform/revisions.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {type EventTrace, type QueryTrace, traceEvent} from '../platform/trace-event.ts';
 import {traceWindow, type WindowTrace} from '../platform/trace-window.ts';
@@ -83,8 +85,9 @@ export const window: CommandBody = async (call) => {
   const {args, options, io} = call;
   const [name = '', start = '', ...rest] = args;
   const id = queryOf(platform, name);
-  const domain = platform.domains.find((each) => id.startsWith(`${each.name}.`))!;
-  const aggregation = domain.aggregations.find((each) => `${domain.name}.${each.name}` === id)!;
+  const plan = plansToRun(platform.domains, readRevisions(dirs.revisions), dirs).find(
+    (each) => each.id === id,
+  )!;
   const startMs =
     parseTimestamp(start) ??
     parseTimestamp(`${start}Z`) ??
@@ -94,10 +97,10 @@ export const window: CommandBody = async (call) => {
     throw new PlatformError('USAGE', `"${start}" is no time`, {
       hint: 'the start of a window, in UTC unless it says otherwise: 2026-01-05T10:00 or 2026-01-05T10:00:00Z',
     });
-  const group = groupOf(rest, aggregation.groupBy);
+  const group = groupOf(rest, plan.groupBy);
   const status = await control?.get<PlatformStatus>('/v1/status');
   const trace = await traceWindow(
-    {domain, aggregation, startMs, group},
+    {plan, startMs, group},
     {platform, dirs, ask: askOf(platform, control), status},
   );
   if (options.json) printJson(io, trace);

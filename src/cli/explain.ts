@@ -1,7 +1,7 @@
 import {explainConfig, formatExplained} from '../config/explain.ts';
+import {plansToRun} from '../platform/apply-plans.ts';
 import {dirsOf} from '../platform/places.ts';
-import {readRevisions, revisionOf} from '../platform/revisions.ts';
-import {buildPlans} from '../process/plan/build.ts';
+import {readRevisions} from '../platform/revisions.ts';
 import {explainPlan} from '../process/plan/explain.ts';
 import type {CommandBody} from './command.ts';
 import {load, printDiagnostics, queryOf, requirePlatform, unknownName} from './context.ts';
@@ -9,8 +9,8 @@ import {printJson} from './output.ts';
 
 export const plan: CommandBody = async (call) => {
   const platform = await requirePlatform(call);
-  const revisions = readRevisions(dirsOf(platform).revisions);
-  const all = buildPlans(platform.domains, (domain, query) => revisionOf(revisions, `${domain}.${query}`));
+  const dirs = dirsOf(platform);
+  const all = plansToRun(platform.domains, readRevisions(dirs.revisions), dirs);
   const wanted = call.args[0] === undefined ? undefined : queryOf(platform, call.args[0]);
   const plans = all.filter(({id}) => wanted === undefined || id === wanted);
   if (call.options.json) printJson(call.io, plans);

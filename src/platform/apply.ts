@@ -142,7 +142,7 @@ export async function* rollBack(
     throw new PlatformError('ROLLBACK_IMPOSSIBLE', 'nothing was switched that could be taken back', {
       hint: 'npx millrace plan shows how the files differ from what runs',
     });
-  const wishes = queries.map((query): Wish => ({query, why: 'rollback'}));
+  const wishes = queries.map((query): Wish => ({query, why: 'rollback', anyway: options.yes}));
   yield* carryOut(running, wishes, {...options, yes: true, platform: running.platform});
 }
 

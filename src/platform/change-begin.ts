@@ -16,19 +16,16 @@ import {type QueryRevisions, readRevisions, revisionOf, updateRevisions} from '.
 import type {RunningPlatform} from './runtime.ts';
 
 /** The plan to be filled: that of a revision that was begun before, else of a new one, which is noted first. */
-export async function begin(
-  running: RunningPlatform,
-  {query, why}: Wish,
-  platform: Platform,
-): Promise<QueryPlan> {
+export async function begin(running: RunningPlatform, wish: Wish, platform: Platform): Promise<QueryPlan> {
   const {dirs, engine} = running;
+  const {query, why} = wish;
   const [domainName = '', name = ''] = query.split('.');
   const domain = platform.domains.find((each) => each.name === domainName);
   if (!domain?.aggregations.some((each) => each.name === name))
     throw new PlatformError('NAME_UNKNOWN', `there is no query "${query}"`);
   const revisions = readRevisions(dirs.revisions);
   const known: QueryRevisions = revisions[query] ?? {current: revisionOf(revisions, query), filling: null};
-  if (why === 'rollback') return rollbackPlan(running, query, known);
+  if (why === 'rollback') return rollbackPlan(running, wish, known);
   // After a rollback the files say something else than what is to be made anew.
   const pinned =
     known.pinned && why !== 'change' ? planOfRevision(dirs, query, known, known.current) : undefined;
@@ -101,10 +98,19 @@ export async function dropRevision(
 }
 
 /** @throws ROLLBACK_IMPOSSIBLE, saying why */
-function rollbackPlan({dirs}: RunningPlatform, query: string, known: QueryRevisions): QueryPlan {
+function rollbackPlan(
+  {dirs, platform}: RunningPlatform,
+  {query, anyway}: Wish,
+  known: QueryRevisions,
+): QueryPlan {
   const {previous} = known;
   const impossible = (message: string, hint: string) =>
     new PlatformError('ROLLBACK_IMPOSSIBLE', `${query} cannot go back: ${message}`, {hint});
+  if (known.pinned)
+    throw impossible(
+      `it was taken back already and shows revision ${known.current}`,
+      'forward again: npx millrace apply',
+    );
   if (previous === null || previous === undefined)
     throw impossible(
       'there is no earlier revision',
@@ -116,9 +122,25 @@ function rollbackPlan({dirs}: RunningPlatform, query: string, known: QueryRevisi
       `how revision ${previous} was defined is not recorded`,
       'put the old definition back into the files and apply it',
     );
+  const gone = anyway ? [] : vanishedFields(platform, plan);
+  if (gone.length > 0)
+    throw impossible(
+      `revision ${previous} reads ${gone.join(', ')}, which new events no longer have: they would count as NULL`,
+      'take the change back in the files, too, and apply that; or: npx millrace apply --rollback --yes',
+    );
   const missing = missingOf(dirs, plan);
   if (missing) throw impossible(missing, 'put the old definition back into the files and apply it');
   return plan;
+}
+
+/** Fields that a plan reads and that events as they are logged now do not have. */
+function vanishedFields({domains}: Platform, {sources}: QueryPlan): string[] {
+  const eventTypes = domains.flatMap((domain) => domain.eventTypes);
+  return sources.flatMap(({topic, fields}) => {
+    const now = eventTypes.find((eventType) => eventType.topic === topic);
+    const logged = new Set(now?.fields.map(({column}) => column));
+    return fields.filter(({column}) => !logged.has(column)).map(({name}) => `${topic}: ${name}`);
+  });
 }
 
 function hasState(dirs: PlatformDirs, plan: QueryPlan): boolean {

@@ -15,6 +15,8 @@ import type {RunningPlatform} from './runtime.ts';
 export type Wish = {
   query: string;
   why: 'change' | 'rebuild' | 'backfill' | 'rollback';
+  /** A rollback also to what reads fields that events no longer have. */
+  anyway?: boolean;
 };
 
 /** How a change goes on, a line at a time. */

@@ -13,16 +13,16 @@ import {hasPii} from '../privacy/protector.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {columnsOfEvent, windowsOf} from '../process/naive.ts';
-import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {LookupSnapshot} from '../process/types.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
+import {plansToRun} from './apply-plans.ts';
 import {createLookupStore} from './lookups.ts';
 import type {PlatformDirs} from './places.ts';
-import {readRevisions, revisionOf} from './revisions.ts';
+import {readRevisions} from './revisions.ts';
 import {Finder, type FinderOptions, type FoundBy} from './trace-find.ts';
 
 /** Where a record lies. */
@@ -152,10 +152,8 @@ class Tracer {
     const states = openStateReader(dirs.state);
     try {
       const traces: QueryTrace[] = [];
-      for (const aggregation of domain.aggregations) {
-        if (!aggregation.from.includes(found.eventType.name)) continue;
-        const id = `${domain.name}.${aggregation.name}`;
-        const plan = buildPlan(domain, aggregation, revisionOf(revisions, id));
+      for (const plan of plansToRun([domain], revisions, dirs)) {
+        if (!plan.sources.some(({topic}) => topic === found.eventType.topic)) continue;
         const loaded = states.load(stateName(plan));
         const header = loaded && (JSON.parse(loaded.meta) as CheckpointHeader);
         traces.push(await this.#query(domain, plan, header, found, event));

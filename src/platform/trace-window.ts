@@ -4,16 +4,16 @@ import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader} from '../log/types.ts';
-import type {Aggregation, Domain, Platform} from '../model/types.ts';
+import type {Platform} from '../model/types.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {windowsOf} from '../process/naive.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {lateOf, lateSchema} from '../schema/side.ts';
 import {type Ask, dialectOf, type Row, recordsOf} from './ask.ts';
 import type {PlatformDirs} from './places.ts';
-import {readRevisions, revisionOf} from './revisions.ts';
 import type {PlatformStatus} from './status.ts';
 
 export type PartitionTrace = {
@@ -49,8 +49,8 @@ const lateShown = 10;
 const rowsMax = 1000;
 
 export type WindowQuestion = {
-  domain: Domain;
-  aggregation: Aggregation;
+  /** As it runs, which is not always as the files have it. */
+  plan: QueryPlan;
   startMs: number;
   /** Column -> text of the value; a part of the group is enough. */
   group: Map<string, string>;
@@ -61,21 +61,22 @@ export async function traceWindow(
   question: WindowQuestion,
   given: {platform: Platform; dirs: PlatformDirs; ask: Ask; status: PlatformStatus | undefined},
 ): Promise<WindowTrace> {
-  const {domain, aggregation, startMs, group} = question;
+  const {plan, startMs, group} = question;
+  const {id, revision} = plan;
   const {platform, dirs, ask, status} = given;
-  const id = `${domain.name}.${aggregation.name}`;
-  const revision = revisionOf(readRevisions(dirs.revisions), id);
   const header = headerOf(dirs, id, revision);
-  const [sink = ''] = aggregation.sinks;
+  const [sink = ''] = plan.sinks;
   const rows = await rowsOf(platform, ask, sink, id, startMs);
-  const endMs = endOf(aggregation, startMs, rows);
+  if (plan.window.type === 'session' && rows?.length === 0)
+    throw await noSession(platform, ask, plan, sink, startMs);
+  const endMs = endOf(plan, startMs, rows);
   const fits = (row: Row) => [...group].every(([name, text]) => String(row[name] ?? 'NULL') === text);
   const log = existsSync(join(dirs.log, 'log.db')) ? openLogReader(dirs.log) : undefined;
   try {
-    const partitions = partitionsOf(domain, aggregation, header, log);
+    const partitions = partitionsOf(plan, header, log);
     const late = log ? await missedBy(log, `late.${id}`, startMs) : [];
     const shown = rows === null ? null : rows.filter(fits);
-    const state = stateOf(aggregation, endMs, partitions);
+    const state = stateOf(plan, endMs, partitions);
     return {
       query: id,
       revision,
@@ -104,6 +105,34 @@ function headerOf(dirs: PlatformDirs, id: string, revision: number): CheckpointH
   }
 }
 
+/** Sessions begin with an event, so that most instants are no start of one. */
+async function noSession(
+  platform: Platform,
+  ask: Ask,
+  {id, query}: QueryPlan,
+  sink: string,
+  startMs: number,
+): Promise<PlatformError> {
+  const dialect = dialectOf(platform, sink)!;
+  const where = `${dialect.millis('window_start')} <= ${startMs} AND ${dialect.millis('window_end')} > ${startMs}`;
+  const sql = `SELECT DISTINCT ${dialect.millis('window_start')} AS start FROM ${tableOf(id)} WHERE ${where} ORDER BY start DESC LIMIT 5`;
+  const starts = recordsOf(await ask(sink, sql)).map(({start}) => new Date(Number(start)).toISOString());
+  const hint =
+    starts.length > 0
+      ? `sessions that hold this instant begin at ${starts.join(', ')}`
+      : 'no session holds this instant';
+  return new PlatformError('USAGE', `no session of ${query} begins at ${new Date(startMs).toISOString()}`, {
+    hint,
+  });
+}
+
+/** A query's view as both dialects quote it. */
+const tableOf = (id: string): string =>
+  id
+    .split('.')
+    .map((part) => `"${part}"`)
+    .join('.');
+
 async function rowsOf(
   platform: Platform,
   ask: Ask,
@@ -113,16 +142,12 @@ async function rowsOf(
 ): Promise<Row[] | null> {
   const dialect = dialectOf(platform, sink);
   if (!dialect) return null;
-  const table = id
-    .split('.')
-    .map((part) => `"${part}"`)
-    .join('.');
   const where = `${dialect.millis('window_start')} = ${Math.trunc(startMs)}`;
-  return recordsOf(await ask(sink, `SELECT * FROM ${table} WHERE ${where} LIMIT ${rowsMax}`));
+  return recordsOf(await ask(sink, `SELECT * FROM ${tableOf(id)} WHERE ${where} LIMIT ${rowsMax}`));
 }
 
 /** @throws USAGE when no window begins there */
-function endOf({window, name}: Aggregation, startMs: number, rows: Row[] | null): number {
+function endOf({window, query: name}: QueryPlan, startMs: number, rows: Row[] | null): number {
   if (window.type === 'session') {
     const ends = (rows ?? [])
       .map((row) => Date.parse(String(row.window_end)))
@@ -141,35 +166,32 @@ function endOf({window, name}: Aggregation, startMs: number, rows: Row[] | null)
 }
 
 function partitionsOf(
-  domain: Domain,
-  {from, watermarkMs}: Aggregation,
+  {sources, watermarkMs}: QueryPlan,
   header: CheckpointHeader | undefined,
   log: LogReader | undefined,
 ): PartitionTrace[] {
   const iso = (ms: number) => (Number.isFinite(ms) ? new Date(ms).toISOString() : null);
-  return domain.eventTypes
-    .filter(({name}) => from.includes(name))
-    .flatMap(({topic}) =>
-      Array.from({length: log?.partitions(topic) ?? 0}, (_, partition) => {
-        const cut = header?.cuts.find((each) => each.topic === topic && each.partition === partition);
-        const maxMs = Number(cut?.maxTimeMs ?? Number.NaN);
-        return {
-          topic,
-          partition,
-          read: cut?.offset ?? 0,
-          end: log!.endOffset(topic, partition),
-          maximum: iso(maxMs),
-          watermark: iso(maxMs - watermarkMs),
-        };
-      }),
-    );
+  return sources.flatMap(({topic}) =>
+    Array.from({length: log?.partitions(topic) ?? 0}, (_, partition) => {
+      const cut = header?.cuts.find((each) => each.topic === topic && each.partition === partition);
+      const maxMs = Number(cut?.maxTimeMs ?? Number.NaN);
+      return {
+        topic,
+        partition,
+        read: cut?.offset ?? 0,
+        end: log!.endOffset(topic, partition),
+        maximum: iso(maxMs),
+        watermark: iso(maxMs - watermarkMs),
+      };
+    }),
+  );
 }
 
 const watermarksOf = (partitions: PartitionTrace[]): number[] =>
   partitions.flatMap(({watermark}) => (watermark === null ? [] : [Date.parse(watermark)]));
 
 function stateOf(
-  {late, correctForMs}: Aggregation,
+  {late, correctForMs}: QueryPlan,
   endMs: number,
   partitions: PartitionTrace[],
 ): WindowTrace['state'] {
@@ -198,9 +220,9 @@ function reasonsOf(facts: Facts): string[] {
   const reasons = [...troubleOf(status, id), ...unreadOf(facts)];
   if (shown !== null && shown.length === 0) {
     if (rows!.length > 0) {
-      const {aggregation} = question;
+      const {plan} = question;
       reasons.push(
-        `the window has ${rows!.length} rows, none of this group: look at the values of ${aggregation.groupBy.map(({name}) => name).join(', ')}`,
+        `the window has ${rows!.length} rows, none of this group: look at the values of ${plan.groupBy.map(({name}) => name).join(', ')}`,
       );
     } else reasons.push(...whyEmpty(facts));
   }
@@ -234,21 +256,20 @@ function unreadOf({partitions}: Facts): string[] {
 }
 
 function whyEmpty({question, partitions, state}: Facts): string[] {
-  const {aggregation, startMs} = question;
+  const {plan, startMs} = question;
   const maxima = partitions.flatMap(({maximum}) => (maximum === null ? [] : [Date.parse(maximum)]));
   if (maxima.length === 0) return ['no event has arrived yet'];
   const latest = Math.max(...maxima);
   if (latest < startMs)
     return [`no event of this time has arrived: the latest one is of ${new Date(latest).toISOString()}`];
-  if (aggregation.emit === 'close' && state === 'open')
-    return ['its rows come when it closes: `emit: close`'];
+  if (plan.emit === 'close' && state === 'open') return ['its rows come when it closes: `emit: close`'];
   return [
-    `no event counts in it${aggregation.where ? ': none of this time arrived in time, or `where` was true for none' : ': none of this time arrived in time'}`,
+    `no event counts in it${plan.where ? ': none of this time arrived in time, or `where` was true for none' : ': none of this time arrived in time'}`,
   ];
 }
 
 function whyState({question, endMs, state, partitions}: Facts): string[] {
-  const {late, correctForMs, idleMs} = question.aggregation;
+  const {late, correctForMs, idleMs} = question.plan;
   const end = new Date(endMs).toISOString();
   if (state === 'not begun') return [];
   if (state === 'open') {

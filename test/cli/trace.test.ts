@@ -28,6 +28,7 @@ inputs: [{name: sales, event_type: sale, from: ../../data/sales.jsonl, order_by:
 aggregations:
   - {name: per_minute, from: sale, where: quantity > 0, window: {type: tumbling, size: 1m}, group_by: [country], measures: {revenue: sum(amount)}, watermark: 1m, late: topic}
   - {name: per_hour, from: sale, window: {type: sliding, size: 1h, slide: 30m}, measures: {ratio: sum(amount / quantity)}}
+  - {name: visits, from: sale, window: {type: session, gap: 10m}, group_by: [country], measures: {sales: count()}}
 `,
     'data/sales.jsonl': [
       event('first', '10:00:10', {amount: '1.50', quantity: 1}),
@@ -55,6 +56,7 @@ describe('explain event', () => {
       [
         ['shop.per_minute', 'aggregated'],
         ['shop.per_hour', 'aggregated'],
+        ['shop.visits', 'aggregated'],
       ],
     );
     assert.deepEqual(queries[0].group, {country: 'DE'});
@@ -67,8 +69,8 @@ describe('explain event', () => {
   test('one that a query filters, one that came late, one that never reached the log', async () => {
     const classes = async (id: string) =>
       (await json('explain', 'event', id)).events[0].queries.map(({class: kind}: {class: string}) => kind);
-    assert.deepEqual(await classes("o'clock"), ['filtered', 'aggregated']);
-    assert.deepEqual(await classes('late'), ['late', 'aggregated']);
+    assert.deepEqual(await classes("o'clock"), ['filtered', 'aggregated', 'aggregated']);
+    assert.deepEqual(await classes('late'), ['late', 'aggregated', 'aggregated']);
     const bad = await json('explain', 'event', 'bad');
     assert.deepEqual(
       [bad.events.length, bad.deadLetters[0].code, bad.deadLetters[0].stage],
@@ -136,6 +138,11 @@ describe('explain window', () => {
       ],
       [['per_minute', '2026-01-05T10:00', 'contry=DE'], /did you mean country/],
       [['per_minute', 'noon'], /"noon" is no time/],
+      [
+        ['visits', '2026-01-05T10:03'],
+        /no session of visits begins at .*\n {2}hint: sessions that hold this instant begin at 2026-01-05T10:00:10/,
+      ],
+      [['visits', '2026-01-05T12:00'], /no session holds this instant/],
     ] as const) {
       const {code, stderr} = await run('explain', 'window', ...argv);
       assert.equal(code, 2);
