@@ -1,10 +1,10 @@
-import {PlatformError} from '../errors.ts';
 import {checkExpr} from '../expr/check.ts';
 import {evaluate, type Get} from '../expr/evaluate.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import {parseExpr} from '../expr/parse.ts';
-import type {ExprProblem, ExprScope, ValueType} from '../expr/types.ts';
+import type {ExprScope, ValueType} from '../expr/types.ts';
 import type {EventType} from '../model/types.ts';
+import {refuseExpression} from '../platform/letters-where.ts';
 import type {AvroRecord, AvroSchema} from '../schema/types.ts';
 
 /** Columns that a condition may name, and how their values come from a record's logged ones. */
@@ -66,7 +66,7 @@ export function compileCondition(
 ): (logged: Get) => boolean {
   const parsed = parseExpr(text);
   const checked = parsed.ok ? checkExpr(parsed.expr, scope, 'boolean') : parsed;
-  if (!checked.ok) throw conditionError(flag, text, checked.problems);
+  if (!checked.ok) refuseExpression(flag, text, checked.problems);
   return (logged) => {
     try {
       return evaluate(checked.typed, resolve(logged)) === true;
@@ -75,12 +75,4 @@ export function compileCondition(
       throw error;
     }
   };
-}
-
-function conditionError(flag: string, text: string, [first]: ExprProblem[]): PlatformError {
-  const {message, offset, length, hint} = first!;
-  const before = text.slice(0, offset);
-  const marked = text.slice(offset, offset + Math.max(1, length));
-  const place = marked.trim() === '' ? 'at its end' : `at "${marked}", character ${[...before].length + 1}`;
-  return new PlatformError('USAGE', `${flag}: ${message} (${place})`, hint ? {hint} : {});
 }

@@ -49,15 +49,13 @@ export function eventValue(event: LetterEvent | undefined, name: string): Value 
   return event?.values.get(name.startsWith('event.') ? name.slice(6) : name) ?? null;
 }
 
-/** The user's mistakes in an expression of the command line, with their places. @throws USAGE */
-export function refuseExpression(option: string, text: string, problems: ExprProblem[]): never {
-  const [first] = problems;
-  const mark = first
-    ? `\n    ${text}\n    ${' '.repeat(first.offset)}${'^'.repeat(Math.max(1, first.length))}`
-    : '';
-  throw new PlatformError('USAGE', `${option}: ${first?.message ?? 'not an expression'}${mark}`, {
-    ...(first?.hint === undefined ? {} : {hint: first.hint}),
-  });
+/** The first of the user's mistakes in an expression of the command line, with its place, in one line. @throws USAGE */
+export function refuseExpression(option: string, text: string, [first]: ExprProblem[]): never {
+  const {message, offset, length, hint} = first!;
+  const marked = text.slice(offset, offset + Math.max(1, length));
+  const character = [...text.slice(0, offset)].length + 1;
+  const place = marked.trim() === '' ? 'at its end' : `at "${marked}", character ${character}`;
+  throw new PlatformError('USAGE', `${option}: ${message} (${place})`, hint ? {hint} : {});
 }
 
 export function parseOption(option: string, text: string): Expr {

@@ -7,6 +7,10 @@ import type {EventType} from '../model/types.ts';
 import {type LetterEvent, writtenAs} from './letters-events.ts';
 import {eventScope, eventValue, parseOption, refuseExpression} from './letters-where.ts';
 
+const intMin = -(2 ** 31);
+const intMax = 2 ** 31 - 1;
+const isInt = (value: number | bigint): boolean => value >= intMin && value <= intMax;
+
 /** What mends an event on its way: new values for some fields, each from the event as it was. */
 export type Fix = {
   /** The event by field name as an encoder of objects takes it, or why an expression has no value. */
@@ -36,7 +40,12 @@ export function compileFix(sets: Record<string, string>, eventTypes: EventType[]
       if (!field) continue;
       if (field.role === 'id')
         throw new PlatformError('USAGE', `--set: ${name} says which event it is, and stays as it is`);
-      const checked = checkExpr(expr, eventScope(eventType), field.type);
+      const checked = checkExpr(
+        expr,
+        eventScope(eventType),
+        // A whole number is a long; whether it fits is seen in its value.
+        field.type === 'int' ? ['int', 'long'] : field.type,
+      );
       if (!checked.ok) {
         problems = checked.problems;
         continue;
@@ -64,10 +73,13 @@ export function compileFix(sets: Record<string, string>, eventTypes: EventType[]
       for (const {name, typed} of compiled.get(eventType.topic) ?? []) {
         try {
           const {type} = eventType.fields.find((field) => field.name === name)!;
-          object[name] = writtenAs(
-            type,
-            evaluate(typed, (column) => eventValue(event, column)),
-          );
+          const value = evaluate(typed, (column) => eventValue(event, column));
+          if (type === 'int' && value !== null && !isInt(value as number | bigint))
+            return {
+              code: 'EXPRESSION',
+              message: `--set ${name}: ${value} is out of range for int, which is from ${intMin} to ${intMax}`,
+            };
+          object[name] = writtenAs(type, value);
         } catch (error) {
           if (!(error instanceof ExpressionFailure)) throw error;
           return {code: 'EXPRESSION', message: `--set ${name}: ${error.message}`};
