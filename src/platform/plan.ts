@@ -130,13 +130,14 @@ function domainChanges(
   if (isNew) changes.push(changeOf('domain', now.name, [], {action: 'add', class: 'safe', restart: true}));
   const defaults = defaultsChange(was, now);
   if (defaults) changes.push(defaults);
-  changes.push(...eventTypeChanges(was, now));
+  changes.push(...eventTypeChanges(was, now, before));
   changes.push(...lookupChanges(was, now), ...inputChanges(was, now));
   changes.push(...queryChanges(was, now, before, platform));
   return changes;
 }
 
-function eventTypeChanges(was: Domain, now: Domain): Change[] {
+function eventTypeChanges(was: Domain, now: Domain, applied: Applied): Change[] {
+  const queries = now.aggregations.flatMap(({name}) => runningPlan(applied, `${now.name}.${name}`) ?? []);
   const old = new Map(was.eventTypes.map((eventType) => [eventType.name, eventType]));
   const readersOf = ({name}: EventType, {aggregations, name: domain}: Domain) =>
     aggregations.filter(({from}) => from.includes(name)).map((query) => `${domain}.${query.name}`);
@@ -145,7 +146,7 @@ function eventTypeChanges(was: Domain, now: Domain): Change[] {
     old.delete(eventType.name);
     if (!before)
       return changeOf('event type', eventType.topic, [], {action: 'add', class: 'safe', restart: true});
-    return eventTypeChange(before, eventType, {domain: now, readers: readersOf(eventType, now)}) ?? [];
+    return eventTypeChange(before, eventType, {domain: now, queries}) ?? [];
   });
   for (const eventType of old.values())
     changes.push(

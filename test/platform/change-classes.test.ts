@@ -179,7 +179,11 @@ const cases: Case[] = [
     what: 'a field removed',
     edits: [['dimensions: [country, device]', 'dimensions: [country]']],
     changes: [purchase('breaking')],
-    more: ([change]) => assert.equal(change!.refused, undefined),
+    more([change]) {
+      assert.equal(change!.refused, undefined);
+      assert.deepEqual(change!.consumers, ['readers of subject shop.purchase-value: device']);
+      assert.doesNotMatch(JSON.stringify(change!.details), /rename/);
+    },
   },
   {
     what: 'a field renamed by alias, and the queries that read it',
@@ -190,7 +194,15 @@ const cases: Case[] = [
       ['max(quantity)', 'max(pieces)'],
     ],
     changes: [purchase('breaking'), query('revenue', 'revision')],
-    more: (changes) => assert.equal(only(changes, 'event type').refused, undefined),
+    more(changes) {
+      const {refused, consumers} = only(changes, 'event type');
+      assert.equal(refused, undefined);
+      assert.deepEqual(consumers, [
+        'readers of subject shop.purchase-value: quantity',
+        'check quantity_is_positive of shop.purchase',
+        'query shop.revenue',
+      ]);
+    },
   },
   {
     what: 'a field promoted, and the queries that read it',
