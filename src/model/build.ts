@@ -1,6 +1,6 @@
 import {basename} from 'node:path';
 import type {LoadedConfig} from '../config/load.ts';
-import {quote} from '../config/nodes.ts';
+import {child, nodeAt, quote} from '../config/nodes.ts';
 import {defaultOf} from '../config/read.ts';
 import type {Secret} from '../config/secrets/secret.ts';
 import {buildDomain} from './domain.ts';
@@ -76,7 +76,14 @@ function piiOf(config: LoadedConfig, domains: Domain[]): Pick<Platform, 'pii'> {
       const {node} = config.domains[index]!;
       const message = `${quote(field.name)} is personal data, and platform.yaml has no key for it`;
       const hint = `add to platform.yaml: pii: {key: "\${secret:pii_key}"}; ${howTo}`;
-      new Reporter(node, diagnostics).error(['event_types', at, 'attributes'], 'PII_KEY', message, {hint});
+      const attributes = ['event_types', at, 'attributes'];
+      const list = nodeAt(node, attributes).node;
+      const items = list.kind === 'list' ? list.items : [list];
+      const place = items.findIndex((item) => {
+        const name = child(item, 'name');
+        return name?.kind === 'scalar' && name.value === field.name;
+      });
+      new Reporter(node, diagnostics).error([...attributes, Math.max(0, place)], 'PII_KEY', message, {hint});
       return {};
     }
   return {};

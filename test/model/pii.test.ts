@@ -58,6 +58,14 @@ test('personal data needs a key of 32 characters; the hint says how to make one'
     [['PII_KEY', domainYaml.split('\n').findIndex((line) => line.includes('attributes:')) + 2]],
   );
   assert.match(without[0]!.hint ?? '', /openssl rand -base64 32/);
+  const second = await mistakes({
+    'config/platform.yaml': platformYaml.replace(/pii:.*\n/, ''),
+    'config/domains/shop.yaml': order('\n      - user_id\n      - {name: mail, pii: hash}'),
+  });
+  assert.deepEqual(
+    second.map(({code, line}) => [code, line]),
+    [['PII_KEY', 6]],
+  );
   const short = await mistakes({'.env': 'pii_key=short\n'});
   assert.deepEqual(
     short.map(({code}) => code),
