@@ -80,7 +80,12 @@ function formatOf(header: string | undefined): IncomingFormat {
     throw new PlatformError(
       'EVENTS_MEDIA',
       `the content type ${JSON.stringify(type.slice(0, 100))} is not read`,
-      {hint: `send Content-Type: ${Object.keys(contentTypes).join(', ')}`},
+      {
+        hint:
+          type === 'application/x-www-form-urlencoded'
+            ? "curl sends this by default: add -H 'content-type: application/json'"
+            : `send Content-Type: ${Object.keys(contentTypes).join(', ')}`,
+      },
     );
   const charset = header.match(/;\s*charset\s*=\s*"?([^";\s]+)/i)?.[1]?.toLowerCase();
   if (charset !== undefined && charset !== 'utf-8' && charset !== 'utf8' && charset !== 'us-ascii')

@@ -453,6 +453,9 @@ describe('answers', () => {
       '',
     ])
       assert.equal(await status('shop/purchase', {'content-type': type}), 415, type);
+    const form = {'content-type': 'application/x-www-form-urlencoded'};
+    const {text: refusal} = await world.post('shop/purchase', '[]', form);
+    assert.match(refusal, /curl sends this by default: add -H 'content-type: application\/json'/);
     assert.equal(await status('shop/purchase', {'content-type': 'Application/JSON; charset="UTF-8"'}), 200);
     for (const encoding of ['lzma', 'gzip, br', 'compress'])
       assert.equal(await status('shop/purchase', {'content-encoding': encoding}), 415, encoding);
