@@ -59,6 +59,8 @@ async function ask({platform, control}: Opened, request: ForgetRequest): Promise
 
 function textOf(report: ForgetReport): string {
   const {attribute, dryRun, events, letters, tables, stays, plain, destroyed} = report;
+  if (events + letters + destroyed + plain === 0)
+    return `nothing holds it: no event${dryRun ? ' and no dead letter' : ', dead letter or key'} has this value of ${attribute}\n`;
   const lines = [
     dryRun
       ? `would forget the value of ${attribute}: ${events} events, ${letters} dead letters`

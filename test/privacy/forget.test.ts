@@ -81,6 +81,12 @@ test('a forgotten value reads NULL everywhere, also in sinks and dead letters; o
   assert.equal(store.forgotten().length, 2);
   assert.equal(JSON.stringify(store.forgotten()).includes(canaries.email), false);
   store.close();
+
+  const unknown = await cli(root, 'forget', 'shop.email', 'nobody@example.com', '--yes');
+  assert.deepEqual(
+    [unknown.code, unknown.stderr],
+    [0, 'nothing holds it: no event, dead letter or key has this value of shop.email\n'],
+  );
 });
 
 test('another key is refused with what it would lose', async () => {
