@@ -71,17 +71,16 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 
 const isRevision = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 1;
 
-/** A revision beyond the first has an entry: what is named and was never made is damage. */
+/** What is named lies between the first and the highest that was ever given: else it is damage. */
 function isQueryRevisions(value: unknown): boolean {
   if (!isRecord(value) || !isRevision(value.current)) return false;
   const {entries = {}, current, filling, previous, switching, highest} = value;
   if (!isRecord(entries) || !Object.values(entries).every(isRecord)) return false;
-  const named = [current, filling, previous, switching].filter((each) => each !== null && each !== undefined);
-  return (
-    filling !== undefined &&
-    named.every((each) => isRevision(each) && (each === 1 || Object.hasOwn(entries, each))) &&
-    (highest === undefined || isRevision(highest))
-  );
+  if (filling === undefined || (highest !== undefined && !isRevision(highest))) return false;
+  const known = Math.max(1, Number(highest ?? 1), ...Object.keys(entries).map(Number));
+  return [current, filling, previous, switching]
+    .filter((each) => each !== null && each !== undefined)
+    .every((each) => isRevision(each) && each <= known);
 }
 
 /** Durable when it returns: the new file is synced before it takes the old one's name. */
