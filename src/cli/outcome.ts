@@ -34,16 +34,35 @@ export function farewell(status: PlatformStatus): string {
     ...stoppedText(inputs.length, 'input', 'inputs'),
     ...stoppedText(raw.length, 'raw table', 'raw tables'),
   ];
-  const open = status.queries.reduce((sum, {openWindows}) => sum + openWindows, 0);
-  const hint =
-    open === 0
-      ? ''
-      : `${formatCount(open)} ${open === 1 ? 'window is' : 'windows are'} open: they close as time moves on, or with: npx millrace ingest ${inputOf(status)} --final\n`;
-  return `stopped: ${parts.join(', ')}\n${hint}`;
+  return `stopped: ${parts.join(', ')}\n${openText(status)}`;
 }
 
 const stoppedText = (count: number, one: string, many: string): string[] =>
   count === 0 ? [] : [`${count} ${count === 1 ? one : many} stopped`];
 
-const inputOf = ({inputs}: PlatformStatus): string =>
-  inputs.length === 1 ? `${inputs[0]!.domain}.${inputs[0]!.name}` : '<input>';
+/** What closes open windows. Only time does, unless the files of a domain are all that moves its time. */
+function openText({queries, inputs, generators}: PlatformStatus): string {
+  const openIn = new Map<string, number>();
+  for (const {query, openWindows} of queries)
+    if (openWindows > 0) openIn.set(domainOf(query), (openIn.get(domainOf(query)) ?? 0) + openWindows);
+  const open = sumOf(openIn.values());
+  if (open === 0) return '';
+  const text = `${formatCount(open)} ${open === 1 ? 'window is' : 'windows are'} open: they close as time moves on`;
+  const isFed = (name: string) => inputs.some(({domain}) => domain === name);
+  const isGenerated = (name: string) => generators.some(({domain}) => domain === name);
+  const closable = new Map([...openIn].filter(([name]) => isFed(name) && !isGenerated(name)));
+  if (closable.size === 0) return `${text}\n`;
+  const names = inputs
+    .filter(({domain}) => closable.has(domain))
+    .map(({domain, name}) => `${domain}.${name}`);
+  const command =
+    names.length === 1
+      ? `npx millrace ingest ${names[0]} --final`
+      : `npx millrace ingest <input> --final (inputs: ${names.join(', ')})`;
+  const some = sumOf(closable.values());
+  if (some === open) return `${text}, or with: ${command}\n`;
+  return `${text}; the ${formatCount(some)} of ${[...closable.keys()].join(', ')} also with: ${command}\n`;
+}
+
+const domainOf = (query: string): string => query.slice(0, query.indexOf('.'));
+const sumOf = (counts: Iterable<number>): number => [...counts].reduce((sum, count) => sum + count, 0);

@@ -201,8 +201,40 @@ test('the exit code is the highest of what stopped; the closing line counts it',
     farewell({...status, inputs, queries: [stopped('QUERY_CHANGED')]}),
     'stopped: 12,345 events in the log, 60 rows written in this run, ledger balanced, 1 query stopped, 1 input stopped\n',
   );
-  assert.match(
-    farewell({...status, inputs: []}),
-    /balanced\n2 windows are open: they close .*: npx millrace ingest <input> --final\n$/,
+});
+
+test('the closing line names inputs that can close open windows, of the domains that have nothing else', () => {
+  const [query] = status.queries;
+  const [input] = status.inputs;
+  const closing = (more: Partial<PlatformStatus>) => farewell({...status, ...more}).split('\n')[1];
+  const time = '2 windows are open: they close as time moves on';
+  assert.equal(closing({inputs: []}), time);
+  assert.equal(closing({inputs: [{...input!, domain: 'flights'}]}), time);
+  assert.equal(closing({inputs: [input!]}), `${time}, or with: npx millrace ingest shop.purchases --final`);
+  assert.equal(
+    closing({}),
+    `${time}, or with: npx millrace ingest <input> --final (inputs: shop.purchases, shop.old)`,
   );
+  const generator: PlatformStatus['generators'][number] = {
+    domain: 'live',
+    state: 'running',
+    run: 1,
+    seed: 1,
+    events: 9,
+    ratePerSecond: 1,
+    faults: {late: null, outOfOrder: null, duplicateShare: 0, corruptShare: 0, driftShare: 0},
+    openSessions: 0,
+    eventTimeMs: startedMs,
+    behindMs: 0,
+  };
+  const both = {
+    inputs: [input!, {...input!, domain: 'live'}],
+    queries: [query!, {...query!, query: 'live.visits', openWindows: 20_840}],
+    generators: [generator],
+  };
+  assert.equal(
+    closing(both),
+    '20,842 windows are open: they close as time moves on; the 2 of shop also with: npx millrace ingest shop.purchases --final',
+  );
+  assert.equal(closing({inputs: [input!], generators: [{...generator, domain: 'shop'}]}), time);
 });
