@@ -330,7 +330,8 @@ test('records in memory: one verdict a record; sent again, nothing is appended',
         duplicate,
         rejected,
       ]),
-      [[14, 5, 5, 4]],
+      // What was rejected before is a duplicate, too.
+      [[14, 5, 7, 2]],
     );
     assert.deepEqual(transformed(world), [
       {domain: 'shop', eventType: 'order', source: 'http', in: 11, out: 10, rejected: 2},
