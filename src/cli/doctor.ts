@@ -5,6 +5,7 @@ import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
+import {batchesOf} from '../log/scan.ts';
 import type {Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, placesOf} from '../platform/places.ts';
@@ -256,18 +257,7 @@ async function checkLog(dir: string): Promise<number> {
   const log = openLogReader(dir);
   let records = 0;
   try {
-    for (const topic of log.topics())
-      for (let partition = 0; partition < log.partitions(topic); partition++) {
-        let offset = log.startOffset(topic, partition);
-        for (;;) {
-          const batches = await log.read(topic, partition, offset, 4 << 20);
-          if (batches.length === 0) break;
-          for (const {baseOffset, count} of batches) {
-            records += count;
-            offset = baseOffset + count;
-          }
-        }
-      }
+    for (const topic of log.topics()) for await (const {count} of batchesOf(log, topic)) records += count;
     return records;
   } finally {
     log.close();

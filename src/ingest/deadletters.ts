@@ -1,10 +1,10 @@
 /** Dead letters in the log: topic `dlq.<domain>`, one partition, frames of `deadLetterSchema`. */
+import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {EventType} from '../model/types.ts';
 import {openOriginal} from '../privacy/opener.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {compileEncoder} from '../schema/encode.ts';
-import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {type DeadLetter, deadLetterOf, deadLetterSchema, deadLetterValues} from '../schema/side.ts';
 import {deadLetterIds, rowIds} from './identity.ts';
 import type {RecordSource} from './records.ts';
@@ -94,7 +94,6 @@ export function matches(letter: DeadLetter, filter: DeadLetterFilter): boolean {
   );
 }
 
-const readBytesMax = 1024 * 1024;
 const decode = compileDecoder(deadLetterSchema);
 
 /** With its record as it came; empty where it was forgotten. */
@@ -109,23 +108,9 @@ export async function* readDeadLetters(
   domain: string,
   filter: DeadLetterFilter = {},
 ): AsyncGenerator<StoredDeadLetter> {
-  const topic = deadLetterTopic(domain);
-  for (let partition = 0; partition < reader.partitions(topic); partition++) {
-    let offset = reader.startOffset(topic, partition);
-    for (;;) {
-      const batches = await reader.read(topic, partition, offset, readBytesMax);
-      if (batches.length === 0) break;
-      for (const batch of batches) {
-        const found: StoredDeadLetter[] = [];
-        if (batch.kind === 'data')
-          walkRecords(batch, (index, position, end) => {
-            const letter = opened(deadLetterOf(decode(batch.bytes, position + frameHeaderBytes, end)));
-            if (matches(letter, filter)) found.push({...letter, partition, offset: batch.baseOffset + index});
-          });
-        yield* found;
-        offset = batch.baseOffset + batch.count;
-      }
-    }
+  for await (const {partition, offset, values} of decodedRecords(reader, deadLetterTopic(domain), decode)) {
+    const letter = opened(deadLetterOf(values));
+    if (matches(letter, filter)) yield {...letter, partition, offset};
   }
 }
 

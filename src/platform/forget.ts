@@ -4,6 +4,7 @@ import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {deadLetterTopic} from '../ingest/deadletters.ts';
 import {openLogReader} from '../log/embedded.ts';
+import {batchesOf} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {rawTable} from '../model/tables.ts';
 import type {Domain, EventType, Platform} from '../model/types.ts';
@@ -53,7 +54,6 @@ type Found = {eventType: EventType; column: string; ids: string[]; plain: number
 
 /** How long raw deliveries are waited for, ms. */
 const rawMsMax = 30_000;
-const readBytesMax = 2 ** 20;
 
 /**
  * Forgets a value of an attribute: everything that reads it from then on gets NULL. Cut short at any step, the same request again
@@ -172,6 +172,7 @@ async function searchEvents(
       const one: Found = {eventType, column, ids: [], plain: 0};
       const wanted = [...starts, value].map((text) => Buffer.from(text));
       for await (const batch of batchesOf(log, eventType.topic)) {
+        if (batch.kind === 'mark') continue;
         const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.length);
         if (!wanted.some((text) => bytes.includes(text))) continue;
         const frames: [number, number][] = [];
@@ -193,20 +194,6 @@ async function searchEvents(
   }
 }
 
-async function* batchesOf(log: LogReader, topic: string) {
-  for (let partition = 0; partition < log.partitions(topic); partition++) {
-    let offset = log.startOffset(topic, partition);
-    for (;;) {
-      const batches = await log.read(topic, partition, offset, readBytesMax);
-      if (batches.length === 0) break;
-      for (const batch of batches) {
-        if (batch.kind === 'data') yield batch;
-        offset = batch.baseOffset + (batch.kind === 'mark' ? 1 : batch.count);
-      }
-    }
-  }
-}
-
 const originalOf = compileDecoder(deadLetterSchema, ['original']);
 
 /** Names of the keys of dead letters whose record holds the value, as text, in JSON or in CSV. */
@@ -214,13 +201,15 @@ async function lettersWith(log: LogReader, domain: string, value: string): Promi
   const forms = new Set([value, JSON.stringify(value).slice(1, -1), value.replaceAll('"', '""')]);
   const wanted = [...forms].filter((form) => form !== '').map((form) => Buffer.from(form));
   const names: Buffer[] = [];
-  for await (const batch of batchesOf(log, deadLetterTopic(domain)))
+  for await (const batch of batchesOf(log, deadLetterTopic(domain))) {
+    if (batch.kind === 'mark') continue;
     walkRecords(batch, (_, start, end) => {
       const [original] = originalOf(batch.bytes, start + frameHeaderBytes, end) as [Uint8Array];
       const name = recordKeyName(original);
       const plain = name && openOriginal(original);
       if (plain && wanted.some((form) => Buffer.from(plain).includes(form))) names.push(name);
     });
+  }
   return names;
 }
 

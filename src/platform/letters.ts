@@ -1,9 +1,9 @@
 import {readDeadLetters} from '../ingest/deadletters.ts';
+import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {compileDecoder} from '../schema/decode.ts';
-import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {type ReplayEntry, replayEntryOf, replayEntrySchema, replayJournalTopic} from '../schema/replay.ts';
-import {type LateEvent, lateOf, lateSchema, type Position} from '../schema/side.ts';
+import {type DeadLetter, type LateEvent, lateOf, lateSchema} from '../schema/side.ts';
 
 /**
  * - `open`: nobody has replayed it
@@ -24,24 +24,9 @@ export type LetterReplay = {
 };
 
 /** Something that was set aside: a dead letter, or an event that came too late for a query. */
-export type Letter = {
+export type Letter = DeadLetter & {
   kind: 'dead' | 'late';
-  id: string;
-  timeMs: number;
-  domain: string;
-  eventType: string | null;
-  /** The step that refused it; `late` for a late event. */
-  stage: string;
-  /** `<domain>.<query>`, for what a query or its sink set aside. */
-  query: string | null;
-  code: string;
-  message: string;
-  source: string;
-  position: Position;
-  eventId: string | null;
-  schemaId: number | null;
-  original: Uint8Array;
-  /** Of a late event: the watermark that judged it, epoch ms. */
+  /** Of a late event, whose stage is `late`: the watermark that judged it, epoch ms. */
   watermarkMs: number | null;
   status: LetterStatus;
   /** Oldest first. */
@@ -71,7 +56,6 @@ export type LetterSelection = {
 /** What the journals say of letters: the attempts by letter id. */
 export type LetterHistory = Map<string, LetterReplay[]>;
 
-const readBytesMax = 2 ** 20;
 const decodeLate = compileDecoder(lateSchema);
 const decodeEntry = compileDecoder(replayEntrySchema);
 
@@ -93,7 +77,7 @@ export async function readHistory(
 
 /** The journal of a domain's replays, oldest first. */
 export async function* readEntries(log: LogReader, domain: string): AsyncGenerator<ReplayEntry> {
-  for await (const values of readTopic(log, replayJournalTopic(domain), decodeEntry))
+  for await (const {values} of decodedRecords(log, replayJournalTopic(domain), decodeEntry))
     yield replayEntryOf(values);
 }
 
@@ -132,7 +116,7 @@ async function* deadLetters(log: LogReader, domain: string): AsyncGenerator<Lett
 async function* lateLetters(log: LogReader, domain: string): AsyncGenerator<Letter> {
   const prefix = `late.${domain}.`;
   for (const topic of log.topics().filter((name) => name.startsWith(prefix)))
-    for await (const values of readTopic(log, topic, decodeLate)) yield letterOfLate(lateOf(values));
+    for await (const {values} of decodedRecords(log, topic, decodeLate)) yield letterOfLate(lateOf(values));
 }
 
 function letterOfLate(late: LateEvent): Letter {
@@ -172,25 +156,4 @@ function isSelected(letter: Letter, selection: LetterSelection): boolean {
     (sinceMs === undefined || letter.timeMs >= sinceMs) &&
     (untilMs === undefined || letter.timeMs < untilMs)
   );
-}
-
-async function* readTopic<T>(
-  log: LogReader,
-  topic: string,
-  decode: (bytes: Uint8Array, pos: number, end: number) => T,
-): AsyncGenerator<T> {
-  if (log.partitions(topic) === 0) return;
-  let offset = log.startOffset(topic, 0);
-  for (;;) {
-    const batches = await log.read(topic, 0, offset, readBytesMax);
-    if (batches.length === 0) return;
-    for (const batch of batches) {
-      const found: T[] = [];
-      walkRecords(batch, (_, pos, end) => {
-        found.push(decode(batch.bytes, pos + frameHeaderBytes, end));
-      });
-      yield* found;
-      offset = batch.baseOffset + batch.count;
-    }
-  }
 }

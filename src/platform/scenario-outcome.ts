@@ -1,13 +1,14 @@
 /** What a scenario made, read from where it lies: rows that left the engine, topics of the log, ledgers. */
 import type {Value} from '../expr/types.ts';
 import {readDeadLetters} from '../ingest/deadletters.ts';
+import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import {buildLedger} from '../observe/ledger.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {frameHeaderBytes, schemaIdOf} from '../schema/frame.ts';
 import {lateOf, lateSchema} from '../schema/side.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import type {Outcome} from './scenario-types.ts';
@@ -25,6 +26,8 @@ type World = {
   status: QueryStatus[];
 };
 
+const decodeLate = compileDecoder(lateSchema);
+
 export async function readOutcome({domain, plans, schemas, reader, rows, status}: World): Promise<Outcome> {
   const idOf = eventIds(schemas);
   const deadLetters: Outcome['deadLetters'] = [];
@@ -41,12 +44,14 @@ export async function readOutcome({domain, plans, schemas, reader, rows, status}
   }
   const late: Outcome['late'] = [];
   for (const {query, id} of plans)
-    for (const {original, missed} of await lateEvents(reader, `late.${id}`))
+    for await (const {values} of decodedRecords(reader, `late.${id}`, decodeLate)) {
+      const {original, missed} = lateOf(values);
       late.push({
         query,
         event_id: idOf(original),
         missed: missed.map((ms) => new Date(ms).toISOString()).join(' '),
       });
+    }
   const ledger = buildLedger({
     ingest: reader.ledger(),
     queries: status.map(({query, counts}) => ({
@@ -92,21 +97,4 @@ function eventIds(schemas: RegisteredSchema[]): (frame: Uint8Array) => string {
     const decode = decoders.get(schemaIdOf(frame, 0, frame.length));
     return decode ? String(decode(frame, frameHeaderBytes, frame.length)[0]) : '';
   };
-}
-
-async function lateEvents(reader: LogReader, topic: string): Promise<ReturnType<typeof lateOf>[]> {
-  const decode = compileDecoder(lateSchema);
-  const found: ReturnType<typeof lateOf>[] = [];
-  for (let partition = 0; partition < reader.partitions(topic); partition++)
-    for (let offset = reader.startOffset(topic, partition); ; ) {
-      const batches = await reader.read(topic, partition, offset, 1 << 20);
-      if (batches.length === 0) break;
-      for (const batch of batches) {
-        walkRecords(batch, (_, position, end) => {
-          found.push(lateOf(decode(batch.bytes, position + frameHeaderBytes, end)));
-        });
-        offset = batch.baseOffset + batch.count;
-      }
-    }
-  return found;
 }

@@ -1,6 +1,7 @@
 /** Where an event lies in the log: by an index where one has it, else by reading. */
 import {PlatformError} from '../errors.ts';
 import {partitionOfBytes} from '../log/partition.ts';
+import {batchesFrom} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain, EventType, Platform} from '../model/types.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
@@ -99,22 +100,15 @@ export class Finder {
       .filter(({partition, offset}) => offset < this.#log.endOffset(topic, partition));
     if (places.length === 0) return undefined;
     this.#options.onSearch(topic);
-    for (const {partition, offset: start} of places)
-      for (let offset = start; ; ) {
-        const batches = await this.#log.read(topic, partition, offset, 1 << 20);
-        if (batches.length === 0) break;
-        for (const batch of batches) {
-          offset = batch.baseOffset + batch.count;
-          if (batch.kind === 'mark') continue;
-          const found: number[] = [];
-          const records: {index: number; pos: number; end: number}[] = [];
-          walkRecords(batch, (index, pos, end) => void records.push({index, pos, end}));
-          for (const {index, pos, end} of records) {
-            const decode = await this.decoder(schemaIdOf(batch.bytes, pos, end), ['event_id']);
-            if (decode?.(batch.bytes, pos + frameHeaderBytes, end)[0] === eventId)
-              found.push(batch.baseOffset + index);
-          }
-          if (found.length > 0) return {partition, offset: found[0]!};
+    for (const {partition, offset} of places)
+      for await (const batch of batchesFrom(this.#log, topic, partition, offset)) {
+        if (batch.kind === 'mark') continue;
+        const records: {index: number; pos: number; end: number}[] = [];
+        walkRecords(batch, (index, pos, end) => void records.push({index, pos, end}));
+        for (const {index, pos, end} of records) {
+          const decode = await this.decoder(schemaIdOf(batch.bytes, pos, end), ['event_id']);
+          if (decode?.(batch.bytes, pos + frameHeaderBytes, end)[0] === eventId)
+            return {partition, offset: batch.baseOffset + index};
         }
       }
     return undefined;

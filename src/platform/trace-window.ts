@@ -3,6 +3,7 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {openLogReader} from '../log/embedded.ts';
+import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
@@ -10,7 +11,6 @@ import {openStateReader} from '../process/embedded/statestore.ts';
 import {windowsOf} from '../process/naive.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {compileDecoder} from '../schema/decode.ts';
-import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {lateOf, lateSchema} from '../schema/side.ts';
 import {type Ask, dialectOf, type Row, recordsOf} from './ask.ts';
 import type {PlatformDirs} from './places.ts';
@@ -291,26 +291,12 @@ function whyState({question, endMs, state, partitions}: Facts): string[] {
 
 /** Late events that missed the window which begins at `startMs`, oldest first. */
 async function missedBy(log: LogReader, topic: string, startMs: number): Promise<WindowTrace['late']> {
-  const decode = compileDecoder(lateSchema);
   const found: WindowTrace['late'] = [];
-  for (let partition = 0; partition < log.partitions(topic); partition++)
-    for (let offset = log.startOffset(topic, partition); ; ) {
-      const batches = await log.read(topic, partition, offset, 1 << 20);
-      if (batches.length === 0) break;
-      for (const batch of batches) {
-        offset = batch.baseOffset + batch.count;
-        if (batch.kind === 'mark') continue;
-        walkRecords(batch, (_, pos, end) => {
-          const late = lateOf(decode(batch.bytes, pos + frameHeaderBytes, end));
-          if (late.missed.includes(startMs))
-            found.push({
-              topic: late.topic,
-              partition: late.partition,
-              offset: late.offset,
-              watermark: new Date(late.watermarkMs).toISOString(),
-            });
-        });
-      }
-    }
+  for await (const {values} of decodedRecords(log, topic, compileDecoder(lateSchema))) {
+    const late = lateOf(values);
+    if (!late.missed.includes(startMs)) continue;
+    const {partition, offset, watermarkMs} = late;
+    found.push({topic: late.topic, partition, offset, watermark: new Date(watermarkMs).toISOString()});
+  }
   return found;
 }
