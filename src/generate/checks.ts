@@ -2,7 +2,7 @@
 import {compileRow} from '../expr/compile.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
-import {columnsOf} from '../expr/walk.ts';
+import {checkedColumns} from '../model/checked.ts';
 import type {EventType} from '../model/types.ts';
 
 export type CheckFailure = {code: string; message: string};
@@ -15,16 +15,8 @@ export function compileChecks(
   eventType: EventType,
 ): {wanted: ReadonlySet<string>; failed(row: Record<string, Value>): CheckFailure | undefined} | undefined {
   if (eventType.checks.length === 0) return undefined;
-  const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
-  const derived = eventType.derive
-    .toReversed()
-    .filter(({name, expr}) => {
-      if (!wanted.has(name)) return false;
-      for (const column of columnsOf(expr)) wanted.add(column);
-      return true;
-    })
-    .toReversed()
-    .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
+  const {wanted, derived: columns} = checkedColumns(eventType);
+  const derived = columns.map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
   const checks = eventType.checks.map(({name, text, expr}) => ({name, text, evaluate: compileRow(expr)}));
   const failed = (row: Record<string, Value>): CheckFailure | undefined => {
     let name = checks[0]!.name;

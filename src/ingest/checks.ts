@@ -5,6 +5,7 @@ import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value, ValueType} from '../expr/types.ts';
 import {formatCents} from '../expr/values.ts';
 import {columnsOf} from '../expr/walk.ts';
+import {checkedColumns} from '../model/checked.ts';
 import type {EventType} from '../model/types.ts';
 import {reasonNumber} from './reasons.ts';
 import {absent, type RecordScanner} from './records.ts';
@@ -41,16 +42,8 @@ export function compileRowChecks(
   state: {check: string; detail: string},
 ): RowChecks | undefined {
   if (eventType.checks.length === 0) return undefined;
-  const wanted = new Set(eventType.checks.flatMap(({expr}) => [...columnsOf(expr)]));
-  const derived = eventType.derive
-    .toReversed()
-    .filter(({name, expr}) => {
-      if (!wanted.has(name)) return false;
-      for (const column of columnsOf(expr)) wanted.add(column);
-      return true;
-    })
-    .toReversed()
-    .map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
+  const {wanted, derived: columns} = checkedColumns(eventType);
+  const derived = columns.map(({name, expr}) => ({name, evaluate: compileRow(expr)}));
   const checks = eventType.checks.map((check) => ({...check, evaluate: compileRow(check.expr)}));
   const types = new Map(
     [...eventType.fields, ...eventType.derive].map(({name, type}): [string, ValueType] => [name, type]),

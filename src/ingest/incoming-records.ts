@@ -26,6 +26,24 @@ export type IncomingRecords = {
 /** A time without a zone is none: senders sit in all of them. */
 const zoneless = {name: 'none', toEpochMs: () => Number.NaN};
 
+/** What a request's record is read as: keys are names of fields. That a record may give its id is said by mapping it. */
+export const requestInput = ({domain, name, fields}: EventType): Input => {
+  const id = fields.find(({role}) => role === 'id')!.name;
+  return {
+    domain,
+    name: 'request',
+    eventType: name,
+    from: null,
+    format: 'jsonl',
+    ratePerSecond: null,
+    nulls: [],
+    timezone: 'UTC',
+    timestampFormat: null,
+    orderBy: 'none',
+    map: {[id]: id},
+  };
+};
+
 export function incomingRecords(options: {
   domain: Domain;
   eventType: EventType;
@@ -36,21 +54,7 @@ export function incomingRecords(options: {
 }): IncomingRecords {
   const {domain, eventType, partitions, schemaId, clock} = options;
   const ids = new RecordIds();
-  const idName = eventType.fields.find(({role}) => role === 'id')!.name;
-  const input: Input = {
-    domain: domain.name,
-    name: 'incoming',
-    eventType: eventType.name,
-    from: null,
-    format: 'jsonl',
-    ratePerSecond: null,
-    nulls: [],
-    timezone: 'UTC',
-    timestampFormat: null,
-    orderBy: 'none',
-    // That a record may give its id is said by mapping it.
-    map: {[idName]: idName},
-  };
+  const input = requestInput(eventType);
   let nowMs = 0;
   const columns = wantedColumns(eventType, input);
   const encoder = compileRows(

@@ -4,6 +4,7 @@ import type {Value} from '../expr/types.ts';
 import {formatCents} from '../expr/values.ts';
 import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
 import {CsvScanner} from '../ingest/csv.ts';
+import {requestInput} from '../ingest/incoming-records.ts';
 import {JsonScanner} from '../ingest/jsonl.ts';
 import {type FilePosition, progressKey} from '../ingest/position.ts';
 import {type RecordScanner, StreamRecords} from '../ingest/records.ts';
@@ -31,24 +32,6 @@ export type LetterEvent = {
 
 /** Where a record of a file or a request has its fields. */
 export type RecordShape = {input: Input; columns: string[]};
-
-/** What a request's record is read as: keys are names of fields. */
-export const requestInput = ({domain, name, fields}: EventType): Input => {
-  const id = fields.find(({role}) => role === 'id')!.name;
-  return {
-    domain,
-    name: 'request',
-    eventType: name,
-    from: null,
-    format: 'jsonl',
-    ratePerSecond: null,
-    nulls: [],
-    timezone: 'UTC',
-    timestampFormat: null,
-    orderBy: 'none',
-    map: {[id]: id},
-  };
-};
 
 /** Reads the events of letters. */
 export class LetterEvents {

@@ -2,7 +2,8 @@
  * Records of replays: events that a query counts after all (`replay.<domain>.<query>`), and the journal of who replayed what
  * with which result (`replay.<domain>`).
  */
-import type {AvroField, AvroRecord, AvroSchema, AvroValue} from './types.ts';
+import {optional, required, timestamp} from './side.ts';
+import type {AvroRecord, AvroValue} from './types.ts';
 
 /** An event that a query had set aside, for that query alone. Its id is that of one attempt: the same attempt counts once. */
 export type ReplayEvent = {
@@ -60,10 +61,6 @@ export type ReplayEntry = {
   message: string | null;
 };
 
-const timestamp: AvroSchema = {type: 'long', logicalType: 'timestamp-millis'};
-const required = (name: string, type: AvroSchema): AvroField => ({name, type});
-const optional = (name: string): AvroField => ({name, type: ['null', 'string'], default: null});
-
 /** Schema of `replay.<domain>.<query>`, the same for every query. */
 export const replayEventSchema: AvroRecord = {
   type: 'record',
@@ -93,14 +90,14 @@ export const replayEntrySchema: AvroRecord = {
     required('time', timestamp),
     required('domain', 'string'),
     required('kind', 'string'),
-    optional('run'),
-    optional('actor'),
-    optional('detail'),
-    optional('letter'),
-    optional('query'),
-    optional('outcome'),
-    optional('code'),
-    optional('message'),
+    optional('run', 'string'),
+    optional('actor', 'string'),
+    optional('detail', 'string'),
+    optional('letter', 'string'),
+    optional('query', 'string'),
+    optional('outcome', 'string'),
+    optional('code', 'string'),
+    optional('message', 'string'),
   ],
 };
 

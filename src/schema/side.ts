@@ -43,9 +43,10 @@ export type LateEvent = {
   original: Uint8Array;
 };
 
-const timestamp: AvroSchema = {type: 'long', logicalType: 'timestamp-millis'};
-const required = (name: string, type: AvroSchema): AvroField => ({name, type});
-const optional = (name: string, type: AvroSchema): AvroField => ({
+/** Types and fields that records of our own topics are made of. */
+export const timestamp: AvroSchema = {type: 'long', logicalType: 'timestamp-millis'};
+export const required = (name: string, type: AvroSchema): AvroField => ({name, type});
+export const optional = (name: string, type: AvroSchema): AvroField => ({
   name,
   type: ['null', type],
   default: null,

@@ -39,8 +39,10 @@ test('generated events pass the transform of their type, exactly once over kill 
     for (const [failpoint, count] of [
       ['generate.after-append', 1],
       ['log.before-commit', 1],
-    ] as const)
-      assert.ok((await start(root, args, {failpoint, count}).ended).killed, failpoint);
+    ] as const) {
+      const {killed, stderr} = await start(root, args, {failpoint, count}).ended;
+      assert.ok(killed, `${failpoint}: ${stderr}`);
+    }
     const {code, stdout, stderr} = await start(root, [...args, '--verify', '--json']).ended;
     assert.equal(code, 0, stdout + stderr);
     const verification = JSON.parse(stdout) as Verification;
