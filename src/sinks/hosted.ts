@@ -33,8 +33,9 @@ async function handle({id, method, args}: Request): Promise<void> {
 if (parentPort) parentPort.on('message', (request: Request) => void handle(request));
 else {
   process.on('message', (request: Request) => void handle(request));
-  // The parent is gone, or is done with us: nothing may outlive it.
-  process.on('disconnect', () => process.exit(0));
+  // The parent is gone, or is done with us: nothing may outlive it. Not `exit`: it waits for the library's own threads, a statement
+  // that is under way among them, and the directory would stay locked for the next platform.
+  process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
   // Ctrl-C reaches the whole process group; the parent drains first and then closes us.
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
 }

@@ -106,8 +106,16 @@ server: {port: 0}
     );
     const {events} = JSON.parse(await done('explain', 'event', 'a1', '--json'));
     assert.equal(events.length, 1, JSON.stringify(events));
-    const {queries, raw} = JSON.parse(await done('status', '--json'));
-    assert.deepEqual([queries[0].state, raw[0].state, raw[0].lagEvents], ['running', 'running', 0]);
+    // The rows above are there before the raw delivery has told where it stands since the apply.
+    for (let tries = 0; ; tries++) {
+      const {queries, raw} = JSON.parse(await done('status', '--json'));
+      const stands = [queries[0].state, raw[0].state, raw[0].lagEvents];
+      if (tries < 50 && raw[0].state === 'starting') await wait(50);
+      else {
+        assert.deepEqual(stands, ['running', 'running', 0]);
+        break;
+      }
+    }
     const revision = JSON.parse(await done('status', '--json')).queries[0].revision ?? 2;
     const latest = await readLatest(join(root, '.millrace/files'), `shop.per_day__r${revision}`);
     assert.deepEqual(
