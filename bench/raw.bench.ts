@@ -143,7 +143,7 @@ try {
       reached = resolve;
     });
     const begin = performance.now();
-    await sink.raw!.start({table, topic: purchaseTopic, schema, logDir, registryDir: logDir});
+    await sink.raw!.start({table, topic: purchaseTopic, schema, log: {dir: logDir}, registryDir: logDir});
     await all;
     ours.push(performance.now() - begin);
     await sink.raw!.stop(tableId(table));

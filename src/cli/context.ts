@@ -1,11 +1,9 @@
-import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
 import {nearest} from '../config/nearest.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
-import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
+import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
 import type {Domain, Platform} from '../model/types.ts';
@@ -69,13 +67,13 @@ export async function openPlatform(call: CommandCall): Promise<Opened> {
 const startMsMax = 15_000;
 
 /** The log for reading. @throws NOT_RUNNING when nothing was ever ingested here. */
-export function openLog(dirs: PlatformDirs): LogReader {
-  if (!existsSync(join(dirs.log, 'log.db')))
+export async function existingLog({source}: PlatformDirs): Promise<LogReader> {
+  if (!hasLog(source))
     throw new PlatformError('NOT_RUNNING', 'there is no log yet', {
-      place: dirs.log,
+      place: source.dir,
       hint: 'start the platform: npx millrace run',
     });
-  return openLogReader(dirs.log);
+  return openLog(source);
 }
 
 /** The nearest names, for "did you mean". */

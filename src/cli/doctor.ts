@@ -3,8 +3,8 @@ import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
-import {openLogReader} from '../log/embedded.ts';
 import {lockOwner} from '../log/lock.ts';
+import {hasLog, type LogSource, openLog} from '../log/open.ts';
 import {batchesOf} from '../log/scan.ts';
 import type {Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
@@ -120,11 +120,11 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
   await attempt('open files', () => openFiles());
   if (control) await attempt('queries', () => checkQueries(control));
   else await attempt('port', () => checkPort(platform));
-  if (existsSync(join(dirs.log, 'log.db'))) await attempt('clock', () => checkClock(dirs.log));
-  if (existsSync(join(dirs.log, 'log.db')))
+  if (hasLog(dirs.source)) await attempt('clock', () => checkClock(dirs.source));
+  if (hasLog(dirs.source))
     await attempt(
       'log',
-      async () => `${(await checkLog(dirs.log)).toLocaleString('en-US')} records, every checksum right`,
+      async () => `${(await checkLog(dirs.source)).toLocaleString('en-US')} records, every checksum right`,
     );
   if (existsSync(join(dirs.registry, 'registry.db')))
     await attempt('registry', async () => {
@@ -208,8 +208,8 @@ async function checkQueries(control: Control): Promise<Verdict> {
 }
 
 /** The clock went back when the newest record of the log is from after now: new events would be judged by an old time. */
-async function checkClock(dir: string): Promise<Verdict> {
-  const log = openLogReader(dir);
+async function checkClock(source: LogSource): Promise<Verdict> {
+  const log = await openLog(source);
   let newestMs = 0;
   try {
     for (const topic of log.topics())
@@ -253,8 +253,8 @@ function missingFiles({domains}: Platform): string {
 }
 
 /** Reads the whole log, which verifies every checksum. */
-async function checkLog(dir: string): Promise<number> {
-  const log = openLogReader(dir);
+async function checkLog(source: LogSource): Promise<number> {
+  const log = await openLog(source);
   let records = 0;
   try {
     for (const topic of log.topics()) for await (const {count} of batchesOf(log, topic)) records += count;

@@ -1,10 +1,9 @@
-import {existsSync} from 'node:fs';
-import {join, resolve} from 'node:path';
+import {resolve} from 'node:path';
 import {systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {type Inspection, inspectFile} from '../ingest/inspect.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {hasLog, openLog} from '../log/open.ts';
 import type {Input, Platform} from '../model/types.ts';
 import {readMaxima} from '../platform/books.ts';
 import {ingestOffline} from '../platform/offline.ts';
@@ -77,7 +76,7 @@ async function inspect(
   const eventType = domain.eventTypes.find(({name}) => name === input.eventType)!;
   const transforms = openTransforms([domain], {telemetry: noTelemetry, develop: false});
   const transform = transforms.of(eventType);
-  const log = existsSync(join(dirs.log, 'log.db')) ? openLogReader(dirs.log) : undefined;
+  const log = hasLog(dirs.source) ? await openLog(dirs.source) : undefined;
   try {
     return await inspectFile({
       domain,

@@ -1,12 +1,12 @@
 import type {Ledger} from '../observe/ledger.ts';
 import {readLedger} from '../platform/books.ts';
 import type {CommandBody, CommandIo} from './command.ts';
-import {openLog, openPlatform} from './context.ts';
+import {existingLog, openPlatform} from './context.ts';
 import {type Cell, formatTable, palette, printJson} from './output.ts';
 
 export const run: CommandBody = async (call) => {
   const {platform, dirs, control} = await openPlatform(call);
-  openLog(dirs).close();
+  (await existingLog(dirs)).close();
   const ledger = control ? await control.get<Ledger>('/v1/ledger') : readLedger(platform, dirs);
   if (call.options.json) printJson(call.io, ledger);
   else print(ledger, call.io);

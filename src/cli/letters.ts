@@ -27,7 +27,7 @@ import {
 import {openEmbeddedRegistry} from '../schema/registry.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {CommandCall, CommandIo} from './command.ts';
-import {openLog, openPlatform} from './context.ts';
+import {existingLog, openPlatform} from './context.ts';
 import {countOption, type Kind, rateOption, selectionOf, setsOption} from './letters-options.ts';
 import {escapeControls, formatTable, palette, printJson} from './output.ts';
 
@@ -83,7 +83,7 @@ export async function listLetters(kind: Kind, call: CommandCall): Promise<number
   const {args, options, io} = call;
   const selection = selectionOf(kind, platform, call, args[0]);
   const limit = countOption(options.limit);
-  const log = openLog(dirs);
+  const log = await existingLog(dirs);
   try {
     if (options.summary) return await printSummary(kind, selected(platform, dirs, log, selection), call);
     const found: Letter[] = [];
@@ -169,7 +169,7 @@ export async function showLetter(kind: Kind, call: CommandCall): Promise<number>
   const {platform, dirs} = await openPlatform(call);
   const {args, options, io} = call;
   const selection = {...selectionOf(kind, platform, call, args[0]), ids: [args[1]!]};
-  const log = openLog(dirs);
+  const log = await existingLog(dirs);
   try {
     const [letter] = await Array.fromAsync(take(selected(platform, dirs, log, selection), 1));
     if (!letter) {
@@ -244,7 +244,7 @@ export async function replaySelected(kind: Kind, call: CommandCall): Promise<num
     throw new PlatformError('USAGE', `which ${nouns[kind]}?`, {
       hint: 'select some, as with --code TYPE, or say --all; --dry-run shows what would happen',
     });
-  openLog(dirs).close();
+  (await existingLog(dirs)).close();
   const lines = control
     ? control.lines<ReplayLine>('/v1/replay', {}, undefined, request)
     : replayOffline(platform, dirs, request);

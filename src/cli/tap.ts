@@ -2,7 +2,6 @@ import {isUtf8} from 'node:buffer';
 import {PlatformError} from '../errors.ts';
 import type {Get} from '../expr/evaluate.ts';
 import type {Value} from '../expr/types.ts';
-import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import type {EventType, Platform} from '../model/types.ts';
 import {recordKeyName} from '../privacy/tokens.ts';
@@ -13,7 +12,7 @@ import {deadLetterSchema} from '../schema/side.ts';
 import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {compileCondition, eventScope, recordScope} from './condition.ts';
-import {openLog, openPlatform, unknownName} from './context.ts';
+import {existingLog, openPlatform, unknownName} from './context.ts';
 import {countOption} from './letters-options.ts';
 import {escapeControls} from './output.ts';
 
@@ -44,8 +43,7 @@ export const run: CommandBody = async (call) => {
   const topic = args[0]!;
   const limit = options.limit === undefined ? Infinity : countOption(options.limit);
   const fromStart = isFromStart(options.from);
-  openLog(dirs).close();
-  const log = openLogReader(dirs.log);
+  const log = await existingLog(dirs);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
     if (log.partitions(topic) === 0) refuseQueryName(platform, topic);
@@ -190,7 +188,7 @@ function shower(
     return made;
   };
   return async (batch) => {
-    if (batch.kind === 'mark') return [];
+    if (batch.kind !== 'data') return [];
     const places: {index: number; pos: number; end: number}[] = [];
     walkRecords(batch, (index, pos, end) => void places.push({index, pos, end}));
     const all: Shown[] = [];

@@ -70,6 +70,9 @@ class EmbeddedReader implements LogReader {
     this.#seen = this.#version();
   }
 
+  /** Every question is answered from the file. */
+  async refresh(): Promise<void> {}
+
   topics(): string[] {
     return this.#guard(this.#dir, () => [...new Set(this.#statements.streams.all().map(({topic}) => topic))]);
   }

@@ -36,7 +36,7 @@ export async function* decodedRecords(
   decode: Decoder,
 ): AsyncGenerator<{partition: number; offset: number; values: AvroValue[]}> {
   for await (const {kind, partition, baseOffset, bytes, count} of batchesOf(log, topic)) {
-    if (kind === 'mark') continue;
+    if (kind !== 'data') continue;
     const found: {partition: number; offset: number; values: AvroValue[]}[] = [];
     walkRecords({bytes, count}, (index, position, end) => {
       const values = decode(bytes, position + frameHeaderBytes, end);

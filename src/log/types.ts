@@ -14,8 +14,11 @@ export type RecordBatch = {
   count: number;
   /** Epoch ms; never goes back within a partition. */
   appendTimeMs: number;
-  /** `mark`: no event, one offset; its time moves the partition's running maximum (end of input). */
-  kind: 'data' | 'mark';
+  /**
+   * `mark`: no event, one offset; its time moves the partition's running maximum (end of input). `gap`: offsets that hold no
+   * record (Kafka: transactions' own and aborted records, what compaction removed); readers go past them.
+   */
+  kind: 'data' | 'mark' | 'gap';
   /** For a mark: the event time it moves the running maximum to, epoch ms; else undefined. */
   markTimeMs?: number;
   bytes: Uint8Array;
@@ -100,8 +103,13 @@ export type LogWriter = {
   close(): Promise<void>;
 };
 
-/** Opened in any thread or process, any number of them; read-only. */
+/**
+ * Opened in any thread or process, any number of them; read-only. Topics, partitions and offsets are those of the last look: an
+ * embedded log looks whenever it is asked, Kafka at `refresh`, `read` and `waitForAppend`.
+ */
 export type LogReader = {
+  /** Looks at topics, partitions and their offsets. */
+  refresh(): Promise<void>;
   topics(): string[];
   /** 0 when the topic does not exist. */
   partitions(topic: string): number;

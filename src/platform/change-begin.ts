@@ -1,7 +1,7 @@
 /** How a revision begins, or is gone on with, and how one that is of no use goes. */
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
@@ -35,13 +35,13 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
     const entry = known.entries?.[known.filling];
     const isUseful = begun && entry?.why === why && sameMeaning(begun, wanted);
     // One without a state yet begins with the log, wherever that begins.
-    if (isUseful && (!hasState(dirs, begun) || missingOf(dirs, begun) === undefined)) return begun;
+    if (isUseful && (!hasState(dirs, begun) || (await missingOf(dirs, begun)) === undefined)) return begun;
     await abandon(running, query, known);
   }
   const revision = await nextRevision(running, query, wanted, known);
   const {plan: written, aggregation} = definitionOf(platform, domainName, name, revision);
   const plan = pinned ? asRevision(pinned, revision) : written;
-  const countAllBelow = why === 'backfill' ? logEnds(dirs.log, plan) : undefined;
+  const countAllBelow = why === 'backfill' ? await logEnds(dirs.source, plan) : undefined;
   const hash = storeContent(dirs, {plan, aggregation});
   failpoint('change.before-begin');
   updateRevisions(dirs.revisions, query, (before) => ({
@@ -98,11 +98,11 @@ export async function dropRevision(
 }
 
 /** @throws ROLLBACK_IMPOSSIBLE, saying why */
-function rollbackPlan(
+async function rollbackPlan(
   {dirs, platform}: RunningPlatform,
   {query, anyway}: Wish,
   known: QueryRevisions,
-): QueryPlan {
+): Promise<QueryPlan> {
   const {previous} = known;
   const impossible = (message: string, hint: string) =>
     new PlatformError('ROLLBACK_IMPOSSIBLE', `${query} cannot go back: ${message}`, {hint});
@@ -128,7 +128,7 @@ function rollbackPlan(
       `revision ${previous} reads ${gone.join(', ')}, which new events no longer have: they would count as NULL`,
       'take the change back in the files, too, and apply that; or: npx millrace apply --rollback --yes',
     );
-  const missing = missingOf(dirs, plan);
+  const missing = await missingOf(dirs, plan);
   if (missing) throw impossible(missing, 'put the old definition back into the files and apply it');
   return plan;
 }
@@ -153,9 +153,9 @@ function hasState(dirs: PlatformDirs, plan: QueryPlan): boolean {
 }
 
 /** What a revision would have to read and the log no longer has, in words; undefined when it has all of it. */
-function missingOf(dirs: PlatformDirs, plan: QueryPlan): string | undefined {
+async function missingOf(dirs: PlatformDirs, plan: QueryPlan): Promise<string | undefined> {
   const states = openStateReader(dirs.state);
-  const log = openLogReader(dirs.log);
+  const log = await openLog(dirs.source);
   try {
     const saved = states.load(stateName(plan));
     const {cuts} = saved ? (JSON.parse(saved.meta) as CheckpointHeader) : {cuts: []};

@@ -1,7 +1,7 @@
 /** Fills revisions beside what runs: slowly enough for what runs, and up to the same place as what runs. */
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {type LogSource, openLog} from '../log/open.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Filling, Steering} from './change-steering.ts';
@@ -28,8 +28,8 @@ const tellMs = 500;
 const nearEvents = 50_000;
 
 /** Where the log ends now in every partition that a query reads. */
-export function logEnds(logDir: string, plan: QueryPlan): Place[] {
-  const log = openLogReader(logDir);
+export async function logEnds(source: LogSource, plan: QueryPlan): Promise<Place[]> {
+  const log = await openLog(source);
   try {
     return plan.sources.flatMap(({topic}) =>
       Array.from({length: log.partitions(topic)}, (_, partition) => ({
@@ -142,7 +142,7 @@ export async function meet(
   old: Steering | undefined,
   filling: Filling,
   plan: QueryPlan,
-  {logDir, signal}: {logDir: string; signal: AbortSignal},
+  {source, signal}: {source: LogSource; signal: AbortSignal},
 ): Promise<boolean> {
   const now = filling.steer(plan.id);
   const reach = async (steering: Steering, places: Place[], isNew: boolean): Promise<Place[] | undefined> => {
@@ -162,14 +162,14 @@ export async function meet(
       await new Promise((resolve) => setTimeout(resolve, lookMs));
     }
   };
-  const near = logEnds(logDir, plan);
+  const near = await logEnds(source, plan);
   now.until(near);
   await reach(now, near, true);
   if (!old) {
     now.until(null);
     return false;
   }
-  const ends = logEnds(logDir, plan);
+  const ends = await logEnds(source, plan);
   old.until(ends);
   let stood = await reach(old, ends, false);
   for (let again: Place[] | undefined; stood; stood = again) {

@@ -37,11 +37,11 @@ export async function finishSwitches(
  * The short way in development: every query whose definition changed gets a new revision at once, which runs in place of the
  * old one, from the log's start or from now on. @returns the queries
  */
-export function reviseChanged(
+export async function reviseChanged(
   platform: Platform,
   dirs: PlatformDirs,
   from: 'from-log' | 'from-now',
-): string[] {
+): Promise<string[]> {
   const revised: string[] = [];
   const revisions = readRevisions(dirs.revisions);
   const states = openStateReader(dirs.state);
@@ -59,7 +59,7 @@ export function reviseChanged(
           ? sameMeaning(running, plan)
           : (JSON.parse(saved.meta) as {fingerprint: string}).fingerprint === plan.fingerprint;
         if (isSame) continue;
-        revise(platform, dirs, plan, from);
+        await revise(platform, dirs, plan, from);
         revised.push(query);
       }
   } finally {
@@ -68,23 +68,22 @@ export function reviseChanged(
   return revised;
 }
 
-function revise(
+async function revise(
   platform: Platform,
   dirs: PlatformDirs,
-  {domain, query, id}: QueryPlan,
+  plan: QueryPlan,
   from: 'from-log' | 'from-now',
-): void {
+): Promise<void> {
+  const {domain, query, id} = plan;
+  const ends = from === 'from-now' ? await logEnds(dirs.source, plan) : undefined;
   updateRevisions(dirs.revisions, id, (before) => {
     const noted = Object.keys(before.entries ?? {}).map(Number);
     const revision = Math.max(before.highest ?? 0, before.current, before.filling ?? 0, ...noted) + 1;
     const definition = definitionOf(platform, domain, query, revision);
-    const startsAt =
-      from === 'from-now'
-        ? logEnds(dirs.log, definition.plan).map((place) => {
-            const maxTimeMs = readMaxima(platform, dirs, place.topic)[place.partition] ?? null;
-            return {...place, maxTimeMs};
-          })
-        : undefined;
+    const startsAt = ends?.map((place) => {
+      const maxTimeMs = readMaxima(platform, dirs, place.topic)[place.partition] ?? null;
+      return {...place, maxTimeMs};
+    });
     const entry = {
       definition: storeContent(dirs, definition),
       why: 'revise' as const,

@@ -1,7 +1,7 @@
 /** Carries out changes of queries: a new revision beside the running one, filled, compared, switched. Every step can be cut short and gone on with. */
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {type LogSource, openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {begin} from './change-begin.ts';
@@ -87,7 +87,7 @@ async function* carryOutAlone(
       const old = engine.plan(plan.id)!;
       const runs = engine.status().some(({query, state}) => query === plan.id && state === 'running');
       const steering = runs ? engine.steer(plan.id) : undefined;
-      const met = await meet(steering, filling, plan, {logDir: dirs.log, signal: options.signal});
+      const met = await meet(steering, filling, plan, {source: dirs.source, signal: options.signal});
       const comparisons = await compareRevisions(running.outputs, old, plan);
       steering?.until(null);
       filling.steer(plan.id).until(null);
@@ -100,7 +100,7 @@ async function* carryOutAlone(
         };
       const meant = sameMeaning(old, plan) ? why : 'change';
       const refusal = met
-        ? refusalOf(why === 'backfill' ? why : meant, comparisons, isTrimmed(dirs.log, plan))
+        ? refusalOf(why === 'backfill' ? why : meant, comparisons, await isTrimmed(dirs.source, plan))
         : undefined;
       if (refusal) refusals.push(refusal);
     }
@@ -129,8 +129,8 @@ function refusalOf(why: Wish['why'], comparisons: Comparison[], trimmed: number)
 }
 
 /** Records of a query's topics that the log no longer has. */
-function isTrimmed(logDir: string, {sources}: QueryPlan): number {
-  const log = openLogReader(logDir);
+async function isTrimmed(source: LogSource, {sources}: QueryPlan): Promise<number> {
+  const log = await openLog(source);
   try {
     let records = 0;
     for (const {topic} of sources)

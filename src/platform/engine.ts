@@ -81,7 +81,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     workers = platform.engine.workers,
   ): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
-      log: {dir: dirs.log, counter: options.counter},
+      log: {...dirs.source, counter: options.counter},
       stateDir: dirs.state,
       writer: writer!,
       schemas: options.schemas,

@@ -3,7 +3,7 @@ import {setTimeout as wait} from 'node:timers/promises';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {deadLetterTopic} from '../ingest/deadletters.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {openLog} from '../log/open.ts';
 import {batchesOf} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {rawTable} from '../model/tables.ts';
@@ -61,7 +61,7 @@ const rawMsMax = 30_000;
  * @throws NAME_UNKNOWN for no protected attribute, PII_KEYS, SINK_*; what was done before stays done
  */
 export async function forgetValue(running: RunningPlatform, request: ForgetRequest): Promise<ForgetReport> {
-  const log = openLogReader(running.dirs.log);
+  const log = await openLog(running.dirs.source);
   try {
     return await forgetIn({...running, log}, request);
   } finally {
@@ -172,7 +172,7 @@ async function searchEvents(
       const one: Found = {eventType, column, ids: [], plain: 0};
       const wanted = [...starts, value].map((text) => Buffer.from(text));
       for await (const batch of batchesOf(log, eventType.topic)) {
-        if (batch.kind === 'mark') continue;
+        if (batch.kind !== 'data') continue;
         const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.length);
         if (!wanted.some((text) => bytes.includes(text))) continue;
         const frames: [number, number][] = [];
@@ -202,7 +202,7 @@ async function lettersWith(log: LogReader, domain: string, value: string): Promi
   const wanted = [...forms].filter((form) => form !== '').map((form) => Buffer.from(form));
   const names: Buffer[] = [];
   for await (const batch of batchesOf(log, deadLetterTopic(domain))) {
-    if (batch.kind === 'mark') continue;
+    if (batch.kind !== 'data') continue;
     walkRecords(batch, (_, start, end) => {
       const [original] = originalOf(batch.bytes, start + frameHeaderBytes, end) as [Uint8Array];
       const name = recordKeyName(original);

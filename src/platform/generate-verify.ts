@@ -4,7 +4,7 @@ import {Worker} from 'node:worker_threads';
 import {PlatformError} from '../errors.ts';
 import {generatorFingerprint} from '../generate/generator.ts';
 import {readDeadLetters} from '../ingest/deadletters.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import {plainGenerate} from '../model/generate.ts';
 import type {Domain} from '../model/types.ts';
@@ -43,7 +43,7 @@ const listedMax = 50;
  */
 export async function verifyGenerated(running: RunningPlatform, domain: Domain): Promise<Verification> {
   const {dirs, platform, outputs, engine} = running;
-  const log = openLogReader(dirs.log);
+  const log = await openLog(dirs.source);
   try {
     const position = positionOf(log, domain.name);
     const generate = {...(domain.generate ?? plainGenerate), seed: position.seed};

@@ -1,7 +1,7 @@
 /** What a platform is made of, opened in the order in which one needs the other. */
 import type {Clock} from '../clock.ts';
-import {openLogReader} from '../log/embedded.ts';
 import {acquireLock} from '../log/lock.ts';
+import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
@@ -73,7 +73,7 @@ export async function openParts(
   const counter = new SharedArrayBuffer(4);
   const ingest = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), metrics);
   closing.push(() => ingest.close());
-  const log = openLogReader(dirs.log);
+  const log = await openLog(dirs.source);
   closing.push(() => log.close());
   const outputs = await openOutputs(platform, {clock, telemetry: metrics});
   closing.push(() => outputs.close());

@@ -2,6 +2,7 @@ import {createHash, randomBytes} from 'node:crypto';
 import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {isAbsolute, join} from 'node:path';
+import type {LogSource} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 
@@ -52,7 +53,15 @@ export function ensureHome(places: Places): void {
 }
 
 /** Directories of the durable parts, absolute. */
-export type PlatformDirs = {log: string; registry: string; state: string; revisions: string; temp: string};
+export type PlatformDirs = {
+  log: string;
+  registry: string;
+  state: string;
+  revisions: string;
+  temp: string;
+  /** The log as readers open it; its `dir` is `log`. */
+  source: LogSource;
+};
 
 export function dirsOf(platform: Platform): PlatformDirs {
   const absolute = (dir: string) => (isAbsolute(dir) ? dir : join(platform.root, dir));
@@ -64,6 +73,7 @@ export function dirsOf(platform: Platform): PlatformDirs {
     state,
     revisions: join(state, 'revisions.json'),
     temp: join(platform.root, '.millrace', 'tmp'),
+    source: {dir: log},
   };
 }
 

@@ -1,7 +1,7 @@
 /** How much there is to read for a revision, and how fast that goes. */
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {openLogReader} from '../log/embedded.ts';
+import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import {createTopicDecoder, type TopicDecoder} from '../process/embedded/decode.ts';
 import {createKernel} from '../process/embedded/kernel.ts';
@@ -23,9 +23,9 @@ export type RefillSizes = {
 };
 
 export async function openRefillSizes(dirs: PlatformDirs): Promise<RefillSizes> {
-  if (!existsSync(join(dirs.log, 'log.db')) || !existsSync(join(dirs.registry, 'registry.db')))
+  if (!hasLog(dirs.source) || !existsSync(join(dirs.registry, 'registry.db')))
     return {of: async () => nothing, close() {}};
-  const log = openLogReader(dirs.log);
+  const log = await openLog(dirs.source);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   const schemas = new Map<number, AvroSchema>();
   for (const {id, schema} of await registry.own()) schemas.set(id, schema);
@@ -74,7 +74,7 @@ async function sampleOf(log: LogReader, plan: QueryPlan): Promise<Sample> {
       if (start >= log.endOffset(topic, partition) || sample.records >= sampleMax) continue;
       for (const batch of await log.read(topic, partition, start, 4 * 2 ** 20)) {
         sample.batches.push(batch);
-        if (batch.kind === 'mark') continue;
+        if (batch.kind !== 'data') continue;
         sample.records += batch.count;
         sample.bytes += batch.bytes.length;
       }

@@ -8,12 +8,13 @@ import type {RawStats} from '../sinks/raw.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
+import type {PlatformDirs} from './places.ts';
 import type {RawStatus} from './status.ts';
 
 /** Raw deliveries: every event of a domain that names a raw sink, at the sink's own pace. */
 export type RawOutputs = {
   /** Opens the raw sinks and starts their deliveries, beside everything else: a slow start of theirs delays nothing. */
-  start(schemas: Map<string, RegisteredSchema>, dirs: {log: string; registry: string}): void;
+  start(schemas: Map<string, RegisteredSchema>, dirs: Pick<PlatformDirs, 'source' | 'registry'>): void;
   /** Resolves when the raw tables of a sink are there, or failed to be made. */
   started(sink: string): Promise<void>;
   /** Refreshes the figures. */
@@ -89,7 +90,7 @@ export function createRaw(
             table: job.table,
             topic,
             schema: schemas.get(topic)!.schema as AvroRecord,
-            logDir: dirs.log,
+            log: dirs.source,
             registryDir: dirs.registry,
             ...(privacy ? {privacy} : {}),
           });

@@ -1,6 +1,6 @@
 import {PlatformError} from '../errors.ts';
-import {openLogReader} from '../log/embedded.ts';
 import {acquireLock} from '../log/lock.ts';
+import {openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import {buildPlans} from '../process/plan/build.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
@@ -26,7 +26,7 @@ export async function* replayRunning(
     throw new PlatformError('REPLAY_BUSY', 'a replay is under way', {hint: 'wait until it has ended'});
   busy.add(running);
   const {platform, dirs, engine, outputs, ingest, metrics} = running;
-  const log = openLogReader(dirs.log);
+  const log = await openLog(dirs.source);
   try {
     const {newest, all} = await registerSchemas(platform, dirs);
     yield* replayLetters(
@@ -76,7 +76,7 @@ export async function* replayOffline(
       noTelemetry,
     );
     closing.push(() => ingest.close());
-    const log = openLogReader(dirs.log);
+    const log = await openLog(dirs.source);
     closing.push(() => log.close());
     const revisions = readRevisions(dirs.revisions);
     const plans = buildPlans(platform.domains, (domain, query) =>

@@ -94,7 +94,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     let {domains} = platform;
     const plansNow = () => plansToRun(domains, readRevisions(dirs.revisions), dirs);
     if (options.revise)
-      for (const query of reviseChanged(platform, dirs, options.revise))
+      for (const query of await reviseChanged(platform, dirs, options.revise))
         parts.metrics.emit('Log', {
           level: 'info',
           message: `${query} changed: a new revision ${options.revise}`,
@@ -103,7 +103,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     closing.push(() => engine.stop());
     await finishSwitches(engine, outputs, dirs);
     if (!options.isPart) writeApplied(platform, dirs, runsOf(engine), clock.now());
-    outputs.raw.start(parts.schemas, {log: dirs.log, registry: dirs.registry});
+    outputs.raw.start(parts.schemas, dirs);
     const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
 
     const refresh = async () => {

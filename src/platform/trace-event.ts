@@ -1,12 +1,11 @@
 /** One event's way: where it lies in the log, what every query made of it, whether it is in the raw table. */
-import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {evaluate} from '../expr/evaluate.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import {deadLetterTopic, readDeadLetters, type StoredDeadLetter} from '../ingest/deadletters.ts';
 import {domainNamespace} from '../ingest/identity.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain, EventType} from '../model/types.ts';
 import {hasPii} from '../privacy/protector.ts';
@@ -64,8 +63,8 @@ export type TraceOptions = FinderOptions & {dirs: PlatformDirs};
 export async function traceEvent(eventId: string, options: TraceOptions): Promise<TraceResult> {
   const {platform, dirs} = options;
   const result: TraceResult = {events: [], deadLetters: []};
-  if (!existsSync(join(dirs.log, 'log.db'))) return result;
-  const log = openLogReader(dirs.log);
+  if (!hasLog(dirs.source)) return result;
+  const log = await openLog(dirs.source);
   const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
   try {
     const tracer = new Tracer(options, log, registry);
@@ -116,7 +115,7 @@ class Tracer {
   ): Promise<EventTrace | undefined> {
     const {topic} = eventType;
     const [batch] = await this.#log.read(topic, partition, offset, 1);
-    if (!batch || batch.kind === 'mark') return undefined;
+    if (batch?.kind !== 'data') return undefined;
     let place: {pos: number; end: number} | undefined;
     walkRecords(batch, (index, pos, end) => {
       if (batch.baseOffset + index === offset) place = {pos, end};

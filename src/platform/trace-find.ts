@@ -102,7 +102,7 @@ export class Finder {
     this.#options.onSearch(topic);
     for (const {partition, offset} of places)
       for await (const batch of batchesFrom(this.#log, topic, partition, offset)) {
-        if (batch.kind === 'mark') continue;
+        if (batch.kind !== 'data') continue;
         const records: {index: number; pos: number; end: number}[] = [];
         walkRecords(batch, (index, pos, end) => void records.push({index, pos, end}));
         for (const {index, pos, end} of records) {

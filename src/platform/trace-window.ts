@@ -1,8 +1,5 @@
-/** Why a window of a query looks as it does: its rows, whether it is closed, what holds it open, what came too late for it. */
-import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {hasLog, openLog} from '../log/open.ts';
 import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
@@ -71,7 +68,7 @@ export async function traceWindow(
     throw await noSession(platform, ask, plan, sink, startMs);
   const endMs = endOf(plan, startMs, rows);
   const fits = (row: Row) => [...group].every(([name, text]) => String(row[name] ?? 'NULL') === text);
-  const log = existsSync(join(dirs.log, 'log.db')) ? openLogReader(dirs.log) : undefined;
+  const log = hasLog(dirs.source) ? await openLog(dirs.source) : undefined;
   try {
     const partitions = partitionsOf(plan, header, log);
     const late = log ? await missedBy(log, `late.${id}`, startMs) : [];

@@ -1,5 +1,5 @@
 import type {Value} from '../expr/types.ts';
-import {openLogReader} from '../log/embedded.ts';
+import {openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import {openPrivacy} from '../privacy/opener.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
@@ -27,9 +27,9 @@ export type RawSource = {
 };
 
 /** @throws the log's and the registry's errors. */
-export function openSource(job: RawJob): RawSource {
+export async function openSource(job: RawJob): Promise<RawSource> {
   if (job.privacy) openPrivacy(job.privacy);
-  const reader = openLogReader(job.logDir);
+  const reader = await openLog(job.log);
   let registry: SchemaRegistry;
   try {
     registry = openEmbeddedRegistry(job.registryDir, {readOnly: true});
@@ -112,7 +112,7 @@ function eachFrame(
   from: number,
   visit: (offset: number, pos: number, end: number) => void,
 ) {
-  if (batch.kind === 'mark') return;
+  if (batch.kind !== 'data') return;
   walkRecords(batch, (index, pos, end) => {
     if (batch.baseOffset + index >= from) visit(batch.baseOffset + index, pos, end);
   });

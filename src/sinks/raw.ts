@@ -1,10 +1,12 @@
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
+import type {LogSource} from '../log/open.ts';
 import type {Table} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {openRawWriter, type RawBooks, type RawWriter} from './raw-apart.ts';
 import {openSource, type RawSource} from './raw-source.ts';
 import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import {tableId} from './tables.ts';
@@ -16,7 +18,7 @@ export type RawJob = {
   topic: string;
   /** What the table's columns come from; older events are read as this schema sees them. */
   schema: AvroRecord;
-  logDir: string;
+  log: LogSource;
   registryDir: string;
   /** Key of what is protected, for another process; absent without one. Never print it. */
   privacy?: PrivacySetting;
@@ -30,6 +32,10 @@ export type RawStats = {
   reason?: {code: string; message: string; hint?: string};
   /** Events written since the start of this host. */
   written: number;
+  /** Events that the sink refused while it took others, since the start of this host: each is a dead letter. */
+  dead: number;
+  /** Events that are being written. */
+  pending: number;
   /** Records that do not decode; the engine makes dead letters of them. */
   skipped: number;
   /** Records of the log that are not yet written. */
@@ -57,6 +63,8 @@ type Environment = {
   /** Uniform in [0, 1). */
   random: () => number;
   telemetry: Telemetry;
+  /** Where refused events are kept; without it such an event stops its delivery. */
+  books?: RawBooks;
   retry?: RetryPolicy;
 };
 
@@ -85,11 +93,11 @@ export function createRawControl(environment: Environment): RawControl {
 
 function runJob(
   job: RawJob,
-  {sink, sinkName, clock, random, telemetry, retry = defaultRetry}: Environment,
+  {sink, sinkName, clock, random, telemetry, books, retry = defaultRetry}: Environment,
 ): Running {
   const id = tableId(job.table);
   const abort = new AbortController();
-  const stats: RawStats = {table: id, state: 'running', written: 0, skipped: 0, lagEvents: 0, offsets: {}};
+  const stats: RawStats = {table: id, state: 'running', written: 0, dead: 0, pending: 0, skipped: 0, lagEvents: 0, offsets: {}};
   const gate = createGate(abort.signal);
   const stopped = new Promise<void>((resolve) => {
     abort.signal.addEventListener('abort', () => resolve(), {once: true});
@@ -112,6 +120,7 @@ function runJob(
     },
     async onStopped(error: PlatformError) {
       stats.state = 'stopped';
+      stats.pending = 0;
       because(error);
       await gate.wait();
       stats.state = 'running';
@@ -123,12 +132,13 @@ function runJob(
   const work = async () => {
     let source: RawSource | undefined;
     try {
-      source = await surely(async () => openSource(job));
+      source = await surely(() => openSource(job));
       const offsets = await surely(() => sink.rawOffsets!(job.table));
+      const writer = await surely(() => openRawWriter(job, sink, books && givenUpWith(books, stopped)));
       while (!abort.signal.aborted) {
         if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
         const opened = source;
-        const moved = await surely(() => step(job, opened, sink, offsets, stats, sinkName, telemetry));
+        const moved = await surely(() => step(job, opened, writer, offsets, stats, sinkName, telemetry));
         if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
       }
     } catch (error) {
@@ -154,11 +164,23 @@ function runJob(
   };
 }
 
+/** What a delivery that is stopped waits for no longer. */
+function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
+  const end = stopped.then(() => Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')));
+  end.catch(() => {});
+  const either = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end]);
+  return {
+    open: (...args) => either(books.open(...args)),
+    begin: (...args) => either(books.begin(...args)),
+    end: (...args) => either(books.end(...args)),
+  };
+}
+
 /** One batch of every partition that has one. @returns whether anything was written. */
 async function step(
   job: RawJob,
   source: RawSource,
-  sink: Sink,
+  writer: RawWriter,
   offsets: Map<number, number>,
   stats: RawStats,
   sinkName: string,
@@ -173,18 +195,25 @@ async function step(
   let moved = false;
   let lagEvents = 0;
   for (let partition = 0; partition < reader.partitions(job.topic); partition++) {
-    const start = offsets.get(partition) ?? reader.startOffset(job.topic, partition);
+    const start =
+      writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
     const batches = await reader.read(job.topic, partition, start, readBytesMax);
     if (batches.length > 0) {
       const {batch, skipped} = await source.rowsOf(partition, start, batches);
       const startMs = performance.now();
+      stats.pending = batch.count;
       failpoint('raw.before-write');
-      await sink.writeRaw!(job.table, batch);
+      const dead = await writer.write(batch, batches);
       failpoint('raw.after-write');
       const seconds = (performance.now() - startMs) / 1000;
-      telemetry.emit('RowsWritten', {sink: sinkName, table: tableId(job.table), rows: batch.count, seconds});
+      const place = {sink: sinkName, table: tableId(job.table)};
+      telemetry.emit('RowsWritten', {...place, rows: batch.count - dead, seconds});
+      if (dead > 0)
+        telemetry.emit('RowsRefused', {...place, rows: dead, message: `${dead} raw events were set aside`});
       offsets.set(partition, batch.toOffset);
-      stats.written += batch.count;
+      stats.written += batch.count - dead;
+      stats.dead += dead;
+      stats.pending = 0;
       stats.skipped += skipped;
       moved = true;
     }

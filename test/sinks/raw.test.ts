@@ -81,7 +81,7 @@ const job = (type: EventType) => ({
   table: rawTable(type),
   topic: type.topic,
   schema: avroSchema(type),
-  logDir,
+  log: {dir: logDir},
   registryDir: logDir,
 });
 

@@ -267,7 +267,7 @@ export function createTopicDecoder(
       return index;
     },
     decode(batch, fromOffset) {
-      const nextOffset = batch.baseOffset + (batch.kind === 'mark' ? 1 : batch.count);
+      const nextOffset = batch.baseOffset + batch.count;
       assert.ok(
         fromOffset >= batch.baseOffset && fromOffset < nextOffset,
         `offset ${fromOffset} is not in the batch at ${batch.baseOffset}`,
@@ -289,7 +289,7 @@ export function createTopicDecoder(
         textAt: (place) => (place < -1 ? texts[-2 - place]! : textAt(bytes, place)),
       };
       texts = [];
-      if (batch.kind === 'mark') return decoded;
+      if (batch.kind !== 'data') return decoded;
       if (isProtected) tokenReader().refresh();
       open(batch);
       decoded.columns = state.columns;

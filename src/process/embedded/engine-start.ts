@@ -1,5 +1,5 @@
 import {PlatformError} from '../../errors.ts';
-import {openLogReader} from '../../log/embedded.ts';
+import {type LogSource, openLog} from '../../log/open.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
 import {
@@ -36,14 +36,15 @@ export async function prepareQuery(
   const sinkEpoch = known === null ? (saved?.header.markedEpoch ?? 0) : (known ?? 0);
   let epoch = 0;
   if (saved && saved.header.markedEpoch > sinkEpoch) {
-    checkLogIsWhole(plan, saved.header.starts, options.log.dir);
+    await checkLogIsWhole(plan, saved.header.starts, options.log);
     epoch = saved.header.epoch;
     await store.drop(stateName(plan));
     saved = undefined;
   }
   if (!saved) {
     // Rows without a state: they can only be made again by a log that begins where they began, so from the first record.
-    if (epoch === 0 && sinkEpoch > 0) checkLogIsWhole(plan, startsOf(plan, options.log.dir), options.log.dir);
+    if (epoch === 0 && sinkEpoch > 0)
+      await checkLogIsWhole(plan, await startsOf(plan, options.log), options.log);
     epoch = Math.max(epoch, sinkEpoch);
     if (epoch > 0 && plan.window.type === 'session') await options.onReset?.(plan);
   }
@@ -58,8 +59,12 @@ export async function prepareQuery(
 }
 
 /** A replay makes the same rows only while the log still begins where the revision did. */
-function checkLogIsWhole(plan: QueryPlan, starts: CheckpointHeader['starts'], logDir: string): void {
-  const log = openLogReader(logDir);
+async function checkLogIsWhole(
+  plan: QueryPlan,
+  starts: CheckpointHeader['starts'],
+  source: LogSource,
+): Promise<void> {
+  const log = await openLog(source);
   try {
     for (const {topic, partition, offset} of starts) {
       const startOffset = log.startOffset(topic, partition);
@@ -75,8 +80,8 @@ function checkLogIsWhole(plan: QueryPlan, starts: CheckpointHeader['starts'], lo
   }
 }
 
-function startsOf(plan: QueryPlan, logDir: string): CheckpointHeader['starts'] {
-  const log = openLogReader(logDir);
+async function startsOf(plan: QueryPlan, source: LogSource): Promise<CheckpointHeader['starts']> {
+  const log = await openLog(source);
   try {
     return placesOf(plan, log).map(({topic, partition}) => ({topic, partition, offset: 0}));
   } finally {
@@ -98,14 +103,14 @@ const snapshotsOf = (
   );
 
 /** The others that records see which are to be read again. */
-function earlierOf(
+async function earlierOf(
   plan: QueryPlan,
   saved: SavedState | undefined,
   entries: LookupSwitch[],
   lookups: Record<string, string>,
   options: PrepareOptions,
 ): Promise<DomainSnapshot[]> {
-  const steps = stepsFrom(entries, readsFrom(plan, saved, options.log.dir), lookups);
+  const steps = stepsFrom(entries, await readsFrom(plan, saved, options.log), lookups);
   const wanted = new Map(steps.map((step) => [`${step.lookup} ${step.snapshot}`, step]));
   return Promise.all(
     [...wanted.values()]
@@ -115,12 +120,12 @@ function earlierOf(
 }
 
 /** Where the query goes on reading. */
-function readsFrom(
+async function readsFrom(
   plan: QueryPlan,
   saved: SavedState | undefined,
-  logDir: string,
-): CheckpointHeader['starts'] {
-  const log = openLogReader(logDir);
+  source: LogSource,
+): Promise<CheckpointHeader['starts']> {
+  const log = await openLog(source);
   try {
     return beginsOf(placesOf(plan, log)).map((place) => {
       const {topic, partition} = place;

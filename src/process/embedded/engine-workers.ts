@@ -1,6 +1,7 @@
 import {once} from 'node:events';
 import {MessageChannel, type MessagePort, Worker} from 'node:worker_threads';
 import type {Clock} from '../../clock.ts';
+import {openLog} from '../../log/open.ts';
 import {openStateStore} from './statestore.ts';
 import {EngineWorker} from './worker.ts';
 import type {PeerMessage, WorkerCommand, WorkerEvent, WorkerSetup} from './worker-messages.ts';
@@ -119,9 +120,11 @@ export async function startInline(options: WorkersOptions): Promise<EngineThread
   const setup = {...options.setup, flushMs: 0, checkpointIntervalMs: 0};
   const mail: {to: number; message: PeerMessage}[] = [];
   const events: WorkerEvent[] = [];
-  const workers = Array.from({length: setup.workers}, (_, worker) => {
+  const logs = await Promise.all(Array.from({length: setup.workers}, () => openLog(setup.log)));
+  const workers = logs.map((log, worker) => {
     return new EngineWorker({
       setup: {...setup, worker, firstRun: 0},
+      log,
       store: openStateStore(setup.stateDir, options.connect()),
       clock,
       toPeer: (to, message) => void mail.push({to, message: structuredClone(message)}),

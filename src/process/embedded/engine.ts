@@ -2,6 +2,7 @@
 import {availableParallelism} from 'node:os';
 import {type Clock, systemClock} from '../../clock.ts';
 import type {PlatformError} from '../../errors.ts';
+import type {LogSource} from '../../log/open.ts';
 import type {RegisteredSchema} from '../../schema/types.ts';
 import {noTelemetry, type Telemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
@@ -22,8 +23,7 @@ import {
 } from './worker-messages.ts';
 
 export type EngineOptions = {
-  /** Directory of the embedded log, and its writer's counter where it runs in this process. */
-  log: {dir: string; counter?: SharedArrayBuffer};
+  log: LogSource;
   /** Directory of the checkpoint store; the engine starts its writer unless it is given one. */
   stateDir: string;
   /** Of engines that share a store: theirs, which whoever started it closes. */
@@ -132,8 +132,7 @@ class Host implements InlineEngine {
     store.close();
     const setup: Omit<WorkerSetup, 'worker' | 'firstRun'> = {
       workers: this.#count,
-      logDir: log.dir,
-      counter: log.counter,
+      log,
       stateDir,
       queries,
       schemas,

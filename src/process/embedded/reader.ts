@@ -109,7 +109,7 @@ export class Reader {
     const batches = await this.#log.read(partition.topic, partition.partition, offset, readBytesMax);
     failpoint('engine.after-read');
     for (const batch of batches) {
-      const endOffset = batch.baseOffset + (batch.kind === 'mark' ? 1 : batch.count);
+      const endOffset = batch.baseOffset + batch.count;
       // Usually one group: after the first read of a query all positions are ends of batches.
       const here = new Map<number, Cursor[]>();
       for (const cursor of partition.cursors) {

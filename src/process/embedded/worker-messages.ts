@@ -1,3 +1,4 @@
+import type {LogSource} from '../../log/open.ts';
 import type {RegisteredSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
@@ -98,8 +99,7 @@ export type WorkerSetup = {
   /** Openings of queries are numbered from here, so that no two starts of a worker share a number. */
   firstRun: number;
   workers: number;
-  logDir: string;
-  counter: SharedArrayBuffer | undefined;
+  log: LogSource;
   stateDir: string;
   queries: QueryStart[];
   schemas: RegisteredSchema[];

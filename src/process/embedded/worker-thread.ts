@@ -1,6 +1,7 @@
 /** Entry point of an engine worker's thread; `engine.ts` starts it. */
 import {type MessagePort, parentPort, workerData} from 'node:worker_threads';
 import {systemClock} from '../../clock.ts';
+import {openLog} from '../../log/open.ts';
 import {openPrivacy} from '../../privacy/opener.ts';
 import {openStateStore} from './statestore.ts';
 import {EngineWorker} from './worker.ts';
@@ -17,6 +18,7 @@ const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: Message
 const peers = new Map<number, MessagePort>();
 const worker = new EngineWorker({
   setup,
+  log: await openLog(setup.log),
   store: openStateStore(setup.stateDir, statePort),
   clock: systemClock,
   toPeer: (to, message) => peers.get(to)?.postMessage(message),

@@ -1,5 +1,4 @@
 import type {Clock} from '../../clock.ts';
-import {openLogReader} from '../../log/embedded.ts';
 import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
@@ -20,6 +19,8 @@ const statusMs = 1_000;
 
 export type WorkerOptions = {
   setup: WorkerSetup;
+  /** Closed with the worker. */
+  log: LogReader;
   store: StateStore;
   clock: Clock;
   toPeer(worker: number, message: PeerMessage): void;
@@ -52,7 +53,7 @@ export class EngineWorker {
     const {setup, clock, store} = options;
     this.#setup = setup;
     this.#busy = new Int32Array(setup.busy);
-    this.#log = openLogReader(setup.logDir, setup.counter ? {counter: setup.counter} : {});
+    this.#log = options.log;
     const decoders = decodersOf(setup);
     this.#reader = new Reader(this.#log, decoders);
     this.#feeds = new FeedTable(setup, decoders, this.#reader, this.#busy, (to, message) =>

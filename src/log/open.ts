@@ -1,0 +1,24 @@
+/** Where a platform's log is, and how whoever reads it opens it. */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import type {KafkaSettings} from './kafka/settings.ts';
+import {openLogReader} from './reader.ts';
+import type {LogReader} from './types.ts';
+
+/** Crosses threads. `dir`: of the embedded log; with Kafka of the outbox, an embedded log through which this process appends. */
+export type LogSource = {
+  dir: string;
+  /** Grows with every commit of the embedded log in this process. */
+  counter?: SharedArrayBuffer;
+  /** The records are in Kafka; undefined: in `dir`. */
+  kafka?: KafkaSettings;
+};
+
+/** Whether there is a log to read: an embedded one is made by the first process that appends. */
+export const hasLog = ({dir, kafka}: LogSource): boolean =>
+  kafka !== undefined || existsSync(join(dir, 'log.db'));
+
+/** Opens a log for reading, in any thread or process. @throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO */
+export async function openLog({dir, counter}: LogSource): Promise<LogReader> {
+  return openLogReader(dir, counter ? {counter} : {});
+}
