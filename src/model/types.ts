@@ -1,5 +1,6 @@
 import type {Secret} from '../config/secrets/secret.ts';
 import type {TypedExpr, Value, ValueType} from '../expr/types.ts';
+import type {Role} from './roles.ts';
 
 /** The model: what the configuration means, checked, with every default filled in. Immutable, no I/O, JSON-serialisable. */
 export type Platform = {
@@ -17,6 +18,8 @@ export type Platform = {
   plugins: string[];
   /** Key of what is protected (`pii:` of attributes); absent without one. */
   pii?: {key: Secret};
+  /** What this process does; absent: everything. */
+  roles?: readonly Role[];
 };
 
 /** Section `server:`. */
