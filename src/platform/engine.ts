@@ -23,6 +23,7 @@ import type {LookupStore} from './lookups.ts';
 import type {OutputCallbacks, Outputs} from './outputs.ts';
 import type {PlatformDirs} from './places.ts';
 import {refusedTransaction, sideTransaction} from './side.ts';
+import {appendSide} from './side-append.ts';
 
 export type EngineHost = {
   /** Starts every plan whose tables can be had; the others are `stopped` in the status. */
@@ -117,7 +118,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       onSide(plan, side, durable) {
         const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
         if (!transaction) return durable();
-        void appendSide(options, transaction, durable, (error) => created.fail(plan.id, error));
+        appendSide(options, transaction).then(durable, (error) => created.fail(plan.id, error));
       },
     });
     return created;
@@ -252,10 +253,7 @@ const callbacksOf = (
   onPaused: (error) => engine.pause(plan.id, error),
   onResumed: () => engine.resume(plan.id),
   onRefused: (sink, rows) =>
-    new Promise((resolve, reject) => {
-      const transaction = refusedTransaction(plan, sink, rows, options.schemaIds, options.clock.now());
-      void appendSide(options, transaction, resolve, reject);
-    }),
+    appendSide(options, refusedTransaction(plan, sink, rows, options.schemaIds, options.clock.now())),
 });
 
 /** A sink that refuses for good stops the query; what was closed or given up is pending in its checkpoint. */
@@ -274,36 +272,4 @@ function failUnlessClosed(engine: EmbeddedEngine, query: string, error: unknown)
       ...(hint === undefined ? {} : {hint: hint.replace(/npx millrace resume$/, `$& ${query}`)}),
     }),
   );
-}
-
-/** A full disk is waited for: the checkpoint waits with it, so nothing is lost. What does not pass stops the query. */
-async function appendSide(
-  {ingest, clock, telemetry}: EngineHostOptions,
-  transaction: Parameters<IngestThread['append']>[0],
-  durable: () => void,
-  fail: (error: Error) => void,
-): Promise<void> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await ingest.append(transaction);
-      return durable();
-    } catch (error) {
-      if (!(error instanceof PlatformError) || !error.retry) return fail(notKept(error));
-      if (attempt % 30 === 0)
-        telemetry.emit('Log', {
-          level: 'warn',
-          message: `late events and dead letters wait: ${error.message}`,
-        });
-      await clock.sleep(1_000);
-    }
-  }
-}
-
-/** The same failure, saying what could not be done. */
-function notKept(error: unknown): Error {
-  const {message} = error as Error;
-  const text = `late events and dead letters cannot be kept: ${message}`;
-  if (!(error instanceof PlatformError)) return new Error(text, {cause: error});
-  const hint = error.hint ?? 'mend the cause, then: npx millrace resume with the name of the query';
-  return new PlatformError(error.code, text, {cause: error, hint});
 }

@@ -7,9 +7,10 @@ import type {QueryPlan} from '../process/plan/nodes.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {createMarker, type Marker, type MarkHealth} from '../sinks/marker.ts';
+import type {RawBooks} from '../sinks/raw-apart.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
-import type {QueryResult, RowBatch} from '../sinks/types.ts';
+import type {QueryResult, RawBatch, RowBatch} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {newestRows} from './change-rows.ts';
@@ -45,6 +46,8 @@ export type Outputs = {
   revisions(plan: QueryPlan): Promise<number[]>;
   /** Writes a row once more that the sink had refused. @throws the sink's error, when it refuses it again */
   resend(sink: string, table: Table, batch: RowBatch): Promise<void>;
+  /** Writes raw events `again`, one that the sink had refused say. @throws the sink's error */
+  resendRaw(sink: string, table: Table, batch: RawBatch): Promise<void>;
   raw: RawOutputs;
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
@@ -68,10 +71,14 @@ type QueryOutput = {
   pauses: Pauses;
 };
 
-/** Opens the sinks of queries; those of raw events when they are first wanted. @throws the error of a sink that does not open, naming the sink. */
+/**
+ * Opens the sinks of queries; those of raw events when they are first wanted.
+ * @param options `booksOf`: where the raw events of a sink go that it refuses
+ * @throws the error of a sink that does not open, naming the sink
+ */
 export async function openOutputs(
   platform: Platform,
-  {clock, telemetry}: {clock: Clock; telemetry: Telemetry},
+  {clock, telemetry, booksOf}: {clock: Clock; telemetry: Telemetry; booksOf(sink: string): RawBooks},
 ): Promise<Outputs> {
   const open = new Map<string, Open>();
   const opening = new Map<string, Promise<Open>>();
@@ -79,7 +86,8 @@ export async function openOutputs(
 
   const openNow = async (name: string): Promise<Open> => {
     const {root, plugins, sinks} = platform;
-    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock});
+    const books = booksOf(name);
+    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock, books});
     const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
     open.set(name, {sink, marker});
     return {sink, marker};
@@ -213,6 +221,11 @@ export async function openOutputs(
       if (!delivery)
         throw new PlatformError('SINK_UNAVAILABLE', `nothing is delivered to ${tableId(table)} just now`);
       await delivery.resend(batch);
+    },
+    async resendRaw(name, table, batch) {
+      const {sink} = await openOnce(name);
+      if (!sink.writeRaw) throw new PlatformError('SINK_REFUSED', `sink "${name}" takes no raw events`);
+      await sink.writeRaw(table, batch);
     },
     async resume(name) {
       let found = false;

@@ -17,6 +17,7 @@ import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore, type LookupStore} from './lookups.ts';
 import {type Outputs, openOutputs} from './outputs.ts';
 import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
+import {createRawBooks} from './raw-books.ts';
 
 /** The parts; the engine does not run yet, and nothing is ingested. */
 export type Parts = {
@@ -75,7 +76,11 @@ export async function openParts(
   closing.push(() => ingest.close());
   const log = await openLog(dirs.source);
   closing.push(() => log.close());
-  const outputs = await openOutputs(platform, {clock, telemetry: metrics});
+  const outputs = await openOutputs(platform, {
+    clock,
+    telemetry: metrics,
+    booksOf: (sink) => createRawBooks(sink, {log, ingest, schemaIds, clock, telemetry: metrics}),
+  });
   closing.push(() => outputs.close());
   const lookups = createLookupStore(`${dirs.state}/lookups`);
   const engine = createEngineHost({

@@ -88,6 +88,8 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   let working = false;
   const idle: (() => void)[] = [];
   let writeMs = 0;
+  /** Rows refused since one was taken. */
+  let refusedInRow = 0;
 
   const onRefused = options.callbacks?.onRefused;
   /** @returns what the sink says when it refuses a row of the batch, which is then not written */
@@ -108,6 +110,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const write = async (batch: RowBatch, signal: AbortSignal): Promise<number> => {
     const startMs = performance.now();
     const error = await attempt(batch, signal);
+    if (!error) refusedInRow = 0;
     const refused = error ? await apart(batch, error, signal) : 0;
     const tookMs = performance.now() - startMs;
     writeMs = writeMs === 0 ? tookMs : writeMs * 0.8 + tookMs * 0.2;
@@ -120,10 +123,13 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     return refused;
   };
   const apart = async (batch: RowBatch, error: PlatformError, signal: AbortSignal): Promise<number> => {
-    const rows = await writeApart(batch, error, (part) => attempt(part, signal)).catch((failure) => {
+    const one = (part: RowBatch) => attempt(part, signal);
+    const rows = await writeApart(batch, error, one, refusedInRow).catch((failure) => {
       if (!(failure instanceof PlatformError) || failure.code !== 'SINK_REFUSED') throw failure;
+      refusedInRow = 0;
       return hooks.onStopped(failure).then(() => []);
     });
+    refusedInRow = rows.length === batch.count ? refusedInRow + rows.length : 0;
     telemetry.emit('RowsRefused', {sink: sinkName, table: id, rows: rows.length, message: error.message});
     await onRefused!(rows);
     return rows.length;

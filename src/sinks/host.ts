@@ -6,6 +6,7 @@ import type {BackendChoice, Table} from '../model/types.ts';
 import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
 import {methodsOf, openLocal, type SinkInit} from './local.ts';
 import type {RawControl, RawJob, RawStats} from './raw.ts';
+import type {RawBooks} from './raw-apart.ts';
 import {findSink} from './registry.ts';
 import {type Channel, startProcess, startWorker} from './remote.ts';
 import {defaultRetry, retryUntilDone} from './retry.ts';
@@ -31,6 +32,8 @@ export type HostOptions = {
   readOnly?: boolean;
   telemetry?: Telemetry;
   clock?: Clock;
+  /** Where raw events go that the sink refuses; without it such an event stops its raw delivery. */
+  books?: RawBooks;
 };
 
 /**
@@ -51,16 +54,17 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
     plugins,
     readOnly,
     command: process.argv.slice(1).join(' '),
+    hasBooks: options.books !== undefined,
   };
   if (spec.capabilities.isolation === 'inline') {
-    const local = await openLocal(init, telemetry);
+    const local = await openLocal(init, telemetry, options.books);
     // A plugin's sink may be an instance of a class: its methods are bound, not copied.
     const bound = Object.fromEntries(
       methodsOf(local.sink).map((method) => [method, local.sink[method]!.bind(local.sink)]),
     ) as unknown as Sink;
     return {...bound, close: local.close, spec, raw: local.raw, pid: () => undefined};
   }
-  return openRemote(init, spec, telemetry, options.clock ?? systemClock);
+  return openRemote(init, spec, telemetry, options);
 }
 
 type Call = <T>(method: string, ...args: unknown[]) => Promise<T>;
@@ -70,7 +74,7 @@ async function openRemote(
   init: SinkInit,
   spec: SinkSpec,
   telemetry: Telemetry,
-  clock: Clock,
+  {clock = systemClock, books}: Pick<HostOptions, 'clock' | 'books'>,
 ): Promise<HostedSink> {
   const tables = new Map<string, Table>();
   const jobs = new Map<string, RawJob>();
@@ -83,6 +87,8 @@ async function openRemote(
     const channel = start({
       sinkName: init.name,
       onEvent: (event, payload) => telemetry.emit(event, payload as TelemetryEvents[typeof event]),
+      // A host asks only when it was told that there are books.
+      onAsk: async (method, args) => ask(books!, method, args),
       onLost(error) {
         current = undefined;
         pid = undefined;
@@ -160,6 +166,10 @@ async function openRemote(
     },
   };
 }
+
+/** A host's question to the books, by the name of their method. */
+const ask = (books: RawBooks, method: string, args: unknown[]): Promise<unknown> =>
+  (books as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>)[method]!(...args);
 
 /** The methods that not every sink has, `drop` aside. */
 function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Partial<Sink> {

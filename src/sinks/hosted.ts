@@ -2,18 +2,35 @@
 import {parentPort} from 'node:worker_threads';
 import type {Telemetry} from '../telemetry.ts';
 import {type LocalSink, methodsOf, openLocal, type SinkInit} from './local.ts';
-import {packError, type Reply, type Request} from './remote.ts';
+import type {RawBooks} from './raw-apart.ts';
+import {type Answer, packError, type Reply, type Request, unpackError} from './remote.ts';
 
 const post: (reply: Reply) => void = parentPort
   ? (reply) => parentPort!.postMessage(reply)
   : (reply) => void process.send!(reply, undefined, undefined, () => {});
 const telemetry: Telemetry = {emit: (event, payload) => post({event, payload})};
 let opened: Promise<LocalSink> | undefined;
+/** Questions to whoever started this host, by number. */
+const asked = new Map<number, {resolve(value: unknown): void; reject(error: unknown): void}>();
+let nextAsk = 1;
+const ask = <T>(method: string, ...args: unknown[]): Promise<T> => {
+  const number = nextAsk++;
+  post({ask: number, method, args});
+  return new Promise((resolve, reject) => {
+    asked.set(number, {resolve: resolve as (value: unknown) => void, reject});
+  });
+};
+const books: RawBooks = {
+  open: (table, topic) => ask('open', table, topic),
+  begin: (table, range) => ask('begin', table, range),
+  end: (table, partition, rest, refused) => ask('end', table, partition, rest, refused),
+};
 
 /** Methods of `Sink` by name, `open`, `close`, and those of RawControl as `raw.<name>`. */
 async function answer(method: string, args: unknown[]): Promise<unknown> {
   if (method === 'open') {
-    opened = openLocal(args[0] as SinkInit, telemetry);
+    const init = args[0] as SinkInit;
+    opened = openLocal(init, telemetry, init.hasBooks ? books : undefined);
     return methodsOf((await opened).sink);
   }
   const local = await opened!;
@@ -22,7 +39,16 @@ async function answer(method: string, args: unknown[]): Promise<unknown> {
   return (target as unknown as Record<string, (...args: unknown[]) => unknown>)[name]!(...args);
 }
 
-async function handle({id, method, args}: Request): Promise<void> {
+function settle(reply: Answer): void {
+  const waiting = asked.get(reply.answer);
+  asked.delete(reply.answer);
+  if ('error' in reply) waiting?.reject(unpackError(reply.error));
+  else waiting?.resolve(reply.value);
+}
+
+async function handle(request: Request): Promise<void> {
+  if ('answer' in request) return settle(request);
+  const {id, method, args} = request;
   try {
     post({id, value: await answer(method, args)});
   } catch (error) {

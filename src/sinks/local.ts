@@ -1,6 +1,7 @@
 import {systemClock} from '../clock.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {createRawControl, type RawControl} from './raw.ts';
+import type {RawBooks} from './raw-apart.ts';
 import {findSink} from './registry.ts';
 import type {Sink, SinkSpec} from './types.ts';
 
@@ -16,6 +17,8 @@ export type SinkInit = {
   readOnly: boolean;
   /** Command line of the platform. */
   command: string;
+  /** Whether somebody keeps the raw events that the sink refuses. */
+  hasBooks: boolean;
 };
 
 const sinkMethods = [
@@ -42,8 +45,12 @@ export const methodsOf = (sink: Sink): (keyof Sink)[] =>
 /** A sink opened in this thread, with the raw deliveries that run beside it. */
 export type LocalSink = {sink: Sink; spec: SinkSpec; raw: RawControl | undefined; close(): Promise<void>};
 
-/** @throws SINK_UNKNOWN, PLUGIN_INVALID and what the sink's `open` throws. */
-export async function openLocal(init: SinkInit, telemetry: Telemetry): Promise<LocalSink> {
+/** @param books where raw events go that the sink refuses. @throws SINK_UNKNOWN, PLUGIN_INVALID and what the sink's `open` throws. */
+export async function openLocal(
+  init: SinkInit,
+  telemetry: Telemetry,
+  books: RawBooks | undefined,
+): Promise<LocalSink> {
   const {spec} = await findSink(init.backend, init.plugins);
   const sink = await spec.open(init.options, {
     root: init.root,
@@ -53,7 +60,14 @@ export async function openLocal(init: SinkInit, telemetry: Telemetry): Promise<L
   });
   const raw =
     sink.writeRaw && sink.rawOffsets
-      ? createRawControl({sink, sinkName: init.name, clock: systemClock, random: Math.random, telemetry})
+      ? createRawControl({
+          sink,
+          sinkName: init.name,
+          clock: systemClock,
+          random: Math.random,
+          telemetry,
+          ...(books ? {books} : {}),
+        })
       : undefined;
   return {
     sink,

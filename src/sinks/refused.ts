@@ -18,12 +18,14 @@ const refusedMax = 64;
  * 2 k log2(n) writes.
  * @param first what the sink said of the whole batch
  * @param write one write; @returns the failure when the sink refuses a row of it; throws every other failure
+ * @param before rows of earlier batches that were refused since one was taken
  * @throws PlatformError SINK_REFUSED when the sink takes none of many rows
  */
 export async function writeApart(
   batch: RowBatch,
   first: PlatformError,
   write: (batch: RowBatch) => Promise<PlatformError | undefined>,
+  before = 0,
 ): Promise<RefusedRow[]> {
   const refused: RefusedRow[] = [];
   let taken = 0;
@@ -36,7 +38,7 @@ export async function writeApart(
     if (rows.count === 1) {
       const {code, message} = error;
       refused.push({row: rows.columns.map((values) => values[0]!), code, message});
-      if (taken === 0 && refused.length >= refusedMax) throw noRow(error, refused.length);
+      if (taken === 0 && before + refused.length >= refusedMax) throw noRow(error, before + refused.length);
       return;
     }
     const half = rows.count >> 1;

@@ -9,12 +9,17 @@ import type {TelemetryEvents} from '../telemetry.ts';
  *   -> {id, method, args}
  *   <- {id, value} | {id, error}
  *   <- {event, payload}      telemetry of what runs in the host
+ *   <- {ask, method, args}   what the host wants to know or to have done
+ *   -> {answer, value} | {answer, error}
  */
-export type Request = {id: number; method: string; args: unknown[]};
+export type Request = {id: number; method: string; args: unknown[]} | Answer;
+/** To the question of that number. */
+export type Answer = {answer: number; value: unknown} | {answer: number; error: PortableError};
 export type Reply =
   | {id: number; value: unknown}
   | {id: number; error: PortableError}
-  | {event: keyof TelemetryEvents; payload: unknown};
+  | {event: keyof TelemetryEvents; payload: unknown}
+  | {ask: number; method: string; args: unknown[]};
 export type PortableError = {code?: string; message: string; hint?: string; place?: string; stack?: string};
 
 export function packError(error: unknown): PortableError {
@@ -52,6 +57,8 @@ export type Channel = {
 export type ChannelOptions = {
   sinkName: string;
   onEvent(event: keyof TelemetryEvents, payload: unknown): void;
+  /** Answers what the host asks. */
+  onAsk(method: string, args: unknown[]): Promise<unknown>;
   /** The host ended by itself. */
   onLost(error: PlatformError): void;
 };
@@ -133,6 +140,14 @@ function channel(options: ChannelOptions, transport: Transport): Channel {
   });
   transport.onReply((reply) => {
     if ('event' in reply) return options.onEvent(reply.event, reply.payload);
+    if ('ask' in reply) {
+      const {ask, method, args} = reply;
+      void options.onAsk(method, args).then(
+        (value) => transport.send({answer: ask, value}),
+        (error) => transport.send({answer: ask, error: packError(error)}),
+      );
+      return;
+    }
     const waiting = pending.get(reply.id);
     pending.delete(reply.id);
     if ('error' in reply) waiting?.reject(unpackError(reply.error));

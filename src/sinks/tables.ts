@@ -48,8 +48,9 @@ export function concat(batches: RowBatch[]): RowBatch {
   };
 }
 
-/** The part of a raw batch that lies at or above `offset`; undefined when nothing of it does. Rows carry `_offset`. */
+/** The part of a raw batch that lies at or above `offset`, all of one that is to be written `again`; undefined when nothing of it does. Rows carry `_offset`. */
 export function fromOffset(table: Table, batch: RawBatch, offset: number): RawBatch | undefined {
+  if (batch.again) return batch;
   if (offset >= batch.toOffset) return undefined;
   if (offset <= batch.fromOffset) return batch;
   const offsets = batch.columns[columnIndex(table, '_offset')] as number[];

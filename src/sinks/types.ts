@@ -11,7 +11,14 @@ export type RowBatch = {
 };
 
 /** A run of raw events of one (topic, partition): offsets `fromOffset`..`toOffset` (exclusive), which become durable with the rows. */
-export type RawBatch = RowBatch & {topic: string; partition: number; fromOffset: number; toOffset: number};
+export type RawBatch = RowBatch & {
+  topic: string;
+  partition: number;
+  fromOffset: number;
+  toOffset: number;
+  /** Rows count that lie below the durable offset, too, and that offset does not go back: they are written once more, or singly. */
+  again?: true;
+};
 
 /** What of a table has become durable: written by the sink beside the data, read at start. */
 export type DeliveryMark = {

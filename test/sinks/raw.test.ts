@@ -116,6 +116,8 @@ test('raw events go from the log to the sink once, over restarts; what does not 
     table: 'shop.purchase',
     state: 'running',
     written: 3_002,
+    dead: 0,
+    pending: 0,
     skipped: 3,
     lagEvents: 0,
     offsets: {0: 3_000, 1: 5},

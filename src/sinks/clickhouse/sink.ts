@@ -90,7 +90,7 @@ export async function createClickHouseSink(
         if (!fresh) return;
         try {
           if (fresh.count > 0) await insert(table, fresh);
-          known.set(batch.partition, batch.toOffset);
+          known.set(batch.partition, Math.max(known.get(batch.partition) ?? 0, batch.toOffset));
         } catch (error) {
           // Whether the rows are in is not known: the table says.
           offsets.delete(tableId(table));

@@ -95,7 +95,8 @@ export async function openStore(
         await journal.append(encodeLines(table, batch));
         firstRowMs ??= nowMs();
       }
-      if ('toOffset' in batch) offsets.set(batch.partition, batch.toOffset);
+      if ('toOffset' in batch)
+        offsets.set(batch.partition, Math.max(offsets.get(batch.partition) ?? 0, batch.toOffset));
       if (table.kind === 'raw' && journal.length() - notedBytes >= noteBytes)
         await note(segment, journal.length());
     },

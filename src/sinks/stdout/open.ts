@@ -35,7 +35,7 @@ export function openStdout(stream: Writable): Sink {
       const fresh = fromOffset(table, batch, known.get(batch.partition) ?? 0);
       if (!fresh) return;
       await print(table, fresh);
-      known.set(batch.partition, batch.toOffset);
+      known.set(batch.partition, Math.max(known.get(batch.partition) ?? 0, batch.toOffset));
     },
     async rawOffsets(table) {
       return new Map(offsets.get(tableId(table)));
