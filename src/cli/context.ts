@@ -1,5 +1,6 @@
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
 import {nearest} from '../config/nearest.ts';
+import type {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
@@ -15,10 +16,10 @@ import type {SinkSpec} from '../sinks/types.ts';
 import type {CommandCall} from './command.ts';
 import {printJson, ReportedError} from './output.ts';
 
-/** Reads the configuration that the common options name. @param more checks of what it speaks of */
+/** Reads the configuration that the common options name. @param more checks of what it speaks of, and what keeps its secrets */
 export const load = (
   {options, io}: CommandCall,
-  more: {checks?: DomainCheck[]} = {},
+  more: {checks?: DomainCheck[]; keeper?: SecretKeeper} = {},
 ): Promise<LoadedPlatform<SinkSpec>> =>
   loadPlatform({
     ...more,
@@ -29,8 +30,11 @@ export const load = (
   });
 
 /** The platform of a valid configuration; else its mistakes are printed and CONFIG_INVALID is thrown. */
-export async function requirePlatform(call: CommandCall): Promise<Platform> {
-  const loaded = await load(call);
+export async function requirePlatform(
+  call: CommandCall,
+  more: {keeper?: SecretKeeper} = {},
+): Promise<Platform> {
+  const loaded = await load(call, more);
   if (loaded.ok) return loaded.platform;
   printDiagnostics(call, loaded.diagnostics);
   throw new ReportedError();
@@ -49,8 +53,8 @@ export function printDiagnostics({options, io}: CommandCall, diagnostics: Diagno
 export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control | undefined};
 
 /** The platform, where it keeps things, and a connection to it if it runs. One that is just starting is waited for. */
-export async function openPlatform(call: CommandCall): Promise<Opened> {
-  const platform = await requirePlatform(call);
+export async function openPlatform(call: CommandCall, more: {keeper?: SecretKeeper} = {}): Promise<Opened> {
+  const platform = await requirePlatform(call, more);
   const {lock} = placesOf(platform.root);
   const untilMs = performance.now() + startMsMax;
   let control = await connectControl(platform.root);

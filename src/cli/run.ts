@@ -1,3 +1,4 @@
+import {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import type {Platform} from '../model/types.ts';
@@ -26,9 +27,11 @@ export type Companion = (running: RunningPlatform, say: (text: string) => void) 
 /** Runs the platform until it is stopped, with a companion. */
 export async function runWith(call: CommandCall, companion: Companion): Promise<number> {
   const stop = listenForStop();
+  const keeper = new SecretKeeper((message) => call.io.stderr.write(`warn: ${message}\n`));
   try {
-    return await runUntilStopped(call, stop, companion);
+    return await runUntilStopped(call, stop, companion, keeper);
   } finally {
+    await keeper.close();
     stop.release();
   }
 }
@@ -38,10 +41,13 @@ async function runUntilStopped(
   call: CommandCall,
   stop: Stop,
   companion: Companion,
+  keeper: SecretKeeper,
   next?: Platform,
 ): Promise<number> {
   const {options, io} = call;
-  const {platform, control} = next ? {platform: next, control: undefined} : await openPlatform(call);
+  const {platform, control} = next
+    ? {platform: next, control: undefined}
+    : await openPlatform(call, {keeper});
   if (control) {
     const {pid} = await control.get<{pid: number}>('/v1/ping');
     throw new PlatformError('LOCKED', `a platform runs here already, process ${pid}`, {
@@ -63,6 +69,7 @@ async function runUntilStopped(
     fast: options.fast === true,
     inputs,
     generate,
+    keeper,
     ...reviseOf(options.revise),
     observe: (...event) => observe(...event),
     ...port,
@@ -103,12 +110,12 @@ async function runUntilStopped(
   if (!replacement || stop.signal()) return code;
   try {
     io.stderr.write('applied: starting anew with the new configuration\n');
-    return await runUntilStopped(call, stop, companion, replacement);
+    return await runUntilStopped(call, stop, companion, keeper, replacement);
   } catch (error) {
     if (!(error instanceof PlatformError)) throw error;
     reportFailure(error, io, options.json === true);
     io.stderr.write('the new configuration does not start: the one before runs on\n');
-    return await runUntilStopped(call, stop, companion, platform);
+    return await runUntilStopped(call, stop, companion, keeper, platform);
   }
 }
 

@@ -1,4 +1,5 @@
 import {basename} from 'node:path';
+import {withoutSecrets} from '../errors.ts';
 import {Diagnostics, type Path} from './diagnostics.ts';
 import {findRoot, type Layers, readLayers} from './files.ts';
 import {merge} from './merge.ts';
@@ -6,6 +7,7 @@ import {type ConfigNode, child, type ListNode, type MapNode} from './nodes.ts';
 import {loadPlugin, type Plugins} from './plugins.ts';
 import {read} from './read.ts';
 import type {ReadContext} from './read-leaf.ts';
+import type {SecretKeeper} from './secrets/keeper.ts';
 import {secretBackends} from './secrets/registry.ts';
 import {askSecrets, type SecretAnswer, secretNames} from './secrets/resolve.ts';
 import type {SecretBackendSpec} from './secrets/types.ts';
@@ -22,6 +24,8 @@ export type LoadOptions<S extends BackendSpecs = BackendSpecs> = {
   sinkSpecs: S;
   /** Environment variables, for MILLRACE_ENV and the secret backend `env`; default process.env. */
   variables?: Record<string, string | undefined>;
+  /** Of a process that runs a platform: holds the secret backend open. Absent: it is closed once the secrets are read. */
+  keeper?: SecretKeeper;
 };
 
 /** A configuration that was read: values in the units of the specifications, and the trees that know their places. */
@@ -75,7 +79,7 @@ export async function loadConfig(
     spec,
     plugins.secrets,
     {diagnostics, root, secrets: 'none'},
-    variables,
+    {variables, keeper: options.keeper},
   );
   const values = (read(node, spec, [], {
     diagnostics,
@@ -198,7 +202,7 @@ async function resolveSecrets(
   spec: ReturnType<typeof platformSpec>,
   backends: Record<string, SecretBackendSpec>,
   context: ReadContext,
-  variables: Record<string, string | undefined>,
+  {variables, keeper}: {variables: Record<string, string | undefined>; keeper: SecretKeeper | undefined},
 ): Promise<Map<string, SecretAnswer>> {
   const names = secretNames(node);
   if (names.size === 0) return new Map();
@@ -214,16 +218,16 @@ async function resolveSecrets(
     new Map([...names].map((key): [string, SecretAnswer] => [key, {kind: 'failed', message}]));
   if (!backend || silent.diagnostics.hasErrors) return failed('the section `secrets:` has mistakes');
   try {
-    const opened = await backend.open((chosen![backend.name] ?? {}) as Record<string, unknown>, {
-      root: context.root,
-      env: variables,
-    });
+    const options = (chosen![backend.name] ?? {}) as Record<string, unknown>;
+    const where = {root: context.root, env: variables};
+    if (keeper) return await askSecrets(names, await keeper.open(backend, options, where));
+    const opened = await backend.open(options, where);
     try {
       return await askSecrets(names, opened);
     } finally {
       await opened.close?.();
     }
   } catch (error) {
-    return failed(error instanceof Error ? error.message : 'unknown failure');
+    return failed(withoutSecrets(error instanceof Error ? error.message : 'unknown failure'));
   }
 }

@@ -75,7 +75,7 @@ export function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context:
         'SECRET_NOT_HERE',
         'a secret cannot stand here',
         path,
-        'secrets stand in text options of sinks and of the server',
+        'secrets stand in text options of sinks, and in options that are secrets (server, pii, registry, log)',
       );
   }
   const result = readScalar(node, spec, context.root);
@@ -119,7 +119,7 @@ function readSecret(node: ScalarNode, path: Path, context: ReadContext): unknown
           'SECRET_UNKNOWN',
           `there is no secret ${quote(name)}`,
           path,
-          'put it where `secrets:` says (default: the .env file or the environment)',
+          answer?.hint ?? 'put it where `secrets:` says (default: the .env file or the environment)',
         );
     }
   }

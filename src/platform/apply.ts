@@ -36,8 +36,9 @@ export async function* applyRunning(
   running: RunningPlatform,
   options: ApplyOptions,
 ): AsyncGenerator<ApplyLine> {
-  const {platform, dirs} = running;
+  const {platform, dirs, keeper} = running;
   const loaded = await loadPlatform({
+    ...(keeper ? {keeper} : {}),
     from: platform.root,
     env: platform.env,
     sinkSpecs: sinks as Record<string, SinkSpec>,

@@ -1,6 +1,7 @@
 import type {Server} from 'node:http';
 import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
+import type {SecretKeeper} from '../config/secrets/keeper.ts';
 import type {PlatformError} from '../errors.ts';
 import type {Platform} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
@@ -44,6 +45,8 @@ export type RunOptions = {
   revise?: 'from-log' | 'from-now';
   /** Told of everything from the first moment on; later observers come to `metrics.observers`. */
   observe?: Metrics['observers'][number];
+  /** Through which configurations that are applied later read their secrets. */
+  keeper?: SecretKeeper;
 };
 
 /** A platform that runs in this process. */
@@ -58,6 +61,7 @@ export type RunningPlatform = {
   ingest: IngestThread;
   /** Events over HTTP. */
   events: Events;
+  keeper?: SecretKeeper;
   /** Address of the HTTP server. */
   url: string;
   /** As it was at most a second ago. */
@@ -119,6 +123,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       removed: watch.removed,
       platform,
       dirs,
+      ...(options.keeper ? {keeper: options.keeper} : {}),
       metrics: parts.metrics,
       inputs,
       generators,

@@ -319,7 +319,7 @@ server: {host: 127.0.0.1, port: 4000}
   assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
   assert.deepEqual(
     loaded.warnings.map(({code, path}) => `${code} ${path}`),
-    ['secrets.vault', 'log.kafka', 'registry.confluent', 'engine.spark', 'sinks.analytics.clickhouse'].map(
+    ['log.kafka', 'registry.confluent', 'engine.spark', 'sinks.analytics.clickhouse'].map(
       (path) => `NOT_AVAILABLE ${path}`,
     ),
   );

@@ -1,3 +1,4 @@
+import {withoutSecrets} from '../../errors.ts';
 import type {ConfigNode} from '../nodes.ts';
 import {Secret} from './secret.ts';
 import type {SecretBackend} from './types.ts';
@@ -5,14 +6,18 @@ import type {SecretBackend} from './types.ts';
 /** What a backend said of a name. */
 export type SecretAnswer =
   | {kind: 'found'; secret: Secret}
-  | {kind: 'missing'}
+  | {kind: 'missing'; hint?: string}
   | {kind: 'failed'; message: string};
 
 /** A reference in a text, or what looks like one but is not: `name` is undefined then. Offsets in UTF-16 units of the text. */
 export type SecretReference = {name: string | undefined; offset: number; length: number; written: string};
 
-/** Names have no separators and no leading dot, so that no backend can be led out of its place. */
-const namePattern = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
+/**
+ * A name, after a path where the backend has such: `password`, `teams/data#password`. No part begins with a dot, so that no
+ * backend can be led out of its place.
+ */
+const namePattern =
+  /^(?=.{1,256}$)(?:[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*)*#)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/;
 
 export function secretReferences(text: string): SecretReference[] {
   return [...text.matchAll(/\$\{([^{}]*)(\}?)/g)].map((match) => {
@@ -41,14 +46,15 @@ export async function askSecrets(
     [...names].map(async (name) => {
       try {
         const text = await backend.read(name);
-        answers.set(
-          name,
-          typeof text === 'string' ? {kind: 'found', secret: new Secret(text)} : {kind: 'missing'},
-        );
+        if (typeof text === 'string') answers.set(name, {kind: 'found', secret: new Secret(text)});
+        else {
+          const hint = await backend.hint?.(name);
+          answers.set(name, {kind: 'missing', ...(hint === undefined ? {} : {hint})});
+        }
       } catch (error) {
         answers.set(name, {
           kind: 'failed',
-          message: error instanceof Error ? error.message : 'unknown failure',
+          message: withoutSecrets(error instanceof Error ? error.message : 'unknown failure'),
         });
       }
     }),

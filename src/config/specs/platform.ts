@@ -190,7 +190,7 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
       secrets: {
         type: 'object',
         doc: 'Where ${secret:name} comes from.',
-        fields: backendFields('Where secrets are kept.', secrets, ['vault'], 'env'),
+        fields: backendFields('Where secrets are kept.', secrets, [], 'env'),
       },
       log: {
         type: 'object',
