@@ -310,6 +310,31 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  KAFKA_UNAVAILABLE: {
+    summary: 'A Kafka broker cannot be reached, or cannot answer just now.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
+  KAFKA_ACCESS: {
+    summary:
+      'A Kafka broker does not let us in, or does not allow what was asked; or its certificate is not trusted.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  KAFKA_REFUSED: {
+    summary: 'A Kafka broker refused a request for good.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
+  KAFKA_PROTOCOL: {
+    summary: 'What answers at the address of a Kafka broker is none, or one that is too old.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
   LOCKED: {summary: 'Another process owns this directory.', actor: 'operator', retry: true, exit: 4},
   CHECKPOINT_CORRUPT: {
     summary: 'A checkpoint is damaged; the state can be read again from the log.',

@@ -1,0 +1,33 @@
+/**
+ * The requests that we make, each in one version that brokers from Kafka 2.4 to the current one speak; a broker that does
+ * not is told by name. Versions are below the flexible ones where those bring nothing that we use.
+ */
+export type KafkaApi = {
+  name: string;
+  key: number;
+  version: number;
+  /** The version has tagged fields, also in the headers of request and answer. */
+  flexible?: boolean;
+};
+
+export const apis = {
+  produce: {name: 'Produce', key: 0, version: 8},
+  fetch: {name: 'Fetch', key: 1, version: 11},
+  listOffsets: {name: 'ListOffsets', key: 2, version: 5},
+  metadata: {name: 'Metadata', key: 3, version: 7},
+  offsetCommit: {name: 'OffsetCommit', key: 8, version: 7},
+  offsetFetch: {name: 'OffsetFetch', key: 9, version: 5},
+  findCoordinator: {name: 'FindCoordinator', key: 10, version: 2},
+  joinGroup: {name: 'JoinGroup', key: 11, version: 5},
+  heartbeat: {name: 'Heartbeat', key: 12, version: 3},
+  leaveGroup: {name: 'LeaveGroup', key: 13, version: 3},
+  syncGroup: {name: 'SyncGroup', key: 14, version: 3},
+  saslHandshake: {name: 'SaslHandshake', key: 17, version: 1},
+  apiVersions: {name: 'ApiVersions', key: 18, version: 0},
+  createTopics: {name: 'CreateTopics', key: 19, version: 4},
+  initProducerId: {name: 'InitProducerId', key: 22, version: 1},
+  offsetForLeaderEpoch: {name: 'OffsetForLeaderEpoch', key: 23, version: 3},
+  describeConfigs: {name: 'DescribeConfigs', key: 32, version: 2},
+  saslAuthenticate: {name: 'SaslAuthenticate', key: 36, version: 1},
+  createPartitions: {name: 'CreatePartitions', key: 37, version: 1},
+} as const satisfies Record<string, KafkaApi>;

@@ -1,0 +1,319 @@
+/**
+ * One connection to one broker: requests go out in order, answers are matched by their correlation id.
+ *
+ *   request := length:int32 key:int16 version:int16 correlation:int32 client:nullable string [tags] body
+ *   answer  := length:int32 correlation:int32 [tags] body
+ *
+ * (https://kafka.apache.org/protocol#protocol_messages). An answer is read by the socket straight into memory of its own, which
+ * it keeps: views into it stay valid.
+ */
+import {connect as connectTcp, isIP, type Socket} from 'node:net';
+import {connect as connectTls} from 'node:tls';
+import {PlatformError} from '../../errors.ts';
+import {apis, type KafkaApi} from './api.ts';
+import {kafkaError} from './codes.ts';
+import {authenticate, saslName} from './sasl.ts';
+import type {KafkaSettings} from './settings.ts';
+import {WireReader, WireWriter} from './wire.ts';
+
+/** An answer beyond this is none of a broker: we never ask for a tenth of it. */
+const answerBytesMax = 256 * 1024 * 1024;
+const scratchBytes = 64 * 1024;
+/** Of a session that SASL limits, the share after which we authenticate again. */
+const sessionShare = 0.8;
+
+/** Durations, ms. */
+export type ConnectionTimes = {connectMs: number; requestMs: number};
+export type Address = {host: string; port: number};
+
+/** The request went out and no answer came: whether the broker carried it out is unknown. */
+export class AnswerLost extends PlatformError {}
+
+type Pending = {
+  api: KafkaApi;
+  resolve(reader: WireReader): void;
+  reject(error: unknown): void;
+  timer: NodeJS.Timeout;
+};
+
+export class Connection {
+  readonly address: Address;
+  readonly #settings: KafkaSettings;
+  readonly #times: ConnectionTimes;
+  #socket!: Socket;
+  #correlation = 0;
+  readonly #pending = new Map<number, Pending>();
+  /** The length of the next answer, as far as it came. */
+  readonly #head = new Uint8Array(4);
+  #headFilled = 0;
+  #message: Uint8Array | undefined;
+  #messageFilled = 0;
+  readonly #scratch = new Uint8Array(scratchBytes);
+  /** Set once: why nothing can be asked any more. */
+  #ended: PlatformError | undefined;
+  #versions = new Map<number, {min: number; max: number}>();
+  #reauthenticateAt = Number.POSITIVE_INFINITY;
+  #authenticating: Promise<void> | undefined;
+
+  private constructor(address: Address, settings: KafkaSettings, times: ConnectionTimes) {
+    this.address = address;
+    this.#settings = settings;
+    this.#times = times;
+  }
+
+  /** Connects, asks for the versions and authenticates. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL. */
+  static async open(address: Address, settings: KafkaSettings, times: ConnectionTimes): Promise<Connection> {
+    const connection = new Connection(address, settings, times);
+    try {
+      await connection.#connect();
+      await connection.#negotiate();
+      if (settings.security.sasl) await connection.#authenticate();
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  get isOpen(): boolean {
+    return this.#ended === undefined;
+  }
+
+  /** Requests that wait for an answer. */
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Sends a request; `body` in pieces is not copied and must not change until the answer is there.
+   * @throws AnswerLost, KAFKA_UNAVAILABLE when it did not go out, KAFKA_PROTOCOL when the broker is too old for it
+   */
+  async request(
+    api: KafkaApi,
+    body: Uint8Array | Uint8Array[],
+    timeoutMs = this.#times.requestMs,
+  ): Promise<WireReader> {
+    if (this.#authenticating || performance.now() > this.#reauthenticateAt) await this.#again();
+    const known = this.#versions.get(api.key);
+    if (!known || api.version < known.min || api.version > known.max) {
+      throw new PlatformError(
+        'KAFKA_PROTOCOL',
+        `${this.#name}: the broker does not speak ${api.name} version ${api.version}${known ? `, only ${known.min} to ${known.max}` : ''}`,
+        {hint: 'Kafka 2.4 or later is needed'},
+      );
+    }
+    return this.#send(api, body, timeoutMs);
+  }
+
+  /** What is under way is lost. */
+  close(): void {
+    this.#end(new PlatformError('KAFKA_UNAVAILABLE', `${this.#name}: the connection was closed`));
+  }
+
+  get #name(): string {
+    return `broker ${this.address.host}:${this.address.port}`;
+  }
+
+  #connect(): Promise<void> {
+    const {host, port} = this.address;
+    const {protocol, tls} = this.#settings.security;
+    const isTls = protocol === 'ssl' || protocol === 'sasl_ssl';
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#end(this.#lost(`no connection within ${this.#times.connectMs} ms`)),
+        this.#times.connectMs,
+      );
+      const socket = isTls
+        ? connectTls({host, port, ...tls, ...(isIP(host) ? {} : {servername: host})})
+        : connectTcp({
+            host,
+            port,
+            onread: {buffer: () => this.#room(), callback: (size, bytes) => this.#received(size, bytes)},
+          });
+      this.#socket = socket;
+      socket.setNoDelay(true);
+      socket.setKeepAlive(true, 30_000);
+      socket.on('error', (error) => this.#end(this.#failed(error)));
+      socket.on('close', () => {
+        clearTimeout(timer);
+        this.#end(this.#lost('the connection ended'));
+        reject(this.#ended);
+      });
+      if (isTls) socket.on('data', (chunk: Buffer) => this.#received(chunk.length, chunk));
+      socket.once(isTls ? 'secureConnect' : 'connect', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #failed(error: Error & {code?: string}): PlatformError {
+    const isTrust = /CERT|SELF_SIGNED|ALTNAME|ISSUER|ERR_SSL|ERR_TLS|EPROTO/.test(error.code ?? '');
+    if (isTrust)
+      return new PlatformError('KAFKA_ACCESS', `${this.#name}: TLS failed: ${error.message}`, {
+        hint: 'check log.kafka.security.tls.ca and the name in the certificate',
+        cause: error,
+      });
+    return this.#lost(error.code ?? error.message, error);
+  }
+
+  #lost(why: string, cause?: unknown): PlatformError {
+    return new PlatformError('KAFKA_UNAVAILABLE', `${this.#name}: ${why}`, {
+      hint: 'check that the broker runs and that log.kafka.brokers names it',
+      ...(cause === undefined ? {} : {cause}),
+    });
+  }
+
+  async #negotiate(): Promise<void> {
+    const reader = await this.#send(apis.apiVersions, new Uint8Array(0), this.#times.connectMs);
+    const code = reader.int16();
+    if (code !== 0) throw kafkaError(code, `asking ${this.#name} for its versions`);
+    const found = reader.array(() => ({key: reader.int16(), min: reader.int16(), max: reader.int16()}));
+    this.#versions = new Map(found.map(({key, min, max}) => [key, {min, max}]));
+  }
+
+  async #authenticate(): Promise<void> {
+    const {sasl} = this.#settings.security;
+    if (!sasl) return;
+    const name = saslName(sasl.mechanism);
+    const handshake = await this.#send(
+      apis.saslHandshake,
+      new WireWriter().string(name).bytes,
+      this.#times.requestMs,
+    );
+    const code = handshake.int16();
+    const offered = handshake.array(() => handshake.string());
+    if (code !== 0)
+      throw kafkaError(code, `${this.#name}, SASL ${name}`, undefined, `it offers ${offered.join(', ')}`);
+    let lifetimeMs = 0;
+    await authenticate(sasl, async (bytes) => {
+      const body = new WireWriter().bytesOf(bytes).bytes;
+      const reader = await this.#send(apis.saslAuthenticate, body, this.#times.requestMs);
+      const failure = reader.int16();
+      const message = reader.nullableString();
+      if (failure !== 0)
+        throw kafkaError(failure, `${this.#name}, user ${sasl.username}`, undefined, message);
+      const answer = reader.bytesOf();
+      lifetimeMs = reader.long();
+      return answer;
+    });
+    this.#reauthenticateAt =
+      lifetimeMs > 0 ? performance.now() + lifetimeMs * sessionShare : Number.POSITIVE_INFINITY;
+  }
+
+  /** Authenticates again once everything that is under way was answered; requests wait for it (KIP-368). */
+  #again(): Promise<void> {
+    this.#authenticating ??= (async () => {
+      while (this.#pending.size > 0 && this.isOpen) await new Promise((resolve) => setTimeout(resolve, 5));
+      await this.#authenticate();
+    })().finally(() => {
+      this.#authenticating = undefined;
+    });
+    return this.#authenticating;
+  }
+
+  #send(api: KafkaApi, body: Uint8Array | Uint8Array[], timeoutMs: number): Promise<WireReader> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const parts = body instanceof Uint8Array ? [body] : body;
+    this.#correlation = (this.#correlation + 1) & 0x7fffffff;
+    const correlation = this.#correlation;
+    const header = new WireWriter(64).int32(0).int16(api.key).int16(api.version).int32(correlation);
+    header.string(this.#settings.clientId);
+    if (api.flexible) header.noTags();
+    const {bytes} = header;
+    let length = bytes.length - 4;
+    for (const part of parts) length += part.length;
+    new DataView(bytes.buffer, bytes.byteOffset).setInt32(0, length);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => this.#end(this.#lost(`no answer to ${api.name} within ${timeoutMs} ms`)),
+        timeoutMs,
+      );
+      this.#pending.set(correlation, {api, resolve, reject, timer});
+      this.#socket.cork();
+      this.#socket.write(bytes);
+      for (const part of parts) this.#socket.write(part);
+      this.#socket.uncork();
+    });
+  }
+
+  /** Where the socket puts what comes next: the rest of the answer that is arriving, else the scratch. */
+  #room(): Uint8Array {
+    return this.#message ? this.#message.subarray(this.#messageFilled) : this.#scratch;
+  }
+
+  #received(size: number, bytes: Uint8Array): boolean {
+    try {
+      if (this.#message && bytes.buffer === this.#message.buffer) {
+        this.#messageFilled += size;
+        if (this.#messageFilled === this.#message.length) this.#complete(this.#message);
+      } else this.#divide(bytes.subarray(0, size));
+    } catch (error) {
+      this.#end(error instanceof PlatformError ? error : this.#lost(String(error), error));
+    }
+    return this.isOpen;
+  }
+
+  /** Divides what came into answers. */
+  #divide(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      if (this.#message) {
+        const part = bytes.subarray(at, at + this.#message.length - this.#messageFilled);
+        this.#message.set(part, this.#messageFilled);
+        this.#messageFilled += part.length;
+        at += part.length;
+      } else {
+        this.#head[this.#headFilled++] = bytes[at++]!;
+        if (this.#headFilled === 4) this.#begin();
+      }
+      if (this.#message && this.#messageFilled === this.#message.length) this.#complete(this.#message);
+    }
+  }
+
+  #begin(): void {
+    this.#headFilled = 0;
+    const length = new DataView(this.#head.buffer).getInt32(0);
+    if (length < 4 || length > answerBytesMax) {
+      const isTls = this.#head[0]! >= 0x14 && this.#head[0]! <= 0x17 && this.#head[1] === 3;
+      throw new PlatformError(
+        'KAFKA_PROTOCOL',
+        `${this.#name}: the answer is none of Kafka${isTls ? ', the port speaks TLS' : ''}`,
+        {hint: isTls ? 'set log.kafka.security.protocol to ssl or sasl_ssl' : 'check the port'},
+      );
+    }
+    this.#message = Buffer.allocUnsafeSlow(length);
+    this.#messageFilled = 0;
+  }
+
+  #complete(message: Uint8Array): void {
+    this.#message = undefined;
+    this.#messageFilled = 0;
+    const reader = new WireReader(message);
+    const correlation = reader.int32();
+    const pending = this.#pending.get(correlation);
+    if (!pending) throw new PlatformError('KAFKA_PROTOCOL', `${this.#name}: an answer that nobody asked for`);
+    this.#pending.delete(correlation);
+    clearTimeout(pending.timer);
+    if (pending.api.flexible) reader.skipTags();
+    pending.resolve(reader);
+  }
+
+  #end(error: PlatformError): void {
+    if (this.#ended) return;
+    this.#ended = error;
+    this.#socket?.destroy();
+    for (const {timer, reject, api} of this.#pending.values()) {
+      clearTimeout(timer);
+      const {code, hint} = error;
+      reject(
+        code === 'KAFKA_UNAVAILABLE'
+          ? new AnswerLost(code, `${error.message}; ${api.name} was not answered`, {
+              ...(hint === undefined ? {} : {hint}),
+              cause: error,
+            })
+          : error,
+      );
+    }
+    this.#pending.clear();
+  }
+}
