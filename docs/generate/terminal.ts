@@ -67,7 +67,17 @@ const moment: PlatformStatus = {
     delivery('aircraft_per_month', 2_906),
     delivery('airlines_per_hour', 60_221),
   ],
-  raw: [{sink: 'records', table: 'flights.departure', state: 'running', written: 147_700, lagEvents: 634}],
+  raw: [
+    {
+      sink: 'records',
+      table: 'flights.departure',
+      state: 'running',
+      written: 147_700,
+      dead: 0,
+      pending: 0,
+      lagEvents: 634,
+    },
+  ],
   totals: {
     received: 148_334,
     appended: 148_334,

@@ -73,10 +73,10 @@ function headLines(
   return columns >= 90 ? [title, `${speed}   ${sums}`] : [title, speed, `  ${sums}`];
 }
 
-function rawLine({sink, table, state, message, written, lagEvents}: RawStatus, color: Colors): string {
+function rawLine({sink, table, state, message, written, dead, lagEvents}: RawStatus, color: Colors): string {
   const note =
     state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
-  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
+  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
 }
 
 const troubleLines = ({deliveries}: PlatformStatus, color: Colors): string[] =>

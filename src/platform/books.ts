@@ -7,7 +7,7 @@ import {openStateReader} from '../process/embedded/statestore.ts';
 import {replayTopic} from '../schema/replay.ts';
 import type {PlatformDirs} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
-import type {DeliveryStatus} from './status.ts';
+import type {RawStatus} from './status.ts';
 
 /**
  * The ledger as the files say it: ingest from the log, queries from their last checkpoints. Works beside a running platform;
@@ -16,7 +16,7 @@ import type {DeliveryStatus} from './status.ts';
 export function readLedger(
   platform: Platform,
   dirs: PlatformDirs,
-  deliveries: DeliveryStatus[] = [],
+  deliveries: LedgerSources['delivery'] = [],
 ): Ledger {
   const log = openLogReader(dirs.log);
   try {
@@ -82,7 +82,17 @@ function headersOf(
   }
 }
 
-function bySink(deliveries: DeliveryStatus[]): LedgerSources['delivery'] {
+/** Raw deliveries as lines of the ledger: what was handed to the sink is written, being written or set aside. */
+export const rawLines = (raw: RawStatus[]): LedgerSources['delivery'] =>
+  raw.map(({sink, written, pending, dead}) => ({
+    sink,
+    emitted: written + pending + dead,
+    written,
+    pending,
+    dead,
+  }));
+
+function bySink(deliveries: LedgerSources['delivery']): LedgerSources['delivery'] {
   const sums = new Map<string, LedgerSources['delivery'][number]>();
   for (const {sink, emitted, written, pending, dead} of deliveries) {
     const sum = sums.get(sink) ?? {sink, emitted: 0, written: 0, pending: 0, dead: 0};

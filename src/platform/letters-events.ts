@@ -54,7 +54,9 @@ export class LetterEvents {
   /** Undefined when the record cannot be divided into fields, or its event type or input is not there any more. */
   async eventOf(letter: Letter): Promise<LetterEvent | undefined> {
     const eventType = this.typeOf(letter);
-    if (!eventType || letter.stage === 'emit' || letter.stage === 'sink') return undefined;
+    // What a sink refused is a row of a query, or an event of the log.
+    const isRow = letter.stage === 'sink' && letter.query !== null;
+    if (!eventType || letter.stage === 'emit' || isRow) return undefined;
     // A record of a request may be such a frame, too; no text begins with this byte.
     if ('topic' in letter.position || letter.original[0] === 0)
       return this.#logged(letter.original, eventType);
@@ -101,6 +103,15 @@ export class LetterEvents {
       if (error instanceof DecodeFailure) return undefined;
       throw error;
     }
+  }
+
+  /** When the log took a record, epoch ms; undefined when it no longer has it. */
+  async appendedMs(topic: string, partition: number, offset: number): Promise<number | undefined> {
+    const isThere =
+      offset >= this.#log.startOffset(topic, partition) && offset < this.#log.endOffset(topic, partition);
+    const batches = isThere ? await this.#log.read(topic, partition, offset, 1) : [];
+    return batches.find(({baseOffset, count}) => offset >= baseOffset && offset < baseOffset + count)
+      ?.appendTimeMs;
   }
 
   #compile(id: number, eventType: EventType): Decoder | undefined {

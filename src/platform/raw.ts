@@ -151,6 +151,8 @@ function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
     table: tableId(table),
     state: state === 'failed' ? 'stopped' : seen ? states[seen.state] : 'starting',
     written: seen?.written ?? 0,
+    dead: seen?.dead ?? 0,
+    pending: seen?.pending ?? 0,
     lagEvents: seen?.lagEvents ?? null,
     ...(reason ? {code: reason.code, message: `${reason.code} ${reason.message}`} : {}),
   };

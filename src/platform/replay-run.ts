@@ -2,16 +2,17 @@ import {PlatformError} from '../errors.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
-import {buildPlans} from '../process/plan/build.ts';
+
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {noTelemetry} from '../telemetry.ts';
+import {plansToRun} from './apply-plans.ts';
 import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {startIngestThread} from './ingest-thread.ts';
 import {ensureHome, type PlatformDirs, placesOf} from './places.ts';
 import {replayLetters} from './replay.ts';
 import {createSinkReplay} from './replay-sink.ts';
 import type {ReplayLine, ReplayRequest} from './replay-types.ts';
-import {readRevisions, revisionOf} from './revisions.ts';
+import {readRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
 
 /** Platforms that replay just now: what one replay has done the next one must see. */
@@ -38,10 +39,12 @@ export async function* replayRunning(
         schemaIds: Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id])),
         append: (transaction) => ingest.append(transaction),
         planOf: (query) => engine.plan(query),
-        sinks: createSinkReplay(
-          (query) => engine.plan(query),
-          (sink, table, batch) => outputs.resend(sink, table, batch),
-        ),
+        sinks: createSinkReplay({
+          platform,
+          planOf: (query) => engine.plan(query),
+          rows: (sink, table, batch) => outputs.resend(sink, table, batch),
+          raw: (sink, table, batch) => outputs.resendRaw(sink, table, batch),
+        }),
         isRunning: true,
         telemetry: metrics,
       },
@@ -78,18 +81,21 @@ export async function* replayOffline(
     closing.push(() => ingest.close());
     const log = await openLog(dirs.source);
     closing.push(() => log.close());
-    const revisions = readRevisions(dirs.revisions);
-    const plans = buildPlans(platform.domains, (domain, query) =>
-      revisionOf(revisions, `${domain}.${query}`),
-    );
+    const plans = plansToRun(platform.domains, readRevisions(dirs.revisions), dirs);
     const planOf = (query: string) => plans.find(({id}) => id === query);
     const open = new Map<string, HostedSink>();
     closing.push(() => Promise.all([...open.values()].map((sink) => sink.close())));
-    const sinks = createSinkReplay(planOf, async (name, table, batch) => {
+    const sinkOf = async (name: string): Promise<HostedSink> => {
       const {root, plugins, sinks: choices} = platform;
       const sink = open.get(name) ?? (await openSink({name, choice: choices[name]!, root, plugins}));
       open.set(name, sink);
-      await sink.write(table, batch);
+      return sink;
+    };
+    const sinks = createSinkReplay({
+      platform,
+      planOf,
+      rows: async (name, table, batch) => (await sinkOf(name)).write(table, batch),
+      raw: async (name, table, batch) => (await sinkOf(name)).writeRaw!(table, batch),
     });
     yield* replayLetters(
       {

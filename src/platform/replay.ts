@@ -124,8 +124,8 @@ class Replay {
     const {selection, limit, transform} = this.#request;
     for await (const letter of readLetters(this.#context.log, selection, history)) {
       if (limit !== null && this.#selected >= limit) return;
-      // What a query or a sink set aside is no record of a sender any more.
-      if (transform !== null && letter.query !== null) continue;
+      // What a query or a sink set aside is in the log: it passed the transform of its time.
+      if (transform !== null && reachedLog(letter)) continue;
       if (this.#where && !(await this.#where(letter))) continue;
       this.#selected++;
       yield letter;
@@ -233,7 +233,7 @@ class Replay {
   async #sink(letter: Letter): Promise<Judged> {
     const {sinks} = this.#context;
     const {dryRun} = this.#request;
-    const judged: Judged = {letter, ...(await sinks.send(letter, dryRun))};
+    const judged: Judged = {letter, ...(await sinks.send(letter, this.#events, dryRun))};
     if (!dryRun) await this.#append({appends: [this.#entries(letter.domain, [judged])]});
     return judged;
   }
@@ -310,6 +310,10 @@ class Replay {
     return {id: randomUUID(), timeMs: this.#clock.now(), domain, run: this.#run, actor};
   }
 }
+
+/** What was set aside behind the log, whoever set it aside. */
+const reachedLog = ({query, position, stage}: Letter): boolean =>
+  query !== null || stage === 'sink' || 'topic' in position;
 
 function note<T>(map: Map<string, T[]>, key: string, value: T): void {
   const list = map.get(key);

@@ -9,7 +9,7 @@ import type {Metrics} from '../observe/metrics.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {plansToRun} from './apply-plans.ts';
 import {writeApplied} from './apply-record.ts';
-import {readLedger} from './books.ts';
+import {rawLines, readLedger} from './books.ts';
 import {finishSwitches, reviseChanged} from './change-start.ts';
 import type {EngineHost} from './engine.ts';
 import type {Events} from './events.ts';
@@ -148,7 +148,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           raw: figures.raw(),
           totals: figures.totals(parts),
         },
-      ledger: () => readLedger(platform, dirs, outputs.deliveries()),
+      ledger: () => readLedger(platform, dirs, [...outputs.deliveries(), ...rawLines(figures.raw())]),
       idle: (signal) => untilIdle(parts, refresh, signal),
       async restartEngine(next) {
         if (next) domains = next.domains;

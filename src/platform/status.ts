@@ -61,7 +61,12 @@ export type RawStatus = {
   sink: string;
   table: string;
   state: 'starting' | 'running' | 'paused' | 'stopped';
+  /** Events, since the sink was opened. */
   written: number;
+  /** Events that the sink refused while it took others, kept as dead letters. */
+  dead: number;
+  /** Events that are being written. */
+  pending: number;
   /** Events that are not written yet; null while it starts. */
   lagEvents: number | null;
   /** Why it stopped or waits, a code of the catalogue. */

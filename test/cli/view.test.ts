@@ -75,7 +75,17 @@ const status: PlatformStatus = {
       message: 'SINK_UNAVAILABLE refused',
     },
   ],
-  raw: [{sink: 'records', table: 'shop.purchase', state: 'starting', written: 0, lagEvents: null}],
+  raw: [
+    {
+      sink: 'records',
+      table: 'shop.purchase',
+      state: 'starting',
+      written: 0,
+      dead: 0,
+      pending: 0,
+      lagEvents: null,
+    },
+  ],
   totals: {
     received: 12_350,
     appended: 12_345,

@@ -482,6 +482,19 @@ export function testSink(name: string, subject: Subject): void {
       );
     });
 
+    test('a raw batch that is written again counts below the durable offset, which stays where it is', async () => {
+      const table = rawTable('raw_again');
+      await sink.ensure(table);
+      await sink.writeRaw!(table, rawBatch(table, 0, 4, 8));
+      await sink.writeRaw!(table, {...rawBatch(table, 0, 1, 3), fromOffset: 0, toOffset: 0, again: true});
+      assert.equal(await subject.count(sink, dir, table), 6);
+      assert.deepEqual(await sink.rawOffsets!(table), new Map([[0, 8]]));
+      if (name === 'stdout') return;
+      await sink.writeRaw!(table, {...rawBatch(table, 0, 0, 8), fromOffset: 0, toOffset: 0, again: true});
+      const offsets = (await latest(table)).map(({_offset}) => Number(_offset)).sort((a, b) => a - b);
+      assert.deepEqual(offsets, [0, 1, 2, 3, 4, 5, 6, 7]);
+    });
+
     if (name !== 'stdout')
       test('a raw event id at another offset changes nothing', async () => {
         const table = rawTable('raw_ids');
