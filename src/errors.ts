@@ -335,6 +335,31 @@ export const errors = {
     retry: false,
     exit: 4,
   },
+  OUTBOX_OTHER: {
+    summary:
+      'A directory holds a log of its own where the outbox of Kafka is wanted, the reverse, or the outbox of another cluster.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  SERVER_MISSING: {
+    summary: 'A local server cannot be started: a program that it needs is not installed.',
+    actor: 'user',
+    retry: false,
+    exit: 4,
+  },
+  SERVER_FAILED: {
+    summary: 'A local server ended while it started, or did not answer in time; its log says more.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
+  SERVER_FETCH: {
+    summary: 'The files of a local server could not be fetched, or are not those that are expected.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   LOCKED: {summary: 'Another process owns this directory.', actor: 'operator', retry: true, exit: 4},
   CHECKPOINT_CORRUPT: {
     summary: 'A checkpoint is damaged; the state can be read again from the log.',
@@ -356,6 +381,25 @@ export const errors = {
   },
   CHECKPOINT_IO: {
     summary: 'The checkpoints cannot be read or written.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  FENCED: {
+    summary:
+      'Another process has taken the checkpoints over: this one stopped, and what it had not committed the other one does again.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  STORE_UNAVAILABLE: {
+    summary: 'The object store does not answer, or says that it cannot just now.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
+  STORE_REFUSED: {
+    summary: 'The object store refuses: bucket, rights or key of the configuration are not right.',
     actor: 'operator',
     retry: false,
     exit: 4,

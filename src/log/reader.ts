@@ -4,6 +4,7 @@ import {PlatformError} from '../errors.ts';
 import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
 import {commitsIn, logError, openForReading, witnessFile} from './database.ts';
 import {type FindId, idLookup} from './ids/lookup.ts';
+import {idStarts, isOutbox, placeInKafka} from './outbox-tables.ts';
 import {bookQueries, streamQueries} from './streams.ts';
 import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from './types.ts';
 import {acknowledgedCommits} from './witness.ts';
@@ -62,7 +63,14 @@ class EmbeddedReader implements LogReader {
         `SELECT base_offset AS baseOffset, count, crc FROM batches WHERE stream = ? AND base_offset < ?
          ORDER BY base_offset DESC LIMIT 1`,
       ),
-      ids: idLookup(database, streams.all),
+      ids: idLookup(database, () => {
+        const starts = isOutbox(database) ? idStarts(database) : undefined;
+        return streams.all().map((stream) => ({
+          ...stream,
+          startOffset: Math.min(starts?.get(stream.id) ?? stream.startOffset, stream.startOffset),
+        }));
+      }),
+      inKafka: isOutbox(database) ? placeInKafka(database) : undefined,
       version: database.prepare('PRAGMA data_version'),
       begin: database.prepare('BEGIN'),
       commit: database.prepare('COMMIT'),
@@ -230,7 +238,13 @@ class EmbeddedReader implements LogReader {
   }
 
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined {
-    return this.#atOnce(topic, () => this.#statements.ids()(topic, id));
+    return this.#atOnce(topic, () => {
+      const place = this.#statements.ids()(topic, id);
+      const {inKafka, streams} = this.#statements;
+      if (!inKafka || !place) return place;
+      const offset = inKafka(streams.one(topic, place.partition)!.id, place.offset);
+      return offset === undefined ? undefined : {partition: place.partition, offset};
+    });
   }
 
   progress(source: string): string | undefined {

@@ -33,31 +33,41 @@ export function streamQueries(database: DatabaseSync) {
 export function streamChanges(database: DatabaseSync) {
   const insert = database.prepare(
     `INSERT INTO streams (topic, partition, partitions, start_offset, end_offset, append_ms, start_crc, end_crc, crc)
-     VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?)`,
+     VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?)`,
   );
   const update = database.prepare(
-    'UPDATE streams SET start_offset = ?, end_offset = ?, append_ms = ?, start_crc = ?, end_crc = ?, crc = ? WHERE id = ?',
+    'UPDATE streams SET partitions = ?, start_offset = ?, end_offset = ?, append_ms = ?, start_crc = ?, end_crc = ?, crc = ? WHERE id = ?',
   );
   return {
-    create(topic: string, partition: number, partitions: number): Stream {
+    /** @param start offset of its first record */
+    create(topic: string, partition: number, partitions: number, start = 0): Stream {
       const seed = chainSeed(topic, partition);
       const stream = {
         id: 0,
         topic,
         partition,
         partitions,
-        startOffset: 0,
-        endOffset: 0,
+        startOffset: start,
+        endOffset: start,
         appendMs: 0,
         startCrc: seed,
         endCrc: seed,
       };
-      const {lastInsertRowid} = insert.run(topic, partition, partitions, seed, seed, streamCrc(stream));
+      const {lastInsertRowid} = insert.run(
+        topic,
+        partition,
+        partitions,
+        start,
+        start,
+        seed,
+        seed,
+        streamCrc(stream),
+      );
       return {...stream, id: Number(lastInsertRowid)};
     },
     update(stream: Stream): void {
-      const {startOffset, endOffset, appendMs, startCrc, endCrc, id} = stream;
-      update.run(startOffset, endOffset, appendMs, startCrc, endCrc, streamCrc(stream), id);
+      const {partitions, startOffset, endOffset, appendMs, startCrc, endCrc, id} = stream;
+      update.run(partitions, startOffset, endOffset, appendMs, startCrc, endCrc, streamCrc(stream), id);
     },
   };
 }

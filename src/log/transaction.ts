@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type {DatabaseSync} from 'node:sqlite';
 import {batchCrc, rowCrc, type Stream} from './chain.ts';
 import type {IdIndex} from './ids/remember.ts';
+import type {StoredBatch} from './outbox-tables.ts';
 import {withoutRecords} from './records.ts';
 import {ledgerCrc} from './streams.ts';
 import {transformedStatements} from './transformed.ts';
@@ -12,6 +13,8 @@ import type {Append, AppendResult, AppendTransaction, IngestCounts} from './type
 export type Streams = {
   /** The stream to change: a copy that belongs to the running SQLite transaction. */
   change(topic: string, partition: number): Stream;
+  /** Told of every batch that is written. */
+  stored?(batch: StoredBatch): void;
 };
 
 /** Prepared statements of an append. `apply` runs inside a transaction; when that is rolled back nothing remains of it. */
@@ -28,6 +31,8 @@ export function appendStatements(database: DatabaseSync, index: IdIndex) {
   );
   const addTransformed = transformedStatements(database);
   const setLedger = database.prepare('INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+
+  let told: Streams['stored'];
 
   function insert(
     stream: Stream,
@@ -58,6 +63,8 @@ export function appendStatements(database: DatabaseSync, index: IdIndex) {
       ids,
       bytes,
     );
+    const {id: streamId, topic, partition} = stream;
+    told?.({streamId, topic, partition, baseOffset, count, appendMs, markMs, bytes});
     stream.endOffset += count;
     stream.appendMs = appendMs;
     stream.endCrc = crc;
@@ -103,6 +110,7 @@ export function appendStatements(database: DatabaseSync, index: IdIndex) {
 
   return {
     apply(transaction: AppendTransaction, nowMs: number, streams: Streams): AppendResult {
+      told = streams.stored;
       const touched = [...transaction.appends, ...(transaction.marks ?? [])];
       // One time for the whole transaction: that of the clock, unless a partition of it has already seen a later one.
       const appendTimeMs = touched.reduce(

@@ -10,7 +10,7 @@ const batchesMax = 256;
 export type OldBatch = {id: number; baseOffset: number; count: number; appendMs: number; crc: number};
 
 /** Prepared statements of a trim. */
-export function trimStatements(database: DatabaseSync, index: IdIndex) {
+export function trimStatements(database: DatabaseSync, index: Pick<IdIndex, 'trim'>) {
   const first = database.prepare(
     `SELECT id, base_offset AS baseOffset, count, append_ms AS appendMs, crc FROM batches
      WHERE stream = ? ORDER BY base_offset LIMIT ${batchesMax}`,

@@ -7,48 +7,19 @@ import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {formatBytes} from '../quantity.ts';
 import type {Stream} from './chain.ts';
-import {commitsIn, logError, openForWriting, pageBytes, witnessFile} from './database.ts';
+import {commitsIn, logError, openForWriting, witnessFile} from './database.ts';
 import {syncNames} from './directory.ts';
 import {checkEnds} from './ends.ts';
+import {type CommitHooks, type LogWriterOptions, type Pending, sizeOf, takeGroup} from './group.ts';
 import {IdIndex} from './ids/remember.ts';
 import {acquireLock, type Lock} from './lock.ts';
+import {refuseOutbox, type StoredBatch} from './outbox-tables.ts';
 import {bookQueries, streamChanges, streamQueries} from './streams.ts';
 import {appendStatements, checkTransaction} from './transaction.ts';
 import {trimStatements} from './trim.ts';
 import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from './types.ts';
+import {walCheckpoints} from './wal.ts';
 import {acknowledgedCommits, openWitness, type Witness} from './witness.ts';
-
-export type LogWriterOptions = {
-  /** Where append times come from; default: the system's. */
-  clock?: Clock;
-  /** Limit of what the log keeps, bytes; beyond it appends are refused with LOG_FULL. Default: none. */
-  sizeMaxBytes?: number;
-  /** Four bytes that grow with every commit and wake the readers that wait on them (`openLogReader` of other threads). */
-  counter?: SharedArrayBuffer;
-  /** What a refused second process is told about this one; default: the command line. */
-  command?: string;
-};
-
-type Pending = {
-  transaction: AppendTransaction;
-  bytes: number;
-  resolve(result: AppendResult): void;
-  reject(error: unknown): void;
-};
-
-/** Transactions that wait are committed together up to this size, so that one commit does not hold the thread for long. */
-const groupBytesMax = 8 * 2 ** 20;
-/**
- * The writer copies the write-ahead log into the database whenever it has grown by this much: 3 to 8 ms of its thread. Larger
- * steps bring no throughput and stall in proportion (64 MiB: 90 ms).
- */
-const checkpointBytes = 4 * 2 ** 20;
-/** Pages that a commit writes beside the batches: rows of the partition, index, progress, ledger. */
-const commitPages = 5;
-/** A write-ahead log that readers kept from starting over for this long waits for them once. */
-const walBytesMax = 64 * 2 ** 20;
-/** What a batch costs beside its bytes: rows, index entries, unused ends of pages. */
-const batchOverheadBytes = 512;
 
 const streamKey = (topic: string, partition: number) => `${topic}/${partition}`;
 
@@ -87,12 +58,12 @@ class EmbeddedWriter implements LogWriter {
   readonly #witness: Witness;
   readonly #ids: IdIndex;
   readonly #statements;
+  readonly #hooks: CommitHooks | undefined;
   #sequence: number;
   readonly #streams = new Map<string, Stream>();
   readonly #partitions = new Map<string, number>();
   #pending: Pending[] = [];
   #scheduled = false;
-  #uncheckpointedBytes = 0;
   #failure: PlatformError | undefined;
   #closed = false;
 
@@ -111,7 +82,9 @@ class EmbeddedWriter implements LogWriter {
     this.#lock = held.lock;
     this.#witness = held.witness;
     this.#sequence = held.sequence;
-    this.#ids = new IdIndex(database, streams);
+    if (options.attach === undefined) refuseOutbox(database, dir);
+    this.#hooks = options.attach?.(database);
+    this.#ids = new IdIndex(database, streams.map(this.#forIds));
     this.#statements = {
       append: appendStatements(database, this.#ids),
       streams: streamChanges(database),
@@ -120,7 +93,7 @@ class EmbeddedWriter implements LogWriter {
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
       count: database.prepare('UPDATE meta SET sequence = ?, ids_crc = ?'),
-      checkpoint: database.prepare('PRAGMA wal_checkpoint(PASSIVE)'),
+      wal: walCheckpoints(database),
       size: database.prepare(
         'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size',
       ),
@@ -131,19 +104,32 @@ class EmbeddedWriter implements LogWriter {
   #remember(stream: Stream): void {
     this.#streams.set(streamKey(stream.topic, stream.partition), stream);
     this.#partitions.set(stream.topic, stream.partitions);
-    this.#ids.setStream(stream);
+    this.#ids.setStream(this.#forIds(stream));
   }
+
+  /** In an outbox ids stay when their batches go. */
+  readonly #forIds = (stream: Stream): Stream =>
+    this.#hooks ? {...stream, startOffset: this.#hooks.idsFrom(stream)} : stream;
 
   ensureTopic(topic: string, partitions: number): number {
     this.#assertUsable();
-    const existing = this.#partitions.get(topic);
-    if (existing !== undefined) return existing;
-    const created: Stream[] = [];
+    const existing = this.#partitions.get(topic) ?? 0;
+    // The topic of an outbox grows with Kafka's.
+    if (existing >= partitions || (existing > 0 && !this.#hooks)) return existing;
+    const changed: Stream[] = [];
     this.#commit(() => {
-      for (let partition = 0; partition < partitions; partition++)
-        created.push(this.#statements.streams.create(topic, partition, partitions));
+      for (let partition = 0; partition < partitions; partition++) {
+        const stream = this.#streams.get(streamKey(topic, partition));
+        const start = this.#hooks?.startOf(topic, partition) ?? 0;
+        changed.push(
+          stream
+            ? {...stream, partitions}
+            : this.#statements.streams.create(topic, partition, partitions, start),
+        );
+        if (stream) this.#statements.streams.update(changed.at(-1)!);
+      }
     });
-    for (const stream of created) this.#remember(stream);
+    for (const stream of changed) this.#remember(stream);
     return partitions;
   }
 
@@ -151,11 +137,7 @@ class EmbeddedWriter implements LogWriter {
     return new Promise((resolve, reject) => {
       this.#assertUsable();
       checkTransaction(transaction, (topic) => this.#partitions.get(topic) ?? 0);
-      const bytes = transaction.appends.reduce(
-        (sum, batch) => sum + batch.bytes.length + batchOverheadBytes,
-        0,
-      );
-      this.#pending.push({transaction, bytes, resolve, reject});
+      this.#pending.push({transaction, bytes: sizeOf(transaction), resolve, reject});
       this.#schedule();
     });
   }
@@ -171,19 +153,8 @@ class EmbeddedWriter implements LogWriter {
     });
   }
 
-  #takeGroup(): Pending[] {
-    let bytes = 0;
-    let count = 0;
-    for (const pending of this.#pending) {
-      if (count > 0 && bytes + pending.bytes > groupBytesMax) break;
-      bytes += pending.bytes;
-      count++;
-    }
-    return this.#pending.splice(0, count);
-  }
-
   #commitGroup(): void {
-    const group = this.#takeGroup();
+    const group = takeGroup(this.#pending);
     if (group.length === 0) return;
     const changed = new Map<string, Stream>();
     const change = (topic: string, partition: number): Stream => {
@@ -193,19 +164,29 @@ class EmbeddedWriter implements LogWriter {
       return stream;
     };
     const settled: (() => void)[] = [];
+    const stored = new Map<AppendTransaction, StoredBatch[]>();
     try {
       this.#commit(
         () => {
-          let usedBytes = (this.#statements.size.get() as {bytes: number}).bytes;
+          let usedBytes = this.#hooks
+            ? this.#hooks.usedBytes()
+            : (this.#statements.size.get() as {bytes: number}).bytes;
           for (const {transaction, bytes, resolve, reject} of group) {
             if (bytes > 0 && usedBytes + bytes > this.#sizeMaxBytes) {
               settled.push(() => reject(this.#full()));
               continue;
             }
             usedBytes += bytes;
-            const result = this.#statements.append.apply(transaction, this.#clock.now(), {change});
+            const batches: StoredBatch[] = [];
+            const result = this.#statements.append.apply(transaction, this.#clock.now(), {
+              change,
+              ...(this.#hooks && {stored: (batch: StoredBatch) => batches.push(batch)}),
+            });
+            stored.set(transaction, batches);
             settled.push(() => resolve(result));
           }
+          const moved = this.#hooks?.within(this.#streams.values(), change) ?? [];
+          for (const stream of moved) this.#ids.trim(this.#forIds(stream));
           for (const stream of changed.values()) this.#statements.streams.update(stream);
         },
         group.reduce((sum, {bytes}) => sum + bytes, 0),
@@ -215,6 +196,7 @@ class EmbeddedWriter implements LogWriter {
       return;
     }
     for (const [key, stream] of changed) this.#streams.set(key, stream);
+    this.#hooks?.committed(stored);
     for (const settle of settled) settle();
   }
 
@@ -249,15 +231,14 @@ class EmbeddedWriter implements LogWriter {
       Atomics.add(this.#counter, 0, 1);
       Atomics.notify(this.#counter, 0);
     }
-    this.#uncheckpointedBytes += bytes + this.#ids.takeWrittenBytes() + commitPages * pageBytes;
-    if (this.#uncheckpointedBytes >= checkpointBytes) this.#checkpoint();
+    if (this.#statements.wal.committed(bytes + this.#ids.takeWrittenBytes())) this.#checkpoint();
   }
 
   #rollBack(error: unknown): never {
     const failure = logError(error, this.#dir);
     try {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      this.#ids.load(this.#streams.values());
+      this.#ids.load([...this.#streams.values()].map(this.#forIds));
     } catch (cause) {
       this.#failure = new PlatformError('LOG_IO', 'the log could not take back a failed write', {cause});
     }
@@ -269,9 +250,7 @@ class EmbeddedWriter implements LogWriter {
   /** Copies the write-ahead log into the database. A failure is no loss: the WAL has everything; the next attempt may succeed. */
   #checkpoint(): void {
     try {
-      const {log} = this.#statements.checkpoint.get() as {log: number};
-      if (log * pageBytes > walBytesMax) this.#database.exec('PRAGMA wal_checkpoint(RESTART)');
-      this.#uncheckpointedBytes = 0;
+      this.#statements.wal.run();
     } catch (error) {
       const failure = logError(error, this.#dir);
       if (!(failure instanceof PlatformError && failure.code === 'LOG_DISK_FULL'))

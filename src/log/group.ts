@@ -1,0 +1,65 @@
+/** What the writer of the embedded log is opened with, and which transactions it commits together. */
+import type {DatabaseSync} from 'node:sqlite';
+import type {Clock} from '../clock.ts';
+import type {Stream} from './chain.ts';
+import type {StoredBatch} from './outbox-tables.ts';
+import type {AppendResult, AppendTransaction} from './types.ts';
+
+export type LogWriterOptions = {
+  /** Where append times come from; default: the system's. */
+  clock?: Clock;
+  /** Limit of what the log keeps, bytes; beyond it appends are refused with LOG_FULL. Default: none. */
+  sizeMaxBytes?: number;
+  /** Four bytes that grow with every commit and wake the readers that wait on them (`openLogReader` of other threads). */
+  counter?: SharedArrayBuffer;
+  /** What a refused second process is told about this one; default: the command line. */
+  command?: string;
+  /** Makes the log an outbox. */
+  attach?: (database: DatabaseSync) => CommitHooks;
+};
+
+/** What an outbox adds to the writer. */
+export type CommitHooks = {
+  /** What counts against `sizeMaxBytes`, instead of the size of the file. */
+  usedBytes(): number;
+  /** The first offset of a stream whose ids count. */
+  idsFrom(stream: Stream): number;
+  /** Offset at which a new partition begins. */
+  startOf(topic: string, partition: number): number;
+  /**
+   * Inside every commit of transactions. @param change gives the stream to change
+   * @returns streams whose ids count from a later offset on than before
+   */
+  within(streams: Iterable<Stream>, change: (topic: string, partition: number) => Stream): Stream[];
+  /** The commit is durable. @param batches of each of its transactions; their appends are resolved afterwards. */
+  committed(batches: ReadonlyMap<AppendTransaction, StoredBatch[]>): void;
+};
+
+/** A transaction that waits for its commit. */
+export type Pending = {
+  transaction: AppendTransaction;
+  bytes: number;
+  resolve(result: AppendResult): void;
+  reject(error: unknown): void;
+};
+
+/** Transactions that wait are committed together up to this size, so that one commit does not hold the thread for long. */
+const groupBytesMax = 8 * 2 ** 20;
+/** What a batch costs beside its bytes: rows, index entries, unused ends of pages. */
+const batchOverheadBytes = 512;
+
+/** Takes those from the front that are committed together. */
+export function takeGroup(waiting: Pending[]): Pending[] {
+  let bytes = 0;
+  let count = 0;
+  for (const pending of waiting) {
+    if (count > 0 && bytes + pending.bytes > groupBytesMax) break;
+    bytes += pending.bytes;
+    count++;
+  }
+  return waiting.splice(0, count);
+}
+
+/** What the transaction takes of the log, bytes. */
+export const sizeOf = ({appends}: AppendTransaction): number =>
+  appends.reduce((sum, batch) => sum + batch.bytes.length + batchOverheadBytes, 0);

@@ -1,0 +1,285 @@
+/** The outbox: what of an embedded log was shipped to Kafka, and where it lies there; see outbox-tables.ts. */
+import {randomUUID} from 'node:crypto';
+import type {DatabaseSync} from 'node:sqlite';
+import {PlatformError} from '../errors.ts';
+import {corrupt, rowCrc, type Stream} from './chain.ts';
+import {
+  checkedRange,
+  idStarts,
+  isOutbox,
+  type OutboxHead,
+  outboxSchema,
+  type Position,
+  type Range,
+  type StoredBatch,
+} from './outbox-tables.ts';
+import {trimStatements} from './trim.ts';
+
+/** Batches deleted within one commit. */
+const trimMax = 256;
+
+/** Ranges that are looked at together. */
+const rangesMax = 1000;
+
+/** The tables of an outbox, for its one writer. What changes is written by `write`, inside the writer's commits. */
+export class Outbox {
+  readonly #database: DatabaseSync;
+  readonly #statements;
+  #head: OutboxHead;
+  #headChanged = false;
+  readonly #positions = new Map<number, Position>();
+  /** The newest range of a stream, which the next one mostly continues. */
+  readonly #last = new Map<number, Range>();
+  readonly #idStarts: Map<number, number>;
+  readonly #changed = new Set<number>();
+  #ranges: ({stream: number} & Range)[] = [];
+  #forgotten: {stream: number; below: number}[] = [];
+  #left = 0;
+
+  /** Throws OUTBOX_OTHER when the log has batches and is no outbox, LOG_CORRUPT. */
+  constructor(database: DatabaseSync, dir: string) {
+    this.#database = database;
+    if (!isOutbox(database) && database.prepare('SELECT 1 FROM batches LIMIT 1').get() !== undefined)
+      throw new PlatformError(
+        'OUTBOX_OTHER',
+        `the log in ${dir} is one of its own, not the outbox of Kafka`,
+        {
+          hint: 'choose another directory with log.kafka.spool.dir',
+          place: dir,
+        },
+      );
+    database.exec(outboxSchema);
+    this.#statements = {
+      setHead: database.prepare('INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)'),
+      setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?)'),
+      setRange: database.prepare('INSERT OR REPLACE INTO outbox_ranges VALUES (?, ?, ?, ?, ?)'),
+      ranges: database.prepare(
+        `SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first LIMIT ${rangesMax}`,
+      ),
+      removeRange: database.prepare('DELETE FROM outbox_ranges WHERE stream = ? AND first = ?'),
+      batches: database.prepare(
+        `SELECT base_offset AS baseOffset, count, kind, append_ms AS appendMs, mark_ms AS markMs, bytes FROM batches
+         WHERE stream = ?1 AND base_offset >=
+           coalesce((SELECT max(base_offset) FROM batches WHERE stream = ?1 AND base_offset <= ?2), ?2)
+         ORDER BY base_offset`,
+      ),
+      trim: trimStatements(database, {trim: () => {}}),
+    };
+    this.#head = this.#readHead();
+    this.#readPositions();
+    this.#idStarts = idStarts(database);
+  }
+
+  #readHead(): OutboxHead {
+    const row = this.#database.prepare('SELECT * FROM outbox').get() as
+      | {name: string; cluster: string; producer_id: number; epoch: number; rebuilt: number; crc: number}
+      | undefined;
+    if (!row) {
+      this.#headChanged = true;
+      return {name: randomUUID(), cluster: '', producerId: -1, epoch: -1, rebuilt: false};
+    }
+    const {name, cluster, producer_id: producerId, epoch, rebuilt, crc} = row;
+    if (rowCrc(name, cluster, producerId, epoch, rebuilt) !== crc)
+      throw corrupt('outbox', 0, 0, 'the checksum of its head differs');
+    return {name, cluster, producerId, epoch, rebuilt: rebuilt === 1};
+  }
+
+  #readPositions(): void {
+    const rows = this.#database
+      .prepare('SELECT stream, shipped, kafka_next AS kafkaNext, crc FROM outbox_streams')
+      .all() as {stream: number; shipped: number; kafkaNext: number; crc: number}[];
+    const last = this.#database.prepare(
+      'SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first DESC LIMIT 1',
+    );
+    for (const {stream, shipped, kafkaNext, crc} of rows) {
+      if (rowCrc(stream, shipped, kafkaNext) !== crc)
+        throw corrupt('outbox', stream, shipped, 'the checksum of the position differs');
+      this.#positions.set(stream, {shipped, kafkaNext});
+      const range = last.get(stream) as (Range & {crc: number}) | undefined;
+      if (range) this.#last.set(stream, checkedRange(stream, range));
+    }
+  }
+
+  get head(): OutboxHead {
+    return this.#head;
+  }
+
+  setHead(change: Partial<OutboxHead>): void {
+    this.#head = {...this.#head, ...change};
+    this.#headChanged = true;
+  }
+
+  /** Whether something waits for `write`. */
+  get isChanged(): boolean {
+    return (
+      this.#headChanged || this.#changed.size > 0 || this.#ranges.length > 0 || this.#forgotten.length > 0
+    );
+  }
+
+  /** Undefined for a partition that nothing was shipped of and that was not looked at. */
+  position(stream: number): Readonly<Position> | undefined {
+    return this.#positions.get(stream);
+  }
+
+  /** Offsets [first, next) lie in Kafka from `kafka` on; everything of the stream below `next` is settled. */
+  shipped(stream: number, first: number, next: number, kafka: number): void {
+    const last = this.#last.get(stream);
+    if (last && last.next === first && last.kafka + (last.next - last.first) === kafka) last.next = next;
+    else this.#last.set(stream, {first, next, kafka});
+    this.#ranges.push({stream, ...this.#last.get(stream)!});
+    this.settle(stream, next, kafka + next - first);
+  }
+
+  /** Everything of the stream below `shipped` is settled, and nothing of it lies in Kafka from `kafkaNext` on. */
+  settle(stream: number, shipped: number, kafkaNext: number): void {
+    const before = this.#positions.get(stream);
+    if (!before && !this.#idStarts.has(stream))
+      this.#idStarts.set(stream, this.#last.get(stream)?.first ?? shipped);
+    this.#positions.set(stream, {shipped, kafkaNext: Math.max(kafkaNext, before?.kafkaNext ?? 0)});
+    this.#changed.add(stream);
+  }
+
+  /** The first offset of the stream whose ids count. */
+  idsFrom({id, startOffset}: Stream): number {
+    return Math.min(this.#idStarts.get(id) ?? startOffset, startOffset);
+  }
+
+  /**
+   * Kafka has deleted everything of the partition below `kafkaStart`: the ids of those records are forgotten.
+   * @returns whether some were
+   */
+  forget(stream: number, kafkaStart: number): boolean {
+    const position = this.#positions.get(stream);
+    if (!position) return false;
+    const rows = this.#statements.ranges.all(stream) as (Range & {crc: number})[];
+    // Where there are more ranges than one look takes, the next call goes on.
+    let start = rows.length < rangesMax ? position.shipped : rows.at(-1)!.next;
+    for (const row of rows) {
+      const {first, next, kafka} = checkedRange(stream, row);
+      if (kafka + next - first <= kafkaStart) continue;
+      start = Math.max(first, first + kafkaStart - kafka);
+      break;
+    }
+    if (start <= (this.#idStarts.get(stream) ?? start)) return false;
+    this.#idStarts.set(stream, start);
+    this.#forgotten.push({stream, below: start});
+    return true;
+  }
+
+  /** Batches from the one that holds `offset` on, up to about `bytesMax`, at least one; empty at the end. */
+  batchesFrom(stream: Stream, offset: number, bytesMax: number): StoredBatch[] {
+    const batches: StoredBatch[] = [];
+    let bytes = 0;
+    type Row = {
+      baseOffset: number;
+      count: number;
+      kind: number;
+      appendMs: number;
+      markMs: number;
+      bytes: Uint8Array;
+    };
+    const rows = this.#statements.batches.iterate(stream.id, offset) as Iterable<unknown> as Iterable<Row>;
+    for (const {kind, markMs, ...row} of rows) {
+      if (batches.length > 0 && bytes + row.bytes.length > bytesMax) break;
+      bytes += row.bytes.length;
+      const {id: streamId, topic, partition} = stream;
+      batches.push({streamId, topic, partition, ...row, markMs: kind === 0 ? undefined : markMs});
+    }
+    return batches;
+  }
+
+  /** Batches that are not shipped: their bytes and their records. */
+  pending(streams: Iterable<Stream>): {bytes: number; records: number} {
+    const sum = this.#database.prepare(
+      'SELECT coalesce(sum(length(bytes)), 0) AS bytes, coalesce(sum(count), 0) AS records FROM batches WHERE stream = ? AND base_offset >= ?',
+    );
+    const all = {bytes: 0, records: 0};
+    for (const {id, startOffset} of streams) {
+      const {bytes, records} = sum.get(id, this.#positions.get(id)?.shipped ?? startOffset) as typeof all;
+      all.bytes += bytes;
+      all.records += records;
+    }
+    return all;
+  }
+
+  /**
+   * Writes what changed and deletes shipped batches, a limited number, inside the caller's transaction. @param change gives the
+   * stream to change. @returns streams whose ids count from a later offset on. Throws LOG_CORRUPT.
+   */
+  write(streams: Iterable<Stream>, change: (topic: string, partition: number) => Stream): Stream[] {
+    this.#writeRows();
+    const moved: Stream[] = [];
+    this.#left = 0;
+    let left = trimMax;
+    for (const {id, topic, partition, startOffset} of streams) {
+      if (this.#forgotten.some(({stream}) => stream === id)) moved.push(change(topic, partition));
+      const shipped = this.#positions.get(id)?.shipped ?? 0;
+      if (shipped <= startOffset) continue;
+      if (left <= 0) {
+        this.#left++;
+        continue;
+      }
+      const stream = change(topic, partition);
+      const batches = this.#statements.trim.find(stream, {beforeMs: Infinity, belowOffset: shipped});
+      if (batches.length > 0) this.#statements.trim.remove(stream, batches);
+      left -= batches.length;
+      if (batches.length === trimMax) this.#left++;
+    }
+    return moved;
+  }
+
+  /** Partitions that had more to delete than the last `write` deleted. */
+  get left(): number {
+    return this.#left;
+  }
+
+  #writeRows(): void {
+    if (this.#headChanged) {
+      const {name, cluster, producerId, epoch, rebuilt} = this.#head;
+      const flag = rebuilt ? 1 : 0;
+      this.#statements.setHead.run(
+        name,
+        cluster,
+        producerId,
+        epoch,
+        flag,
+        rowCrc(name, cluster, producerId, epoch, flag),
+      );
+    }
+    for (const stream of this.#changed) {
+      const {shipped, kafkaNext} = this.#positions.get(stream)!;
+      this.#statements.setPosition.run(stream, shipped, kafkaNext, rowCrc(stream, shipped, kafkaNext));
+    }
+    const newest = new Map(this.#ranges.map((range) => [`${range.stream}/${range.first}`, range]));
+    for (const {stream, first, next, kafka} of newest.values())
+      this.#statements.setRange.run(stream, first, next, kafka, rowCrc(stream, first, next, kafka));
+    for (const {stream, below} of this.#forgotten) this.#removeRanges(stream, below);
+  }
+
+  #removeRanges(stream: number, below: number): void {
+    for (const row of this.#statements.ranges.all(stream) as (Range & {crc: number})[]) {
+      const {first, next, kafka} = row;
+      if (first >= below) return;
+      this.#statements.removeRange.run(stream, first);
+      if (next <= below) continue;
+      const moved = kafka + below - first;
+      this.#statements.setRange.run(stream, below, next, moved, rowCrc(stream, below, next, moved));
+    }
+  }
+
+  /** What `write` wrote is durable. */
+  written(): void {
+    this.#headChanged = false;
+    this.#changed.clear();
+    this.#ranges = [];
+    for (const {stream, below} of this.#forgotten) {
+      const last = this.#last.get(stream);
+      // The stored range begins later now; the one in memory must not bring its old beginning back.
+      if (last && last.first < below) {
+        if (last.next <= below) this.#last.delete(stream);
+        else this.#last.set(stream, {first: below, next: last.next, kafka: last.kafka + below - last.first});
+      }
+    }
+    this.#forgotten = [];
+  }
+}
