@@ -27,6 +27,8 @@ export type TelemetryEvents = {
     rows: number;
     through: {topic: string; partition: number; offset: number}[];
   };
+  /** Active parts of the largest partition of a table were counted; `pauseSeconds`: what its inserts wait between two. */
+  PartsCounted: {sink: string; table: string; parts: number; pauseSeconds: number};
   SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
   SinkPaused: {sink: string; table: string};
   /** `seconds`: for how long it was paused. */

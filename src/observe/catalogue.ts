@@ -151,6 +151,16 @@ export const metricSpecs = {
     labels: ['domain', 'outcome'],
     help: 'Dead letters and late events that were replayed, by what became of them',
   },
+  millrace_sink_parts: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Active parts in the partition of the table that has most of them (ClickHouse servers)',
+  },
+  millrace_sink_insert_pause_seconds: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'What inserts into the table wait between two because it has many parts (ClickHouse servers)',
+  },
   millrace_sink_pauses_total: {
     type: 'counter',
     labels: ['sink', 'table'],

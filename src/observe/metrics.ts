@@ -63,6 +63,10 @@ function eventHandlers(registry: Registry): Handlers {
   const sinkSeconds = histogram('millrace_sink_write_seconds');
   const sinkErrors = counter('millrace_sink_errors_total');
   const sinkPauses = counter('millrace_sink_pauses_total');
+  const sinkGauge = (name: 'millrace_sink_parts' | 'millrace_sink_insert_pause_seconds') =>
+    new Gauge<'sink' | 'table'>(optionsOf(name, registry));
+  const sinkParts = sinkGauge('millrace_sink_parts');
+  const sinkInsertPause = sinkGauge('millrace_sink_insert_pause_seconds');
   const rowsRefused = counter('millrace_rows_refused_total');
   const replayed = counter('millrace_replayed_total');
   const sinkPausedSeconds = counter('millrace_sink_paused_seconds_total');
@@ -105,6 +109,10 @@ function eventHandlers(registry: Registry): Handlers {
       sinkSeconds.observe({sink, table}, seconds);
     },
     SinkFailed: ({sink, table, code}) => sinkErrors.inc({sink, table, code}),
+    PartsCounted: ({sink, table, parts, pauseSeconds}) => {
+      sinkParts.set({sink, table}, parts);
+      sinkInsertPause.set({sink, table}, pauseSeconds);
+    },
     SinkPaused: ({sink, table}) => sinkPauses.inc({sink, table}),
     SinkResumed: ({sink, table, seconds}) => sinkPausedSeconds.inc({sink, table}, seconds),
     RowsAcknowledged: ({query, rows}) => rowsAcknowledged.inc({query}, rows),

@@ -57,6 +57,7 @@ export async function openLocal(
     name: init.name,
     readOnly: init.readOnly,
     command: init.command,
+    telemetry,
   });
   const raw =
     sink.writeRaw && sink.rawOffsets

@@ -1,6 +1,7 @@
 import type {FieldSpec} from '../config/fields.ts';
 import type {Value} from '../expr/types.ts';
 import type {Table} from '../model/types.ts';
+import type {Telemetry} from '../telemetry.ts';
 
 /** Columns of values, in the order of the table's columns. int64 beyond 2^53 is bigint. */
 export type RowBatch = {
@@ -66,6 +67,8 @@ export type SinkContext = {
   readOnly?: boolean;
   /** Command line of the platform: told to a second one that wants the same directory. */
   command?: string;
+  /** What the sink has to tell beside the outcome of its calls. */
+  telemetry?: Telemetry;
 };
 
 export type SinkSpec = {

@@ -5,8 +5,10 @@ import type {Lock} from '../../log/lock.ts';
 import type {ClickHouseConnection} from '../clickhouse/connection.ts';
 import {quoteTable} from '../clickhouse/names.ts';
 import {createClickHouseSink} from '../clickhouse/sink.ts';
+import {encodeText} from '../clickhouse/text.ts';
 import {damageHint} from '../damage.ts';
 import {ownDirectory} from '../directory.ts';
+import {tableId} from '../tables.ts';
 import type {Sink, SinkContext} from '../types.ts';
 
 /** chDB types its connection against its own copy of the client's interface. */
@@ -36,7 +38,7 @@ export async function openChdb(options: Record<string, unknown>, context: SinkCo
     const readOnly = context.readOnly === true;
     connection = await connect(dir, lock, readOnly);
     await check(connection.client);
-    return await createClickHouseSink(connection, {readOnly});
+    return createClickHouseSink(connection, {readOnly});
   } catch (error) {
     await connection?.close();
     lock.release();
@@ -98,23 +100,31 @@ async function connect(dir: string, lock: Lock, readOnly: boolean): Promise<Clic
     });
     return opened;
   };
+  const insertText = async (table: string, columns: string[], tsv: string): Promise<void> => {
+    const least = inserting.reduce((a, b) => (b.queued < a.queued ? b : a));
+    least.queued += 1;
+    try {
+      await least.session.chdb.rawInsert({
+        table,
+        columns,
+        values: Buffer.from(tsv),
+        format: 'TabSeparated',
+      });
+    } finally {
+      least.queued -= 1;
+    }
+  };
   return {
     client,
-    tableSettings,
-    async insert(table, columns, tsv) {
-      const least = inserting.reduce((a, b) => (b.queued < a.queued ? b : a));
-      least.queued += 1;
-      try {
-        await least.session.chdb.rawInsert({
-          table,
-          columns,
-          values: Buffer.from(tsv),
-          format: 'TabSeparated',
-        });
-      } finally {
-        least.queued -= 1;
-      }
-    },
+    patient: client,
+    tableSettings: () => tableSettings,
+    insert: (table, batch) =>
+      insertText(
+        tableId(table),
+        table.columns.map(({name}) => name),
+        encodeText(table, batch),
+      ),
+    insertText,
     async read(sql) {
       reader ??= openReader();
       const current = reader;

@@ -1,56 +1,47 @@
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {fromOffset, int64, revisionOf, tableId} from '../tables.ts';
-import {encodeTsv, type TsvDialect} from '../tsv.ts';
-import type {DeliveryMark, QueryResult, RowBatch, Sink} from '../types.ts';
+import type {DeliveryMark, QueryResult, RawBatch, Sink} from '../types.ts';
 import type {ClickHouseConnection} from './connection.ts';
-import {ensureTable, switchView} from './ddl.ts';
+import {ensureMarks, ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
-import {physical, quote, quoteTable} from './names.ts';
+import {alterOn, on, physical, quote, quoteTable} from './names.ts';
 
-const dialect: TsvDialect = {
-  deleted: ['0', '1'],
-  nonFinite: {nan: 'nan', plus: 'inf', minus: '-inf'},
-  nul: '\\0',
-  zone: '',
-};
 const markTable = quoteTable('millrace', 'delivered');
 
 /**
  * The ClickHouse sink over a connection. Rows are inserted as they are: ReplacingMergeTree keeps the highest version of a key,
  * views read with FINAL. An insert is one block and so one part: it is there wholly or not at all, and the offsets that a raw
- * table holds are those of its rows. `readOnly`: nothing is made, also no table for marks.
+ * table holds are those of its rows. Nothing is asked of the database before the first call, so that one that is down is a
+ * failure of that call. `readOnly`: nothing is made, also no table for marks.
  */
-export async function createClickHouseSink(
+export function createClickHouseSink(
   connection: ClickHouseConnection,
   {readOnly = false}: {readOnly?: boolean} = {},
-): Promise<Sink> {
+): Sink {
   const {client} = connection;
   const offsets = new Map<string, Map<number, number>>();
+  let prepared: Promise<void> | undefined;
+  const prepare = (): Promise<void> => {
+    prepared ??= (async () => {
+      await connection.check?.();
+      if (!readOnly) await ensureMarks(connection);
+    })().catch((error) => {
+      prepared = undefined;
+      throw error;
+    });
+    return prepared;
+  };
   const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
     try {
+      await prepare();
       return await work();
     } catch (error) {
       throw statementError(error, place);
     }
   };
-  const makeBooks = () =>
-    guarded('millrace.delivered', async () => {
-      await client.command({query: 'CREATE DATABASE IF NOT EXISTS millrace'});
-      await client.command({
-        query: `CREATE TABLE IF NOT EXISTS ${markTable} (table String, epoch UInt64)
-        ENGINE = ReplacingMergeTree(epoch) ORDER BY table`,
-      });
-    });
-  if (!readOnly) await makeBooks();
   const select = async <T>(query: string, query_params: Record<string, string>): Promise<T[]> =>
     (await client.query({query, query_params, format: 'JSONEachRow'})).json<T>();
-  const insert = (table: Table, batch: RowBatch) =>
-    connection.insert(
-      tableId(table),
-      table.columns.map(({name}) => name),
-      encodeTsv(table, batch, dialect),
-    );
   const offsetsOf = async (table: Table): Promise<Map<number, number>> => {
     const known = offsets.get(tableId(table));
     if (known) return known;
@@ -65,11 +56,11 @@ export async function createClickHouseSink(
   return {
     ensure: (table) => guarded(tableId(table), () => ensureTable(connection, table)),
     async write(table, batch) {
-      if (batch.count > 0) await guarded(tableId(table), () => insert(table, batch));
+      if (batch.count > 0) await guarded(tableId(table), () => connection.insert(table, batch));
     },
     mark: (marks: DeliveryMark[]) =>
       guarded('millrace.delivered', () =>
-        connection.insert(
+        connection.insertText(
           'millrace.delivered',
           ['table', 'epoch'],
           marks.map(({table, epoch}) => `${table}\t${epoch}\n`).join(''),
@@ -89,7 +80,7 @@ export async function createClickHouseSink(
         const fresh = fromOffset(table, batch, known.get(batch.partition) ?? 0);
         if (!fresh) return;
         try {
-          if (fresh.count > 0) await insert(table, fresh);
+          if (fresh.count > 0) await connection.insert(table, fresh, tokenOf(fresh));
           known.set(batch.partition, Math.max(known.get(batch.partition) ?? 0, batch.toOffset));
         } catch (error) {
           // Whether the rows are in is not known: the table says.
@@ -99,8 +90,8 @@ export async function createClickHouseSink(
       }),
     eraseRaw: (table, column, ids) =>
       guarded(tableId(table), async () => {
-        await client.command({
-          query: `ALTER TABLE ${physical(table)} UPDATE ${quote(column)} = NULL
+        await connection.patient.command({
+          query: `ALTER TABLE ${physical(table)}${alterOn(connection)} UPDATE ${quote(column)} = NULL
             WHERE ${quote('event_id')} IN ({ids:Array(String)}) SETTINGS mutations_sync = 2`,
           query_params: {ids},
         });
@@ -124,17 +115,22 @@ export async function createClickHouseSink(
     dropView: (id) =>
       guarded(id, async () => {
         const [namespace, name] = id.split('.') as [string, string];
-        await client.command({query: `DROP VIEW IF EXISTS ${quoteTable(namespace, name)} SYNC`});
+        await client.command({
+          query: `DROP VIEW IF EXISTS ${quoteTable(namespace, name)}${on(connection)} SYNC`,
+        });
       }),
     drop: (id) =>
       guarded(id, async () => {
         const [namespace, name] = id.split('.') as [string, string];
         offsets.delete(id);
-        await client.command({query: `DROP TABLE IF EXISTS ${quoteTable(namespace, name)} SYNC`});
+        await client.command({
+          query: `DROP TABLE IF EXISTS ${quoteTable(namespace, name)}${on(connection)} SYNC`,
+        });
       }),
     async query(sql) {
       let text: string;
       try {
+        await prepare();
         text = await connection.read(sql);
       } catch (error) {
         throw queryError(error);
@@ -144,6 +140,13 @@ export async function createClickHouseSink(
     close: () => connection.close(),
   };
 }
+
+/**
+ * The same rows have the same one, also when their insert is repeated because its answer was lost. Rows that are written again say
+ * nothing of a range.
+ */
+const tokenOf = ({table, partition, fromOffset, toOffset, count, again}: RawBatch): string | undefined =>
+  again ? undefined : `${table} ${partition} ${fromOffset} ${toOffset} ${count}`;
 
 /** Lines of JSONCompactEachRowWithNamesAndTypes; 64-bit integers come quoted. A statement without a result gives no lines. */
 function parseResult(text: string): QueryResult {

@@ -1,0 +1,163 @@
+/** Statements of many requests over a few sessions of chDB. */
+import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {type ChdbConnection, createChdbConnection} from 'chdb/connection';
+
+/** An error of ClickHouse: its code, its text, its name. */
+export class FrontError extends Error {
+  readonly code: number;
+  readonly type: string;
+
+  constructor(code: number, message: string, type: string) {
+    super(message);
+    this.code = code;
+    this.type = type;
+  }
+}
+
+export type Statement = {
+  query: string;
+  /** Data of an insert whose format the statement names last. */
+  data: Buffer | undefined;
+  parameters: [string, string][];
+  settings: [string, string][];
+  database: string;
+  /** Of the answer, where the statement names none. */
+  format: string;
+};
+
+export type Answer = {
+  bytes: Uint8Array;
+  format: string;
+  rowsRead: number;
+  rowsWritten: number;
+  seconds: number;
+};
+
+export type Sessions = {
+  /** @throws FrontError with what ClickHouse says. */
+  run(statement: Statement): Promise<Answer>;
+};
+
+const sessionsMax = 4;
+/** In memory where the machine has that: the data of an insert passes through it. */
+const scratchPlace = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+const backquoted = (value: string): string => `\`${value.replace(/[\\`]/g, '\\$&')}\``;
+const text = (value: string): string => `'${value.replace(/[\\']/g, (char) => `\\${char}`)}'`;
+const name = (value: string): string => {
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(value))
+    throw new FrontError(115, `Unknown setting '${value}'`, 'UNKNOWN_SETTING');
+  return value;
+};
+const insertWithData = /^([\s\S]*\bINSERT\s+INTO\b[\s\S]*?)\s+FORMAT\s+(\w+)\s*;?\s*$/i;
+
+/** Sessions of one kind, each lent to one statement at a time. */
+class Pool {
+  readonly #open: () => ChdbConnection;
+  readonly #idle: ChdbConnection[] = [];
+  readonly #waiting: ((session: ChdbConnection) => void)[] = [];
+  #count = 0;
+
+  constructor(open: () => ChdbConnection) {
+    this.#open = open;
+  }
+
+  take(): Promise<ChdbConnection> | ChdbConnection {
+    const free = this.#idle.pop();
+    if (free) return free;
+    if (this.#count === sessionsMax) return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#count += 1;
+    return this.#open();
+  }
+
+  giveBack(session: ChdbConnection): void {
+    const next = this.#waiting.shift();
+    if (next) next(session);
+    else this.#idle.push(session);
+  }
+
+  /** What a failed statement left in a session would show in the next answer. */
+  async replace(session: ChdbConnection): Promise<void> {
+    await session.close();
+    this.giveBack(this.#open());
+  }
+}
+
+/** @param dir directory of the database; nobody else may have it open */
+export function createSessions(dir: string): Sessions {
+  const open = () => createChdbConnection({path: dir});
+  const writing = new Pool(open);
+  /** Once a session only reads, that cannot be taken back. */
+  const reading = new Pool(open);
+  // Data in formats that chDB takes from a file alone.
+  const scratch = mkdtempSync(join(scratchPlace, 'millrace-front-'));
+  process.on('exit', () => rmSync(scratch, {recursive: true, force: true}));
+  let files = 0;
+
+  const insertFile = async (session: ChdbConnection, insert: string, dataFormat: string, data: Buffer) => {
+    const file = join(scratch, String((files += 1)));
+    writeFileSync(file, data);
+    try {
+      return await session.chdb.queryAsync(
+        `${insert} FROM INFILE ${text(file)} COMPRESSION 'none' FORMAT ${dataFormat}`,
+        {format: 'Null'},
+      );
+    } finally {
+      rmSync(file);
+    }
+  };
+  const execute = async (session: ChdbConnection, {query, data, format}: Statement): Promise<Answer> => {
+    const [, insert, dataFormat] = (data && insertWithData.exec(query)) || [];
+    if (insert !== undefined) {
+      const {rowsRead = 0, elapsed = 0} =
+        data!.length > 0 ? await insertFile(session, insert, dataFormat!, data!) : {};
+      return {bytes: new Uint8Array(), format, rowsRead: 0, rowsWritten: rowsRead, seconds: elapsed};
+    }
+    const whole = data && data.length > 0 ? `${query}\n${data.toString('utf8')}` : query;
+    const result = await session.chdb.queryAsync(whole, {format});
+    return {
+      bytes: result.bytes(),
+      format,
+      rowsRead: result.rowsRead,
+      rowsWritten: 0,
+      seconds: result.elapsed,
+    };
+  };
+  return {
+    async run(statement) {
+      const {database, parameters, settings} = statement;
+      const pool = settings.some(([key, value]) => key === 'readonly' && value !== '0') ? reading : writing;
+      const session = await pool.take();
+      const set = async (sql: string) => void (await session.chdb.queryAsync(sql, {format: 'Null'}));
+      try {
+        if (database !== 'default') await set(`USE ${backquoted(database)}`);
+        for (const [key, value] of parameters) await set(`SET param_${name(key)} = ${text(value)}`);
+        const others = settings.filter(([key]) => key !== 'readonly');
+        for (const [key, value] of others) await set(`SET ${name(key)} = ${text(value)}`);
+        if (pool === reading) await set('SET readonly = 2');
+        const answer = await execute(session, statement);
+        for (const [key] of others) await set(`SET ${name(key)} = DEFAULT`);
+        if (database !== 'default') await set('USE default');
+        pool.giveBack(session);
+        return answer;
+      } catch (error) {
+        await pool.replace(session);
+        throw frontError(error);
+      }
+    },
+  };
+}
+
+/** `Code: 60. DB::Exception: Unknown table ... (UNKNOWN_TABLE)`, with or without its head. */
+function frontError(error: unknown): FrontError {
+  if (error instanceof FrontError) return error;
+  const {message, code, type} = error as Error & {code?: string | number; type?: string};
+  const found = /Code: (\d+)\. DB::Exception: ([\s\S]*?)\s*\(([A-Z0-9_]{3,})\)/.exec(message);
+  if (found) return new FrontError(Number(found[1]), found[2]!, found[3]!);
+  return new FrontError(
+    /^\d+$/.test(String(code)) ? Number(code) : 1002,
+    message,
+    type ?? 'UNKNOWN_EXCEPTION',
+  );
+}
