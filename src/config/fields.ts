@@ -12,8 +12,8 @@ export type FieldSpec = {
   secret?: boolean;
   /** Part of the language, but not of this version: using it is a mistake that says so. */
   unavailable?: boolean;
-} & (
-  | {type: 'string'; pattern?: RegExp; examples?: string[]}
+} /** `url`: schemes of a URL that is wanted; a password in it is refused. */ & (
+  | {type: 'string'; pattern?: RegExp; url?: readonly string[]; examples?: string[]}
   | {type: 'identifier'}
   | {type: 'integer'; min?: number; max?: number}
   | {type: 'number'; min?: number; max?: number}

@@ -104,11 +104,31 @@ function mismatch(node: ScalarNode, spec: FieldSpec): ScalarResult {
 function readText(node: ScalarNode, spec: FieldSpec & {type: 'string'}): ScalarResult {
   const {value} = node;
   if (typeof value !== 'string') return mismatch(node, spec);
+  if (spec.url) return readUrl(value, spec.url, spec.examples);
   if (spec.pattern && !spec.pattern.test(value)) {
     const hint = spec.examples?.length ? `for example ${spec.examples.join(', ')}` : undefined;
     return wrong('VALUE_INVALID', `${quote(value)} does not have the right form`, hint);
   }
   return {ok: true, value};
+}
+
+/** Never quotes the text: it may hold a password. */
+function readUrl(text: string, schemes: readonly string[], examples: string[] = []): ScalarResult {
+  const hint = examples.length > 0 ? `for example ${examples.join(', ')}` : undefined;
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || !schemes.some((scheme) => url.protocol === `${scheme}:`))
+    return wrong(
+      'VALUE_INVALID',
+      `this is no URL that begins with ${schemes.map((each) => `${each}://`).join(' or ')}`,
+      hint,
+    );
+  if (url.password !== '')
+    return wrong(
+      'VALUE_INVALID',
+      'a URL holds no password',
+      'write password: "${secret:name}" beside it, and take it out of the URL',
+    );
+  return {ok: true, value: text};
 }
 
 function readNumber(node: ScalarNode, spec: FieldSpec & {type: 'integer' | 'number'}): ScalarResult {

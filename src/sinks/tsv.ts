@@ -27,27 +27,32 @@ export function encodeTsv(table: Table, batch: RowBatch, dialect: TsvDialect): s
   return text;
 }
 
-const bytesFirst = 64 * 1024;
+const chunkBytes = 64 * 1024;
 
 /**
- * As `encodeTsv`, in UTF-8: row by row, so that a large batch is never one text as well. What is not Unicode (half of a surrogate
- * pair) becomes U+FFFD.
+ * As `encodeTsv`, in UTF-8: chunks of whole rows, so that a large batch is never one text as well, and the first rows are on
+ * their way while the next are made. A chunk's memory is used again for the next. What is not Unicode (half of a surrogate pair)
+ * becomes U+FFFD.
  */
-export function encodeTsvBytes(table: Table, batch: RowBatch, dialect: TsvDialect): Uint8Array<ArrayBuffer> {
+export function* encodeTsvChunks(
+  table: Table,
+  batch: RowBatch,
+  dialect: TsvDialect,
+): Generator<Uint8Array<ArrayBuffer>, void, undefined> {
   const rowText = rowEncoder(table, batch, dialect);
-  let bytes = Buffer.allocUnsafeSlow(bytesFirst);
+  let bytes = Buffer.allocUnsafeSlow(chunkBytes);
   let at = 0;
   for (let row = 0; row < batch.count; row++) {
     const text = rowText(row);
-    const most = at + 3 * text.length;
-    if (most > bytes.length) {
-      const wider = Buffer.allocUnsafeSlow(Math.max(most, 2 * bytes.length));
-      bytes.copy(wider, 0, 0, at);
-      bytes = wider;
+    const most = 3 * text.length;
+    if (at > 0 && at + most > bytes.length) {
+      yield bytes.subarray(0, at);
+      at = 0;
     }
+    if (most > bytes.length) bytes = Buffer.allocUnsafeSlow(most);
     at += bytes.write(text, at, 'utf8');
   }
-  return bytes.subarray(0, at);
+  if (at > 0) yield bytes.subarray(0, at);
 }
 
 function rowEncoder(table: Table, batch: RowBatch, dialect: TsvDialect): (row: number) => string {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import type {Table} from '../../src/model/types.ts';
 import {batchOf} from '../../src/sinks/tables.ts';
-import {encodeTsv, encodeTsvBytes, type TsvDialect} from '../../src/sinks/tsv.ts';
+import {encodeTsv, encodeTsvChunks, type TsvDialect} from '../../src/sinks/tsv.ts';
 
 const dialect: TsvDialect = {
   deleted: ['f', 't'],
@@ -50,6 +50,8 @@ test('bytes are the text in UTF-8, however wide its characters and however long 
   ];
   const rows = Array.from({length: 300}, (_, index) => [values[index % values.length]!]);
   const batch = batchOf(table, rows);
-  const bytes = Buffer.from(encodeTsvBytes(table, batch, dialect));
+  const bytes = Buffer.concat(
+    Array.from(encodeTsvChunks(table, batch, dialect), (chunk) => Buffer.from(chunk)),
+  );
   assert.ok(bytes.equals(Buffer.from(encodeTsv(table, batch, dialect))));
 });

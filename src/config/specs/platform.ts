@@ -6,7 +6,7 @@ export type BackendSpecs = Record<string, {summary?: string; fields: Record<stri
 const unavailable = (doc: string): FieldSpec => ({type: 'any', doc, unavailable: true});
 
 /** Sink backends of the language that this version does not have. */
-export const laterSinks: readonly string[] = ['clickhouse', 'postgres'];
+export const laterSinks: readonly string[] = ['clickhouse'];
 
 /** `backend:` and under each backend's own name its options. */
 function backendFields(

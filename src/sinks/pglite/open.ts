@@ -1,13 +1,12 @@
 import {isMainThread} from 'node:worker_threads';
 import {PGlite, type Results, type Transaction, types} from '@electric-sql/pglite';
 import {PlatformError} from '../../errors.ts';
-import type {Value} from '../../expr/types.ts';
 import type {Lock} from '../../log/lock.ts';
 import {damageHint} from '../damage.ts';
 import {ownDirectory} from '../directory.ts';
 import type {PostgresConnection, PostgresTransaction} from '../postgres/connection.ts';
 import {createPostgresSink} from '../postgres/sink.ts';
-import {int64} from '../tables.ts';
+import {parsers, plain} from '../postgres/values.ts';
 import type {Sink, SinkContext} from '../types.ts';
 
 /**
@@ -58,21 +57,6 @@ async function check(database: PGlite): Promise<void> {
   for (const {name} of rows) await database.query(`SELECT * FROM ${name} LIMIT 1`);
 }
 
-const text = (value: string): Value => value;
-const time = (value: string): Value =>
-  // As ClickHouse prints it; what is beyond four-digit years stays as PostgreSQL prints it.
-  /^\d{4}-.*\+00$/.test(value) ? new Date(value).toISOString().slice(0, -1).replace('T', ' ') : value;
-
-/** Values as `Value`: everything that is no number or boolean is text. */
-const parsers: Record<number, (value: string) => Value> = {
-  [types.INT8]: (value) => int64(value),
-  [types.TIMESTAMPTZ]: time,
-  [types.TIMESTAMP]: text,
-  [types.DATE]: text,
-  [types.JSON]: text,
-  [types.JSONB]: text,
-};
-
 const names = new Map(Object.entries(types).map(([name, oid]) => [oid as number, name.toLowerCase()]));
 const typeName = (oid: number): string => names.get(oid) ?? `oid ${oid}`;
 
@@ -86,8 +70,10 @@ function transactionOf(database: PGlite | Transaction): PostgresTransaction {
         fields: fields.map(({name, dataTypeID}) => ({name, type: dataTypeID})),
       };
     },
-    async copy(target, tsv) {
-      await alive(database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob([tsv])}));
+    async copy(target, chunks) {
+      const parts: Uint8Array<ArrayBuffer>[] = [];
+      for (const chunk of chunks) parts.push(new Uint8Array(chunk));
+      await alive(database.query(`COPY ${target} FROM '/dev/blob'`, [], {blob: new Blob(parts)}));
     },
   };
 }
@@ -103,9 +89,6 @@ function connect(database: PGlite, lock: Lock): PostgresConnection {
     },
   };
 }
-
-const plain = (value: unknown): Value =>
-  typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Value);
 
 /** After a trap in its WebAssembly the engine is lost for good: the thread ends, and the host opens another. */
 async function alive<T>(work: Promise<T>): Promise<T> {

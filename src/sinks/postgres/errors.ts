@@ -1,8 +1,11 @@
 import {PlatformError} from '../../errors.ts';
 import {damageHint} from '../damage.ts';
 
-/** SQLSTATE classes that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system. */
-const passing = ['08', '40', '53', '55', '57', '58'];
+/**
+ * SQLSTATEs that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system, and a
+ * server that only reads just now (25006): one that stands by, or is being moved.
+ */
+const passing = ['08', '25006', '40', '53', '55', '57', '58'];
 
 /** What is about a value: data exceptions, constraints, and a key that is too large for an index. */
 const ofRow = ['22', '23', '54000'];
@@ -10,7 +13,8 @@ const ofRow = ['22', '23', '54000'];
 /** SQLSTATE of an error; undefined for an error that is not PostgreSQL's. */
 export function stateOf(error: unknown): string | undefined {
   const {code} = (error ?? {}) as {code?: unknown};
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  // No class begins with E; codes of Node do: EPIPE.
+  return typeof code === 'string' && /^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code) ? code : undefined;
 }
 
 /** A page with a wrong checksum, a broken index: what is on disk cannot be what was written. */
@@ -31,13 +35,53 @@ export function statementError(error: unknown, place: string): PlatformError {
   const message = error instanceof Error ? error.message : String(error);
   const damaged = damage(error, place);
   if (damaged) return damaged;
-  if (state === undefined || passing.includes(state.slice(0, 2)))
-    return new PlatformError('SINK_UNAVAILABLE', message, {cause: error, place});
+  if (state === undefined) return connectionError(error, place);
+  if (passing.some((known) => state.startsWith(known)))
+    return new PlatformError('SINK_UNAVAILABLE', `${message} (SQLSTATE ${state})`, {cause: error, place});
   const code = ofRow.some((known) => state.startsWith(known)) ? 'SINK_ROW' : 'SINK_REFUSED';
   return new PlatformError(code, `${message} (SQLSTATE ${state})`, {
     cause: error,
     place,
-    hint: 'mend it in the database, then: npx millrace resume',
+    hint: `${wayOut(state)}, then: npx millrace resume`,
+  });
+}
+
+function wayOut(state: string): string {
+  if (state.startsWith('28')) return 'mend user, password or pg_hba.conf';
+  if (state === '3D000') return 'create the database';
+  return state === '42501'
+    ? 'give the user of the sink that right, see docs/postgres.md'
+    : 'mend it in the database';
+}
+
+/** What a client says when a server's answer is not to be trusted, or cannot be: trying again changes nothing. */
+const refusedByUs: [RegExp, string][] = [
+  [/^SASL: /, 'look at the password of the sink'],
+  [/does not support SSL/, 'turn TLS on in the server (ssl = on), or write tls: {mode: off}'],
+  [
+    /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|certificate/i,
+    'name the authority in tls.ca and the host as its certificate does',
+  ],
+];
+
+/** A failure that is no answer to a statement: SINK_UNAVAILABLE, or SINK_REFUSED for passwords and certificates. */
+export function connectionError(error: unknown, place: string): PlatformError {
+  if (error instanceof PlatformError) return error;
+  if (stateOf(error) !== undefined) return statementError(error, place);
+  const {code, message, errors} = error as {code?: unknown; message?: unknown; errors?: Error[]};
+  // Several addresses of one host, each refused: its own message is empty.
+  const text = errors?.map((each) => each.message).join('; ') || String(message ?? error);
+  const [, hint] = refusedByUs.find(([pattern]) => pattern.test(`${text} ${code ?? ''}`)) ?? [];
+  if (hint !== undefined)
+    return new PlatformError('SINK_REFUSED', text, {
+      cause: error,
+      place,
+      hint: `${hint}, then: npx millrace resume`,
+    });
+  return new PlatformError('SINK_UNAVAILABLE', text, {
+    cause: error,
+    place,
+    hint: 'is the server up, and can it be reached from here?',
   });
 }
 

@@ -1,24 +1,38 @@
 import {fromOffset, revisionOf, tableId} from '../tables.ts';
 import type {DeliveryMark, QueryResult, Sink} from '../types.ts';
 import type {PostgresConnection} from './connection.ts';
-import {ensureTable, switchView} from './ddl.ts';
-import {queryError, statementError} from './errors.ts';
-import {physical, quote, quoteTable} from './names.ts';
-import {offsetTable, writeRawRows, writeRows} from './write.ts';
+import {createDays} from './days.ts';
+import {ensureSchema, ensureTable, switchView} from './ddl.ts';
+import {queryError, statementError, stateOf} from './errors.ts';
+import {markTable, offsetTable, physical, quote, quoteTable} from './names.ts';
+import {inOneAtATime} from './order.ts';
+import type {RawTables} from './settings.ts';
+import {writeRawRows, writeRows} from './write.ts';
 
-const markTable = quoteTable('millrace', 'delivered');
+export type PostgresSinkOptions = {
+  /** Nothing is made, also no tables for marks and offsets. */
+  readOnly?: boolean;
+  /** Default: no partitions. */
+  raw?: RawTables;
+  /** Wall clock, epoch ms: partitions are made and dropped by it. */
+  now?: () => number;
+};
+
+/** A check constraint, or a partition that is not there. */
+const noPartition = '23514';
 
 /** Ends a user's transaction, so that a SET of his does not outlive it. */
 const rollBack = new Error('roll back');
 
-/**
- * The PostgreSQL sink over a connection: upserts by key where the version is greater, raw events by COPY. `readOnly`: nothing
- * is made, also no tables for marks and offsets.
- */
+/** The PostgreSQL sink over a connection: upserts by key where the version is greater, raw events by COPY. */
 export async function createPostgresSink(
   connection: PostgresConnection,
   typeName: (oid: number) => string,
-  {readOnly = false}: {readOnly?: boolean} = {},
+  {
+    readOnly = false,
+    raw = {partitionBy: 'none', retentionMs: null},
+    now = Date.now,
+  }: PostgresSinkOptions = {},
 ): Promise<Sink> {
   const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
     try {
@@ -27,18 +41,9 @@ export async function createPostgresSink(
       throw statementError(error, place);
     }
   };
-  const makeBooks = () =>
-    guarded('millrace.delivered', async () => {
-      await connection.query('CREATE SCHEMA IF NOT EXISTS millrace');
-      await connection.query(
-        `CREATE TABLE IF NOT EXISTS ${markTable} (table_name text PRIMARY KEY, epoch bigint NOT NULL)`,
-      );
-      await connection.query(
-        `CREATE TABLE IF NOT EXISTS ${offsetTable} (table_name text, partition integer, next_offset bigint NOT NULL,
-        PRIMARY KEY (table_name, partition))`,
-      );
-    });
-  if (!readOnly) await makeBooks();
+  if (!readOnly) await guarded('millrace.delivered', () => makeBooks(connection));
+  const days =
+    raw.partitionBy === 'day' ? createDays(connection, {retentionMs: raw.retentionMs, now}) : undefined;
   const offsetsOf = async (table: string): Promise<Map<number, number>> => {
     const {rows} = await connection.query(
       `SELECT partition, next_offset FROM ${offsetTable} WHERE table_name = $1`,
@@ -47,7 +52,12 @@ export async function createPostgresSink(
     return new Map(rows.map(([partition, next]) => [Number(partition), Number(next)]));
   };
   return {
-    ensure: (table) => guarded(tableId(table), () => ensureTable(connection, table)),
+    ensure: (table) =>
+      guarded(tableId(table), async () => {
+        const ofTable = table.kind === 'raw' ? days : undefined;
+        await ensureTable(connection, table, {byDay: ofTable !== undefined});
+        await ofTable?.ensure(table);
+      }),
     write: (table, batch) => guarded(tableId(table), () => writeRows(connection, table, batch)),
     mark: (marks: DeliveryMark[]) =>
       guarded('millrace.delivered', async () => {
@@ -68,7 +78,15 @@ export async function createPostgresSink(
       guarded(tableId(table), async () => {
         const known = (await offsetsOf(tableId(table))).get(batch.partition) ?? 0;
         const fresh = fromOffset(table, batch, known);
-        if (fresh) await writeRawRows(connection, table, fresh);
+        if (!fresh) return;
+        try {
+          await writeRawRows(connection, table, fresh, days);
+        } catch (error) {
+          // Somebody dropped a partition: it is made again.
+          if (!days || stateOf(error) !== noPartition) throw error;
+          days.forget(table);
+          await writeRawRows(connection, table, fresh, days);
+        }
       }),
     eraseRaw: (table, column, eventIds) =>
       guarded(tableId(table), async () => {
@@ -119,6 +137,28 @@ export async function createPostgresSink(
       const {rows, fields} = result!;
       return {columns: fields.map(({name, type}) => ({name, type: typeName(type)})), rows};
     },
-    close: () => connection.close(),
+    close() {
+      days?.close();
+      return connection.close();
+    },
   };
+}
+
+/** Tables for marks and offsets. */
+async function makeBooks(connection: PostgresConnection): Promise<void> {
+  const {rows} = await connection.query(
+    "SELECT count(*) FROM pg_tables WHERE schemaname = 'millrace' AND tablename IN ('delivered', 'raw_offsets')",
+  );
+  if (Number(rows[0]![0]) === 2) return;
+  await connection.transaction(async (transaction) => {
+    await inOneAtATime(transaction);
+    await ensureSchema(transaction, 'millrace');
+    await transaction.query(
+      `CREATE TABLE IF NOT EXISTS ${markTable} (table_name text PRIMARY KEY, epoch bigint NOT NULL)`,
+    );
+    await transaction.query(
+      `CREATE TABLE IF NOT EXISTS ${offsetTable} (table_name text, partition integer, next_offset bigint NOT NULL,
+       PRIMARY KEY (table_name, partition))`,
+    );
+  });
 }

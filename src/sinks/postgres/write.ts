@@ -2,14 +2,13 @@ import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
 import {tableId} from '../tables.ts';
-import {encodeTsvBytes, type TsvDialect} from '../tsv.ts';
+import {encodeTsvChunks, type TsvDialect} from '../tsv.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
+import type {Days} from './days.ts';
 import {columnType} from './ddl.ts';
 import {stateOf} from './errors.ts';
-import {physical, quote, quoteTable} from './names.ts';
-
-export const offsetTable = quoteTable('millrace', 'raw_offsets');
+import {offsetTable, physical, quote} from './names.ts';
 
 /** PostgreSQL has no U+0000 in texts: it is stored as U+FFFD. */
 const dialect: TsvDialect = {
@@ -52,37 +51,37 @@ export async function writeRows(
 
 /**
  * Raw events with their offset in one transaction: COPY, and only when an event id is there already the way that looks at
- * every one. That way takes ids that become equal by U+FFFD for U+0000, too.
+ * every one. That way takes ids that become equal by U+FFFD for U+0000, too. @param days of a table that has partitions
  */
 export async function writeRawRows(
   connection: PostgresConnection,
   table: Table,
   batch: RawBatch,
+  days?: Days,
 ): Promise<void> {
-  const advance = (transaction: PostgresTransaction) =>
-    transaction.query(
-      `INSERT INTO ${offsetTable} AS o VALUES ($1, $2, $3)
-       ON CONFLICT (table_name, partition) DO UPDATE SET next_offset = greatest(o.next_offset, excluded.next_offset)`,
-      [tableId(table), batch.partition, batch.toOffset],
-    );
-  try {
-    await connection.transaction(async (transaction) => {
-      if (batch.count > 0)
-        await transaction.copy(
-          `${physical(table)} (${columnList(table)})`,
-          encodeTsvBytes(table, batch, dialect),
-        );
-      await advance(transaction);
+  const admitted = days ? await days.admit(table, batch) : batch;
+  const write = (insert: (transaction: PostgresTransaction, rows: RawBatch) => Promise<unknown>) =>
+    connection.transaction(async (transaction) => {
+      const rows = days ? await days.withoutRepeated(transaction, table, admitted) : admitted;
+      if (rows.count > 0) await insert(transaction, rows);
+      await transaction.query(
+        `INSERT INTO ${offsetTable} AS o VALUES ($1, $2, $3)
+         ON CONFLICT (table_name, partition) DO UPDATE SET next_offset = greatest(o.next_offset, excluded.next_offset)`,
+        [tableId(table), batch.partition, batch.toOffset],
+      );
     });
+  try {
+    await write((transaction, rows) =>
+      transaction.copy(`${physical(table)} (${columnList(table)})`, encodeTsvChunks(table, rows, dialect)),
+    );
   } catch (error) {
     if (stateOf(error) !== uniqueViolation) throw error;
-    await connection.transaction(async (transaction) => {
-      await stage(transaction, table, batch);
+    await write(async (transaction, rows) => {
+      await stage(transaction, table, rows);
       await transaction.query(
         `INSERT INTO ${physical(table)} (${columnList(table)}) SELECT ${columnList(table)} FROM stage
          ON CONFLICT DO NOTHING`,
       );
-      await advance(transaction);
     });
   }
 }
@@ -91,7 +90,7 @@ async function stage(transaction: PostgresTransaction, table: Table, rows: RowBa
   await transaction.query(
     `CREATE TEMPORARY TABLE stage ON COMMIT DROP AS SELECT ${columnList(table)} FROM ${physical(table)} WITH NO DATA`,
   );
-  await transaction.copy(`stage (${columnList(table)})`, encodeTsvBytes(table, rows, dialect));
+  await transaction.copy(`stage (${columnList(table)})`, encodeTsvChunks(table, rows, dialect));
 }
 
 async function insertArrays(
