@@ -59,6 +59,20 @@ export type QueryStatus = {
   settled?: boolean;
   /** Rows of everything that is merged were acknowledged, whether or not a checkpoint knows it. */
   isClean?: boolean;
+  /** Partitions that wait for the schema of their next records; absent when none does. */
+  held?: HeldPartition[];
+};
+
+/** A partition whose next records name a schema that the registry was asked for and has not told. */
+export type HeldPartition = {
+  topic: string;
+  partition: number;
+  offset: number;
+  schemaId: number;
+  /** Epoch ms. */
+  sinceMs: number;
+  /** Why it takes so long, when that is known. */
+  message?: string;
 };
 
 /** An engine takes plans and runs them until it is told to drain. */

@@ -18,6 +18,10 @@ export type ColumnSpec = {
   /** Other Avro names that older writers may have used. */
   aliases: string[];
   type: ValueType;
+  /** Of an enum: what its values can be. */
+  symbols?: string[];
+  /** An event has to have it. */
+  required: boolean;
   use: ColumnUse;
   /** Of personal data: how it is protected. */
   of?: Protected;
@@ -47,11 +51,20 @@ export function columnsOfSource(plan: QueryPlan, source: SourcePlan): ColumnSpec
   const read = namesRead(plan, source);
   const ordered = plan.accumulators.some(({op}) => op === 'first' || op === 'last');
   const specs: ColumnSpec[] = [];
-  for (const {name, column, aliases, type, pii} of source.fields) {
+  for (const {name, column, aliases, type, pii, nullable, symbols} of source.fields) {
     const of = pii && {attribute: `${plan.domain}.${column}`, kind: pii};
     const avroAliases = type === 'money' ? aliases.map((alias) => `${alias}_cents`) : aliases;
     const add = (use: ColumnUse) =>
-      specs.push({name, column, aliases: avroAliases, type, use, ...(of ? {of} : {})});
+      specs.push({
+        name,
+        column,
+        aliases: avroAliases,
+        type,
+        ...(symbols ? {symbols} : {}),
+        required: !nullable,
+        use,
+        ...(of ? {of} : {}),
+      });
     if (!isText(type)) add('number');
     else {
       const isCounted = plan.accumulators.some(({op, arg}) => op === 'distinct' && isColumn(arg, name));

@@ -1,8 +1,10 @@
+import {AssertionError} from 'node:assert';
 import type {ValueType} from '../../expr/types.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
 import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import {piiProperty, protectionOf} from '../../schema/protected.ts';
-import type {AvroField, AvroRecord} from '../../schema/types.ts';
+import {DecodeFailure} from '../../schema/read.ts';
+import type {AvroField, AvroRecord, AvroValue} from '../../schema/types.ts';
 import {type DecodeRun, type FieldStep, generateDecodeRun, type TextTarget} from './decode-code.ts';
 import type {ColumnSpec} from './decode-columns.ts';
 
@@ -18,7 +20,12 @@ export type Writer = {
   places: Int32Array;
   /** Column -> why the writer's type cannot be read as the column's. */
   bad: Map<number, string>;
+  /** Column -> what its values have to be, where the writer's can be others: the checked way looks at each. */
+  limits: Map<number, Limit>;
 };
+
+/** Symbols that the column's type has; not NULL. */
+export type Limit = {symbols?: ReadonlySet<string>; required: boolean};
 
 /** Column types -> writer's kinds that can be read as them, promotions of the specification included. */
 const readable: Record<ValueType, readonly Flat['kind'][]> = {
@@ -36,16 +43,43 @@ const readable: Record<ValueType, readonly Flat['kind'][]> = {
 
 type Column = {spec: ColumnSpec; index: number};
 
-/** Resolves a writer's schema to the wanted columns. */
+/** Resolves a writer's schema to the wanted columns; one that cannot be understood has no column that can be read. */
 export function prepareWriter(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Writer {
+  try {
+    return resolve(schema, schemaId, specs);
+  } catch (error) {
+    if (error instanceof AssertionError) throw error;
+    // A schema of another program: whatever is wrong with it is a matter of its records.
+    const message = `schema ${schemaId} cannot be read: ${(error as Error).message}`;
+    return {
+      run: undefined,
+      texts: [],
+      checked: () => {
+        throw new DecodeFailure('BODY_INVALID', message);
+      },
+      places: new Int32Array(specs.length).fill(-1),
+      bad: new Map(),
+      limits: new Map(),
+    };
+  }
+}
+
+function resolve(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Writer {
   const names = collectNames(schema);
   const space = schema.namespace ?? '';
   const flats = schema.fields.map(({type}) => branchesOf(type, names, space));
   const bad = new Map<number, string>();
+  const limits = new Map<number, Limit>();
   const wanted = new Map<number, Column[]>();
   specs.forEach((spec, index) => {
     const field = fieldOf(schema, spec);
-    if (field < 0) return;
+    if (field < 0) {
+      if (spec.required)
+        bad.set(index, `field ${spec.column} is required, and schema ${schemaId} does not have it`);
+      return;
+    }
+    const limit = limitOf(spec, flats[field]!);
+    if (limit) limits.set(index, limit);
     const kinds = flats[field]!.filter(({kind}) => kind !== 'null').map(({kind}) => kind);
     if (!kinds.every((kind) => readable[spec.type].includes(kind)))
       bad.set(
@@ -68,7 +102,7 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
     ),
   );
   // A time that is missing or of a wrong type makes every record dead: the checked way says so.
-  const simple = steps.every((step) => step !== undefined) && places[0]! >= 0;
+  const simple = steps.every((step) => step !== undefined) && places[0]! >= 0 && limits.size === 0;
   const absent = specs.flatMap(({use}, column) => (places[column]! < 0 ? [{column, use}] : []));
   const generated = simple ? generateDecodeRun(steps as FieldStep[], absent, schemaId) : undefined;
   return {
@@ -81,7 +115,19 @@ export function prepareWriter(schema: AvroRecord, schemaId: number, specs: Colum
     ),
     places,
     bad,
+    limits,
   };
+}
+
+/** Where a writer may write what the column's type does not have. */
+function limitOf({required, symbols}: ColumnSpec, branches: Flat[]): Limit | undefined {
+  const isOpen = required && branches.some(({kind}) => kind === 'null');
+  const known = symbols && new Set(symbols);
+  const others = branches.some(
+    (flat) => flat.kind === 'enum' && !flat.symbols.every((each) => known?.has(each)),
+  );
+  if (!isOpen && !(known && others)) return undefined;
+  return {required: isOpen, ...(known && others ? {symbols: known} : {})};
 }
 
 function protectedAs(field: AvroField, columns: Column[]): AvroField {
@@ -123,4 +169,13 @@ function stepOf(
     targets: columns.map(({spec, index}) => ({column: index, use: spec.use})),
     isTime: columns.some(({spec}) => spec.name === 'timestamp'),
   };
+}
+
+/** Why a value cannot be one of the column's; undefined when it can. It is not shown: it may be personal. */
+export function problemOf({column}: ColumnSpec, limit: Limit, value: AvroValue): string | undefined {
+  if (value === null)
+    return limit.required ? `field ${column} is required, and the record has none` : undefined;
+  if (limit.symbols && !limit.symbols.has(value as string))
+    return `field ${column} holds a symbol that its type does not have`;
+  return undefined;
 }

@@ -10,7 +10,7 @@ import {type DecodeState, missFields, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
 import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
 import {fillMisses} from './decode-texts.ts';
-import {prepareWriter, type Writer} from './decode-writer.ts';
+import {prepareWriter, problemOf, type Writer} from './decode-writer.ts';
 import {createTextDictionary, type TextDictionary} from './dictionary.ts';
 import {createProtectedDictionary} from './dictionary-protected.ts';
 
@@ -62,7 +62,7 @@ export type TopicDecoder = {
   dictionaries: (TextDictionary | undefined)[];
   /** Index of a column; an assertion failure when no query asked for it. */
   column(name: string, use: ColumnUse): number;
-  /** Decodes the records from `fromOffset` on, which is in the batch. Never throws for what a record holds. */
+  /** Decodes the records from `fromOffset` on, which is in the batch. Never throws for what a record holds, but what `schemaOf` throws. */
   decode(batch: RecordBatch, fromOffset: number): DecodedBatch;
   /** Approximate memory of dictionaries and columns, bytes. */
   bytes(): number;
@@ -179,7 +179,11 @@ export function createTopicDecoder(
     const special: SpecialRow = {row: decoded.rows, wide: new Map(), bad: new Map(writer.bad)};
     for (const [index, spec] of specs.entries()) {
       const place = writer.places[index]!;
-      storeValue(index, spec, place < 0 ? null : values[place]!, decoded.rows, special);
+      const value = place < 0 ? null : values[place]!;
+      const limit = writer.limits.get(index);
+      const problem = limit && problemOf(spec, limit, value);
+      if (problem !== undefined) special.bad.set(index, problem);
+      storeValue(index, spec, problem === undefined ? value : null, decoded.rows, special);
     }
     const timeMs = special.wide.get(0) ?? state.columns[0]![decoded.rows]!;
     if (special.bad.has(0)) return {code: 'DECODE', message: special.bad.get(0)!};

@@ -3,7 +3,7 @@ import {availableParallelism} from 'node:os';
 import {type Clock, systemClock} from '../../clock.ts';
 import type {PlatformError} from '../../errors.ts';
 import type {LogSource} from '../../log/open.ts';
-import type {RegisteredSchema} from '../../schema/types.ts';
+import type {AvroSchema, RegisteredSchema} from '../../schema/types.ts';
 import {noTelemetry, type Telemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {stoppedStatus} from '../status.ts';
@@ -11,6 +11,7 @@ import type {EmittedRows, Engine, LookupSnapshot, QueryStatus} from '../types.ts
 import {prepareQuery} from './engine-start.ts';
 import {type EngineThreads, startInline, startThreads} from './engine-workers.ts';
 import {type CheckpointWriter, openStateStore, startCheckpointWriter} from './statestore.ts';
+import {WantedSchemas} from './wanted-schemas.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
 import {
   type DomainSnapshot,
@@ -30,6 +31,11 @@ export type EngineOptions = {
   writer?: CheckpointWriter;
   /** Writers' schemas that records may name. */
   schemas: RegisteredSchema[];
+  /**
+   * Asks the registry for another one; null: it has no such id. It may take its time, then the partition waits; `waits` says
+   * why, for the status. Must not reject. Without it only `schemas` are known.
+   */
+  schemaOf?(id: number, waits: (why: string) => void): Promise<AvroSchema | null>;
   workers: number | 'auto';
   flushMs: number;
   checkpointIntervalMs: number;
@@ -99,6 +105,7 @@ class Host implements InlineEngine {
   #owned = new Set<string>();
   #status = new Map<string, QueryStatus>();
   #count: number;
+  #wanted: WantedSchemas;
   #drained = new Set<number>();
   #onDrained: (() => void) | undefined;
   #isStopping = false;
@@ -107,6 +114,7 @@ class Host implements InlineEngine {
     this.#options = options;
     this.#startWorkers = startWorkers;
     this.#count = workerCount(options.workers);
+    this.#wanted = new WantedSchemas(options.clock ?? systemClock);
   }
 
   /** Starts every query that can start; the others are `stopped` in the status with their reason. @throws CHECKPOINT_*, LOG_*, LOCKED */
@@ -136,6 +144,7 @@ class Host implements InlineEngine {
       stateDir,
       queries,
       schemas,
+      asksSchemas: this.#options.schemaOf !== undefined,
       snapshots,
       busy: new SharedArrayBuffer(4 * Math.max(1, queries.length)),
       flushMs,
@@ -190,7 +199,10 @@ class Host implements InlineEngine {
   }
 
   status(): QueryStatus[] {
-    return [...this.#plans.keys()].flatMap((id) => this.#status.get(id) ?? []);
+    return [...this.#plans.keys()].flatMap((id) => {
+      const status = this.#status.get(id);
+      return status ? [this.#wanted.shown(status)] : [];
+    });
   }
 
   async settle(): Promise<void> {
@@ -254,6 +266,11 @@ class Host implements InlineEngine {
         telemetry.emit('CheckpointCommitted', {domain, query, bytes, seconds, pauseSeconds});
         break;
       }
+      case 'schemas':
+        this.#wanted.ask(event.wanted, this.#options.schemaOf!, (answer) =>
+          this.#workers?.command(event.worker, {kind: 'schema', answer}),
+        );
+        break;
       case 'drained':
         this.#drained.add(event.worker);
         if (this.#drained.size === this.#count) this.#onDrained?.();

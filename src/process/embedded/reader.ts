@@ -1,6 +1,9 @@
 import {failpoint} from '../../failpoint.ts';
-import type {LogReader} from '../../log/types.ts';
+import type {LogReader, RecordBatch} from '../../log/types.ts';
+import {walkRecords} from '../../schema/frame.ts';
 import type {DecodedBatch, TopicDecoder} from './decode.ts';
+import {idOf} from './decode-frames.ts';
+import {SchemaWanted, type WantedSchema, type WriterSchemas} from './worker-schemas.ts';
 
 /** Bytes of one read, which is one turn. */
 const readBytesMax = 2 ** 20;
@@ -18,7 +21,17 @@ export type Cursor = {
   fail(error: unknown): void;
 };
 
-type Partition = {topic: string; partition: number; endOffset: number; cursors: Set<Cursor>};
+type Partition = {
+  topic: string;
+  partition: number;
+  endOffset: number;
+  cursors: Set<Cursor>;
+  /** Offset -> schema ids without which the batch there cannot be decoded yet. Usually empty. */
+  held: Map<number, Set<number>>;
+};
+
+/** Ids of one batch that are asked for at once; bytes that are no events can name many. */
+const idsMax = 256;
 
 /**
  * Reads the partitions of one worker for all its queries. Cursors that stand at one offset share the read and the decode;
@@ -28,13 +41,16 @@ type Partition = {topic: string; partition: number; endOffset: number; cursors: 
 export class Reader {
   #log: LogReader;
   #decoders: ReadonlyMap<string, TopicDecoder>;
+  #schemas: WriterSchemas | undefined;
   #partitions = new Map<string, Partition>();
   /** Positions of this round that had no turn yet. */
   #round: {partition: Partition; cursors: Cursor[]}[] = [];
 
-  constructor(log: LogReader, decoders: ReadonlyMap<string, TopicDecoder>) {
+  /** @param schemas what the decoders know; a partition waits where they have to ask */
+  constructor(log: LogReader, decoders: ReadonlyMap<string, TopicDecoder>, schemas?: WriterSchemas) {
     this.#log = log;
     this.#decoders = decoders;
+    this.#schemas = schemas;
   }
 
   add(cursor: Cursor): void {
@@ -42,7 +58,8 @@ export class Reader {
     const key = `${topic}/${partition}`;
     let known = this.#partitions.get(key);
     if (!known) {
-      known = {topic, partition, endOffset: this.#log.endOffset(topic, partition), cursors: new Set()};
+      const endOffset = this.#log.endOffset(topic, partition);
+      known = {topic, partition, endOffset, cursors: new Set(), held: new Map()};
       this.#partitions.set(key, known);
     }
     known.cursors.add(cursor);
@@ -65,9 +82,22 @@ export class Reader {
 
   /** Whether some query may read something. */
   hasWork(): boolean {
-    for (const {endOffset, cursors} of this.#partitions.values())
-      for (const cursor of cursors) if (cursor.offset < endOffset && cursor.wants()) return true;
+    for (const {endOffset, cursors, held} of this.#partitions.values())
+      for (const cursor of cursors)
+        if (cursor.offset < endOffset && !held.has(cursor.offset) && cursor.wants()) return true;
     return false;
+  }
+
+  /** Whether some partition waits for a schema. */
+  isWaiting(): boolean {
+    for (const {held} of this.#partitions.values()) if (held.size > 0) return true;
+    return false;
+  }
+
+  /** What is to be said of a schema is known: what waited for it goes on. */
+  answered(id: number): void {
+    for (const {held} of this.#partitions.values())
+      for (const [offset, ids] of held) if (ids.delete(id) && ids.size === 0) held.delete(offset);
   }
 
   /**
@@ -79,7 +109,7 @@ export class Reader {
     for (let next = this.#round.shift(); next; next = this.#round.shift()) {
       const {partition, cursors} = next;
       const [first] = cursors.filter((cursor) => partition.cursors.has(cursor) && cursor.wants());
-      if (!first || first.offset >= partition.endOffset) continue;
+      if (!first || first.offset >= partition.endOffset || partition.held.has(first.offset)) continue;
       const {offset} = first;
       try {
         await this.#read(partition, offset);
@@ -96,8 +126,9 @@ export class Reader {
     for (const partition of this.#partitions.values()) {
       const byOffset = new Map<number, Cursor[]>();
       for (const cursor of partition.cursors) {
-        if (cursor.offset >= partition.endOffset || !cursor.wants()) continue;
-        byOffset.set(cursor.offset, [...(byOffset.get(cursor.offset) ?? []), cursor]);
+        const {offset} = cursor;
+        if (offset >= partition.endOffset || partition.held.has(offset) || !cursor.wants()) continue;
+        byOffset.set(offset, [...(byOffset.get(offset) ?? []), cursor]);
       }
       for (const cursors of byOffset.values()) positions.push({partition, cursors});
     }
@@ -114,17 +145,44 @@ export class Reader {
       const here = new Map<number, Cursor[]>();
       for (const cursor of partition.cursors) {
         const isHere = cursor.offset >= batch.baseOffset && cursor.offset < endOffset;
-        if (isHere && cursor.wants()) here.set(cursor.offset, [...(here.get(cursor.offset) ?? []), cursor]);
+        if (isHere && !partition.held.has(cursor.offset) && cursor.wants())
+          here.set(cursor.offset, [...(here.get(cursor.offset) ?? []), cursor]);
       }
       if (here.size === 0) break;
       for (const [from, cursors] of here) {
-        const decoded = decoder.decode(batch, from);
+        const decoded = this.#decode(decoder, partition, batch, from);
+        if (!decoded) continue;
         for (const cursor of cursors) {
           cursor.process(decoded);
           cursor.offset = endOffset;
         }
       }
       partition.endOffset = Math.max(partition.endOffset, endOffset);
+    }
+  }
+
+  /** Undefined where a schema is not known yet: the place is held until it is. */
+  #decode(
+    decoder: TopicDecoder,
+    {topic, partition, held}: Partition,
+    batch: RecordBatch,
+    from: number,
+  ): DecodedBatch | undefined {
+    try {
+      return decoder.decode(batch, from);
+    } catch (error) {
+      if (!(error instanceof SchemaWanted)) throw error;
+      const ids = new Set([error.id]);
+      // All of the batch at once: one wait for them, not one after the other.
+      walkRecords(batch, (index, pos, end) => {
+        if (batch.baseOffset + index < from || ids.size >= idsMax) return;
+        if (end - pos < 5 || batch.bytes[pos] !== 0) return;
+        const id = idOf(batch.bytes, pos);
+        if (this.#schemas!.isWanted(id)) ids.add(id);
+      });
+      held.set(from, ids);
+      this.#schemas!.want([...ids].map((id): WantedSchema => ({id, topic, partition, offset: from})));
+      return undefined;
     }
   }
 }

@@ -12,14 +12,15 @@ import {
   replayJournalTopic,
   replayTopic,
 } from '../../schema/replay.ts';
-import type {AvroSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
 import type {LookupSwitch} from './checkpoint.ts';
+import {idOf} from './decode-frames.ts';
 import {LookupHistory, type LookupStep, stepsFrom} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
 import {ReplayKernel} from './replay-kernel.ts';
 import {type AsideKind, hasWindows, type ReplayMove} from './replay-state.ts';
+import type {WriterSchemas} from './worker-schemas.ts';
 
 /** What became of one replayed event, to be told in the domain's journal. */
 export type ReplayTold = {
@@ -46,7 +47,7 @@ export type ReplayFeedOptions = {
   merger: Merger;
   /** What reading again has to follow. */
   journal: LookupSwitch[];
-  schemaOf(id: number): AvroSchema | undefined;
+  schemas: WriterSchemas;
   snapshotOf(lookup: string, id: string): LookupSnapshot;
 };
 
@@ -93,7 +94,14 @@ export class ReplayFeed {
   /** There is something to merge, as far as is known: not while the next one waits for the query to read its event. */
   get hasWork(): boolean {
     const next = this.#queue[0];
-    return this.unread > 0 && !(next && this.#isAhead(next.event));
+    return this.unread > 0 && !(next && (this.#isAhead(next.event) || this.#lacksSchema(next.event)));
+  }
+
+  /** Its schema is not known yet. */
+  #lacksSchema({frame}: ReplayEvent): boolean {
+    return (
+      frame.length >= frameHeaderBytes && frame[0] === 0 && this.#options.schemas.isWanted(idOf(frame, 0))
+    );
   }
 
   /** The query has not read the event yet. One that the log does not have is never come by, and is not waited for. */
@@ -135,6 +143,10 @@ export class ReplayFeed {
       const {offset, event} = next;
       const {topic, partition, offset: place} = event;
       if (this.#isAhead(event)) break;
+      if (this.#lacksSchema(event)) {
+        this.#options.schemas.want([{id: idOf(event.frame, 0), topic: this.#topic, partition: 0, offset}]);
+        break;
+      }
       const steps = this.#stepsAt(offset);
       if (steps.length > 0 || run.some((each) => isSame(each.event, event))) flush();
       for (const {lookup, snapshot} of steps) this.#use(lookup, snapshot);
@@ -183,9 +195,9 @@ export class ReplayFeed {
   }
 
   #kernelNow(): ReplayKernel {
-    const {plan, schemaOf, snapshotOf} = this.#options;
+    const {plan, schemas, snapshotOf} = this.#options;
     const snapshots = () => Object.entries(this.#inEffect).map(([name, id]) => snapshotOf(name, id));
-    this.#kernel ??= new ReplayKernel(plan, schemaOf, snapshots());
+    this.#kernel ??= new ReplayKernel(plan, schemas.schemaNow, snapshots());
     return this.#kernel;
   }
 

@@ -1,23 +1,19 @@
-import type {AvroSchema} from '../../schema/types.ts';
 import type {LookupSnapshot} from '../types.ts';
 import {createTopicDecoder, type TopicDecoder} from './decode.ts';
 import type {Reader} from './reader.ts';
 import {failureOf} from './worker-failure.ts';
 import {Feed} from './worker-feed.ts';
 import type {DomainSnapshot, PeerMessage, WorkerSetup} from './worker-messages.ts';
+import type {WriterSchemas} from './worker-schemas.ts';
 
 /** Dictionaries and columns of one topic beyond this are forgotten at the next turn. */
 const decoderBytesMax = 128 * 2 ** 20;
 
-/** Writers' schemas by id. */
-export function schemasById(schemas: WorkerSetup['schemas']): (id: number) => AvroSchema | undefined {
-  const byId = new Map(schemas.map(({id, schema}): [number, AvroSchema] => [id, schema]));
-  return (id) => byId.get(id);
-}
-
 /** A decoder for every topic, shared by all queries over it. */
-export function decodersOf({queries, schemas}: WorkerSetup): Map<string, TopicDecoder> {
-  const schemaOf = schemasById(schemas);
+export function decodersOf(
+  {queries}: WorkerSetup,
+  {schemaOf}: Pick<WriterSchemas, 'schemaOf'>,
+): Map<string, TopicDecoder> {
   const plans = queries.map(({plan}) => plan);
   const topics = new Set(plans.flatMap(({sources}) => sources.map(({topic}) => topic)));
   return new Map(

@@ -1,6 +1,5 @@
 import type {Clock} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
-import type {AvroSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
 import type {CheckpointHeader, LookupSwitch} from './checkpoint.ts';
@@ -15,6 +14,7 @@ import {
   type StopPlace,
   type WorkerEvent,
 } from './worker-messages.ts';
+import type {WriterSchemas} from './worker-schemas.ts';
 
 /** All partitions that a query reads, with the start of what the log holds, or of what the revision begins with. */
 export const placesOf = ({sources, startsAt = []}: QueryPlan, log: LogReader): PartitionPlace[] =>
@@ -51,8 +51,7 @@ export type OwnerOptions = {
   clock: Clock;
   flushMs: number;
   checkpointIntervalMs: number;
-  /** Writer's schema of an id. */
-  schemaOf(id: number): AvroSchema | undefined;
+  schemas: WriterSchemas;
   /** A lookup's snapshot that this worker was given. */
   snapshotOf(domain: string, lookup: string, id: string): LookupSnapshot;
   toWorker(worker: number, message: PeerMessage): void;

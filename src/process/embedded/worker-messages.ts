@@ -6,6 +6,7 @@ import type {EmitFailure} from './emit.ts';
 import type {LookupStep} from './lookup-journal.ts';
 import type {ReplayTold} from './replay-feed.ts';
 import type {Delta, SideRecord} from './types.ts';
+import type {SchemaAnswer, WantedSchema} from './worker-schemas.ts';
 
 /** A place in the log where a kernel begins. */
 export type OpenPlace = {topic: string; partition: number; offset: number; maxTimeMs: number};
@@ -60,6 +61,8 @@ export type WorkerCommand =
   /** Something around the engine failed for good, and the query cannot go on without it. */
   | {kind: 'fail'; query: string; failure: Failure}
   | {kind: 'lookup'; snapshot: DomainSnapshot}
+  /** To `schemas`. */
+  | {kind: 'schema'; answer: SchemaAnswer}
   /** Another worker began anew: queries of this one send it their places again. */
   | {kind: 'peerRestarted'; worker: number}
   | {kind: 'drain'}
@@ -73,6 +76,8 @@ export type WorkerEvent =
   | {kind: 'status'; status: QueryStatus[]}
   | {kind: 'stopped'; query: string; failure: Failure}
   | {kind: 'checkpoint'; query: string; bytes: number; seconds: number; pauseSeconds: number}
+  /** Records name schemas that the worker does not know; each is answered by itself. */
+  | {kind: 'schemas'; worker: number; wanted: WantedSchema[]}
   | {kind: 'drained'; worker: number}
   | {kind: 'ended'; worker: number};
 
@@ -103,6 +108,8 @@ export type WorkerSetup = {
   stateDir: string;
   queries: QueryStart[];
   schemas: RegisteredSchema[];
+  /** Others are asked for; else they are not known. */
+  asksSchemas: boolean;
   snapshots: DomainSnapshot[];
   /** By index of the query: 1 while an emission is in flight. */
   busy: SharedArrayBuffer;

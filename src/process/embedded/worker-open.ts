@@ -41,13 +41,13 @@ export function openQuery(
     journal: unwritten,
     read: (key) => store.get(stateName(plan), key),
   });
-  const {schemaOf, snapshotOf} = options;
+  const {schemas, snapshotOf} = options;
   const replay = new ReplayFeed({
     plan,
     log,
     merger,
     journal: entries,
-    schemaOf,
+    schemas,
     snapshotOf: (lookup, id) => snapshotOf(plan.domain, lookup, id),
   });
   return {merger, replay, journal: entries, hasCheckpoint: saved !== undefined, hasRead};

@@ -3,7 +3,7 @@ import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
 import {errorOf} from './worker-failure.ts';
-import {decodersOf, FeedTable, schemasById} from './worker-feed-table.ts';
+import {decodersOf, FeedTable} from './worker-feed-table.ts';
 import {
   ownerOf,
   type PeerMessage,
@@ -12,6 +12,7 @@ import {
   type WorkerSetup,
 } from './worker-messages.ts';
 import {QueryOwner} from './worker-owner.ts';
+import {WriterSchemas} from './worker-schemas.ts';
 
 /** Ends of partitions are looked at, and idle partitions noticed, at least so often. */
 const idleTurnMs = 250;
@@ -37,6 +38,7 @@ export class EngineWorker {
   #setup: WorkerSetup;
   #log: LogReader;
   #reader: Reader;
+  #schemas: WriterSchemas;
   #feeds: FeedTable;
   #busy: Int32Array;
   #waiting: Promise<boolean> | undefined;
@@ -54,13 +56,15 @@ export class EngineWorker {
     this.#setup = setup;
     this.#busy = new Int32Array(setup.busy);
     this.#log = options.log;
-    const decoders = decodersOf(setup);
-    this.#reader = new Reader(this.#log, decoders);
+    const ask: ConstructorParameters<typeof WriterSchemas>[2] = (wanted) =>
+      options.toMain({kind: 'schemas', worker: setup.worker, wanted});
+    this.#schemas = new WriterSchemas(setup.schemas, clock, setup.asksSchemas ? ask : undefined);
+    const decoders = decodersOf(setup, this.#schemas);
+    this.#reader = new Reader(this.#log, decoders, this.#schemas);
     this.#feeds = new FeedTable(setup, decoders, this.#reader, this.#busy, (to, message) =>
       this.#toWorker(to, message),
     );
     const {worker, workers, flushMs, checkpointIntervalMs} = setup;
-    const schemaOf = schemasById(setup.schemas);
     for (const [index, start] of setup.queries.entries()) {
       if (ownerOf(start.plan.id, workers) !== worker) continue;
       const owner = new QueryOwner({
@@ -73,7 +77,7 @@ export class EngineWorker {
         clock,
         flushMs,
         checkpointIntervalMs,
-        schemaOf,
+        schemas: this.#schemas,
         snapshotOf: (domain, lookup, id) => this.#feeds.snapshotOf(domain, lookup, id),
         toWorker: (to, message) => this.#toWorker(to, message),
         toMain: options.toMain,
@@ -195,6 +199,10 @@ export class EngineWorker {
       case 'fail':
         this.owners.get(command.query)?.fail(errorOf(command.failure), command.failure);
         break;
+      case 'schema':
+        this.#schemas.answer(command.answer);
+        this.#reader.answered(command.answer.id);
+        break;
       case 'lookup': {
         const {domain, snapshot} = command.snapshot;
         this.#feeds.keep(command.snapshot);
@@ -218,7 +226,7 @@ export class EngineWorker {
 
   /** Whether everything that was appended is read, in rows that were acknowledged and marked, and in a checkpoint. */
   isSettled(): boolean {
-    if (this.#reader.hasWork()) return false;
+    if (this.#reader.hasWork() || this.#reader.isWaiting()) return false;
     if (this.#feeds.isWaiting()) return false;
     for (const owner of this.owners.values()) if (!owner.isSettled) return false;
     return true;

@@ -26,6 +26,8 @@ export type EngineRigOptions = {
   partitions?: number;
   workers?: number;
   lookups?: LookupSnapshot[];
+  /** Without it the engine knows the schemas of the world's event types alone. */
+  schemaOf?: EngineOptions['schemaOf'];
 };
 
 export class EngineRig {
@@ -44,6 +46,7 @@ export class EngineRig {
   /** What `check` takes for the engine's status when another process ran it. */
   status: QueryStatus[] | undefined;
   #world: World;
+  #schemaOf: EngineOptions['schemaOf'];
   #dir = mkdtempSync(join(tmpdir(), 'millrace-engine-'));
   #events: NaiveEvent[] = [];
   #offsets = new Map<string, number>();
@@ -53,6 +56,7 @@ export class EngineRig {
     this.plans = plans;
     this.workers = options.workers ?? 1;
     this.lookups = options.lookups ?? [];
+    this.#schemaOf = options.schemaOf;
     this.log = openLogWriter(join(this.#dir, 'log'));
     for (const {topic} of types) this.log.ensureTopic(topic, options.partitions ?? 1);
     for (const plan of plans) this.tables.set(plan.id, new Table(plan));
@@ -97,6 +101,7 @@ export class EngineRig {
       log: {dir: this.logDir},
       stateDir: this.stateDir,
       schemas: [...this.#world.schemas].map(([id, schema]) => ({id, subject: '', version: 1, schema})),
+      ...(this.#schemaOf ? {schemaOf: this.#schemaOf} : {}),
       workers: this.workers,
       flushMs: 0,
       checkpointIntervalMs: 0,
