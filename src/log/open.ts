@@ -1,6 +1,8 @@
 /** Where a platform's log is, and how whoever reads it opens it. */
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
+import {useStandIns} from '../schema/protected.ts';
+import {type LogArchive, withArchive} from './archive.ts';
 import type {KafkaSettings} from './kafka/settings.ts';
 import {openLogReader} from './reader.ts';
 import type {LogReader} from './types.ts';
@@ -12,6 +14,8 @@ export type LogSource = {
   counter?: SharedArrayBuffer;
   /** The records are in Kafka; undefined: in `dir`. */
   kafka?: KafkaSettings;
+  /** What it no longer has, for this reading. */
+  archive?: LogArchive;
 };
 
 /** Whether there is a log to read: an embedded one is made by the first process that appends. */
@@ -19,6 +23,14 @@ export const hasLog = ({dir, kafka}: LogSource): boolean =>
   kafka !== undefined || existsSync(join(dir, 'log.db'));
 
 /** Opens a log for reading, in any thread or process. @throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO */
-export async function openLog({dir, counter}: LogSource): Promise<LogReader> {
-  return openLogReader(dir, counter ? {counter} : {});
+export async function openLog({dir, counter, archive}: LogSource): Promise<LogReader> {
+  const log = openLogReader(dir, counter ? {counter} : {});
+  if (!archive) return log;
+  useStandIns(archive.mark);
+  try {
+    return withArchive(log, archive);
+  } catch (error) {
+    log.close();
+    throw error;
+  }
 }

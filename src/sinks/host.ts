@@ -176,6 +176,7 @@ function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Part
   return {
     ...(has('writeRaw') ? {writeRaw: (table, batch) => call('writeRaw', table, batch)} : {}),
     ...(has('eraseRaw') ? {eraseRaw: (table, column, ids) => call('eraseRaw', table, column, ids)} : {}),
+    ...(has('readRaw') ? {readRaw: (table, range, columns) => call('readRaw', table, range, columns)} : {}),
     ...(has('rawOffsets') ? {rawOffsets: (table) => call('rawOffsets', table)} : {}),
     ...(has('switchView') ? {switchView: (table) => call('switchView', table)} : {}),
     ...(has('revisions') ? {revisions: (namespace, query) => call('revisions', namespace, query)} : {}),

@@ -28,6 +28,7 @@ const sinkMethods = [
   'marked',
   'writeRaw',
   'rawOffsets',
+  'readRaw',
   'eraseRaw',
   'switchView',
   'revisions',

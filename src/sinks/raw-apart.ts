@@ -6,7 +6,7 @@ import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
 import {isRowError, type RefusedRow, writeApart} from './refused.ts';
 import {columnIndex, tableId} from './tables.ts';
-import type {RawBatch, Sink} from './types.ts';
+import type {RawBatch, RawRange, Sink} from './types.ts';
 
 /** A raw event that a sink refused for good, as it is in the log, with what the sink said. */
 export type RefusedEvent = {
@@ -18,9 +18,6 @@ export type RefusedEvent = {
   code: string;
   message: string;
 };
-
-/** Offsets `from`..`to` (exclusive) of a partition. */
-export type RawRange = {partition: number; from: number; to: number};
 
 /**
  * What a raw delivery keeps in the log about batches that it takes apart. Tables by `<namespace>.<table>`; every promise

@@ -97,7 +97,16 @@ function runJob(
 ): Running {
   const id = tableId(job.table);
   const abort = new AbortController();
-  const stats: RawStats = {table: id, state: 'running', written: 0, dead: 0, pending: 0, skipped: 0, lagEvents: 0, offsets: {}};
+  const stats: RawStats = {
+    table: id,
+    state: 'running',
+    written: 0,
+    dead: 0,
+    pending: 0,
+    skipped: 0,
+    lagEvents: 0,
+    offsets: {},
+  };
   const gate = createGate(abort.signal);
   const stopped = new Promise<void>((resolve) => {
     abort.signal.addEventListener('abort', () => resolve(), {once: true});
@@ -166,7 +175,9 @@ function runJob(
 
 /** What a delivery that is stopped waits for no longer. */
 function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
-  const end = stopped.then(() => Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')));
+  const end = stopped.then(() =>
+    Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')),
+  );
   end.catch(() => {});
   const either = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end]);
   return {

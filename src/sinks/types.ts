@@ -21,6 +21,9 @@ export type RawBatch = RowBatch & {
   again?: true;
 };
 
+/** Offsets `from`..`to` (exclusive) of a partition. */
+export type RawRange = {partition: number; from: number; to: number};
+
 /** What of a table has become durable: written by the sink beside the data, read at start. */
 export type DeliveryMark = {
   table: string;
@@ -43,6 +46,8 @@ export type Sink = {
   writeRaw?(table: Table, batch: RawBatch): Promise<void>;
   /** Sets a column of raw events to NULL, for those that want to be forgotten. Idempotent. */
   eraseRaw?(table: Table, column: string, eventIds: string[]): Promise<void>;
+  /** Raw events of a range of offsets, each once, by offset: these columns of the table. */
+  readRaw?(table: Table, range: RawRange, columns: string[]): Promise<RowBatch>;
   /** For a raw table: partition -> next offset wanted. */
   rawOffsets?(table: Table): Promise<Map<number, number>>;
   /** Points the view of `table` at it, atomically. */

@@ -6,6 +6,7 @@ import type {ClickHouseConnection} from './connection.ts';
 import {ensureMarks, ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
 import {alterOn, on, physical, quote, quoteTable} from './names.ts';
+import {readRawEvents} from './raw-read.ts';
 
 const markTable = quoteTable('millrace', 'delivered');
 
@@ -96,6 +97,10 @@ export function createClickHouseSink(
           query_params: {ids},
         });
       }),
+    readRaw: (table, range, columns) =>
+      guarded(tableId(table), () =>
+        readRawEvents(async (sql) => parseResult(await connection.read(sql)), table, range, columns),
+      ),
     rawOffsets: (table) => guarded(tableId(table), async () => new Map(await offsetsOf(table))),
     switchView: async (table) => {
       await guarded(tableId(table), () => switchView(connection, table));

@@ -5,7 +5,7 @@ import type {Table} from '../../model/types.ts';
 import {fromOffset, revisionOf, tableId} from '../tables.ts';
 import type {RawBatch, Sink, SinkContext} from '../types.ts';
 import {makeDirectory, readJson, replaceFile} from './disk.ts';
-import {latestRows, readAll} from './read.ts';
+import {latestRows, rawRows, readAll} from './read.ts';
 import {
   ensureDefinition,
   type Format,
@@ -108,6 +108,10 @@ export async function openFiles(options: Record<string, unknown>, context: SinkC
         await store.append(fresh);
         await rollIfDue(store);
       }),
+    readRaw: (table, range, columns) =>
+      exclusively(table, async () =>
+        rawRows(await readAll(dir, table.namespace, table.name), range, columns),
+      ),
     rawOffsets: (table) => exclusively(table, async (store) => new Map(store.offsets)),
     revisions: (namespace, query) => attempt(() => listRevisions(join(dir, namespace), query)),
     drop: (id) =>

@@ -4,7 +4,7 @@ import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
 import {batchOf, columnIndex} from '../tables.ts';
-import type {RowBatch} from '../types.ts';
+import type {RawRange, RowBatch} from '../types.ts';
 import {readJson, readLines} from './disk.ts';
 import {decodeLine} from './lines.ts';
 import {readParquet} from './parquet.ts';
@@ -65,4 +65,34 @@ export function latestRows(table: Table, batch: RowBatch, wanted: Table): Value[
     .filter((row) => deleted[row] !== true)
     .sort((a, b) => starts[b]! - starts[a]!)
     .map((row) => columns.map((values) => values[row] ?? null));
+}
+
+/** Raw events of a range of offsets, each once, by offset; of an event id that came at two offsets the lower one. */
+export function rawRows(
+  all: {table: Table; batch: RowBatch} | undefined,
+  {partition, from, to}: RawRange,
+  columns: string[],
+): RowBatch {
+  const {table, batch} = all ?? {table: undefined, batch: undefined};
+  if (!table) return {table: '', count: 0, columns: columns.map(() => [])};
+  const column = (name: string) => batch.columns[columnIndex(table, name)]!;
+  const [ids, partitions, offsets] = ['event_id', '_partition', '_offset'].map(column) as [
+    string[],
+    number[],
+    number[],
+  ];
+  const first = new Map<string, number>();
+  for (let row = 0; row < batch.count; row++) {
+    const known = first.get(ids[row]!);
+    if (known === undefined || offsets[row]! < offsets[known]!) first.set(ids[row]!, row);
+  }
+  const rows = [...first.values()]
+    .filter((row) => partitions[row] === partition && offsets[row]! >= from && offsets[row]! < to)
+    .sort((a, b) => offsets[a]! - offsets[b]!);
+  const wanted = columns.map(column);
+  return {
+    table: batch.table,
+    count: rows.length,
+    columns: wanted.map((values) => rows.map((row) => values[row]!)),
+  };
 }

@@ -6,6 +6,7 @@ import {ensureSchema, ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError, stateOf} from './errors.ts';
 import {markTable, offsetTable, physical, quote, quoteTable} from './names.ts';
 import {inOneAtATime} from './order.ts';
+import {readRawEvents} from './raw-read.ts';
 import type {RawTables} from './settings.ts';
 import {writeRawRows, writeRows} from './write.ts';
 
@@ -96,6 +97,8 @@ export async function createPostgresSink(
           [JSON.stringify(eventIds)],
         );
       }),
+    readRaw: (table, range, columns) =>
+      guarded(tableId(table), () => readRawEvents(connection, table, range, columns)),
     rawOffsets: (table) => guarded(tableId(table), () => offsetsOf(tableId(table))),
     switchView: (table) => guarded(tableId(table), () => switchView(connection, table)),
     revisions: (namespace, query) =>
