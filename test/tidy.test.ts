@@ -23,6 +23,8 @@ const ranks: Record<string, number> = {
   model: 3,
   schema: 4,
   log: 5,
+  store: 5,
+  cluster: 6,
   generate: 6,
   privacy: 6,
   transforms: 6,

@@ -28,7 +28,7 @@ const held = new Set<DatabaseSync>();
 const ownerWaitMs = 500;
 
 /** Start of a process in ticks since boot; null without /proc or when it does not run. */
-function processStart(pid: number): string | null {
+export function processStart(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // The command's name stands in parentheses and may hold spaces: fields are counted from behind it. starttime is field 22.
@@ -38,7 +38,8 @@ function processStart(pid: number): string | null {
   }
 }
 
-function alive(owner: LockOwner): boolean {
+/** Whether a process of this machine still runs; where that cannot be told apart from another one of its pid, that one. */
+export function alive(owner: Pick<LockOwner, 'pid' | 'processStart'>): boolean {
   if (owner.processStart !== null && process.platform === 'linux')
     return processStart(owner.pid) === owner.processStart;
   try {

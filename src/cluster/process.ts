@@ -1,0 +1,175 @@
+import {spawn} from 'node:child_process';
+import {closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync} from 'node:fs';
+import {dirname} from 'node:path';
+import {PlatformError} from '../errors.ts';
+import {processStart} from '../log/lock.ts';
+import {unwatch, watch} from './watchdog.ts';
+
+/** A process, told apart from a later one that got the same pid. */
+export type ProcessIdentity = {
+  pid: number;
+  /** When it started, in ticks since boot; null where the system does not tell. */
+  start: string | null;
+};
+
+/** How a server's process is started. */
+export type ServerCommand = {
+  /** As messages call it: `Kafka broker 1`. */
+  title: string;
+  command: string;
+  args: string[];
+  /** Added to this process's variables. */
+  env?: Record<string, string>;
+  cwd?: string;
+  /** File that takes what it prints; appended to. */
+  log: string;
+  /** Whether it goes on when this process ends; else it ends with it, also when this one is killed. */
+  detached: boolean;
+  /** Whose process it is, where that is not ours. */
+  user?: {uid: number; gid: number};
+};
+
+/** Whether that very process still runs; one that ended and was not yet asked for its exit code does not. */
+export function isRunning({pid, start}: ProcessIdentity): boolean {
+  if (start !== null) return processStart(pid) === start && stateOf(pid) !== 'Z';
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+function stateOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat[stat.lastIndexOf(')') + 2];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Sends a signal to that very process. @returns false when it does not run any more; a stranger with its pid gets nothing. */
+export function signalProcess(server: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  if (!isRunning(server)) return false;
+  try {
+    process.kill(server.pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ends that very process: `signal`, and SIGKILL when it still runs after `graceMs`. Resolves once it is gone. */
+export async function stopProcess(
+  server: ProcessIdentity,
+  {signal, graceMs}: {signal: NodeJS.Signals; graceMs: number},
+): Promise<void> {
+  signalProcess(server, signal);
+  // A process that is held (SIGSTOP) takes the signal once it goes on.
+  if (signal !== 'SIGKILL') signalProcess(server, 'SIGCONT');
+  let killAtMs = performance.now() + graceMs;
+  while (isRunning(server)) {
+    if (performance.now() > killAtMs) {
+      signalProcess(server, 'SIGKILL');
+      killAtMs = Number.POSITIVE_INFINITY;
+    }
+    await pause(10);
+  }
+  unwatch(server);
+}
+
+/** Starts a server's process. @throws SERVER_MISSING when the program is not there */
+export async function startProcess(server: ServerCommand): Promise<ProcessIdentity> {
+  mkdirSync(dirname(server.log), {recursive: true});
+  const log = openSync(server.log, 'a', 0o600);
+  try {
+    const child = spawn(server.command, server.args, {
+      stdio: ['ignore', log, log],
+      // A group of its own: Ctrl-C in this terminal is not for the server.
+      detached: true,
+      env: {...process.env, ...server.env},
+      ...(server.cwd === undefined ? {} : {cwd: server.cwd}),
+      ...server.user,
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (cause) =>
+        reject(
+          new PlatformError('SERVER_MISSING', `${server.title}: ${server.command} cannot be started`, {
+            cause,
+          }),
+        ),
+      );
+    });
+    child.unref();
+    const identity = {pid: child.pid!, start: processStart(child.pid!)};
+    if (!server.detached) watch(identity);
+    return identity;
+  } finally {
+    closeSync(log);
+  }
+}
+
+/**
+ * Waits until a server answers. `ask` throws or answers false while it does not.
+ * @throws SERVER_FAILED with the last lines of its log when it ended or `timeoutMs` passed
+ */
+export async function awaitReady(
+  server: {title: string; log: string; processes: ProcessIdentity[]},
+  ask: () => Promise<boolean>,
+  timeoutMs: number,
+): Promise<void> {
+  const untilMs = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    const ended = server.processes.some((each) => !isRunning(each));
+    if (ended || performance.now() > untilMs)
+      throw new PlatformError(
+        'SERVER_FAILED',
+        `${server.title} ${ended ? 'ended while it started' : `did not answer within ${timeoutMs / 1000} s`}${lastLines(server.log)}`,
+        {place: server.log, ...(last === undefined ? {} : {cause: last})},
+      );
+    try {
+      if (await ask()) return;
+    } catch (error) {
+      last = error;
+    }
+    await pause(25);
+  }
+}
+
+const tailBytesMax = 16_384;
+const tailLinesMax = 12;
+
+/** The end of a log, each line indented below the message that it explains. */
+function lastLines(path: string): string {
+  const text = tailOf(path);
+  const lines = text.split('\n').filter((line) => line.trim() !== '');
+  return lines.length === 0
+    ? ' and printed nothing'
+    : `:\n${lines
+        .slice(-tailLinesMax)
+        .map((line) => `  ${line.slice(0, 300)}`)
+        .join('\n')}`;
+}
+
+/** The last bytes of a file as text; empty when it cannot be read. */
+export function tailOf(path: string): string {
+  try {
+    const file = openSync(path, 'r');
+    try {
+      const size = fstatSync(file).size;
+      const bytes = Buffer.alloc(Math.min(size, tailBytesMax));
+      readSync(file, bytes, 0, bytes.length, size - bytes.length);
+      return bytes.toString('utf8');
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return '';
+  }
+}
+
+/** So many milliseconds of the machine's own time. */
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
