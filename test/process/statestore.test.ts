@@ -195,10 +195,10 @@ test('a newer format is refused, another file is not taken for a store, and neit
   await withStore(dir, async (store) =>
     store.commit({query: 'q', epoch: 1, meta: '{}', puts: [], deletes: []}),
   );
-  damage(dir, 'PRAGMA user_version = 2');
+  damage(dir, 'PRAGMA user_version = 3');
   await assert.rejects(startCheckpointWriter(dir), {code: 'CHECKPOINT_NEWER'});
   assert.throws(() => openStateReader(dir).load('q'), {code: 'CHECKPOINT_NEWER'});
-  damage(dir, 'PRAGMA user_version = 1; PRAGMA application_id = 5');
+  damage(dir, 'PRAGMA user_version = 2; PRAGMA application_id = 5');
   await assert.rejects(startCheckpointWriter(dir), {code: 'CHECKPOINT_CORRUPT'});
   damage(dir, 'PRAGMA application_id = 1297240916');
   await withStore(dir, async (store) => assert.equal(store.load('q')!.epoch, 1));

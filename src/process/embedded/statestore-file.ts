@@ -4,7 +4,9 @@
  *   checkpoints  one row a query: epoch, meta, and number, size and combined checksum of its state rows
  *   state        the state rows of a query, by key
  *   journal      entries that outlive the state (switches of lookups), in order
- *   meta         one row: the number of commits so far, compared with the witness (src/log/witness.ts)
+ *   meta         one row: the number of commits so far, compared with the witness (src/log/witness.ts); who holds the lease;
+ *                of a copy of an object store: of which history it is one
+ *   files        of such a copy: the files beside it that the object store has, by the hash of their content
  *
  * Every row carries a CRC. The combined checksum (XOR of the rows' CRCs) is the checkpoint's own word for which rows belong to
  * it, so that a row that is lost, left over or of another epoch is noticed as well as one that was altered.
@@ -15,14 +17,24 @@ import {crc32} from 'node:zlib';
 import {type ErrorCode, PlatformError} from '../../errors.ts';
 import {openSqliteReader, openSqliteWriter, type SqliteFile, troubleOf} from '../../log/sqlite.ts';
 
-/** Version of the file format, in SQLite's user_version. There is no older one. */
-const formatVersion = 1;
+/** Version of the file format, in SQLite's user_version. 1 knew no leases: the one who writes alters it, readers read both. */
+const formatVersion = 2;
 /** "MRST": tells the file apart from any other SQLite database. */
 const applicationId = 0x4d525354;
+
+/** What version 2 added. `stamp` changes with every renewal; `history` is empty but in a copy of an object store. */
+const leases = `
+  ALTER TABLE meta ADD COLUMN lease INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE meta ADD COLUMN holder TEXT;
+  ALTER TABLE meta ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE meta ADD COLUMN history TEXT NOT NULL DEFAULT '';
+  CREATE TABLE files (path TEXT PRIMARY KEY, hash TEXT NOT NULL) STRICT, WITHOUT ROWID;
+`;
 
 const schema = `
   CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL) STRICT;
   INSERT INTO meta VALUES (1, 0);
+  ${leases}
   CREATE TABLE checkpoints (id INTEGER PRIMARY KEY, query TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, meta TEXT NOT NULL,
     rows INTEGER NOT NULL, bytes INTEGER NOT NULL, rows_crc INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
   CREATE TABLE state (id INTEGER PRIMARY KEY, query INTEGER NOT NULL, key TEXT NOT NULL, crc INTEGER NOT NULL,
@@ -136,11 +148,21 @@ export function openStateForWriting(
       if (acknowledged > 0) throw lost(path, acknowledged);
     },
     (database) => {
+      addLeases(database);
       const {sequence} = database.prepare('SELECT sequence FROM meta').get() as {sequence: number};
       if (sequence < acknowledged) throw lost(path, acknowledged - sequence);
       return {database, sequence};
     },
   );
+}
+
+/** A file of an older release becomes one of this. Two who do it at once: the second finds it done. */
+function addLeases(database: DatabaseSync): void {
+  const version = () => (database.prepare('PRAGMA user_version').get() as {user_version: number}).user_version;
+  if (version() !== 1) return;
+  database.exec('BEGIN IMMEDIATE');
+  if (version() === 1) database.exec(`${leases} PRAGMA user_version = ${formatVersion}`);
+  database.exec('COMMIT');
 }
 
 /** Opens for a reader; undefined when there is no store yet. Throws CHECKPOINT_CORRUPT, CHECKPOINT_NEWER, CHECKPOINT_IO. */

@@ -6,6 +6,8 @@ import {once} from 'node:events';
 import type {DatabaseSync, StatementSync} from 'node:sqlite';
 import {MessageChannel, type MessagePort, Worker} from 'node:worker_threads';
 import {type ErrorCode, PlatformError} from '../../errors.ts';
+import type {S3Settings} from '../../store/s3.ts';
+import {type Holder, leaseMsDefault, newHolderId} from './state-lease.ts';
 import {
   type CheckpointRow,
   checkpointCrc,
@@ -50,67 +52,155 @@ export type StateReader = {
 
 export type StateStore = StateReader & {
   /**
-   * Resolves when durable. Rejects with CHECKPOINT_DISK_FULL (nothing of it was committed, it can be tried again) and
-   * CHECKPOINT_IO (the writer accepts nothing more).
+   * Resolves when durable. Rejects with CHECKPOINT_DISK_FULL (nothing of it was committed, it can be tried again), with FENCED
+   * (another process has the lease) and CHECKPOINT_IO; after both the writer accepts nothing more.
    */
   commit(commit: StateCommit): Promise<void>;
   /** Removes checkpoint and rows of a query, whatever their condition; its journal stays. Resolves when durable. */
   drop(query: string): Promise<void>;
+  /**
+   * Resolves when the lease was seen to be ours after the call, and the files beside the checkpoints are as durable as these.
+   * Rejects as `commit` does. To be awaited before something is done outside that another owner could not take back.
+   */
+  sync(): Promise<void>;
   close(): void;
 };
 
 /** What goes to the writer thread; `id` numbers the requests of a port. */
-export type StateRequest = {id: number} & (
+export type StateRequest = {id: number} & StateWork;
+export type StateWork =
   | {kind: 'commit'; commit: StateCommit}
   | {kind: 'drop'; query: string}
-);
+  | {kind: 'sync'};
+type Failure = {
+  code: ErrorCode | null;
+  message: string;
+  hint?: string | undefined;
+  place?: string | undefined;
+};
 /** And comes back: no failure means durable. */
-export type StateReply = {
-  id: number;
-  failure?: {code: ErrorCode | null; message: string; hint?: string | undefined; place?: string | undefined};
+export type StateReply = {id: number; failure?: Failure};
+
+/** What the writer thread is given. */
+export type WriterSetup = {
+  dir: string;
+  remote: RemotePlace | undefined;
+  command: string;
+  holderId: string;
+  leaseMs: number;
+  isStandby: boolean;
+  /** A Float64: when the lease was seen to be ours, ms of `process.hrtime`. */
+  renewedMs: SharedArrayBuffer;
+};
+/** What it tells the thread that started it. */
+export type WriterMessage =
+  | {kind: 'waiting'; holder: Holder | null}
+  | {kind: 'opened'}
+  | {kind: 'failed'; failure: Failure}
+  | {kind: 'fenced'; failure: Failure}
+  /** The store does not answer and is asked again; null: it does again. */
+  | {kind: 'trouble'; message: string | null};
+
+/** Where checkpoints are kept. */
+export type CheckpointPlace = {
+  /** Directory of the SQLite file: the store itself, or this machine's copy of what the object store holds. */
+  dir: string;
+  /** An object store that holds them; the file is a copy. */
+  remote?: RemotePlace | undefined;
+};
+
+/** Objects of a bucket whose names begin with `prefix`, which ends with a slash or is empty. */
+export type RemotePlace = {s3: S3Settings; prefix: string};
+
+export type WriterOptions = {
+  /** What others are told of the holder. */
+  command?: string;
+  /** Who opens again what it holds has the same one. */
+  holderId?: string;
+  leaseMs?: number;
+  /** Wait until the lease can be had instead of being refused. */
+  isStandby?: boolean;
+  /** While it waits: who holds the lease, at first and when that changes. */
+  onWaiting?(holder: Holder | null): void;
+  /** Somebody else took the lease: nothing is committed any more. */
+  onFenced?(error: Error): void;
+  /** The store does not answer; `null`: it does again. */
+  onTrouble?(message: string | null): void;
+  /** Ends the waiting. */
+  signal?: AbortSignal;
 };
 
 /** The writer thread, started once in a process. */
 export type CheckpointWriter = {
   /** A port for `openStateStore`, to be used in this thread or transferred to another. */
   connect(): MessagePort;
-  /** Ends the thread. Await the commits and close the stores first: a commit that is under way may be refused. */
-  close(): Promise<void>;
+  /** For how long the lease is certain to be ours, ms; 0 or less: it may be another's. */
+  heldForMs(): number;
+  /**
+   * Ends the thread. Await the commits and close the stores first: a commit that is under way may be refused. `isKept`: the lease
+   * is not given back, since the same holder opens the store again at once.
+   */
+  close(options?: {isKept?: boolean}): Promise<void>;
 };
 
 /**
- * Starts the writer thread on the store in `dir` and waits until it is open. Rejects with LOCKED, CHECKPOINT_CORRUPT,
- * CHECKPOINT_NEWER, CHECKPOINT_IO, CHECKPOINT_DISK_FULL.
+ * Starts the writer thread on a store and waits until it has the lease. @param place a directory, or more
+ * Rejects with LOCKED, CHECKPOINT_CORRUPT, CHECKPOINT_NEWER, CHECKPOINT_IO, CHECKPOINT_DISK_FULL, STORE_*.
  */
 export async function startCheckpointWriter(
-  dir: string,
-  options: {command?: string} = {},
+  place: string | CheckpointPlace,
+  options: WriterOptions = {},
 ): Promise<CheckpointWriter> {
-  const worker = new Worker(new URL('./checkpoint-writer.ts', import.meta.url), {
-    workerData: {dir, command: options.command ?? process.argv.slice(1).join(' ')},
+  const {leaseMs = leaseMsDefault, signal} = options;
+  const renewedMs = new SharedArrayBuffer(8);
+  const setup: WriterSetup = {
+    dir: typeof place === 'string' ? place : place.dir,
+    remote: typeof place === 'string' ? undefined : place.remote,
+    command: options.command ?? process.argv.slice(1).join(' '),
+    holderId: options.holderId ?? newHolderId(),
+    leaseMs,
+    isStandby: options.isStandby ?? false,
+    renewedMs,
+  };
+  const worker = new Worker(new URL('./checkpoint-writer.ts', import.meta.url), {workerData: setup});
+  await new Promise<void>((resolve, reject) => {
+    const abort = () => {
+      void worker.terminate();
+      reject(signal!.reason);
+    };
+    if (signal?.aborted) return abort();
+    signal?.addEventListener('abort', abort, {once: true});
+    worker.once('error', reject);
+    worker.on('message', (message: WriterMessage) => {
+      if (message.kind === 'waiting') options.onWaiting?.(message.holder);
+      else if (message.kind === 'trouble') options.onTrouble?.(message.message);
+      else if (message.kind === 'fenced') options.onFenced?.(failureOf(message.failure));
+      else {
+        signal?.removeEventListener('abort', abort);
+        if (message.kind === 'opened') resolve();
+        else void worker.terminate().then(() => reject(failureOf(message.failure)));
+      }
+    });
   });
-  const [opened] = (await once(worker, 'message')) as [StateReply];
-  if (opened.failure) {
-    await worker.terminate();
-    throw failureOf(opened.failure);
-  }
   // Its end is seen by every store through its port; without a listener it would end the whole process.
   worker.on('error', () => {});
+  const renewed = new Float64Array(renewedMs);
   return {
     connect() {
       const {port1, port2} = new MessageChannel();
       worker.postMessage(port2, [port2]);
       return port1;
     },
-    async close() {
+    heldForMs: () => renewed[0]! + leaseMs - Number(process.hrtime.bigint() / 1_000_000n),
+    async close({isKept = false} = {}) {
       const ended = once(worker, 'exit');
-      worker.postMessage(null);
+      worker.postMessage({isKept});
       await ended;
     },
   };
 }
 
-function failureOf({code, message, hint, place}: NonNullable<StateReply['failure']>): Error {
+function failureOf({code, message, hint, place}: Failure): Error {
   if (code === null) return new Error(message);
   return new PlatformError(code, message, {...(hint ? {hint} : {}), ...(place ? {place} : {})});
 }
@@ -251,7 +341,7 @@ class PortStateStore extends SqliteStateReader implements StateStore {
     });
   }
 
-  #ask(body: {kind: 'commit'; commit: StateCommit} | {kind: 'drop'; query: string}, transfer: ArrayBuffer[]) {
+  #ask(body: StateWork, transfer: ArrayBuffer[]) {
     return new Promise<void>((resolve, reject) => {
       if (this.#ended) return reject(this.#gone());
       const id = ++this.#lastId;
@@ -273,6 +363,10 @@ class PortStateStore extends SqliteStateReader implements StateStore {
 
   drop(query: string): Promise<void> {
     return this.#ask({kind: 'drop', query}, []);
+  }
+
+  sync(): Promise<void> {
+    return this.#ask({kind: 'sync'}, []);
   }
 
   override close(): void {
