@@ -495,6 +495,50 @@ export function testSink(name: string, subject: Subject): void {
       assert.deepEqual(offsets, [0, 1, 2, 3, 4, 5, 6, 7]);
     });
 
+    test('raw events are read back by offset as they were written, each once', async (t) => {
+      if (!sink.readRaw) return t.skip('this sink cannot be read');
+      const table = rawTable('raw_read');
+      await sink.ensure(table);
+      const columns = table.columns.map(({name: column}) => column);
+      const written = rawBatch(table, 0, 0, 6);
+      await sink.writeRaw!(table, written);
+      await sink.writeRaw!(table, {...rawBatch(table, 0, 0, 4), fromOffset: 0, toOffset: 0, again: true});
+      await sink.writeRaw!(table, rawBatch(table, 0, 6, 8, ['0-1', 'later']));
+      await sink.writeRaw!(table, rawBatch(table, 1, 0, 2));
+      const read = await sink.readRaw(table, {partition: 0, from: 1, to: 5}, columns);
+      assert.deepEqual(
+        read.columns,
+        written.columns.map((values) => values.slice(1, 5)),
+      );
+      const rest = await sink.readRaw(table, {partition: 0, from: 5, to: 100}, ['_offset', 'event_id']);
+      assert.deepEqual(rest.columns, [
+        [5, 7],
+        ['0-5', 'later'],
+      ]);
+      assert.equal((await sink.readRaw(table, {partition: 7, from: 0, to: 9}, columns)).count, 0);
+      const all: [Column['type'], Value[]][] = [
+        ['int', [-2_147_483_648, 7]],
+        ['long', [9_223_372_036_854_775_807n, -3]],
+        ['money', [-9_007_199_254_740_993n, 199]],
+        ['double', [0.1, -1e300]],
+        ['boolean', [true, false]],
+        ['timestamp', [t0 + 7, 1]],
+        ['date', [20_484, 0]],
+        ['uuid', ['0198c7f0-1111-7222-8333-444455556666', '00000000-0000-4000-8000-000000000000']],
+        ['enum', ['BIG', 'small']],
+        ['string', ['it\'s "a"\t\\N\n', '']],
+      ];
+      const typed = rawTable('raw_types');
+      typed.columns.splice(4, 0, ...all.map(([type]): Column => ({name: `a_${type}`, type, nullable: true})));
+      await sink.ensure(typed);
+      const batch = rawBatch(rawTable('raw_types'), 0, 0, 3);
+      batch.columns.splice(4, 0, ...all.map(([, values]) => [...values, null]));
+      await sink.writeRaw!(typed, batch);
+      const names = typed.columns.map(({name: column}) => column);
+      const back = await sink.readRaw(typed, {partition: 0, from: 0, to: 3}, names);
+      assert.deepEqual(back.columns, batch.columns);
+    });
+
     if (name !== 'stdout')
       test('a raw event id at another offset changes nothing', async () => {
         const table = rawTable('raw_ids');
