@@ -4,10 +4,10 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {KafkaClient} from '../log/kafka/client.ts';
 import type {Progress} from './cache.ts';
+import {type Certificates, keptCertificates} from './certificates.ts';
 import {type KafkaProgram, kafkaProgram} from './kafka-program.ts';
 import {
   brokerProperties,
-  type KafkaCertificates,
   type KafkaLayout,
   type KafkaListener,
   kafkaLayout,
@@ -55,6 +55,8 @@ export type Kafka = {
   brokers: string[];
   /** `host:port` of each broker by listener. */
   listeners: Partial<Record<KafkaListener, string[]>>;
+  /** With a listener that has TLS: what clients trust, and a certificate of a client. */
+  certificates?: Certificates;
   /** Of each broker; of one that was killed the last it had. */
   readonly pids: number[];
   processes: ProcessIdentity[];
@@ -99,7 +101,7 @@ class Cluster {
   readonly #options: KafkaOptions;
   readonly #program: KafkaProgram;
   #layout!: KafkaLayout;
-  #certificates: KafkaCertificates | undefined;
+  #certificates: Certificates | undefined;
   readonly #processes: ProcessIdentity[] = [];
 
   constructor(dir: string, options: KafkaOptions, program: KafkaProgram) {
@@ -117,6 +119,7 @@ class Cluster {
   async start(): Promise<Kafka> {
     const {brokers = 1, listeners = [], users = {}} = this.#options;
     this.#layout = await kafkaLayout(this.#dir, {brokers, listeners: ['plain', ...listeners]});
+    if (listeners.some((name) => name.endsWith('tls'))) this.#certificates = keptCertificates(this.#dir);
     const indexes = this.#layout.brokers.map((_, index) => index);
     await Promise.all(indexes.map((index) => this.#launch(index)));
     await Promise.all(indexes.map((index) => this.#ready(index)));
@@ -134,6 +137,7 @@ class Cluster {
     return {
       brokers: listeners.plain!,
       listeners,
+      ...(this.#certificates ? {certificates: this.#certificates} : {}),
       get pids() {
         return processes.map(({pid}) => pid);
       },
@@ -179,7 +183,10 @@ class Cluster {
       index,
       dataDir,
       users,
-      certificates: this.#certificates,
+      certificates: this.#certificates && {
+        keyStore: join(this.#dir, 'server.pem'),
+        ca: join(this.#dir, 'ca.crt'),
+      },
       proxiedPorts: this.#options.proxiedPorts ?? [],
       properties: this.#options.properties ?? {},
     });

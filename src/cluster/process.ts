@@ -1,5 +1,5 @@
 import {spawn} from 'node:child_process';
-import {closeSync, fstatSync, mkdirSync, openSync, readFileSync, readSync} from 'node:fs';
+import {closeSync, fstatSync, mkdirSync, openSync, readdirSync, readFileSync, readSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {processStart} from '../log/lock.ts';
@@ -31,7 +31,7 @@ export type ServerCommand = {
 
 /** Whether that very process still runs; one that ended and was not yet asked for its exit code does not. */
 export function isRunning({pid, start}: ProcessIdentity): boolean {
-  if (start !== null) return processStart(pid) === start && stateOf(pid) !== 'Z';
+  if (start !== null) return processStart(pid) === start && !hasEnded(pid);
   try {
     process.kill(pid, 0);
     return true;
@@ -40,12 +40,13 @@ export function isRunning({pid, start}: ProcessIdentity): boolean {
   }
 }
 
-function stateOf(pid: number): string | undefined {
+/** State Z alone does not say it: the first thread of a program has it while others still hold sockets and files. */
+function hasEnded(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat[stat.lastIndexOf(')') + 2];
+    return stat[stat.lastIndexOf(')') + 2] === 'Z' && readdirSync(`/proc/${pid}/task`).length <= 1;
   } catch {
-    return undefined;
+    return true;
   }
 }
 
