@@ -30,7 +30,8 @@ export type TelemetryEvents = {
   /** Active parts of the largest partition of a table were counted; `pauseSeconds`: what its inserts wait between two. */
   PartsCounted: {sink: string; table: string; parts: number; pauseSeconds: number};
   SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
-  SinkPaused: {sink: string; table: string};
+  /** `message`: what the sink said last. */
+  SinkPaused: {sink: string; table: string; message: string};
   /** `seconds`: for how long it was paused. */
   SinkResumed: {sink: string; table: string; seconds: number};
   /** Letters of a domain were replayed with that outcome. */

@@ -177,8 +177,8 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
       break;
     }
     case 'SinkPaused': {
-      const {sink, table} = event as TelemetryEvents['SinkPaused'];
-      view.say(`sink ${sink} fails for ${table}: its query waits, the others go on`);
+      const {sink, table, message} = event as TelemetryEvents['SinkPaused'];
+      view.say(`sink ${sink} fails for ${table}: its query waits, the others go on (${message})`);
       break;
     }
     case 'SinkResumed': {

@@ -18,6 +18,7 @@ import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import {createCurrentLookups} from './current-lookups.ts';
+import {createWaiting, isDown} from './engine-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import type {OutputCallbacks, Outputs} from './outputs.ts';
@@ -26,7 +27,10 @@ import {refusedTransaction, sideTransaction} from './side.ts';
 import {appendSide} from './side-append.ts';
 
 export type EngineHost = {
-  /** Starts every plan whose tables can be had; the others are `stopped` in the status. */
+  /**
+   * Starts every plan whose tables can be had. Those of a sink that is down are `paused` in the status and start when it
+   * answers; others are `stopped`.
+   */
   start(plans: QueryPlan[]): Promise<void>;
   status(): QueryStatus[];
   plan(query: string): QueryPlan | undefined;
@@ -129,6 +133,12 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     refused.set(plan.id, stoppedStatus(plan.id, 'stopped', error));
     telemetry.emit('QueryStopped', {domain, query, code, message, ...(hint ? {hint} : {})});
   };
+  const waiting = createWaiting({
+    clock: options.clock,
+    telemetry,
+    ask: (plan) => outputs.marked(plan),
+    start: () => restartWhatWaits(),
+  });
   const start = async (wanted: QueryPlan[]) => {
     plans.clear();
     refused.clear();
@@ -148,13 +158,15 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
           ready.push(plan);
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
-          refuse(plan, error);
+          if (isDown(error)) refused.set(plan.id, waiting.add(plan, error));
+          else refuse(plan, error);
         }
       }),
     ).finally(() => saves.close());
     await current.start(ready);
   };
   const stop = async () => {
+    waiting.clear();
     await filling?.stop();
     const current = engine;
     engine = undefined;
@@ -201,6 +213,20 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     });
     restarting = next.catch(() => {});
     return next;
+  };
+
+  /** Not drained first: what runs may wait for another sink. Its last checkpoint is a moment old. */
+  const restartWhatWaits = async (): Promise<boolean> => {
+    if (filling) return false;
+    const next = restarting.then(async () => {
+      if (!engine) return;
+      const wanted = [...plans.values()];
+      await stop();
+      await start(wanted);
+    });
+    restarting = next.catch(() => {});
+    await next;
+    return true;
   };
 
   return {

@@ -248,7 +248,7 @@ export async function openOutputs(
           'NAME_UNKNOWN',
           `sink "${name}" (${sink.spec.name}) cannot be asked with SQL`,
           {
-            hint: 'chdb and pglite can',
+            hint: 'chdb, clickhouse, pglite and postgres can',
           },
         );
       return sink.query(text).catch(refuseQuery);
@@ -268,6 +268,7 @@ export async function openOutputs(
         }),
       ),
     async close() {
+      raw.close();
       for (const {deliveries} of queries.values()) for (const {delivery} of deliveries) delivery.close();
       for (const {marker} of open.values()) marker.close();
       await closeAll();

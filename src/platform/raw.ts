@@ -8,6 +8,7 @@ import type {RawStats} from '../sinks/raw.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
+import {isDown} from './engine-waiting.ts';
 import type {PlatformDirs} from './places.ts';
 import type {RawStatus} from './status.ts';
 
@@ -25,6 +26,8 @@ export type RawOutputs = {
   erase(topic: string, column: string, eventIds: string[]): Promise<boolean>;
   /** Starts again what stopped; true when there is a raw table of that name. */
   resume(table: string): Promise<boolean>;
+  /** Begins nothing any more. */
+  close(): void;
 };
 
 type Job = {
@@ -37,6 +40,8 @@ type Job = {
   seen?: RawStats;
 };
 
+/** Between two attempts to begin with a sink that is down. */
+const againMs = 2_000;
 /** Events of one statement that erases. */
 const eraseMax = 5_000;
 
@@ -58,6 +63,7 @@ export function createRaw(
         ),
   );
   let begin: ((job: Job) => Promise<void>) | undefined;
+  let isClosed = false;
 
   const read = async (): Promise<void> => {
     const names = new Set(jobs.filter(({state}) => state === 'started').map(({sinkName}) => sinkName));
@@ -73,11 +79,21 @@ export function createRaw(
     );
   };
 
+  /** A sink that is down at the start is asked again until it answers. */
+  const tryLater = (job: Job) => {
+    const again = setTimeout(() => {
+      if (!isClosed) job.begun = begin!(job);
+    }, againMs);
+    again.unref();
+  };
+
   return {
+    close() {
+      isClosed = true;
+    },
     start(schemas, dirs) {
       begin = async (job) => {
         job.state = 'starting';
-        delete job.failure;
         try {
           const sink = await open(job.sinkName);
           await sink.ensure(job.table).catch((error) => {
@@ -95,10 +111,14 @@ export function createRaw(
             ...(privacy ? {privacy} : {}),
           });
           job.state = 'started';
+          delete job.failure;
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
-          job.state = 'failed';
+          const known = job.failure;
           job.failure = error;
+          if (isDown(error)) tryLater(job);
+          else job.state = 'failed';
+          if (known?.code === error.code && known.message === error.message) return;
           telemetry.emit('SinkFailed', {
             sink: job.sinkName,
             table: tableId(job.table),
@@ -108,7 +128,7 @@ export function createRaw(
           });
           telemetry.emit('Log', {
             level: 'error',
-            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}; ${error.hint ?? `then: npx millrace resume ${tableId(job.table)}`}`,
+            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}; ${isDown(error) ? 'they go on by themselves' : (error.hint ?? `then: npx millrace resume ${tableId(job.table)}`)}`,
           });
         }
       };

@@ -238,7 +238,7 @@ function healthHooks(
     onFailed: ({code, message, retry}) => telemetry.emit('SinkFailed', {...place, code, message, retry}),
     onPaused(error) {
       become('paused', error);
-      telemetry.emit('SinkPaused', place);
+      telemetry.emit('SinkPaused', {...place, message: error.message});
       callbacks.onPaused?.(error);
     },
     onResumed(pausedMs) {

@@ -120,7 +120,7 @@ function runJob(
     onPaused(error: PlatformError) {
       stats.state = 'paused';
       because(error);
-      telemetry.emit('SinkPaused', {sink: sinkName, table: id});
+      telemetry.emit('SinkPaused', {sink: sinkName, table: id, message: error.message});
     },
     onResumed(pausedMs: number) {
       stats.state = 'running';

@@ -119,7 +119,8 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     openSessions: 1,
     behindSeconds: 0,
   });
-  metrics.emit('SinkPaused', sink);
+  metrics.emit('SinkPaused', {...sink, message: ''});
+  metrics.emit('PartsCounted', {...sink, parts: 3, pauseSeconds: 0});
   metrics.emit('SinkResumed', {...sink, seconds: 1});
   metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});
   metrics.emit('LookupAccepted', {domain: 'shop', lookup: 'l', rows: 1});

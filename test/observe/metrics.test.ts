@@ -26,7 +26,7 @@ test('what is told about events, sinks, checkpoints and stops is counted by its 
   metrics.emit('EventsAppended', {...append, appended: 5});
   metrics.emit('RowsWritten', {sink: 'a', table: 't', rows: 7, seconds: 0.02});
   metrics.emit('SinkFailed', {sink: 'a', table: 't', code: 'SINK_LOST', message: 'm', retry: true});
-  metrics.emit('SinkPaused', {sink: 'a', table: 't'});
+  metrics.emit('SinkPaused', {sink: 'a', table: 't', message: 'refused'});
   metrics.emit('SinkResumed', {sink: 'a', table: 't', seconds: 1.5});
   metrics.emit('RowsAcknowledged', {query: 'd.q', rows: 6, through: []});
   metrics.emit('LookupRefused', {domain: 'd', lookup: 'l', message: 'm', hasLast: true});

@@ -1,0 +1,91 @@
+/** Queries that cannot start because a sink of theirs is down: it is asked again until it answers. */
+import type {Clock} from '../clock.ts';
+import type {PlatformError} from '../errors.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import {stoppedStatus} from '../process/status.ts';
+import type {QueryStatus} from '../process/types.ts';
+import {tableId} from '../sinks/tables.ts';
+import type {Telemetry} from '../telemetry.ts';
+
+/** Whether a query that this kept from starting may start later without anybody's help. */
+export const isDown = ({code, retry}: PlatformError): boolean =>
+  retry && (code === 'SINK_UNAVAILABLE' || code === 'SINK_LOST');
+
+export type WaitingQueries = {
+  /** The query waits from now on. @returns what its status says meanwhile */
+  add(plan: QueryPlan, error: PlatformError): QueryStatus;
+  /** Nobody waits any more; what was asked meanwhile starts nothing. */
+  clear(): void;
+};
+
+export type WaitingOptions = {
+  clock: Clock;
+  telemetry: Telemetry;
+  /** Asks the sinks of a query something small. @throws while one of them is down */
+  ask(plan: QueryPlan): Promise<unknown>;
+  /** Starts what waits. May be called while it is not possible, and says then that it did not. */
+  start(): Promise<boolean>;
+};
+
+const firstMs = 500;
+const pauseMsMax = 10_000;
+
+export function createWaiting({clock, telemetry, ask, start}: WaitingOptions): WaitingQueries {
+  const waiting = new Map<string, {plan: QueryPlan; sinceMs: number}>();
+  let stop = new AbortController();
+  let asking = false;
+  /** Stays after a start that did not succeed: a sink that comes and goes is not followed at its own pace. */
+  let pauseMs = firstMs;
+
+  /** @returns whether one of them can start now */
+  const oneAnswers = async (): Promise<boolean> => {
+    const answers = await Promise.allSettled([...waiting.values()].map(({plan}) => ask(plan)));
+    return answers.some(({status}) => status === 'fulfilled');
+  };
+  const look = async (signal: AbortSignal) => {
+    for (;;) {
+      await clock.sleep(pauseMs, signal);
+      pauseMs = Math.min(pauseMsMax, pauseMs * 2);
+      if (!(await oneAnswers()) || signal.aborted) continue;
+      const waited = [...waiting.values()];
+      if (!(await start())) continue;
+      for (const {plan, sinceMs} of waited)
+        if (!waiting.has(plan.id))
+          for (const sink of plan.sinks)
+            telemetry.emit('SinkResumed', {
+              sink,
+              table: tableId(plan.table),
+              seconds: (clock.now() - sinceMs) / 1_000,
+            });
+      if (waiting.size === 0) pauseMs = firstMs;
+      return;
+    }
+  };
+  return {
+    add(plan, error) {
+      waiting.set(plan.id, {plan, sinceMs: clock.now()});
+      const {code, message} = error;
+      const place = {table: tableId(plan.table)};
+      for (const sink of plan.sinks) {
+        telemetry.emit('SinkFailed', {sink, ...place, code, message, retry: true});
+        telemetry.emit('SinkPaused', {sink, ...place, message});
+      }
+      if (!asking) {
+        asking = true;
+        const {signal} = stop;
+        look(signal)
+          .catch(() => {})
+          .finally(() => {
+            if (stop.signal === signal) asking = false;
+          });
+      }
+      return {...stoppedStatus(plan.id, 'stopped', error), state: 'paused', settled: false};
+    },
+    clear() {
+      waiting.clear();
+      stop.abort();
+      stop = new AbortController();
+      asking = false;
+    },
+  };
+}
