@@ -187,6 +187,23 @@ function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
   };
 }
 
+/** When the next partition is read and decoded, which is work of this thread: while the database works, and not before it can. */
+const aheadMs = 10;
+
+/** Work that begins in a while, or when its result is asked for. A failure is told to whoever asks. */
+function beginLater<T>(work: () => Promise<T>): () => Promise<T> {
+  let begun: Promise<T> | undefined;
+  const begin = () => {
+    begun ??= work();
+    return begun;
+  };
+  const timer = setTimeout(() => begin().catch(() => {}), aheadMs);
+  return () => {
+    clearTimeout(timer);
+    return begin();
+  };
+}
+
 /** One batch of every partition that has one. @returns whether anything was written. */
 async function step(
   job: RawJob,
@@ -205,12 +222,22 @@ async function step(
   }).reduce((sum, lag) => sum + lag, 0);
   let moved = false;
   let lagEvents = 0;
-  for (let partition = 0; partition < reader.partitions(job.topic); partition++) {
-    const start =
-      writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
-    const batches = await reader.read(job.topic, partition, start, readBytesMax);
-    if (batches.length > 0) {
-      const {batch, skipped} = await source.rowsOf(partition, start, batches);
+  const startOf = (partition: number): number =>
+    writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
+  const readRows = async (partition: number) => {
+    const batches = await reader.read(job.topic, partition, startOf(partition), readBytesMax);
+    return batches.length === 0
+      ? undefined
+      : {batches, ...(await source.rowsOf(partition, startOf(partition), batches))};
+  };
+  const partitions = reader.partitions(job.topic);
+  let rows = () => readRows(0);
+  for (let partition = 0; partition < partitions; partition++) {
+    const start = startOf(partition);
+    const read = await rows();
+    if (partition + 1 < partitions) rows = beginLater(() => readRows(partition + 1));
+    if (read) {
+      const {batches, batch, skipped} = read;
       const startMs = performance.now();
       stats.pending = batch.count;
       failpoint('raw.before-write');

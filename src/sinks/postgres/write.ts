@@ -1,3 +1,4 @@
+import {createHash} from 'node:crypto';
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
@@ -18,7 +19,7 @@ const dialect: TsvDialect = {
   zone: '+00',
 };
 
-/** Measured: below about a thousand rows one statement with arrays is faster, above it COPY into a temporary table. */
+/** Measured: up to about a thousand rows one statement with arrays is faster, above it COPY into a temporary table. */
 const arrayRowsMax = 1_000;
 const uniqueViolation = '23505';
 
@@ -42,9 +43,9 @@ export async function writeRows(
     return;
   }
   await connection.transaction(async (transaction) => {
-    await stage(transaction, table, rows);
+    const staged = await stage(transaction, table, rows);
     await transaction.query(
-      `INSERT INTO ${physical(table)} AS t (${columnList(table)}) SELECT ${columnList(table)} FROM stage ${onConflict}`,
+      `INSERT INTO ${physical(table)} AS t (${columnList(table)}) SELECT ${columnList(table)} FROM ${staged} ${onConflict}`,
     );
   });
 }
@@ -77,20 +78,28 @@ export async function writeRawRows(
   } catch (error) {
     if (stateOf(error) !== uniqueViolation) throw error;
     await write(async (transaction, rows) => {
-      await stage(transaction, table, rows);
+      const staged = await stage(transaction, table, rows);
       await transaction.query(
-        `INSERT INTO ${physical(table)} (${columnList(table)}) SELECT ${columnList(table)} FROM stage
-         ON CONFLICT DO NOTHING`,
+        `INSERT INTO ${physical(table)} (${columnList(table)}) SELECT ${columnList(table)} FROM ${staged} ON CONFLICT DO NOTHING`,
       );
     });
   }
 }
 
-async function stage(transaction: PostgresTransaction, table: Table, rows: RowBatch): Promise<void> {
-  await transaction.query(
-    `CREATE TEMPORARY TABLE stage ON COMMIT DROP AS SELECT ${columnList(table)} FROM ${physical(table)} WITH NO DATA`,
-  );
-  await transaction.copy(`stage (${columnList(table)})`, encodeTsvChunks(table, rows, dialect));
+/**
+ * Rows in a temporary table of the connection: made once for a form of a table, since every one that is made leaves rows in the
+ * catalog. Empty again after the transaction. @returns its name
+ */
+async function stage(transaction: PostgresTransaction, table: Table, rows: RowBatch): Promise<string> {
+  const columns = table.columns.map((column) => `${quote(column.name)} ${columnType(column)}`).join(', ');
+  const form = createHash('sha256')
+    .update(`${tableId(table)} ${columns}`)
+    .digest('hex')
+    .slice(0, 16);
+  const name = `pg_temp.${quote(`stage_${form}`)}`;
+  await transaction.query(`CREATE TEMPORARY TABLE IF NOT EXISTS ${name} (${columns}) ON COMMIT DELETE ROWS`);
+  await transaction.copy(`${name} (${columnList(table)})`, encodeTsvChunks(table, rows, dialect));
+  return name;
 }
 
 async function insertArrays(
