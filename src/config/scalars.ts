@@ -165,7 +165,7 @@ function readEnum(node: ScalarNode, spec: FieldSpec & {type: 'enum'}): ScalarRes
     return wrong(
       'NOT_AVAILABLE',
       `${quote(word)} is not part of this version of Millrace yet`,
-      insteadOf(word, spec.values, describeSpec(spec)),
+      `use ${describeSpec(spec)}`,
     );
   const meant = (spec.synonyms?.[word.toLowerCase()] ?? []).filter((value) => spec.values.includes(value));
   const later = nearest(word, [...spec.values, ...(spec.later ?? [])]);
@@ -173,20 +173,11 @@ function readEnum(node: ScalarNode, spec: FieldSpec & {type: 'enum'}): ScalarRes
     meant.length > 0
       ? `did you mean ${meant.join(' or ')}?`
       : later !== undefined && spec.later?.includes(later)
-        ? `${later} is not part of this version of Millrace yet: ${insteadOf(later, spec.values, describeSpec(spec))}`
+        ? `${later} is not part of this version of Millrace yet: use ${describeSpec(spec)}`
         : suggest(word, spec.values);
   return wrong(
     'VALUE_UNKNOWN',
     `${quote(word)} is not one of ${spec.values.join(', ')}`,
     close?.startsWith('known here') ? undefined : close,
   );
-}
-
-/** Databases whose embedded form this version has. */
-const embedded: Record<string, string> = {clickhouse: 'chdb', postgres: 'pglite'};
-
-/** What to use instead of a value that a later version will have. */
-function insteadOf(later: string, values: readonly string[], all: string): string {
-  const own = embedded[later];
-  return own !== undefined && values.includes(own) ? `use ${own}, the embedded ${later}` : `use ${all}`;
 }

@@ -2,6 +2,7 @@ import {resolve} from 'node:path';
 import {loadPlugin} from '../config/plugins.ts';
 import {PlatformError} from '../errors.ts';
 import {chdb} from './chdb/spec.ts';
+import {clickhouse} from './clickhouse/spec.ts';
 import {file} from './file/spec.ts';
 import {pglite} from './pglite/spec.ts';
 import {postgres} from './postgres/spec.ts';
@@ -9,7 +10,10 @@ import {stdout} from './stdout/spec.ts';
 import type {SinkSpec} from './types.ts';
 
 /** The sinks that come with Millrace, by backend name. Their libraries are loaded only when one is opened. */
-export const sinks = {file, stdout, chdb, pglite, postgres} as const satisfies Record<string, SinkSpec>;
+export const sinks = {file, stdout, chdb, clickhouse, pglite, postgres} as const satisfies Record<
+  string,
+  SinkSpec
+>;
 
 /** A specification and the module to import it from where it runs; undefined for the ones above. */
 export type FoundSink = {spec: SinkSpec; module?: string};

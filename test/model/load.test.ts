@@ -307,7 +307,6 @@ sinks:
   analytics:
     backend: chdb
     chdb: {dir: .millrace/clickhouse}
-    clickhouse: {url: http://localhost:8123, password: "\${secret:clickhouse_password}"}
   records:
     backend: pglite
     pglite: {dir: .millrace/postgres}
@@ -319,9 +318,7 @@ server: {host: 127.0.0.1, port: 4000}
   assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
   assert.deepEqual(
     loaded.warnings.map(({code, path}) => `${code} ${path}`),
-    ['log.kafka', 'registry.confluent', 'engine.spark', 'sinks.analytics.clickhouse'].map(
-      (path) => `NOT_AVAILABLE ${path}`,
-    ),
+    ['log.kafka', 'registry.confluent', 'engine.spark'].map((path) => `NOT_AVAILABLE ${path}`),
   );
   assert.deepEqual(loaded.platform.log.options, {
     dir: join(loaded.platform.root, '.millrace/log'),

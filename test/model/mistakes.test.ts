@@ -245,7 +245,7 @@ inputs:
 test('sinks: unknown backends, options in the wrong place or missing, and what a backend cannot do', async (t) => {
   const platform = `sinks:
   a: {backend: chdb, dir: x}
-  b: {backend: clickhouse, clickhouse: {url: x}}
+  b: {backend: bigquery, bigquery: {url: x}}
   c: {backend: remot}
   d: {backend: remote}
   e: {backend: chdb, postgres: {url: y}}
@@ -264,10 +264,11 @@ defaults: {raw: f}
     ),
     [
       '2:22 error KEY_UNKNOWN | write it under chdb: chdb: {dir: ...}',
-      '3:16 error NOT_AVAILABLE | use chdb, the embedded clickhouse',
+      '3:16 error VALUE_UNKNOWN | ',
+      '3:26 error KEY_UNKNOWN | known here: backend, chdb, pglite, stdout, remote',
       '4:16 error VALUE_UNKNOWN | did you mean remote?',
       '5:6 error KEY_MISSING | add url: it is text',
-      '6:22 warning NOT_AVAILABLE | ',
+      '6:22 error KEY_UNKNOWN | known here: backend, chdb, pglite, stdout, remote',
       '8:3 error NAME_RESERVED | give it another name',
       '9:17 error SINK_CAPABILITY | choose another sink, or none',
     ],

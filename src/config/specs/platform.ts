@@ -5,9 +5,6 @@ export type BackendSpecs = Record<string, {summary?: string; fields: Record<stri
 
 const unavailable = (doc: string): FieldSpec => ({type: 'any', doc, unavailable: true});
 
-/** Sink backends of the language that this version does not have. */
-export const laterSinks: readonly string[] = ['clickhouse'];
-
 /** `backend:` and under each backend's own name its options. */
 function backendFields(
   doc: string,
@@ -216,7 +213,7 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
         type: 'map',
         keys: 'identifier',
         doc: 'Where rows and raw events go, by name. analytics (chdb) and records (pglite) exist without being named.',
-        of: {type: 'object', doc: 'A sink.', fields: backendFields('Which kind of sink.', sinks, laterSinks)},
+        of: {type: 'object', doc: 'A sink.', fields: backendFields('Which kind of sink.', sinks, [])},
       },
       defaults: defaultsSpec,
       pii: {
