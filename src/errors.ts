@@ -66,6 +66,13 @@ export const errors = {
     retry: false,
     exit: 3,
   },
+  ARCHIVE_MISSING: {
+    summary:
+      'No sink keeps the raw events that a revision is to be filled from, or it cannot be asked for them.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
+  },
   CHANGE_STOPPED: {
     summary:
       'A change was cut short, or another one is under way; nothing was switched, and the next attempt goes on.',
@@ -335,6 +342,13 @@ export const errors = {
     retry: false,
     exit: 4,
   },
+  LOG_FENCED: {
+    summary:
+      'Another process writes the same topics, or ships the same outbox: this one appends nothing more.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
   OUTBOX_OTHER: {
     summary:
       'A directory holds a log of its own where the outbox of Kafka is wanted, the reverse, or the outbox of another cluster.',
@@ -359,6 +373,13 @@ export const errors = {
     actor: 'operator',
     retry: true,
     exit: 4,
+  },
+  KAFKA_LOST: {
+    summary:
+      'A Kafka partition ends before an offset up to which it was read: records that were acknowledged are gone, or the topic was made anew.',
+    actor: 'operator',
+    retry: false,
+    exit: 1,
   },
   LOCKED: {summary: 'Another process owns this directory.', actor: 'operator', retry: true, exit: 4},
   CHECKPOINT_CORRUPT: {

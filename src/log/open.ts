@@ -22,9 +22,18 @@ export type LogSource = {
 export const hasLog = ({dir, kafka}: LogSource): boolean =>
   kafka !== undefined || existsSync(join(dir, 'log.db'));
 
-/** Opens a log for reading, in any thread or process. @throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO */
-export async function openLog({dir, counter, archive}: LogSource): Promise<LogReader> {
-  const log = openLogReader(dir, counter ? {counter} : {});
+export type OpenLogOptions = {
+  /** With Kafka: how long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
+  patienceMs?: number;
+};
+
+/**
+ * Opens a log for reading, in any thread or process.
+ * @throws LOG_MISSING, LOG_CORRUPT, LOG_FORMAT, LOG_IO; with Kafka KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL
+ */
+export async function openLog(source: LogSource, options: OpenLogOptions = {}): Promise<LogReader> {
+  const {archive} = source;
+  const log = await openBare(source, options);
   if (!archive) return log;
   useStandIns(archive.mark);
   try {
@@ -33,4 +42,11 @@ export async function openLog({dir, counter, archive}: LogSource): Promise<LogRe
     log.close();
     throw error;
   }
+}
+
+async function openBare({dir, counter, kafka}: LogSource, options: OpenLogOptions): Promise<LogReader> {
+  if (!kafka) return openLogReader(dir, counter ? {counter} : {});
+  // A log in a directory pays nothing for the client of the other.
+  const {openKafkaReader} = await import('./kafka/reader.ts');
+  return openKafkaReader({dir, kafka, ...(counter ? {counter} : {})}, options);
 }

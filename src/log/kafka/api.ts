@@ -1,5 +1,5 @@
 /**
- * The requests that we make, each in one version that brokers from Kafka 2.4 to the current one speak; a broker that does
+ * The requests that we make, each in one version that brokers from Kafka 2.7 to the current one speak; a broker that does
  * not is told by name. Versions are below the flexible ones where those bring nothing that we use.
  */
 export type KafkaApi = {
@@ -12,7 +12,7 @@ export type KafkaApi = {
 
 export const apis = {
   produce: {name: 'Produce', key: 0, version: 8},
-  fetch: {name: 'Fetch', key: 1, version: 11},
+  fetch: {name: 'Fetch', key: 1, version: 12, flexible: true},
   listOffsets: {name: 'ListOffsets', key: 2, version: 5},
   metadata: {name: 'Metadata', key: 3, version: 7},
   offsetCommit: {name: 'OffsetCommit', key: 8, version: 7},
@@ -25,6 +25,7 @@ export const apis = {
   saslHandshake: {name: 'SaslHandshake', key: 17, version: 1},
   apiVersions: {name: 'ApiVersions', key: 18, version: 0},
   createTopics: {name: 'CreateTopics', key: 19, version: 4},
+  deleteTopics: {name: 'DeleteTopics', key: 20, version: 3},
   initProducerId: {name: 'InitProducerId', key: 22, version: 1},
   offsetForLeaderEpoch: {name: 'OffsetForLeaderEpoch', key: 23, version: 3},
   describeConfigs: {name: 'DescribeConfigs', key: 32, version: 2},

@@ -11,6 +11,8 @@ import {type WireReader, WireWriter} from './wire.ts';
 
 /** As of the last look. */
 export type KafkaMetadata = {
+  /** Of the cluster; empty before the first look. */
+  clusterId: string;
   brokers: ReadonlyMap<number, Address>;
   controller: number;
   topics: ReadonlyMap<string, readonly KafkaPartition[]>;
@@ -44,7 +46,12 @@ export class KafkaClient {
   readonly #times: ConnectionTimes;
   readonly #lines = new Map<string, Line>();
   readonly #coordinators = new Map<string, number>();
-  #metadata: KafkaMetadata = {brokers: new Map(), controller: -1, topics: new Map()};
+  #metadata: KafkaMetadata = {
+    clusterId: '',
+    brokers: new Map(),
+    controller: -1,
+    topics: new Map(),
+  };
   #refreshing: Promise<KafkaMetadata> | undefined;
   #isClosed = false;
 
@@ -199,7 +206,7 @@ function readMetadata(reader: WireReader): KafkaMetadata {
     brokers.set(reader.int32(), {host: reader.string(), port: reader.int32()});
     reader.nullableString();
   });
-  reader.nullableString();
+  const clusterId = reader.string();
   const controller = reader.int32();
   const topics = new Map<string, KafkaPartition[]>();
   reader.array(() => {
@@ -219,5 +226,5 @@ function readMetadata(reader: WireReader): KafkaMetadata {
     });
     if (code === 0 && !isInternal) topics.set(name, partitions);
   });
-  return {brokers, controller, topics};
+  return {clusterId, brokers, controller, topics};
 }

@@ -99,7 +99,7 @@ export class Connection {
       throw new PlatformError(
         'KAFKA_PROTOCOL',
         `${this.#name}: the broker does not speak ${api.name} version ${api.version}${known ? `, only ${known.min} to ${known.max}` : ''}`,
-        {hint: 'Kafka 2.4 or later is needed'},
+        {hint: 'Kafka 2.7 or later is needed'},
       );
     }
     return this.#send(api, body, timeoutMs);

@@ -235,5 +235,5 @@ export class WireReader {
 
 const broken = (what: string, bytes: Uint8Array) =>
   new PlatformError('KAFKA_PROTOCOL', `an answer of ${bytes.length} bytes cannot be read: ${what}`, {
-    hint: 'check that the address is a Kafka broker of version 2.4 or later',
+    hint: 'check that the address is a Kafka broker of version 2.7 or later',
   });

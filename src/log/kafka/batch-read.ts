@@ -1,0 +1,186 @@
+/**
+ * Kafka's record batches -> ours (log/types.ts), without an object a record: values are moved together where they lie, each
+ * behind its length, which is never longer than the Kafka record's header before it.
+ *
+ *   record := length:varint attributes:int8 time delta:varint offset delta:varint
+ *             key length:varint key value length:varint value headers:varint (length:varint name length:varint value)*
+ *
+ * Varints are zigzag; a key or value length of -1 is null. A null value (a tombstone) becomes an empty frame, which no decoder
+ * takes: on a topic of events it is a dead letter. https://kafka.apache.org/documentation/#record
+ */
+import type {RecordBatch} from '../types.ts';
+import {BatchFailure, batchHeaderBytes, type KafkaBatch} from './batch-header.ts';
+import {inflate} from './codecs.ts';
+import {crc32c} from './crc32c.ts';
+import {CodecFailure} from './growing.ts';
+import {fenceHeader, markHeader, recordAt, skipVarint, varint} from './record.ts';
+
+/** A batch may unpack to so much. */
+export const inflatedBytesMax = 256 * 1024 * 1024;
+
+/** Where batches belong, and what takes them. */
+export type BatchTarget = {topic: string; partition: number; batches: RecordBatch[]};
+
+/** Adds offsets that hold no record. */
+export function addGap({topic, partition, batches}: BatchTarget, from: number, to: number): void {
+  if (to <= from) return;
+  const last = batches.at(-1);
+  if (last?.kind === 'gap' && last.baseOffset + last.count === from) last.count += to - from;
+  else {
+    const appendTimeMs = last?.appendTimeMs ?? 0;
+    const bytes = new Uint8Array(0);
+    batches.push({topic, partition, baseOffset: from, count: to - from, appendTimeMs, kind: 'gap', bytes});
+  }
+}
+
+/** Checks the batch's checksum. Throws BatchFailure. */
+export function checkCrc(bytes: Uint8Array, {start, end, crc}: KafkaBatch): void {
+  if (crc32c(bytes, start + 21, end) !== crc) throw new BatchFailure('its checksum differs');
+}
+
+/** The records' bytes, unpacked if they are packed, and where in them they begin and end. Throws BatchFailure. */
+export function recordBytes(
+  bytes: Uint8Array,
+  {start, end, codec}: KafkaBatch,
+): {bytes: Uint8Array; from: number; to: number} {
+  const from = start + batchHeaderBytes;
+  if (codec === 0) return {bytes, from, to: end};
+  try {
+    const inflated = inflate(codec, bytes.subarray(from, end), inflatedBytesMax);
+    return {bytes: inflated, from: 0, to: inflated.length};
+  } catch (error) {
+    if (error instanceof CodecFailure) throw new BatchFailure(error.message);
+    throw error;
+  }
+}
+
+/**
+ * Adds a batch of data whose checksum is right, as one batch or more: holes in its offsets are gaps. Its bytes in `bytes` are
+ * used up. Throws BatchFailure; then nothing of it was added.
+ */
+export function addBatch(target: BatchTarget, bytes: Uint8Array, batch: KafkaBatch): void {
+  const {topic, partition, batches} = target;
+  const known = batches.length;
+  const records = recordBytes(bytes, batch);
+  const {from, to} = records;
+  const state: Walk = {
+    bytes: records.bytes,
+    view: viewOf(records.bytes),
+    at: from,
+    to,
+    delta: 0,
+    write: from,
+  };
+  const appendTimeMs = Math.max(0, batch.maxTimeMs);
+  try {
+    for (let left = batch.count; left > 0; ) {
+      const first = state.delta;
+      const start = state.write;
+      const taken = walk(state, left);
+      left -= taken;
+      if (taken > 0)
+        batches.push({
+          topic,
+          partition,
+          baseOffset: batch.baseOffset + first,
+          count: taken,
+          appendTimeMs,
+          kind: 'data',
+          bytes: records.bytes.subarray(start, state.write),
+        });
+      if (left > 0 && takeOdd(state, target, batch)) left--;
+    }
+    if (state.at !== to) throw new BatchFailure(`${to - state.at} bytes follow its records`);
+    if (batch.baseOffset + state.delta > batch.nextOffset)
+      throw new BatchFailure('a record lies beyond its last offset');
+    addGap(target, batch.baseOffset + state.delta, batch.nextOffset);
+  } catch (error) {
+    batches.length = known;
+    throw error;
+  }
+}
+
+type Walk = {
+  bytes: Uint8Array;
+  view: DataView;
+  /** The next record; where records end. */
+  at: number;
+  to: number;
+  /** The next offset, from the batch's base. */
+  delta: number;
+  /** Where the next record of ours goes. */
+  write: number;
+};
+
+const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+
+/**
+ * Moves records together as long as their offsets follow each other and none is odd: up to `countMax`.
+ * @returns how many; what stopped it is at `state.at`
+ */
+function walk(state: Walk, countMax: number): number {
+  const {bytes, view, to} = state;
+  let {at, delta, write} = state;
+  let count = 0;
+  for (; count < countMax; count++) {
+    const start = skipVarint(bytes, at);
+    const end = start + varint(bytes, at);
+    // The attributes are nothing that we use.
+    let pos = skipVarint(bytes, start + 1);
+    if (varint(bytes, pos) !== delta) break;
+    pos = skipVarint(bytes, pos);
+    const keyLength = varint(bytes, pos);
+    pos = skipVarint(bytes, pos);
+    if (keyLength > 0) pos += keyLength;
+    const length = varint(bytes, pos);
+    pos = skipVarint(bytes, pos);
+    if (length <= 0) break;
+    const valueEnd = pos + length;
+    if (end > to || keyLength < -1 || valueEnd >= end || valueEnd < pos) throw tornAt(delta);
+    view.setUint32(write, length, true);
+    write += 4;
+    let from = pos;
+    for (const words = valueEnd - 3; from < words; from += 4, write += 4)
+      view.setInt32(write, view.getInt32(from, true), true);
+    while (from < valueEnd) bytes[write++] = bytes[from++]!;
+    at = end;
+    delta++;
+  }
+  state.at = at;
+  state.delta = delta;
+  state.write = write;
+  return count;
+}
+
+const tornAt = (delta: number) => new BatchFailure(`its record ${delta} is torn`);
+
+/** Takes what stopped the walk. @returns whether it was a record: else offsets are missing before it */
+function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
+  const record = recordAt(state.bytes, state.at, state.to);
+  if (!record) throw tornAt(state.delta);
+  const offset = batch.baseOffset + state.delta;
+  if (record.offsetDelta !== state.delta) {
+    if (record.offsetDelta < state.delta) throw new BatchFailure('its offsets go back');
+    if (batch.baseOffset + record.offsetDelta >= batch.nextOffset)
+      throw new BatchFailure('a record lies beyond its last offset');
+    addGap(target, offset, batch.baseOffset + record.offsetDelta);
+    state.delta = record.offsetDelta;
+    return false;
+  }
+  const {topic, partition, batches} = target;
+  const appendTimeMs = Math.max(0, batch.maxTimeMs);
+  state.at = record.end;
+  state.delta++;
+  if (record.headers.some(({name}) => name === fenceHeader)) {
+    addGap(target, offset, offset + 1);
+    return true;
+  }
+  const mark = record.headers.find(({name}) => name === markHeader);
+  const markTimeMs = mark?.value ? Number(Buffer.from(mark.value).toString()) : Number.NaN;
+  const base = {topic, partition, baseOffset: offset, count: 1, appendTimeMs};
+  if (Number.isSafeInteger(markTimeMs)) batches.push({...base, kind: 'mark', markTimeMs, bytes: emptyRecord});
+  else batches.push({...base, kind: 'data', bytes: new Uint8Array(4)});
+  return true;
+}
+
+const emptyRecord = new Uint8Array(0);

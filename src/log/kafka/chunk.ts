@@ -1,0 +1,95 @@
+/** Records of one partition as a broker sent them, handed out batch by batch without what readers of committed records do not see. */
+import type {RecordBatch} from '../types.ts';
+import {BatchFailure, batchAt, batchHeaderBytes, type KafkaBatch} from './batch-header.ts';
+import {addBatch, addGap, type BatchTarget, checkCrc, recordBytes} from './batch-read.ts';
+import type {FetchAnswer} from './fetch.ts';
+import {recordAt} from './record.ts';
+
+/** One answer's whole batches of a partition. */
+export type Chunk = {
+  batches: KafkaBatch[];
+  /** Next of `batches` to hand out. */
+  next: number;
+  bytes: Uint8Array;
+  /** Bytes of `batches` that were not handed out. */
+  left: number;
+  /** Aborted transactions that begin further on, ascending. */
+  aborted: FetchAnswer['aborted'];
+  /** Producers whose transaction here was aborted. */
+  aborting: Set<bigint>;
+};
+
+/**
+ * The whole batches of an answer that reach beyond `offset`; undefined when there is none. Throws BatchFailure when batches are
+ * broken or not in the order of their offsets.
+ */
+export function chunkOf({bytes, aborted}: FetchAnswer, offset: number): Chunk | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const batches: KafkaBatch[] = [];
+  let left = 0;
+  for (let at = 0, next = 0; ; ) {
+    const batch = batchAt(bytes, view, at);
+    if (!batch) break;
+    if (batch.baseOffset < next) throw new BatchFailure(`its offsets are not in order: ${batch.baseOffset}`);
+    next = batch.nextOffset;
+    at = batch.end;
+    if (batch.nextOffset <= offset) continue;
+    batches.push(batch);
+    left += batch.end - batch.start;
+  }
+  if (batches.length === 0) return undefined;
+  const sorted = aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
+  return {batches, next: 0, bytes, left, aborted: sorted, aborting: new Set()};
+}
+
+/** Where a chunk ends: the offset to read next, and the epoch under which its last batch was written. */
+export function endOfChunk({batches}: Chunk): {offset: number; leaderEpoch: number} {
+  const last = batches.at(-1)!;
+  return {offset: last.nextOffset, leaderEpoch: last.leaderEpoch};
+}
+
+/**
+ * Adds the chunk's next batches to `target`, up to about `bytesMax` and at least one, checksums checked; `offset` is where
+ * the reader stands. @returns the offset after them. Throws BatchFailure
+ */
+export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, bytesMax: number): number {
+  let taken = 0;
+  let at = offset;
+  for (let batch = chunk.batches[chunk.next]; batch && taken < bytesMax; batch = chunk.batches[chunk.next]) {
+    const size = batch.end - batch.start;
+    if (taken > 0 && taken + size > bytesMax) break;
+    // What compaction removed between two batches.
+    if (batch.baseOffset > at) addGap(target, at, batch.baseOffset);
+    checkCrc(chunk.bytes, batch);
+    if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch);
+    else addGap(target, Math.max(at, batch.baseOffset), batch.nextOffset);
+    at = batch.nextOffset;
+    chunk.next++;
+    chunk.left -= size;
+    taken += size;
+  }
+  return at;
+}
+
+/** Whether the batch holds records of no transaction or of one that was committed; follows the transactions. */
+function isShown(chunk: Chunk, batch: KafkaBatch): boolean {
+  const {aborted, aborting} = chunk;
+  while (aborted[0] && aborted[0].firstOffset < batch.nextOffset) aborting.add(aborted.shift()!.producerId);
+  if (batch.isControl) {
+    if (isAbort(chunk.bytes, batch)) aborting.delete(batch.producerId);
+    return false;
+  }
+  return !(batch.isTransactional && aborting.has(batch.producerId));
+}
+
+/** Whether a control batch ends a transaction as aborted: its key is `version:int16 type:int16`, type 0. */
+function isAbort(bytes: Uint8Array, batch: KafkaBatch): boolean {
+  if (batch.end - batch.start <= batchHeaderBytes) return false;
+  const records = recordBytes(bytes, batch);
+  const key = recordAt(records.bytes, records.from, records.to)?.key;
+  return key?.length === 4 && key[2] === 0 && key[3] === 0;
+}
+
+/** Batches of `batches` that reach beyond `offset`. */
+export const batchesBeyond = (batches: readonly RecordBatch[], offset: number): RecordBatch[] =>
+  batches.filter(({baseOffset, count}) => baseOffset + count > offset);

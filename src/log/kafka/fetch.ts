@@ -1,0 +1,114 @@
+/** The request Fetch: what is asked of one broker, and its answer partition by partition. Records stay where they arrived. */
+import {apis} from './api.ts';
+import type {KafkaClient} from './client.ts';
+import {kafkaError} from './codes.ts';
+import {type WireReader, WireWriter} from './wire.ts';
+
+export type FetchPlace = {
+  topic: string;
+  partition: number;
+  offset: number;
+  /** Epoch of the leader as we know it: another leader answers that it is another; -1: unknown. */
+  leaderEpoch: number;
+  /** Epoch under which the record before `offset` was written; the broker compares it with its own log; -1: unknown. */
+  lastEpoch: number;
+  bytesMax: number;
+};
+
+export type FetchAnswer = {
+  topic: string;
+  partition: number;
+  /** 0: it was read. */
+  code: number;
+  /** After the last record that readers of committed records are shown. */
+  stableOffset: number;
+  startOffset: number;
+  /** Transactions that were aborted in what was read, ascending by their first offset. */
+  aborted: {producerId: bigint; firstOffset: number}[];
+  /** Record batches; the last one may be cut. A view into the answer. */
+  bytes: Uint8Array;
+  /** The broker's log does not have the records before `offset` as they were read: up to here it has. */
+  diverged?: {epoch: number; endOffset: number};
+};
+
+export type FetchOptions = {
+  broker: number;
+  lane: string;
+  /** The broker may wait so long for a first byte, ms. */
+  waitMs: number;
+  bytesMax: number;
+  /** Also records of transactions that are open or were aborted. */
+  uncommitted?: boolean;
+};
+
+/** Isolation levels. */
+const isolation = {uncommitted: 0, committed: 1};
+
+/** @throws AnswerLost, KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL */
+export async function fetchRecords(
+  client: KafkaClient,
+  places: readonly FetchPlace[],
+  {broker, lane, waitMs, bytesMax, uncommitted}: FetchOptions,
+): Promise<FetchAnswer[]> {
+  const byTopic = new Map<string, FetchPlace[]>();
+  for (const place of places) byTopic.set(place.topic, [...(byTopic.get(place.topic) ?? []), place]);
+  const body = new WireWriter(64 + places.length * 64);
+  body
+    .int32(-1)
+    .int32(waitMs)
+    .int32(1)
+    .int32(bytesMax)
+    .int8(uncommitted ? isolation.uncommitted : isolation.committed)
+    .int32(0)
+    .int32(-1);
+  body.compactArray([...byTopic], ([topic, here]) => {
+    body.compactString(topic).compactArray(here, (place) => {
+      body.int32(place.partition).int32(place.leaderEpoch).int64(place.offset).int32(place.lastEpoch);
+      body.int64(-1).int32(place.bytesMax).noTags();
+    });
+    body.noTags();
+  });
+  body.compactArray([], () => {});
+  body.compactString('').noTags();
+  const reader = await client.request({to: broker, api: apis.fetch, body: body.bytes, lane});
+  return readAnswer(reader, broker);
+}
+
+function readAnswer(reader: WireReader, broker: number): FetchAnswer[] {
+  reader.int32();
+  const code = reader.int16();
+  if (code !== 0) throw kafkaError(code, `reading from broker ${broker}`);
+  reader.int32();
+  const answers: FetchAnswer[] = [];
+  reader.compactArray(() => {
+    const topic = reader.compactString() ?? '';
+    reader.compactArray(() => answers.push(readPartition(reader, topic)));
+    reader.skipTags();
+  });
+  return answers;
+}
+
+function readPartition(reader: WireReader, topic: string): FetchAnswer {
+  const partition = reader.int32();
+  const code = reader.int16();
+  reader.int64();
+  const stableOffset = reader.long();
+  const startOffset = reader.long();
+  const aborted = reader.compactArray(() => {
+    const transaction = {producerId: reader.int64(), firstOffset: reader.long()};
+    reader.skipTags();
+    return transaction;
+  });
+  reader.int32();
+  const bytes = reader.raw(Math.max(0, reader.uvarint() - 1));
+  const answer: FetchAnswer = {topic, partition, code, stableOffset, startOffset, aborted, bytes};
+  for (let tags = reader.uvarint(); tags > 0; tags--) {
+    const tag = reader.uvarint();
+    const value = reader.raw(reader.uvarint());
+    if (tag !== 0) continue;
+    const view = new DataView(value.buffer, value.byteOffset, value.length);
+    if (value.length >= 12)
+      answer.diverged = {epoch: view.getInt32(0), endOffset: Number(view.getBigInt64(4))};
+  }
+  return answer;
+}

@@ -1,0 +1,238 @@
+/**
+ * Keeps streams filled: one request to a broker asks for all its partitions that want something. Streams that are behind are
+ * asked for without waiting; those at the end of their partitions by a long poll, on a connection of its own, so that neither
+ * holds the other up. While a request is under way, what came before it is being worked on.
+ */
+import {PlatformError} from '../../errors.ts';
+import {BatchFailure} from './batch-header.ts';
+import {type Chunk, chunkOf} from './chunk.ts';
+import type {KafkaClient} from './client.ts';
+import {isMoved, isTransient, kafkaError} from './codes.ts';
+import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
+import {listOffsets} from './offsets.ts';
+import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
+import type {Stream} from './stream.ts';
+
+/** Memory of all that is fetched and not handed out, and of one stream's share; a batch that is larger passes it alone. */
+export const budgetBytes = 64 * 1024 * 1024;
+const streamBytes = {least: 64 * 1024, most: 1024 * 1024};
+/** Streams buffer so many requests' worth. */
+const ahead = 2;
+/** An answer of the broker has at most so much. */
+const answerBytes = 16 * 1024 * 1024;
+/** A batch beyond this is not asked for. */
+const batchBytesMax = 200 * 1024 * 1024;
+/** How long a broker keeps a request open when nothing is appended, ms. */
+const pollMs = 500;
+/** Pauses after an answer that did not help, and after a failure, ms. */
+const pause = {moved: 50, failed: 200};
+/** Connections to a broker for requests that wait: who comes to the end of a partition need not wait for a poll to end. */
+const lanes = {behind: ['read', 'read2'], live: ['poll', 'poll2', 'poll3']} as const;
+
+export type FetcherEvents = {
+  /** Offsets that an answer told. */
+  offsets(stream: Stream, start: number, end: number): void;
+  /** Records came for a stream that stood at the end. */
+  news(): void;
+  /** End of a partition at the last look. */
+  endOf(topic: string, partition: number): number;
+};
+
+export class Fetcher {
+  readonly #client: KafkaClient;
+  readonly #events: FetcherEvents;
+  readonly streams = new Set<Stream>();
+  readonly #busy = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+  /** Why the last request failed, and since when requests fail; undefined while they succeed. */
+  trouble: {error: PlatformError; since: number} | undefined;
+
+  constructor(client: KafkaClient, events: FetcherEvents) {
+    this.#client = client;
+    this.#events = events;
+  }
+
+  /** Sends what can be sent. */
+  pump(): void {
+    if (this.#isClosed) return;
+    const now = performance.now();
+    const share = Math.floor(budgetBytes / Math.max(1, this.streams.size * (ahead + 1)));
+    const bytesMax = Math.min(streamBytes.most, Math.max(streamBytes.least, share));
+    const groups = new Map<string, {broker: number; isBehind: boolean; streams: Stream[]}>();
+    let nextMs = Number.POSITIVE_INFINITY;
+    let isStale = false;
+    for (const stream of this.streams) {
+      if (stream.isAsked || stream.failure !== undefined) continue;
+      if (stream.buffered >= bytesMax * ahead) continue;
+      if (stream.notBefore > now) {
+        nextMs = Math.min(nextMs, stream.notBefore - now);
+        continue;
+      }
+      const broker = this.#client.partition(stream.topic, stream.partition)?.leader ?? -1;
+      if (broker < 0) {
+        isStale = true;
+        stream.notBefore = now + pause.failed;
+        nextMs = Math.min(nextMs, pause.failed);
+        continue;
+      }
+      if (stream.wanted < bytesMax) stream.wanted = bytesMax;
+      const isBehind = stream.position < this.#events.endOf(stream.topic, stream.partition);
+      const key = `${broker}/${isBehind}`;
+      const group = groups.get(key) ?? {broker, isBehind, streams: []};
+      group.streams.push(stream);
+      groups.set(key, group);
+    }
+    for (const {broker, isBehind, streams} of groups.values()) this.#ask(broker, isBehind, streams);
+    if (isStale) this.#refresh();
+    this.#wakeIn(nextMs);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.streams.clear();
+  }
+
+  #wakeIn(ms: number): void {
+    clearTimeout(this.#timer);
+    if (ms < Number.POSITIVE_INFINITY) this.#timer = setTimeout(() => this.pump(), ms);
+  }
+
+  #ask(broker: number, isBehind: boolean, streams: Stream[]): void {
+    const lane = lanes[isBehind ? 'behind' : 'live'].find((name) => !this.#busy.has(`${broker}/${name}`));
+    if (!lane) return;
+    const key = `${broker}/${lane}`;
+    this.#busy.add(key);
+    for (const stream of streams) stream.isAsked = true;
+    const places: FetchPlace[] = streams.map(({topic, partition, position, lastEpoch, wanted}) => ({
+      topic,
+      partition,
+      offset: position,
+      leaderEpoch: this.#client.partition(topic, partition)?.leaderEpoch ?? -1,
+      lastEpoch,
+      bytesMax: wanted,
+    }));
+    const bytesMax = Math.max(answerBytes, ...places.map((place) => place.bytesMax));
+    fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : pollMs, bytesMax})
+      .then(
+        (answers) => this.#answered(streams, answers, isBehind),
+        (error: unknown) => this.#failed(streams, error),
+      )
+      .finally(() => {
+        this.#busy.delete(key);
+        for (const stream of streams) stream.isAsked = false;
+        this.pump();
+      });
+  }
+
+  #answered(streams: Stream[], answers: FetchAnswer[], isBehind: boolean): void {
+    this.trouble = undefined;
+    const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
+    let isStale = false;
+    let hasNews = false;
+    for (const stream of streams) {
+      const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
+      if (!answer || !this.streams.has(stream)) continue;
+      if (answer.code === 0) hasNews = this.#take(stream, answer) || hasNews;
+      else if (answer.code === 1) void this.#outOfRange(stream);
+      else if (isTransient(answer.code)) {
+        stream.notBefore = performance.now() + pause.moved;
+        isStale ||= isMoved(answer.code);
+        this.#note(kafkaError(answer.code, `reading ${stream.topic}/${stream.partition}`));
+      } else
+        stream.fail(
+          kafkaError(
+            answer.code,
+            `reading ${stream.topic}/${stream.partition}`,
+            `${stream.topic}/${stream.partition}@${stream.position}`,
+          ),
+        );
+    }
+    if (isStale) this.#refresh();
+    if (hasNews && !isBehind) this.#events.news();
+  }
+
+  /** @returns whether there were records */
+  #take(stream: Stream, answer: FetchAnswer): boolean {
+    if (answer.diverged) {
+      stream.fail(lostBeyond(stream.topic, stream.partition, stream.position, answer.diverged.endOffset));
+      return false;
+    }
+    let chunk: Chunk | undefined;
+    try {
+      chunk = chunkOf(answer, stream.position);
+    } catch (error) {
+      if (!(error instanceof BatchFailure)) throw error;
+      stream.fail(unreadable(stream.topic, stream.partition, stream.position, error.message));
+      return false;
+    }
+    this.#events.offsets(stream, answer.startOffset, answer.stableOffset);
+    if (chunk) {
+      stream.wanted = 0;
+      stream.add(chunk);
+      return true;
+    }
+    if (answer.bytes.length > 0) this.#askForMore(stream);
+    // The broker has not got so far as another one told us.
+    else if (stream.position < this.#events.endOf(stream.topic, stream.partition))
+      stream.notBefore = performance.now() + pause.moved;
+    return false;
+  }
+
+  /** A batch did not fit in the answer. */
+  #askForMore(stream: Stream): void {
+    if (stream.wanted >= batchBytesMax)
+      stream.fail(
+        unreadable(
+          stream.topic,
+          stream.partition,
+          stream.position,
+          `the batch is larger than ${batchBytesMax} bytes`,
+        ),
+      );
+    else stream.wanted = Math.min(batchBytesMax, stream.wanted * 4);
+  }
+
+  async #outOfRange(stream: Stream): Promise<void> {
+    const {topic, partition, position} = stream;
+    stream.notBefore = performance.now() + pause.failed;
+    try {
+      let start = 0;
+      let end = 0;
+      await listOffsets(this.#client, [{topic, partition}], 'start', (_, offset) => (start = offset));
+      await listOffsets(this.#client, [{topic, partition}], 'end', (_, offset) => (end = offset));
+      if (position < start) stream.fail(trimmed(topic, partition, position, start));
+      else if (position > end) stream.fail(lostBeyond(topic, partition, position, end));
+    } catch (error) {
+      this.#note(error);
+    }
+  }
+
+  #failed(streams: Stream[], error: unknown): void {
+    const isFinal = !(error instanceof PlatformError) || error.code === 'KAFKA_ACCESS';
+    for (const stream of streams) {
+      if (isFinal) stream.fail(error);
+      stream.notBefore = performance.now() + pause.failed;
+    }
+    this.#note(error);
+    this.#refresh();
+  }
+
+  #note(error: unknown): void {
+    const told =
+      error instanceof PlatformError
+        ? error
+        : new PlatformError('KAFKA_UNAVAILABLE', `a broker does not answer: ${String(error)}`, {
+            cause: error,
+          });
+    this.trouble = {error: told, since: this.trouble?.since ?? performance.now()};
+  }
+
+  #refresh(): void {
+    this.#client.refreshMetadata().then(
+      () => this.pump(),
+      (error: unknown) => this.#note(error),
+    );
+  }
+}

@@ -1,0 +1,37 @@
+/** What reading a partition can come upon. */
+import {PlatformError} from '../../errors.ts';
+
+const placeOf = (topic: string, partition: number, offset: number) => `${topic}/${partition}@${offset}`;
+
+/** Retention was faster than who reads here. */
+export const trimmed = (topic: string, partition: number, offset: number, start: number) =>
+  new PlatformError(
+    'LOG_TRIMMED',
+    `${topic} partition ${partition}: offsets ${offset} to ${start - 1} were deleted by retention`,
+    {
+      hint: 'start again from the log as it is now (`millrace rebuild`), or bring the events in from files (`millrace backfill`)',
+      place: placeOf(topic, partition, offset),
+    },
+  );
+
+/** The partition is shorter than it was: a replica that was behind became its leader, or the topic was made anew. */
+export const lostBeyond = (topic: string, partition: number, offset: number, end: number) =>
+  new PlatformError(
+    'KAFKA_LOST',
+    `${topic} partition ${partition}: offset ${offset} was read up to, and the partition ends at ${end} now`,
+    {
+      hint: 'look whether the topic was deleted, or a broker became leader that was not in sync; then `millrace rebuild`',
+      place: placeOf(topic, partition, offset),
+    },
+  );
+
+/** Bytes of the partition are no records. */
+export const unreadable = (topic: string, partition: number, offset: number, why: string) =>
+  new PlatformError(
+    'LOG_CORRUPT',
+    `${topic} partition ${partition}: the record batch at offset ${offset} cannot be read: ${why}`,
+    {
+      hint: 'another replica may hold it right: make another broker the leader; `kafka-dump-log.sh` shows the batch',
+      place: placeOf(topic, partition, offset),
+    },
+  );

@@ -1,0 +1,297 @@
+/**
+ * The log in Kafka as its readers see it: committed records only, raw answers walked into our batches. Questions about offsets
+ * are answered as of the last look; what only an outbox knows (ledger, progress, ids) is asked of it where this machine has one.
+ */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {PlatformError} from '../../errors.ts';
+import {openLogReader} from '../reader.ts';
+import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from '../types.ts';
+import {BatchFailure} from './batch-header.ts';
+import {KafkaClient} from './client.ts';
+import {Fetcher} from './fetcher.ts';
+import {listOffsets, type Partition} from './offsets.ts';
+import {patiently} from './patience.ts';
+import {readOnce} from './read-once.ts';
+import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
+import type {KafkaSettings} from './settings.ts';
+import type {Stream} from './stream.ts';
+import {StreamTable} from './stream-table.ts';
+
+export type KafkaReaderOptions = {
+  /** How long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
+  patienceMs?: number;
+};
+
+/** How long a read waits that is not told otherwise: leaders change within it. */
+const patienceDefaultMs = 20_000;
+/** Ends of partitions that nobody polls are asked for so often, while somebody wants to know them; topics and leaders so often. */
+const lookMs = {ends: 250, metadata: 30_000};
+/** An end is wanted by who asked for it within this time, ms. */
+const interestMs = 5_000;
+/** A smaller read is a question about one place: nothing is read ahead for it. */
+const smallRead = 16 * 1024;
+
+type Ends = {start: number; end: number; askedAt: number};
+
+/** Opens the log for reading. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL, and of an outbox LOG_CORRUPT, LOG_FORMAT. */
+export async function openKafkaReader(
+  source: {dir: string; counter?: SharedArrayBuffer; kafka: KafkaSettings},
+  options: KafkaReaderOptions = {},
+): Promise<KafkaReader> {
+  const outbox = () =>
+    existsSync(join(source.dir, 'log.db'))
+      ? openLogReader(source.dir, source.counter ? {counter: source.counter} : {})
+      : undefined;
+  const reader = new KafkaReader(new KafkaClient(source.kafka), outbox, options);
+  try {
+    await reader.refresh();
+    return reader;
+  } catch (error) {
+    reader.close();
+    throw error;
+  }
+}
+
+export class KafkaReader implements LogReader {
+  readonly #client: KafkaClient;
+  readonly #openOutbox: () => LogReader | undefined;
+  #outbox: LogReader | undefined;
+  readonly #patienceMs: number;
+  readonly #fetcher: Fetcher;
+  readonly #places = new Map<string, Ends>();
+  readonly #streams: StreamTable;
+  #news = 0;
+  #seen = 0;
+  #wake: () => void = () => {};
+  #waiting: Promise<void> | undefined;
+  #looking: Promise<void> | undefined;
+  #metadataAt = 0;
+  readonly #timer: NodeJS.Timeout;
+  #isClosed = false;
+
+  /** @param outbox opens the embedded log of this machine; undefined when there is none (yet) */
+  constructor(client: KafkaClient, outbox: () => LogReader | undefined, options: KafkaReaderOptions) {
+    this.#client = client;
+    this.#openOutbox = outbox;
+    this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
+    this.#fetcher = new Fetcher(client, {
+      offsets: (stream, start, end) => this.#told(stream, start, end),
+      news: () => this.#tell(),
+      endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
+    });
+    this.#streams = new StreamTable(this.#fetcher.streams);
+    this.#timer = setInterval(() => this.#tick(), lookMs.ends);
+    this.#timer.unref();
+  }
+
+  /** Why the brokers cannot be read just now, and for how long, ms; undefined when they can. */
+  trouble(): {error: PlatformError; ms: number} | undefined {
+    const {trouble} = this.#fetcher;
+    return trouble && {error: trouble.error, ms: performance.now() - trouble.since};
+  }
+
+  async refresh(): Promise<void> {
+    const metadata = await this.#patiently(() => this.#client.refreshMetadata());
+    this.#metadataAt = performance.now();
+    const all: Partition[] = [];
+    for (const [topic, partitions] of metadata.topics)
+      for (const partition of partitions.keys()) all.push({topic, partition});
+    await this.#patiently(() =>
+      Promise.all([this.#look(all, 'start'), this.#look(all, 'end')]).then(() => undefined),
+    );
+  }
+
+  topics(): string[] {
+    return [...this.#client.metadata.topics.keys()];
+  }
+
+  partitions(topic: string): number {
+    return this.#client.metadata.topics.get(topic)?.length ?? 0;
+  }
+
+  startOffset(topic: string, partition: number): number {
+    return this.#places.get(`${topic}/${partition}`)?.start ?? 0;
+  }
+
+  endOffset(topic: string, partition: number): number {
+    const ends = this.#ends(topic, partition);
+    ends.askedAt = performance.now();
+    return ends.end;
+  }
+
+  async read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]> {
+    if (partition >= this.partitions(topic)) return [];
+    const found = this.#streams.at(topic, partition, offset);
+    const again = found?.again(offset);
+    if (again) return again;
+    const ends = this.#ends(topic, partition);
+    if (!found || (!found.hasRecords && found.failure === undefined)) {
+      if (offset > ends.end) await this.#patiently(() => this.#look([{topic, partition}], 'end'));
+      if (offset === ends.end) return [];
+      if (offset > ends.end) throw lostBeyond(topic, partition, offset, ends.end);
+      if (offset < ends.start) throw trimmed(topic, partition, offset, ends.start);
+    }
+    if (!found && bytesMax < smallRead)
+      return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
+    const stream = found ?? this.#streams.add(topic, partition, offset);
+    return this.#take(stream, bytesMax);
+  }
+
+  async #take(stream: Stream, bytesMax: number): Promise<RecordBatch[]> {
+    stream.usedAt = performance.now();
+    this.#fetcher.pump();
+    if (!stream.hasRecords && stream.failure === undefined) await this.#arrival(stream);
+    stream.usedAt = performance.now();
+    try {
+      if (stream.hasRecords) return stream.take(bytesMax);
+    } catch (error) {
+      this.#streams.drop(stream);
+      if (error instanceof BatchFailure)
+        throw unreadable(stream.topic, stream.partition, stream.head, error.message);
+      throw error;
+    } finally {
+      this.#fetcher.pump();
+    }
+    if (stream.failure === undefined) throw this.#unavailable(`${stream.topic}/${stream.partition}`);
+    // The next read asks again: what is wrong may have been mended.
+    this.#streams.drop(stream);
+    throw stream.failure;
+  }
+
+  async waitForAppend(timeoutMs: number): Promise<boolean> {
+    const untilMs = performance.now() + timeoutMs;
+    for (;;) {
+      if (this.#news !== this.#seen) {
+        this.#seen = this.#news;
+        return true;
+      }
+      const leftMs = untilMs - performance.now();
+      if (leftMs <= 0 || this.#isClosed) return false;
+      this.#waiting ??= new Promise((resolve) => {
+        this.#wake = resolve;
+      });
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([this.#waiting, new Promise((resolve) => (timer = setTimeout(resolve, leftMs)))]);
+      clearTimeout(timer);
+    }
+  }
+
+  ledger(): IngestCounts[] {
+    return this.#box()?.ledger() ?? [];
+  }
+
+  transformed(): TransformCounts[] {
+    return this.#box()?.transformed() ?? [];
+  }
+
+  progress(source: string): string | undefined {
+    return this.#box()?.progress(source);
+  }
+
+  knows(topic: string, ids: readonly string[]): boolean[] {
+    return this.#box()?.knows(topic, ids) ?? ids.map(() => false);
+  }
+
+  placeOf(topic: string, id: string): {partition: number; offset: number} | undefined {
+    return this.#box()?.placeOf(topic, id);
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    for (const stream of this.#fetcher.streams)
+      stream.fail(new PlatformError('KAFKA_UNAVAILABLE', 'the reader was closed'));
+    this.#fetcher.close();
+    this.#client.close();
+    this.#outbox?.close();
+    this.#wake();
+  }
+
+  #box(): LogReader | undefined {
+    this.#outbox ??= this.#openOutbox();
+    return this.#outbox;
+  }
+
+  #ends(topic: string, partition: number): Ends {
+    const key = `${topic}/${partition}`;
+    let ends = this.#places.get(key);
+    if (!ends) this.#places.set(key, (ends = {start: 0, end: 0, askedAt: 0}));
+    return ends;
+  }
+
+  /** The end never goes back: a new leader may not know yet how far the old one was. */
+  #told({topic, partition}: Partition, start: number, end: number): void {
+    const ends = this.#ends(topic, partition);
+    ends.start = Math.max(ends.start, start);
+    if (end > ends.end) ends.end = end;
+  }
+
+  #tell(): void {
+    this.#news++;
+    this.#waiting = undefined;
+    this.#wake();
+  }
+
+  #look(places: readonly Partition[], kind: 'start' | 'end'): Promise<void> {
+    return listOffsets(this.#client, places, kind, (place, offset) => {
+      const ends = this.#ends(place.topic, place.partition);
+      if (kind === 'start') ends.start = Math.max(ends.start, offset);
+      else if (offset > ends.end) {
+        ends.end = offset;
+        this.#tell();
+      }
+    });
+  }
+
+  #tick(): void {
+    const now = performance.now();
+    this.#streams.expire(now);
+    if (this.#looking) return;
+    const wanted: Partition[] = [];
+    for (const [key, {askedAt}] of this.#places) {
+      if (askedAt === 0 || now - askedAt > interestMs) continue;
+      if (this.#streams.isAsked(key)) continue;
+      const slash = key.lastIndexOf('/');
+      wanted.push({topic: key.slice(0, slash), partition: Number(key.slice(slash + 1))});
+    }
+    const isOld = now - this.#metadataAt > lookMs.metadata;
+    if (wanted.length === 0 && !isOld) return;
+    this.#looking = (async () => {
+      if (isOld) await this.#client.refreshMetadata();
+      if (isOld) this.#metadataAt = performance.now();
+      if (wanted.length > 0) await this.#look(wanted, 'end');
+    })()
+      // Who reads meets the same failure and tells it.
+      .catch(() => {})
+      .finally(() => {
+        this.#looking = undefined;
+      });
+  }
+
+  /** Waits until the stream has something, as long as there is patience. */
+  async #arrival(stream: Stream): Promise<void> {
+    stream.waiting++;
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise((resolve) => {
+      timer = setTimeout(resolve, this.#patienceMs);
+    });
+    await Promise.race([stream.arrival(), over]);
+    clearTimeout(timer);
+    stream.waiting--;
+  }
+
+  #unavailable(place: string): PlatformError {
+    const {error} = this.#fetcher.trouble ?? {};
+    return new PlatformError(
+      'KAFKA_UNAVAILABLE',
+      error?.message ?? `${place} was not answered within ${this.#patienceMs} ms`,
+      {hint: error?.hint ?? 'check that the brokers run', place, cause: error},
+    );
+  }
+
+  #patiently<T>(work: () => Promise<T>): Promise<T> {
+    return patiently(this.#isClosed ? 0 : this.#patienceMs, work);
+  }
+}

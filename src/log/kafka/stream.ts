@@ -1,0 +1,96 @@
+/** What is read of one partition from one position on: buffered ahead of who reads it. */
+import type {RecordBatch} from '../types.ts';
+import type {BatchTarget} from './batch-read.ts';
+import {batchesBeyond, type Chunk, endOfChunk, takeFrom} from './chunk.ts';
+
+export class Stream {
+  readonly topic: string;
+  readonly partition: number;
+  /** Offset that the next request asks for. */
+  position: number;
+  /** Epoch under which the record before `position` was written; -1: unknown. */
+  lastEpoch = -1;
+  /** Offset that the next read hands out. */
+  head: number;
+  /** Bytes that were fetched and not handed out. */
+  buffered = 0;
+  /** A request is under way. */
+  isAsked = false;
+  /** Nothing is asked before this time, `performance.now()`. */
+  notBefore = 0;
+  /** Bytes of the next request: grows when a batch is larger. */
+  wanted = 0;
+  /** When somebody read here last, `performance.now()`. */
+  usedAt = 0;
+  /** Somebody waits for records. */
+  waiting = 0;
+  /** Why nothing more can be read from here on; told when what was read before it is handed out. */
+  failure: unknown;
+  readonly #chunks: Chunk[] = [];
+  /** What the last read handed out: who stopped in the middle of it gets the rest again. */
+  #last: {from: number; batches: RecordBatch[]} | undefined;
+  #arrived: () => void = () => {};
+  #arrival: Promise<void> | undefined;
+
+  constructor(topic: string, partition: number, offset: number) {
+    this.topic = topic;
+    this.partition = partition;
+    this.position = offset;
+    this.head = offset;
+  }
+
+  get hasRecords(): boolean {
+    return this.#chunks.length > 0;
+  }
+
+  add(chunk: Chunk): void {
+    const {offset, leaderEpoch} = endOfChunk(chunk);
+    this.position = offset;
+    this.lastEpoch = leaderEpoch;
+    this.buffered += chunk.left;
+    this.#chunks.push(chunk);
+    this.#wake();
+  }
+
+  fail(error: unknown): void {
+    this.failure = error;
+    this.#wake();
+  }
+
+  /** Batches from the one that holds `offset` on, when they are what comes next or what was handed out last. */
+  again(offset: number): RecordBatch[] | undefined {
+    if (!this.#last || offset < this.#last.from || offset >= this.head) return undefined;
+    const batches = batchesBeyond(this.#last.batches, offset);
+    return batches.length > 0 ? batches : undefined;
+  }
+
+  /** Hands out the next batches, at least one. Throws BatchFailure. */
+  take(bytesMax: number): RecordBatch[] {
+    const batches: RecordBatch[] = [];
+    const target: BatchTarget = {topic: this.topic, partition: this.partition, batches};
+    const from = this.head;
+    for (let taken = 0; taken < bytesMax && this.#chunks.length > 0; ) {
+      const chunk = this.#chunks[0]!;
+      const before = chunk.left;
+      this.head = takeFrom(chunk, target, this.head, bytesMax - taken);
+      this.buffered -= before - chunk.left;
+      taken += before - chunk.left;
+      if (chunk.left === 0) this.#chunks.shift();
+    }
+    this.#last = {from, batches};
+    return batches;
+  }
+
+  /** Resolves at the next arrival or failure. */
+  arrival(): Promise<void> {
+    this.#arrival ??= new Promise((resolve) => {
+      this.#arrived = resolve;
+    });
+    return this.#arrival;
+  }
+
+  #wake(): void {
+    this.#arrival = undefined;
+    this.#arrived();
+  }
+}
