@@ -1,7 +1,7 @@
 /** The thread that writes checkpoints: entry point of the worker that `startCheckpointWriter` starts. */
 import {type MessagePort, parentPort, workerData} from 'node:worker_threads';
 import {PlatformError} from '../../errors.ts';
-import {type OwnedState, takeDirectory} from './state-directory.ts';
+import {type OwnedState, type TakeOptions, takeDirectory} from './state-directory.ts';
 import {renewalMs} from './state-lease.ts';
 import type {Outcome} from './state-local.ts';
 import type {StateReply, StateRequest, WriterMessage, WriterSetup} from './statestore.ts';
@@ -35,7 +35,8 @@ class CheckpointThread {
     this.#setup = setup;
     this.#renewedMs = new Float64Array(setup.renewedMs);
     this.#renewedMs[0] = monotonicMs();
-    this.#renewal = setInterval(() => this.#enqueue(() => this.#renew()), renewalMs(setup.leaseMs));
+    // Beside a commit that is under way: its objects may take longer to arrive than the lease lasts.
+    this.#renewal = setInterval(() => void this.#renew(), renewalMs(setup.leaseMs));
   }
 
   serve(port: MessagePort): void {
@@ -105,19 +106,22 @@ class CheckpointThread {
   async close(isKept: boolean): Promise<void> {
     clearInterval(this.#renewal);
     this.#enqueue(() => this.#flush());
+    this.#owned.giveUp?.();
     await this.#work;
     await this.#owned.close(isKept || this.#fenced !== undefined);
   }
 }
 
 const setup = workerData as WriterSetup;
+const options: TakeOptions = {...setup, onWaiting: (holder) => tell({kind: 'waiting', holder})};
+const take = async (): Promise<OwnedState> => {
+  if (!setup.remote) return takeDirectory(options);
+  // What only a bucket needs is loaded for one alone.
+  const {takeBucket} = await import('./state-bucket.ts');
+  return takeBucket(setup.remote, {...options, onTrouble: (message) => tell({kind: 'trouble', message})});
+};
 try {
-  const options = {
-    ...setup,
-    onWaiting: (holder: Parameters<Parameters<typeof takeDirectory>[0]['onWaiting']>[0]) =>
-      tell({kind: 'waiting', holder}),
-  };
-  const thread = new CheckpointThread(await takeDirectory(options), setup);
+  const thread = new CheckpointThread(await take(), setup);
   parentPort!.on('message', (message: MessagePort | {isKept: boolean}) => {
     if (!('isKept' in message)) return thread.serve(message);
     // Lets requests of this turn in first.

@@ -40,6 +40,8 @@ export type OwnedState = {
   write(group: StateRequest[]): Promise<Outcome[]>;
   /** Shows that the holder lives. @throws FENCED */
   renew(): Promise<void>;
+  /** What waits for a store that does not answer is not waited for any more. */
+  giveUp?(): void;
   /** @param isKept the lease stays with the same holder, who opens the store again at once */
   close(isKept: boolean): Promise<void>;
 };

@@ -126,7 +126,11 @@ export class LocalState {
     const failure = this.problemOf(request);
     if (failure) return {failure};
     if (request.kind === 'drop') this.statements.drop(request.query);
-    else if (request.kind === 'commit') this.statements.commit(request.commit);
+    else if (request.kind === 'commit') {
+      const {commit} = request;
+      this.statements.commit(commit);
+      if (commit.journal?.length) this.statements.journal(commit.query, commit.journal);
+    }
     return {};
   }
 

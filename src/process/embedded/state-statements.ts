@@ -5,8 +5,10 @@ import {type CheckpointRow, checkpointCrc, journalCrc, stateCrc} from './statest
 
 /** Prepared; each runs inside the caller's transaction. */
 export type StateStatements = {
-  /** @param journalFrom number of its first journal entry, when some of them may be there already */
-  commit(commit: StateCommit, journalFrom?: number): void;
+  /** All but its journal. */
+  commit(commit: StateCommit): void;
+  /** Adds entries to a query's journal. @param from number of the first, when some of them may be there already */
+  journal(query: string, entries: readonly string[], from?: number): void;
   drop(query: string): void;
   /** Epoch of the query's last checkpoint. */
   epochOf(query: string): number | undefined;
@@ -54,7 +56,7 @@ export function stateStatements(database: DatabaseSync): StateStatements {
   }
 
   return {
-    commit(commit, journalFrom) {
+    commit(commit) {
       const checkpoint = checkpointOf(commit.query);
       for (const key of commit.deletes) {
         const id = subtract(checkpoint, key);
@@ -73,10 +75,11 @@ export function stateStatements(database: DatabaseSync): StateStatements {
       const {rows, bytes, rowsCrc} = checkpoint;
       const crc = checkpointCrc({...checkpoint, epoch, meta});
       update.run(epoch, meta, rows, bytes, rowsCrc, crc, checkpoint.id);
-      if (!commit.journal?.length) return;
-      let count = journalled(commit.query);
-      for (const entry of commit.journal.slice(journalFrom === undefined ? 0 : count - journalFrom))
-        addToJournal.run(commit.query, count, entry, journalCrc(commit.query, count++, entry));
+    },
+    journal(query, entries, from) {
+      let count = journalled(query);
+      for (const entry of entries.slice(from === undefined ? 0 : count - from))
+        addToJournal.run(query, count, entry, journalCrc(query, count++, entry));
     },
     drop(query) {
       const row = find.get(query) as CheckpointRow | undefined;

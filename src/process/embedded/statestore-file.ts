@@ -158,7 +158,8 @@ export function openStateForWriting(
 
 /** A file of an older release becomes one of this. Two who do it at once: the second finds it done. */
 function addLeases(database: DatabaseSync): void {
-  const version = () => (database.prepare('PRAGMA user_version').get() as {user_version: number}).user_version;
+  const version = () =>
+    (database.prepare('PRAGMA user_version').get() as {user_version: number}).user_version;
   if (version() !== 1) return;
   database.exec('BEGIN IMMEDIATE');
   if (version() === 1) database.exec(`${leases} PRAGMA user_version = ${formatVersion}`);
