@@ -2,6 +2,7 @@ import {createInterface} from 'node:readline/promises';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {type ApplyLine, applyOffline, lagMaxDefaultMs, lastSwitched, rollBack} from '../platform/apply.ts';
+import type {ArchiveLine} from '../platform/change-archive.ts';
 import type {Comparison} from '../platform/change-compare.ts';
 import {differs} from '../platform/change-compare.ts';
 import {connectControl} from '../platform/control.ts';
@@ -123,6 +124,7 @@ export async function follow(call: CommandCall, lines: AsyncIterable<ApplyLine>)
 export function lineText(line: ApplyLine): string {
   if ('plan' in line) return '';
   if ('comparison' in line) return comparisonText(line.comparison);
+  if ('archive' in line) return archiveText(line);
   if ('restarting' in line) return 'the platform starts anew with the new configuration\n';
   if ('applied' in line) return `applied: ${line.applied} ${line.applied === 1 ? 'change' : 'changes'}\n`;
   if ('waits' in line)
@@ -131,6 +133,11 @@ export function lineText(line: ApplyLine): string {
   const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled} = line;
   const share = events > 0 ? Math.floor(((events - lagEvents) / events) * 100) : 100;
   return `${query} revision ${revision}: ${share} %, ${formatCount(lagEvents)} events to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;
+}
+
+function archiveText({archive, events, offsets, duplicates}: ArchiveLine): string {
+  const twice = duplicates > 0 ? `; ${formatCount(duplicates)} in the log are counted there` : '';
+  return `${archive}: ${formatCount(events)} events from the raw table for ${formatCount(offsets)} offsets that the log no longer has${twice}\n`;
 }
 
 /** Counts and samples of rows that differ. */

@@ -77,7 +77,7 @@ function formatChange(change: Change, paint: ReturnType<typeof palette>): string
   if (refused) lines.push(`    way out: ${refused.hint}`);
   for (const consumer of consumers) lines.push(`    breaks: ${consumer}`);
   for (const each of lost) lines.push(`    lost: ${each}`);
-  if (refill) lines.push(`    fill: ${formatRefill(refill)}`);
+  if (refill) lines.push(`    fill: ${formatRefill(refill, name)}`);
   return `${lines.join('\n')}\n`;
 }
 
@@ -93,15 +93,14 @@ function formatDetail({what, before, after, effect}: ChangeDetail): string {
   return `${what}: ${value}${effect ? ` (${effect})` : ''}`;
 }
 
-function formatRefill({
-  events,
-  bytes,
-  seconds,
-  eventsPerSecond,
-  measured,
-  trimmed,
-}: NonNullable<Change['refill']>): string {
-  const missing = trimmed > 0 ? `; the log no longer has the first ${formatCount(trimmed)}` : '';
+function formatRefill(
+  {events, bytes, seconds, eventsPerSecond, measured, trimmed}: NonNullable<Change['refill']>,
+  query: string,
+): string {
+  const missing =
+    trimmed > 0
+      ? `; the log no longer has the first ${formatCount(trimmed)}; afterwards, npx millrace backfill ${query} --from archive adds what raw tables keep`
+      : '';
   if (events === 0) return `nothing in the log yet${missing}`;
   const rate =
     measured === 'none'

@@ -33,9 +33,15 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
   if (known.filling !== null) {
     const begun = planOfRevision(dirs, query, known, known.filling);
     const entry = known.entries?.[known.filling];
-    const isUseful = begun && entry?.why === why && sameMeaning(begun, wanted);
+    const isSameWish = entry?.why === why && (entry.archive === true) === (wish.archive === true);
+    const isUseful = begun && isSameWish && sameMeaning(begun, wanted);
     // One without a state yet begins with the log, wherever that begins.
-    if (isUseful && (!hasState(dirs, begun) || (await missingOf(dirs, begun)) === undefined)) return begun;
+    // One with an archive in front goes on when it is past that.
+    if (
+      isUseful &&
+      ((!wish.archive && !hasState(dirs, begun)) || (await missingOf(dirs, begun)) === undefined)
+    )
+      return begun;
     await abandon(running, query, known);
   }
   const revision = await nextRevision(running, query, wanted, known);
@@ -50,7 +56,13 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
     highest: revision,
     entries: {
       ...before.entries,
-      [revision]: {definition: hash, why, createdMs: Date.now(), ...(countAllBelow ? {countAllBelow} : {})},
+      [revision]: {
+        definition: hash,
+        why,
+        createdMs: Date.now(),
+        ...(countAllBelow ? {countAllBelow} : {}),
+        ...(wish.archive ? {archive: true} : {}),
+      },
     },
   }));
   failpoint('change.after-begin');

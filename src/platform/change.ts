@@ -4,6 +4,7 @@ import {failpoint} from '../failpoint.ts';
 import {type LogSource, openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import {type ArchiveLine, dropArchive, readArchive} from './change-archive.ts';
 import {begin} from './change-begin.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
 import {catchUp, type FillLine, meet} from './change-fill.ts';
@@ -17,11 +18,14 @@ export type Wish = {
   why: 'change' | 'rebuild' | 'backfill' | 'rollback';
   /** A rollback also to what reads fields that events no longer have. */
   anyway?: boolean;
+  /** A backfill also with events that the log no longer has. */
+  archive?: boolean;
 };
 
 /** How a change goes on, a line at a time. */
 export type ChangeLine =
   | FillLine
+  | ArchiveLine
   | {comparison: Comparison}
   /** Nothing was switched: the rows differ, and somebody has to say that they may. The revisions are kept. */
   | {waits: string[]; reason: string}
@@ -55,11 +59,15 @@ export async function* carryOut(
     yield* carryOutAlone(running, wishes, options);
   } finally {
     underWay.delete(running);
+    dropArchive(running);
   }
 }
 
 /** Platforms that carry out a change: one at a time. */
 const underWay = new WeakSet<RunningPlatform>();
+
+/** Whether a change is under way: the log keeps what it has until that is over. */
+export const isChanging = (running: RunningPlatform): boolean => underWay.has(running);
 
 async function* carryOutAlone(
   running: RunningPlatform,
@@ -74,7 +82,10 @@ async function* carryOutAlone(
     .status()
     .filter(({state, reason}) => state === 'stopped' && reason?.code === 'QUERY_CHANGED');
   if (stopped.some(({query}) => plans.some(({id}) => id === query))) await running.restartEngine();
-  const filling = await engine.fill(plans, options.platform);
+  const archive = wishes.some((wish) => wish.archive)
+    ? yield* readArchive(running, plans, options.signal)
+    : undefined;
+  const filling = await engine.fill(plans, options.platform, archive);
   const rates = new Map<string, number>();
   try {
     for await (const line of catchUp(engine, filling, options)) {
@@ -124,7 +135,7 @@ function refusalOf(why: Wish['why'], comparisons: Comparison[], trimmed: number)
   if (why === 'rebuild') return `${query}: a rebuild makes the same rows, and these differ`;
   if (why === 'backfill') return `${query}: rows differ`;
   if (why === 'change' && trimmed > 0 && onlyBefore > 0)
-    return `${query}: the log begins at a later record than the rows do, and the new revision lacks ${onlyBefore} of them`;
+    return `${query}: the log begins at a later record than the rows do, and the new revision lacks ${onlyBefore} of them; after it was switched to all the same, npx millrace backfill ${query} --from archive adds what raw tables keep`;
   return undefined;
 }
 

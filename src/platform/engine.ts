@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {availableParallelism} from 'node:os';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
+import type {LogArchive} from '../log/archive.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
@@ -47,9 +48,9 @@ export type EngineHost = {
   steer(query: string): Steering;
   /**
    * Runs other revisions of queries beside those that run, in threads of their own, into tables of their own. One filling at
-   * a time. @param of the configuration that the plans are from: its lookups
+   * a time. @param of the configuration that the plans are from: its lookups @param archive what the log no longer has
    */
-  fill(plans: QueryPlan[], of: Platform): Promise<Filling>;
+  fill(plans: QueryPlan[], of: Platform, archive?: LogArchive): Promise<Filling>;
   /** Plans of revisions that are being filled. */
   filled(): QueryPlan[];
   /** Drops states of revisions that do not run. */
@@ -84,9 +85,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     keyOf: (query: string) => string,
     told: Telemetry,
     workers = platform.engine.workers,
+    archive?: LogArchive,
   ): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
-      log: {...dirs.source, counter: options.counter},
+      log: {...dirs.source, counter: options.counter, ...(archive ? {archive} : {})},
       stateDir: dirs.state,
       writer: writer!,
       schemas: options.schemas,
@@ -175,12 +177,12 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     writer = undefined;
     for (const id of plans.keys()) outputs.removeQuery(id);
   };
-  const fill = async (wanted: QueryPlan[], of: Platform): Promise<Filling> => {
+  const fill = async (wanted: QueryPlan[], of: Platform, archive?: LogArchive): Promise<Filling> => {
     assert(writer && !filling, 'one filling at a time, beside an engine that runs');
     const keyOf = (query: string) => fillingKey(wanted.find(({id}) => id === query)!);
     // It has all cores: it waits when what runs lags.
     const workers = platform.engine.workers === 'auto' ? availableParallelism() : platform.engine.workers;
-    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers);
+    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers, archive);
     const stopFilling = async () => {
       if (filling?.engine !== current) return;
       filling = undefined;

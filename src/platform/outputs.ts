@@ -10,7 +10,7 @@ import {createMarker, type Marker, type MarkHealth} from '../sinks/marker.ts';
 import type {RawBooks} from '../sinks/raw-apart.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
-import type {QueryResult, RawBatch, RowBatch} from '../sinks/types.ts';
+import type {QueryResult, RawBatch, RawRange, RowBatch} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {newestRows} from './change-rows.ts';
@@ -48,6 +48,10 @@ export type Outputs = {
   resend(sink: string, table: Table, batch: RowBatch): Promise<void>;
   /** Writes raw events `again`, one that the sink had refused say. @throws the sink's error */
   resendRaw(sink: string, table: Table, batch: RawBatch): Promise<void>;
+  /** Raw events that a sink keeps, by offset. @throws ARCHIVE_MISSING when it cannot be asked for them */
+  rawEvents(sink: string, table: Table, range: RawRange, columns: string[]): Promise<RowBatch>;
+  /** Partition -> next offset that the raw table of a sink wants. @throws ARCHIVE_MISSING */
+  rawOffsets(sink: string, table: Table): Promise<Map<number, number>>;
   raw: RawOutputs;
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
@@ -227,6 +231,16 @@ export async function openOutputs(
       if (!sink.writeRaw) throw new PlatformError('SINK_REFUSED', `sink "${name}" takes no raw events`);
       await sink.writeRaw(table, batch);
     },
+    async rawEvents(name, table, range, columns) {
+      const {sink} = await openOnce(name);
+      if (!sink.readRaw) throw noArchive(name);
+      return sink.readRaw(table, range, columns);
+    },
+    async rawOffsets(name, table) {
+      const {sink} = await openOnce(name);
+      if (!sink.rawOffsets) throw noArchive(name);
+      return sink.rawOffsets(table);
+    },
     async resume(name) {
       let found = false;
       for (const {deliveries} of queries.has(name) ? [queries.get(name)!] : []) {
@@ -302,6 +316,11 @@ class Pauses {
     this.#waiting.clear();
   }
 }
+
+const noArchive = (sink: string): PlatformError =>
+  new PlatformError('ARCHIVE_MISSING', `raw events in the sink "${sink}" cannot be read back`, {
+    hint: 'a database can; without --from archive a backfill counts what the log still holds',
+  });
 
 /** A sink of a plugin throws what it likes; that is no bug of ours. @throws PlatformError always */
 export function refuseQuery(error: unknown): never {

@@ -30,7 +30,7 @@ export async function* refillOffline(
         ...each,
         inputs: [],
         aggregations: each.aggregations.filter((aggregation) => aggregation.name === name),
-        defaults: {...each.defaults, raw: null},
+        defaults: {...each.defaults, ...(wish.archive ? {} : {raw: null})},
       })),
   };
   const command = `millrace ${wish.why}`;

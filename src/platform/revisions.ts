@@ -11,6 +11,8 @@ export type RevisionEntry = {
   why: 'run' | 'change' | 'rebuild' | 'backfill' | 'revise';
   /** Epoch ms. */
   createdMs: number;
+  /** Events that the log no longer had came from the raw table. */
+  archive?: boolean;
   /** Events a second of its refill. */
   eventsPerSecond?: number;
 } & Pick<QueryPlan, 'countAllBelow' | 'startsAt'>;

@@ -99,7 +99,11 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
     'POST /v1/rebuild': async ({body, signal}) =>
       refillRunning(running, {query: text(body, 'query'), why: 'rebuild'}, changeOptions(body, signal)),
     'POST /v1/backfill': async ({body, signal}) =>
-      refillRunning(running, {query: text(body, 'query'), why: 'backfill'}, changeOptions(body, signal)),
+      refillRunning(
+        running,
+        {query: text(body, 'query'), why: 'backfill', archive: body.archive === true},
+        changeOptions(body, signal),
+      ),
     'POST /v1/apply': async ({body, signal}) => applyRunning(running, changeOptions(body, signal)),
     'POST /v1/rollback': async ({body, signal}) =>
       rollBack(running, names(body, 'queries'), changeOptions(body, signal)),

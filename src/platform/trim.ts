@@ -1,5 +1,6 @@
 import type {Clock} from '../clock.ts';
 import {cutsOf} from './books.ts';
+import {isChanging} from './change.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {RunningPlatform} from './runtime.ts';
 
@@ -19,17 +20,15 @@ export function startTrimming(running: RunningPlatform, clock: Clock): NodeJS.Ti
   }, trimMs);
 }
 
-async function trim(
-  {platform, dirs, ingest, outputs, engine}: RunningPlatform,
-  retentionMs: number | null,
-  nowMs: number,
-): Promise<void> {
+async function trim(running: RunningPlatform, retentionMs: number | null, nowMs: number): Promise<void> {
+  const {platform, dirs, ingest, outputs} = running;
   for (const {name, defaults} of platform.domains)
     await trimAll(ingest, `dlq.${name}`, 0, {
       beforeMs: nowMs - defaults.deadLetters.retentionMs,
       belowOffset: Number.MAX_SAFE_INTEGER,
     });
-  if (retentionMs === null) return;
+  // A change reads from the log's start, wherever that was when it began.
+  if (retentionMs === null || isChanging(running)) return;
   const floors = new Map<string, number>();
   const lower = (topic: string, partition: number, offset: number) => {
     const key = `${topic}/${partition}`;
@@ -46,8 +45,6 @@ async function trim(
     for (const {name, from} of aggregations)
       if (!cuts.some(({query}) => query === `${domain}.${name}`))
         for (const eventType of from) waiting.add(`${domain}.${eventType}`);
-  // A revision that is being filled reads from the start.
-  for (const {sources} of engine.filled()) for (const {topic} of sources) waiting.add(topic);
   for (const [key, belowOffset] of floors) {
     const slash = key.lastIndexOf('/');
     const topic = key.slice(0, slash);

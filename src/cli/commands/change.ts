@@ -44,10 +44,16 @@ export const changeCommands: CommandSpec[] = [
     name: 'backfill',
     summary: 'Fill a new revision of a query that counts every event there is, however late, and compare',
     arguments: '<query>',
-    options: [yes, lagMax, dryRun],
+    options: [
+      {flags: '--from <place>', doc: '`archive`: what the log no longer has comes from the raw table'},
+      yes,
+      lagMax,
+      dryRun,
+    ],
     examples: [
       ['millrace backfill flights.departures_per_day', 'shows which windows differ; asks before it switches'],
       ['millrace backfill flights.departures_per_day --yes', 'switches whatever differs'],
+      ['millrace backfill flights.departures_per_day --from archive', 'after the log was trimmed'],
     ],
     load: () => import('../backfill.ts'),
   },
