@@ -6,9 +6,9 @@ import {type Step, tableChange} from '../evolve.ts';
 import {tableId} from '../tables.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
 import {dayColumn} from './days.ts';
-import {stateOf} from './errors.ts';
-import {offsetTable, physical, quote, quoteTable} from './names.ts';
+import {offsetTable, physical, quote} from './names.ts';
 import {inOneAtATime} from './order.ts';
+import {ensureView, exists} from './views.ts';
 
 /** Spelled as format_type() does. */
 const types = {
@@ -34,12 +34,6 @@ const createTable = (table: Table, byDay: boolean): string => {
   const key = `UNIQUE NULLS NOT DISTINCT (${table.key.map(quote).join(', ')})`;
   return `CREATE TABLE ${physical(table)} (${byDay ? columns.join(', ') : [...columns, key].join(', ')})
     ${byDay ? `PARTITION BY RANGE (${quote(dayColumn)})` : ''}`;
-};
-
-const createView = (table: Table, verb: string): string => {
-  const {name, columns} = table.view!;
-  return `${verb} ${quoteTable(table.namespace, name)} AS
-    SELECT ${columns.map(quote).join(', ')} FROM ${physical(table)} WHERE NOT deleted`;
 };
 
 /** Makes a schema when there is none: the right to make one is not needed for one that is there. */
@@ -80,36 +74,7 @@ export async function ensureTable(
     );
     await verifyTable(connection, table, byDay);
   }
-  const {view} = table;
-  if (!view || (await exists(connection, table.namespace, view.name))) return;
-  await connection.transaction(async (transaction) => {
-    await inOneAtATime(transaction);
-    if (!(await exists(transaction, table.namespace, view.name)))
-      await transaction.query(createView(table, 'CREATE VIEW'));
-  });
-}
-
-/** Whether there is a table or view of this name. */
-async function exists(connection: PostgresTransaction, namespace: string, name: string): Promise<boolean> {
-  const {rows} = await connection.query(
-    'SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2',
-    [namespace, name],
-  );
-  return rows.length > 0;
-}
-
-/** Points the view at the table in one transaction; a view whose columns changed is dropped and made anew in it. */
-export async function switchView(connection: PostgresConnection, table: Table): Promise<void> {
-  try {
-    await connection.query(createView(table, 'CREATE OR REPLACE VIEW'));
-  } catch (error) {
-    const columnsChanged = stateOf(error) === '42P16';
-    if (!columnsChanged) throw error;
-    await connection.transaction(async (transaction) => {
-      await transaction.query(`DROP VIEW ${quoteTable(table.namespace, table.view!.name)}`);
-      await transaction.query(createView(table, 'CREATE VIEW'));
-    });
-  }
+  if (table.view) await ensureView(connection, table);
 }
 
 /** What follows ALTER TABLE. New columns stand behind those that are there. */

@@ -54,12 +54,16 @@ function wayOut(state: string): string {
     : 'mend it in the database';
 }
 
+/** Errors of Node's sockets, and of a client whose connection ended. */
+const isOfNetwork = (error: unknown): boolean =>
+  error instanceof Error && ('errno' in error || /^(Connection|Client) /.test(error.message));
+
 /** What a client says when a server's answer is not to be trusted, or cannot be: trying again changes nothing. */
 const refusedByUs: [RegExp, string][] = [
   [/^SASL: /, 'look at the password of the sink'],
   [/does not support SSL/, 'turn TLS on in the server (ssl = on), or write tls: {mode: off}'],
   [
-    /CERT|SELF_SIGNED|UNABLE_TO|ALTNAME|certificate/i,
+    /(?:_CERT|CERT_|SELF_SIGNED|UNABLE_TO_|ALTNAME)|[Cc]ertificate/,
     'name the authority in tls.ca and the host as its certificate does',
   ],
 ];
@@ -85,9 +89,10 @@ export function connectionError(error: unknown, place: string): PlatformError {
   });
 }
 
-/** A failure of a user's SQL, or of the data that it reads. */
+/** A failure of a user's SQL, of the data that it reads, or of the way to the server. */
 export const queryError = (error: unknown): PlatformError =>
   damage(error) ??
+  (stateOf(error) === undefined && isOfNetwork(error) ? connectionError(error, 'query') : undefined) ??
   new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
     cause: error,
     hint: 'one statement that only reads; tables are <domain>.<event type>',

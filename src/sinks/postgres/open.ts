@@ -10,27 +10,26 @@ import {createPostgresSink} from './sink.ts';
 const versionMin = 15;
 
 /**
- * A sink on a server. Throws SINK_UNAVAILABLE when the server does not answer, SINK_REFUSED when it answers no: password, rights,
- * certificate, an old version.
+ * A sink on a server, which is connected to when there is something to do. Its methods throw SINK_UNAVAILABLE while the server does
+ * not answer, and SINK_REFUSED when it answers no: password, rights, certificate, an old version. Throws SINK_REFUSED for options
+ * that cannot be.
  */
 export async function openPostgres(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
   const settings = settingsOf(options);
   const readOnly = context.readOnly === true;
   const connection = await connectServer(settings, {readOnly});
-  try {
-    await checkVersion(connection, settings);
-    const {default: pg} = await import('pg');
-    const names = new Map(
-      Object.entries(pg.types.builtins).map(([name, oid]) => [oid as number, name.toLowerCase()]),
-    );
-    return await createPostgresSink(connection, (oid) => names.get(oid) ?? `oid ${oid}`, {
-      readOnly,
-      raw: settings.raw,
-    });
-  } catch (error) {
-    await connection.close();
-    throw error instanceof PlatformError ? error : connectionError(error, serverName(settings));
-  }
+  const {default: pg} = await import('pg');
+  const names = new Map(
+    Object.entries(pg.types.builtins).map(([name, oid]) => [oid as number, name.toLowerCase()]),
+  );
+  return createPostgresSink(connection, (oid) => names.get(oid) ?? `oid ${oid}`, {
+    readOnly,
+    raw: settings.raw,
+    check: () =>
+      checkVersion(connection, settings).catch((error) => {
+        throw connectionError(error, serverName(settings));
+      }),
+  });
 }
 
 async function checkVersion(connection: PostgresConnection, settings: ServerSettings): Promise<void> {

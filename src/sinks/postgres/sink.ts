@@ -2,12 +2,13 @@ import {fromOffset, revisionOf, tableId} from '../tables.ts';
 import type {DeliveryMark, QueryResult, Sink} from '../types.ts';
 import type {PostgresConnection} from './connection.ts';
 import {createDays} from './days.ts';
-import {ensureSchema, ensureTable, switchView} from './ddl.ts';
+import {ensureSchema, ensureTable} from './ddl.ts';
 import {queryError, statementError, stateOf} from './errors.ts';
 import {markTable, offsetTable, physical, quote, quoteTable} from './names.ts';
 import {inOneAtATime} from './order.ts';
 import {readRawEvents} from './raw-read.ts';
 import type {RawTables} from './settings.ts';
+import {switchView} from './views.ts';
 import {writeRawRows, writeRows} from './write.ts';
 
 export type PostgresSinkOptions = {
@@ -17,6 +18,11 @@ export type PostgresSinkOptions = {
   raw?: RawTables;
   /** Wall clock, epoch ms: partitions are made and dropped by it. */
   now?: () => number;
+  /**
+   * Looks at the server, before the first statement and again after a failure: a server that is down does not keep the sink from
+   * being opened. Without it everything is looked at at once.
+   */
+  check?: () => Promise<void>;
 };
 
 /** A check constraint, or a partition that is not there. */
@@ -33,16 +39,30 @@ export async function createPostgresSink(
     readOnly = false,
     raw = {partitionBy: 'none', retentionMs: null},
     now = Date.now,
+    check,
   }: PostgresSinkOptions = {},
 ): Promise<Sink> {
+  let looked: Promise<void> | undefined;
+  const look = async (): Promise<void> => {
+    await check?.();
+    if (!readOnly) await makeBooks(connection);
+  };
+  const ready = (): Promise<void> => {
+    looked ??= look().catch((error) => {
+      looked = undefined;
+      throw error;
+    });
+    return looked;
+  };
   const guarded = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
     try {
+      await ready();
       return await work();
     } catch (error) {
       throw statementError(error, place);
     }
   };
-  if (!readOnly) await guarded('millrace.delivered', () => makeBooks(connection));
+  if (!check) await guarded('millrace.delivered', async () => {});
   const days =
     raw.partitionBy === 'day' ? createDays(connection, {retentionMs: raw.retentionMs, now}) : undefined;
   const offsetsOf = async (table: string): Promise<Map<number, number>> => {
@@ -127,6 +147,7 @@ export async function createPostgresSink(
         });
       }),
     async query(sql): Promise<QueryResult> {
+      await guarded('query', async () => {});
       let result: Awaited<ReturnType<PostgresConnection['query']>> | undefined;
       try {
         await connection.transaction(async (transaction) => {
