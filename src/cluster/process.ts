@@ -25,6 +25,8 @@ export type ServerCommand = {
   log: string;
   /** Whether it goes on when this process ends; else it ends with it, also when this one is killed. */
   detached: boolean;
+  /** What ends it at once when nothing of it is kept; default SIGKILL. */
+  quickEnd?: NodeJS.Signals;
   /** Whose process it is, where that is not ours. */
   user?: {uid: number; gid: number};
 };
@@ -61,16 +63,21 @@ export function signalProcess(server: ProcessIdentity, signal: NodeJS.Signals): 
   }
 }
 
-/** Ends that very process: `signal`, and SIGKILL when it still runs after `graceMs`. Resolves once it is gone. */
+/**
+ * Ends that very process: `signal`, and SIGKILL when it still runs after `graceMs`. Resolves once it is gone; after SIGKILL,
+ * which it cannot pass on, those that it had started are ended with it.
+ */
 export async function stopProcess(
   server: ProcessIdentity,
   {signal, graceMs}: {signal: NodeJS.Signals; graceMs: number},
 ): Promise<void> {
+  const children = signal === 'SIGKILL' ? childrenOf(server) : [];
   signalProcess(server, signal);
+  for (const child of children) signalProcess(child, 'SIGKILL');
   // A process that is held (SIGSTOP) takes the signal once it goes on.
   if (signal !== 'SIGKILL') signalProcess(server, 'SIGCONT');
   let killAtMs = performance.now() + graceMs;
-  while (isRunning(server)) {
+  while ([server, ...children].some(isRunning)) {
     if (performance.now() > killAtMs) {
       signalProcess(server, 'SIGKILL');
       killAtMs = Number.POSITIVE_INFINITY;
@@ -78,6 +85,19 @@ export async function stopProcess(
     await pause(10);
   }
   unwatch(server);
+}
+
+/** Processes that a process started and that still run. Without Linux's list of them: none. */
+function childrenOf(server: ProcessIdentity): ProcessIdentity[] {
+  if (!isRunning(server)) return [];
+  try {
+    return readdirSync(`/proc/${server.pid}/task`)
+      .flatMap((task) => readFileSync(`/proc/${server.pid}/task/${task}/children`, 'latin1').split(' '))
+      .filter(Boolean)
+      .map((pid) => ({pid: Number(pid), start: processStart(Number(pid))}));
+  } catch {
+    return [];
+  }
 }
 
 /** Starts a server's process. @throws SERVER_MISSING when the program is not there */
@@ -105,7 +125,7 @@ export async function startProcess(server: ServerCommand): Promise<ProcessIdenti
     });
     child.unref();
     const identity = {pid: child.pid!, start: processStart(child.pid!)};
-    if (!server.detached) watch(identity);
+    if (!server.detached) watch(identity, server.quickEnd ?? 'SIGKILL');
     return identity;
   } finally {
     closeSync(log);

@@ -7,11 +7,14 @@ import type {WatchdogLine} from './watchdog-process.ts';
 const program = fileURLToPath(new URL('watchdog-process.ts', import.meta.url));
 let started: ChildProcess | undefined;
 
-/** Lets a server live no longer than this process, also when this one is killed. */
-export const watch = (server: ProcessIdentity): void => tell({kind: 'server', server});
+/** Lets a server live no longer than this process, also when this one is killed. @param signal what ends it at once */
+export const watch = (server: ProcessIdentity, signal: NodeJS.Signals): void =>
+  tell({kind: 'server', server, signal});
 
 /** This process has ended the server itself. */
-export const unwatch = (server: ProcessIdentity): void => tell({kind: 'ended', server});
+export function unwatch(server: ProcessIdentity): void {
+  if (started) tell({kind: 'ended', server});
+}
 
 /** Removes a directory with all that is in it when this process ends. */
 export const removeAtEnd = (path: string): void => tell({kind: 'dir', path});

@@ -1,8 +1,6 @@
 /** Kafka as local servers start it: every listener, brokers that are killed, clusters side by side. */
 import assert from 'node:assert/strict';
-import {existsSync, mkdtempSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {existsSync} from 'node:fs';
 import {after, before, suite, test} from 'node:test';
 import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
 import {isRunning} from '../../src/cluster/process.ts';
@@ -36,7 +34,10 @@ suite('a broker', skipWithout('java', 'mvn'), () => {
     assert.deepEqual(await brokersSeen(kafka.brokers), [1]);
     assert.deepEqual(await brokersSeen(kafka.listeners.tls!, {protocol: 'ssl', tls: {ca}}), [1]);
     assert.deepEqual(await brokersSeen(kafka.listeners.tls!, {protocol: 'ssl', tls: {ca, ...client}}), [1]);
-    await assert.rejects(brokersSeen(kafka.listeners.tls!, {protocol: 'ssl', tls: {}}), /TLS failed/);
+    await assert.rejects(
+      brokersSeen(kafka.listeners.tls!, {protocol: 'ssl', tls: {}}),
+      /TLS failed|UNABLE_TO_VERIFY/,
+    );
   });
 
   for (const mechanism of ['plain', 'scram-sha-256', 'scram-sha-512'] as const)
@@ -80,24 +81,14 @@ suite('a broker', skipWithout('java', 'mvn'), () => {
   });
 });
 
-test(
-  'three brokers go on when one is killed, and keep address and data in their directory',
-  skipWithout('java', 'mvn'),
-  async () => {
-    const dir = mkdtempSync(join(tmpdir(), 'millrace-kafka-test-'));
-    let kafka = await startKafka({brokers: 3, dir});
-    try {
-      assert.deepEqual(await brokersSeen(kafka.brokers), [1, 2, 3]);
-      await kafka.kill(2);
-      assert.ok((await brokersSeen(kafka.brokers.slice(0, 2))).includes(1));
-      const {brokers} = kafka;
-      await kafka.stop();
-      kafka = await startKafka({brokers: 3, dir});
-      assert.deepEqual(kafka.brokers, brokers);
-      assert.deepEqual(await brokersSeen(kafka.brokers), [1, 2, 3]);
-    } finally {
-      await kafka.stop();
-      rmSync(dir, {recursive: true, force: true});
-    }
-  },
-);
+test('three brokers go on when one of them is killed', skipWithout('java', 'mvn'), async () => {
+  const kafka = await startKafka({brokers: 3});
+  try {
+    assert.deepEqual(await brokersSeen(kafka.brokers), [1, 2, 3]);
+    await kafka.kill(2);
+    const seen = await brokersSeen(kafka.brokers.slice(0, 2));
+    assert.deepEqual(seen.slice(0, 2), [1, 2]);
+  } finally {
+    await kafka.stop();
+  }
+});
