@@ -15,6 +15,14 @@ export type TelemetryEvents = {
   };
   /** A batch of records that passed a transform was made durable, as `out` events and `rejected` dead letters. */
   EventsTransformed: {domain: string; eventType: string; in: number; out: number; rejected: number};
+  /** Requests that Kafka acknowledged since the last time this was told; `seconds`: their sum. */
+  RecordsProduced: {requests: number; records: number; bytes: number; seconds: number};
+  /** A request to Kafka, or one partition of it, failed; `retry`: it may succeed by itself. Nothing is lost. */
+  ProduceFailed: {code: string; retry: boolean};
+  /** Records were acknowledged as durable in the outbox, before Kafka had them. */
+  RecordsSpooled: {records: number};
+  /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */
+  SpoolObserved: {bytes: number; records: number; limitBytes: number; isSpooling: boolean};
   /** A request that brought events was answered. */
   RequestAnswered: {status: number; seconds: number};
   /** The schema registry answered a request with that HTTP status. */
@@ -41,6 +49,12 @@ export type TelemetryEvents = {
   /** A query stopped for good until someone acts. */
   QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
+  /** This process has the lease on the checkpoints, as its owner number `epoch`. */
+  LeaseTaken: {place: string; epoch: number};
+  /** Another process took it. */
+  LeaseLost: {place: string};
+  /** The store of the checkpoints does not answer: commits wait; null: it does again. */
+  CheckpointStoreTroubled: {place: string; message: string | null};
   /** A lookup's file was read and is what the lookup says from now on. */
   LookupAccepted: {domain: string; lookup: string; rows: number};
   /** A lookup's file cannot be used; told once for a failure. `hasLast`: the last good snapshot stands in. */

@@ -9,7 +9,8 @@ export function checkEnds(database: DatabaseSync, streams: Stream[]): void {
      FROM batches WHERE stream = ? ORDER BY base_offset DESC LIMIT 1`,
   );
   for (const {id, topic, partition, startOffset, endOffset, endCrc} of streams) {
-    if (startOffset === endOffset) continue;
+    // A stream below 0 has ids of records that others wrote (group.ts), and no batches.
+    if (startOffset === endOffset || partition < 0) continue;
     const batch = last.get(id) as
       | {baseOffset: number; count: number; kind: number; appendMs: number; markMs: number}
       | undefined;

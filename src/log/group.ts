@@ -1,9 +1,28 @@
 /** What the writer of the embedded log is opened with, and which transactions it commits together. */
 import type {DatabaseSync} from 'node:sqlite';
 import type {Clock} from '../clock.ts';
+import type {PlatformError} from '../errors.ts';
 import type {Stream} from './chain.ts';
 import type {StoredBatch} from './outbox-tables.ts';
-import type {AppendResult, AppendTransaction} from './types.ts';
+import type {AppendResult, AppendTransaction, LogWriter} from './types.ts';
+
+/** What only an outbox can do. */
+export type OutboxWriter = LogWriter & {
+  /** All (topic, partition)s, as they are. */
+  streams(): Iterable<Readonly<Stream>>;
+  /**
+   * Remembers ids of records that others wrote to the topic, with their offsets in Kafka, under a stream of their own
+   * (`othersOf`). @param start first offset that counts; @param end all below it are known
+   */
+  adopt(
+    topic: string,
+    partition: number,
+    found: {start: number; end: number; ids: {id: string; offset: number}[]},
+  ): void;
+};
+
+/** Number of the stream that holds ids of others' records of a partition. */
+export const othersOf = (partition: number): number => -1 - partition;
 
 export type LogWriterOptions = {
   /** Where append times come from; default: the system's. */
@@ -24,8 +43,8 @@ export type CommitHooks = {
   usedBytes(): number;
   /** The first offset of a stream whose ids count. */
   idsFrom(stream: Stream): number;
-  /** Offset at which a new partition begins. */
-  startOf(topic: string, partition: number): number;
+  /** LOG_FULL, told where the limit is reached. */
+  full(): PlatformError;
   /**
    * Inside every commit of transactions. @param change gives the stream to change
    * @returns streams whose ids count from a later offset on than before

@@ -3,7 +3,8 @@
  * brought (ids, progress, ledger) stays. Tables of the same file, made when a log is opened as an outbox for the first time:
  *
  *   outbox         one row: its name, the cluster that it ships to, its producer at the brokers
- *   outbox_streams up to which offset each partition is shipped, and up to which offset of Kafka it was looked for what arrived
+ *   outbox_streams up to which offset each partition is shipped, up to which offset of Kafka it was looked for what arrived of
+ *                  this outbox (kafka_next) and of others (known)
  *   outbox_ranges  where shipped records lie: offsets [first, next) of the outbox are [kafka, kafka + next - first) of Kafka.
  *                  Ranges that continue each other are one. An id counts while its record's range is there.
  *
@@ -18,7 +19,7 @@ export const outboxSchema = `
   CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, cluster TEXT NOT NULL,
     producer_id INTEGER NOT NULL, epoch INTEGER NOT NULL, rebuilt INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS outbox_streams (stream INTEGER PRIMARY KEY, shipped INTEGER NOT NULL, kafka_next INTEGER NOT NULL,
-    crc INTEGER NOT NULL) STRICT;
+    known INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS outbox_ranges (stream INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
     kafka INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (stream, first)) STRICT, WITHOUT ROWID;
 `;
@@ -51,8 +52,11 @@ export type StoredBatch = {
   bytes: Uint8Array;
 };
 
-/** `kafkaNext`: nothing of the outbox lies in Kafka from there on that is not known. */
-export type Position = {shipped: number; kafkaNext: number};
+/**
+ * Of a partition. `shipped`: offset of the outbox below which all is settled; offsets of Kafka: `kafkaNext`, from which on nothing
+ * of this outbox lies that is not in a range; `known`, below which it remembers what other outboxes wrote.
+ */
+export type Position = {shipped: number; kafkaNext: number; known: number};
 /** See above. */
 export type Range = {first: number; next: number; kafka: number};
 

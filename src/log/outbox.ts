@@ -51,7 +51,7 @@ export class Outbox {
     database.exec(outboxSchema);
     this.#statements = {
       setHead: database.prepare('INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)'),
-      setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?)'),
+      setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?, ?)'),
       setRange: database.prepare('INSERT OR REPLACE INTO outbox_ranges VALUES (?, ?, ?, ?, ?)'),
       ranges: database.prepare(
         `SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first LIMIT ${rangesMax}`,
@@ -86,15 +86,15 @@ export class Outbox {
 
   #readPositions(): void {
     const rows = this.#database
-      .prepare('SELECT stream, shipped, kafka_next AS kafkaNext, crc FROM outbox_streams')
-      .all() as {stream: number; shipped: number; kafkaNext: number; crc: number}[];
+      .prepare('SELECT stream, shipped, kafka_next AS kafkaNext, known, crc FROM outbox_streams')
+      .all() as ({stream: number; crc: number} & Position)[];
     const last = this.#database.prepare(
       'SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first DESC LIMIT 1',
     );
-    for (const {stream, shipped, kafkaNext, crc} of rows) {
-      if (rowCrc(stream, shipped, kafkaNext) !== crc)
+    for (const {stream, shipped, kafkaNext, known, crc} of rows) {
+      if (rowCrc(stream, shipped, kafkaNext, known) !== crc)
         throw corrupt('outbox', stream, shipped, 'the checksum of the position differs');
-      this.#positions.set(stream, {shipped, kafkaNext});
+      this.#positions.set(stream, {shipped, kafkaNext, known});
       const range = last.get(stream) as (Range & {crc: number}) | undefined;
       if (range) this.#last.set(stream, checkedRange(stream, range));
     }
@@ -127,15 +127,16 @@ export class Outbox {
     if (last && last.next === first && last.kafka + (last.next - last.first) === kafka) last.next = next;
     else this.#last.set(stream, {first, next, kafka});
     this.#ranges.push({stream, ...this.#last.get(stream)!});
-    this.settle(stream, next, kafka + next - first);
+    const known = this.#positions.get(stream)?.known ?? 0;
+    const kafkaNext = kafka + next - first;
+    this.settle(stream, next, kafkaNext, known === kafka ? kafkaNext : known);
   }
 
   /** Everything of the stream below `shipped` is settled, and nothing of it lies in Kafka from `kafkaNext` on. */
-  settle(stream: number, shipped: number, kafkaNext: number): void {
+  settle(stream: number, shipped: number, kafkaNext: number, known?: number): void {
     const before = this.#positions.get(stream);
-    if (!before && !this.#idStarts.has(stream))
-      this.#idStarts.set(stream, this.#last.get(stream)?.first ?? shipped);
-    this.#positions.set(stream, {shipped, kafkaNext: Math.max(kafkaNext, before?.kafkaNext ?? 0)});
+    if (!this.#idStarts.has(stream)) this.#idStarts.set(stream, this.#last.get(stream)?.first ?? shipped);
+    this.#positions.set(stream, {shipped, kafkaNext, known: known ?? before?.known ?? 0});
     this.#changed.add(stream);
   }
 
@@ -167,7 +168,7 @@ export class Outbox {
   }
 
   /** Batches from the one that holds `offset` on, up to about `bytesMax`, at least one; empty at the end. */
-  batchesFrom(stream: Stream, offset: number, bytesMax: number): StoredBatch[] {
+  batchesFrom(stream: Readonly<Stream>, offset: number, bytesMax: number): StoredBatch[] {
     const batches: StoredBatch[] = [];
     let bytes = 0;
     type Row = {
@@ -188,18 +189,14 @@ export class Outbox {
     return batches;
   }
 
-  /** Batches that are not shipped: their bytes and their records. */
-  pending(streams: Iterable<Stream>): {bytes: number; records: number} {
-    const sum = this.#database.prepare(
-      'SELECT coalesce(sum(length(bytes)), 0) AS bytes, coalesce(sum(count), 0) AS records FROM batches WHERE stream = ? AND base_offset >= ?',
-    );
-    const all = {bytes: 0, records: 0};
-    for (const {id, startOffset} of streams) {
-      const {bytes, records} = sum.get(id, this.#positions.get(id)?.shipped ?? startOffset) as typeof all;
-      all.bytes += bytes;
-      all.records += records;
-    }
-    return all;
+  /** Tells of every batch from `shipped` on the offset after it, and its bytes. */
+  sizes({id}: Readonly<Stream>, shipped: number, tell: (next: number, bytes: number) => void): void {
+    const rows = this.#database
+      .prepare(
+        'SELECT base_offset + count AS next, length(bytes) AS bytes FROM batches WHERE stream = ? AND base_offset + count > ? ORDER BY base_offset',
+      )
+      .iterate(id, shipped) as Iterable<unknown> as Iterable<{next: number; bytes: number}>;
+    for (const {next, bytes} of rows) tell(next, bytes);
   }
 
   /**
@@ -247,8 +244,9 @@ export class Outbox {
       );
     }
     for (const stream of this.#changed) {
-      const {shipped, kafkaNext} = this.#positions.get(stream)!;
-      this.#statements.setPosition.run(stream, shipped, kafkaNext, rowCrc(stream, shipped, kafkaNext));
+      const {shipped, kafkaNext, known} = this.#positions.get(stream)!;
+      const crc = rowCrc(stream, shipped, kafkaNext, known);
+      this.#statements.setPosition.run(stream, shipped, kafkaNext, known, crc);
     }
     const newest = new Map(this.#ranges.map((range) => [`${range.stream}/${range.first}`, range]));
     for (const {stream, first, next, kafka} of newest.values())

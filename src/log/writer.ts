@@ -10,7 +10,15 @@ import type {Stream} from './chain.ts';
 import {commitsIn, logError, openForWriting, witnessFile} from './database.ts';
 import {syncNames} from './directory.ts';
 import {checkEnds} from './ends.ts';
-import {type CommitHooks, type LogWriterOptions, type Pending, sizeOf, takeGroup} from './group.ts';
+import {
+  type CommitHooks,
+  type LogWriterOptions,
+  type OutboxWriter,
+  othersOf,
+  type Pending,
+  sizeOf,
+  takeGroup,
+} from './group.ts';
 import {IdIndex} from './ids/remember.ts';
 import {acquireLock, type Lock} from './lock.ts';
 import {refuseOutbox, type StoredBatch} from './outbox-tables.ts';
@@ -27,7 +35,13 @@ const streamKey = (topic: string, partition: number) => `${topic}/${partition}`;
  * Opens the log in `dir`, and creates it when there is none. Throws LOCKED when another process writes it, LOG_CORRUPT when
  * its end is damaged or something acknowledged is missing, LOG_FORMAT, LOG_IO, LOG_DISK_FULL.
  */
-export function openLogWriter(dir: string, options: LogWriterOptions = {}): LogWriter {
+export const openLogWriter = (dir: string, options: Omit<LogWriterOptions, 'attach'> = {}): LogWriter =>
+  open(dir, options);
+
+/** Opens the log in `dir` as an outbox. Throws what `openLogWriter` throws, and OUTBOX_OTHER. */
+export const openOutboxWriter = (dir: string, options: LogWriterOptions): OutboxWriter => open(dir, options);
+
+function open(dir: string, options: LogWriterOptions): OutboxWriter {
   let lock: Lock | undefined;
   let database: DatabaseSync | undefined;
   try {
@@ -48,7 +62,7 @@ export function openLogWriter(dir: string, options: LogWriterOptions = {}): LogW
   }
 }
 
-class EmbeddedWriter implements LogWriter {
+class EmbeddedWriter implements OutboxWriter {
   readonly #dir: string;
   readonly #database: DatabaseSync;
   readonly #clock: Clock;
@@ -120,11 +134,8 @@ class EmbeddedWriter implements LogWriter {
     this.#commit(() => {
       for (let partition = 0; partition < partitions; partition++) {
         const stream = this.#streams.get(streamKey(topic, partition));
-        const start = this.#hooks?.startOf(topic, partition) ?? 0;
         changed.push(
-          stream
-            ? {...stream, partitions}
-            : this.#statements.streams.create(topic, partition, partitions, start),
+          stream ? {...stream, partitions} : this.#statements.streams.create(topic, partition, partitions),
         );
         if (stream) this.#statements.streams.update(changed.at(-1)!);
       }
@@ -201,6 +212,7 @@ class EmbeddedWriter implements LogWriter {
   }
 
   #full(): PlatformError {
+    if (this.#hooks) return this.#hooks.full();
     return new PlatformError(
       'LOG_FULL',
       `the log has reached its limit of ${formatBytes(this.#sizeMaxBytes)}`,
@@ -256,6 +268,26 @@ class EmbeddedWriter implements LogWriter {
       if (!(failure instanceof PlatformError && failure.code === 'LOG_DISK_FULL'))
         this.#failure = failure as PlatformError;
     }
+  }
+
+  streams(): Iterable<Readonly<Stream>> {
+    return this.#streams.values();
+  }
+
+  adopt(topic: string, partition: number, {start, end, ids}: Parameters<OutboxWriter['adopt']>[2]): void {
+    this.#assertUsable();
+    const others = othersOf(partition);
+    let changed: Stream | undefined;
+    this.#commit(() => {
+      const stream =
+        this.#streams.get(streamKey(topic, others)) ??
+        this.#statements.streams.create(topic, others, this.#partitions.get(topic) ?? 0, start);
+      changed = {...stream, startOffset: start, endOffset: Math.max(end, stream.endOffset)};
+      this.#ids.trim(changed);
+      for (const {id, offset} of ids) this.#ids.add(changed, id, offset);
+      this.#statements.streams.update(changed);
+    });
+    this.#remember(changed!);
   }
 
   progress(source: string): string | undefined {

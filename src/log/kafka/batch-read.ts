@@ -178,7 +178,9 @@ function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
   const mark = record.headers.find(({name}) => name === markHeader);
   const markTimeMs = mark?.value ? Number(Buffer.from(mark.value).toString()) : Number.NaN;
   const base = {topic, partition, baseOffset: offset, count: 1, appendTimeMs};
-  if (Number.isSafeInteger(markTimeMs)) batches.push({...base, kind: 'mark', markTimeMs, bytes: emptyRecord});
+  if (record.headers.some(({name}) => name === fenceHeader)) addGap(target, offset, offset + 1);
+  else if (Number.isSafeInteger(markTimeMs))
+    batches.push({...base, kind: 'mark', markTimeMs, bytes: emptyRecord});
   else batches.push({...base, kind: 'data', bytes: new Uint8Array(4)});
   return true;
 }

@@ -1,5 +1,14 @@
 /** Single records of Kafka's record batches, and their varints. The grammar is in batch-read.ts. */
 
+/** Header of the first record of a batch that an outbox wrote: the name of the outbox. */
+export const outboxHeader = 'millrace.outbox';
+/** Header of the first record of a batch that an outbox wrote: its offset there, in digits. */
+export const offsetHeader = 'millrace.offset';
+/** Header of a record that is an end mark: its event time, epoch ms, in digits. The value is empty. */
+export const markHeader = 'millrace.mark';
+/** Header of a record that only takes an offset (recover.ts): the epoch of its producer, in digits. The value is empty. */
+export const fenceHeader = 'millrace.fence';
+
 /** Place after the varint at `at`. One without an end ends after ten bytes. */
 export function skipVarint(bytes: Uint8Array, at: number): number {
   let pos = at;
@@ -18,11 +27,6 @@ export function varint(bytes: Uint8Array, at: number): number {
   }
   return (value >>> 1) ^ -(value & 1);
 }
-
-/** Header of a record that is an end mark: its event time, epoch ms in digits. The record's value is empty. */
-export const markHeader = 'millrace.mark';
-/** Header of a record that only takes an offset: a writer that makes sure nothing older of it arrives any more. */
-export const fenceHeader = 'millrace.fence';
 
 export type KafkaHeader = {name: string; value: Uint8Array | null};
 /** Views into the batch. */

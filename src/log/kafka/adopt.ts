@@ -1,0 +1,113 @@
+/**
+ * Ids that other outboxes brought into a topic: a directory that is new, or comes back after another machine took its place, reads
+ * what it missed, so that a record which is sent again is known wherever it was taken first.
+ */
+
+import type {OutboxWriter} from '../group.ts';
+import {framesOf} from '../records.ts';
+import type {AppendTransaction, RecordBatch} from '../types.ts';
+import {addBatch} from './batch-read.ts';
+import type {KafkaClient} from './client.ts';
+import {tailOf} from './recover.ts';
+
+/** Ids that are remembered in one transaction. */
+const idsMax = 20_000;
+/** A longer first field is no id of ours. */
+const idBytesMax = 1_024;
+const decoder = new TextDecoder('utf-8', {fatal: true});
+
+/**
+ * The first field of a record, which is its id in every schema of ours: events, dead letters, late events; undefined when it
+ * is no text.
+ */
+export function idOfFrame(frame: Uint8Array): string | undefined {
+  if (frame.length < 6 || frame[0] !== 0) return undefined;
+  let length = 0;
+  let at = 5;
+  for (let shift = 0; shift < 28; shift += 7) {
+    const byte = frame[at++];
+    if (byte === undefined) return undefined;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+  }
+  // Zigzag: an odd number is negative.
+  if ((length & 1) === 1) return undefined;
+  length >>= 1;
+  if (length === 0 || length > idBytesMax || at + length > frame.length) return undefined;
+  try {
+    return decoder.decode(frame.subarray(at, at + length));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Ids of all records of a batch of ours; undefined when one has none. */
+function idsOfRecords(bytes: Uint8Array): string[] | undefined {
+  const ids: string[] = [];
+  for (const frame of framesOf(bytes)) {
+    const id = idOfFrame(frame);
+    if (id === undefined) return undefined;
+    ids.push(id);
+  }
+  return ids;
+}
+
+/**
+ * Reads [from, to) of a partition and remembers the ids of what other outboxes wrote; records of programs that are no outbox are
+ * for the queries' own `dedup:`. @param start first offset that the partition still has. @returns how many ids
+ * @throws KAFKA_*, LOG_CORRUPT
+ */
+export async function adoptIds(
+  client: KafkaClient,
+  writer: OutboxWriter,
+  place: {topic: string; partition: number},
+  {outbox, start, from, to}: {outbox: string; start: number; from: number; to: number},
+  onProgress: (read: number) => void,
+): Promise<number> {
+  const {topic, partition} = place;
+  let found: {id: string; offset: number}[] = [];
+  let count = 0;
+  const remember = (end: number) => {
+    writer.adopt(topic, partition, {start, end, ids: found});
+    count += found.length;
+    found = [];
+  };
+  let read = from;
+  for await (const {batch, bytes, outbox: name, first} of tailOf(client, place, Math.max(from, start), to)) {
+    onProgress(batch.nextOffset - read);
+    read = batch.nextOffset;
+    if (name === undefined || name === outbox || first === undefined) continue;
+    const batches: RecordBatch[] = [];
+    addBatch({topic, partition, batches}, bytes, batch);
+    for (const each of batches) {
+      if (each.kind !== 'data') continue;
+      let offset = each.baseOffset;
+      for (const frame of framesOf(each.bytes)) {
+        const id = idOfFrame(frame);
+        if (id !== undefined) found.push({id, offset});
+        offset++;
+      }
+    }
+    if (found.length >= idsMax) remember(batch.nextOffset);
+  }
+  if (found.length > 0) remember(to);
+  return count;
+}
+
+/**
+ * With the ids of all records, where the outbox knows those of the whole topic: what was ingested elsewhere before, such as a file,
+ * is a duplicate. Not where the ledger could not say whose the duplicates are.
+ */
+export function withIds(transaction: AppendTransaction): AppendTransaction {
+  const rows = new Map<string, number>();
+  for (const {domain, eventType} of transaction.ledger ?? [])
+    rows.set(`${domain}.${eventType}`, (rows.get(`${domain}.${eventType}`) ?? 0) + 1);
+  return {
+    ...transaction,
+    appends: transaction.appends.map((append) => {
+      if (append.ids !== undefined || (rows.get(append.topic) ?? 0) > 1) return append;
+      const ids = idsOfRecords(append.bytes);
+      return ids ? {...append, ids} : append;
+    }),
+  };
+}

@@ -1,0 +1,198 @@
+/** Bringing an outbox and a cluster together: topics, partitions, what others wrote meanwhile, a producer. */
+import {PlatformError} from '../../errors.ts';
+import type {Telemetry} from '../../telemetry.ts';
+import type {Stream} from '../chain.ts';
+import {type OutboxWriter, othersOf} from '../group.ts';
+import type {Outbox} from '../outbox.ts';
+import {adoptIds} from './adopt.ts';
+import type {KafkaClient} from './client.ts';
+import {kafkaError} from './codes.ts';
+import type {Lane} from './lane.ts';
+import {initProducer, listOffsets} from './produce.ts';
+import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
+import {ensureTopics, type WantedTopic} from './topics.ts';
+
+/** A producer whose epoch comes near its end (2^15) gets a new id at the next start with nothing on its way. */
+const epochMax = 30_000;
+/** How often the reading of others' ids is told, ms. */
+const tellMs = 2_000;
+
+type Parts = {
+  client: KafkaClient;
+  outbox: Outbox;
+  log: OutboxWriter;
+  topics: readonly WantedTopic[];
+  dir: string;
+  telemetry: Telemetry;
+  /** Makes what changed in the outbox durable. */
+  write: () => Promise<void>;
+};
+
+/**
+ * Makes missing topics, gives every partition a stream, reads the ids that other outboxes brought, and begins a new epoch of the
+ * producer. @throws KAFKA_*, OUTBOX_OTHER when the outbox belongs to another cluster
+ */
+export async function connectOutbox(parts: Parts): Promise<void> {
+  const {client, outbox, log, topics, dir} = parts;
+  await ensureTopics(client, topics);
+  const {clusterId, topics: found} = client.metadata;
+  const {cluster} = outbox.head;
+  if (cluster !== '' && cluster !== clusterId)
+    throw new PlatformError(
+      'OUTBOX_OTHER',
+      `the outbox in ${dir} belongs to Kafka cluster ${cluster}, the brokers are of ${clusterId}`,
+      {
+        hint: 'check log.kafka.brokers, or choose another log.kafka.spool.dir for this cluster',
+        place: dir,
+      },
+    );
+  outbox.setHead({cluster: clusterId});
+  for (const {name} of topics) log.ensureTopic(name, found.get(name)?.length ?? 0);
+  const names = new Set(topics.map(({name}) => name));
+  const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
+  await meet(parts, streams);
+  const isEmpty = streams.every(({id, endOffset}) => outbox.position(id)?.shipped === endOffset);
+  const old = outbox.head;
+  const isNew = old.producerId < 0 || (old.epoch >= epochMax && isEmpty);
+  outbox.setHead(isNew ? {producerId: await initProducer(client), epoch: 0} : {epoch: old.epoch + 1});
+  await parts.write();
+}
+
+/** Compares what the outbox knows of the partitions with what they have. */
+async function meet({client, outbox, log, telemetry}: Parts, streams: Stream[]): Promise<void> {
+  const starts = await offsetsOf(client, streams, 'start');
+  const ends = await offsetsOf(client, streams, 'end');
+  let toRead = 0;
+  const behind: {stream: Stream; start: number; from: number; to: number}[] = [];
+  for (const stream of streams) {
+    const key = `${stream.topic}/${stream.partition}`;
+    const [start, end] = [starts.get(key) ?? 0, ends.get(key) ?? 0];
+    const position = outbox.position(stream.id);
+    if (!position) outbox.settle(stream.id, stream.startOffset, end, Math.min(start, end));
+    else if (end < position.kafkaNext) {
+      telemetry.emit('Log', {
+        level: 'error',
+        message: `${stream.topic} partition ${stream.partition} ends at offset ${end}, and this process had written up to ${position.kafkaNext}: the brokers lost acknowledged records (an unclean election, or the topic was made anew)`,
+      });
+      outbox.settle(stream.id, position.shipped, end, Math.min(position.known, end));
+    }
+    outbox.forget(stream.id, start);
+    const from = Math.max(outbox.position(stream.id)!.known, start);
+    if (from < end) behind.push({stream, start, from, to: end});
+    toRead += Math.max(0, end - from);
+  }
+  let read = 0;
+  let toldMs = performance.now();
+  for (const {stream, start, from, to} of behind) {
+    const ids = await adoptIds(
+      client,
+      log,
+      stream,
+      {outbox: outbox.head.name, start, from, to},
+      (records) => {
+        read += records;
+        if (performance.now() - toldMs < tellMs) return;
+        toldMs = performance.now();
+        telemetry.emit('Log', {
+          level: 'info',
+          message: `reading ids that other processes wrote to Kafka: ${read} of ${toRead} records`,
+        });
+      },
+    );
+    const {shipped, kafkaNext} = outbox.position(stream.id)!;
+    outbox.settle(stream.id, shipped, kafkaNext, to);
+    if (ids > 0) outbox.setHead({rebuilt: true});
+  }
+  trimOthers(log, starts);
+}
+
+/** Ids of others' records are forgotten with them. */
+function trimOthers(log: OutboxWriter, starts: ReadonlyMap<string, number>): void {
+  for (const {topic, partition, startOffset} of [...log.streams()]) {
+    if (partition >= 0) continue;
+    const own = othersOf(partition);
+    const start = starts.get(`${topic}/${own}`) ?? 0;
+    if (start > startOffset) log.adopt(topic, own, {start, end: start, ids: []});
+  }
+}
+
+async function offsetsOf(
+  client: KafkaClient,
+  streams: readonly Stream[],
+  which: 'start' | 'end',
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  const byLeader = Map.groupBy(
+    streams,
+    ({topic, partition}) => client.partition(topic, partition)?.leader ?? -1,
+  );
+  for (const [leader, led] of byLeader) {
+    if (leader < 0)
+      throw new PlatformError(
+        'KAFKA_UNAVAILABLE',
+        `${led[0]!.topic} partition ${led[0]!.partition} has no leader`,
+      );
+    for (const {topic, partition, code, offset} of await listOffsets(client, leader, led, which)) {
+      if (code !== 0) throw kafkaError(code, `asking for offsets of ${topic} partition ${partition}`);
+      found.set(`${topic}/${partition}`, offset);
+    }
+  }
+  return found;
+}
+
+/** Looks up what of a lane arrived, and lets it go on behind that; see recover.ts. @throws KAFKA_*, LOG_FENCED */
+export async function recoverLane(
+  lane: Lane,
+  {
+    client,
+    outbox,
+    fences,
+    nowMs,
+    write,
+    lost,
+  }: {
+    client: KafkaClient;
+    outbox: Outbox;
+    /** Fences that may be on their way. */
+    fences: Map<Lane, Fence>;
+    nowMs: number;
+    write: () => Promise<void>;
+    lost: (message: string) => void;
+  },
+): Promise<void> {
+  const {topic, partition, id: stream} = lane.stream;
+  let fence = fences.get(lane);
+  if (!fence) {
+    outbox.setHead({epoch: outbox.head.epoch + 1});
+    // Before it is used: a process that is killed must not use it a second time.
+    await write();
+    const {name, producerId, epoch} = outbox.head;
+    fence = createFence(name, producerId, epoch, nowMs);
+    fences.set(lane, fence);
+  }
+  const {id, epoch} = fence;
+  let end: number;
+  try {
+    end = await writeFence(client, lane, fence);
+  } catch (error) {
+    // One that was refused will be refused again: the next attempt has a higher epoch.
+    if (error instanceof PlatformError && error.code === 'KAFKA_REFUSED') fences.delete(lane);
+    throw error;
+  }
+  const {kafkaNext, shipped} = outbox.position(stream)!;
+  if (end < kafkaNext)
+    lost(
+      `${topic} partition ${partition} went back from offset ${kafkaNext} to ${end}: the brokers lost acknowledged records (an unclean election)`,
+    );
+  let next = shipped;
+  for (const range of await arrivedIn(client, {topic, partition}, outbox.head.name, kafkaNext, end)) {
+    if (range.next <= next) continue;
+    outbox.shipped(stream, range.first, range.next, range.kafka);
+    next = range.next;
+  }
+  const {known} = outbox.position(stream)!;
+  outbox.settle(stream, next, end + 1, known === end ? end + 1 : known);
+  fences.delete(lane);
+  lane.restart(next);
+  lane.setProducer(id, epoch, 1);
+}

@@ -1,0 +1,165 @@
+/**
+ * What of an outbox arrived in a partition of Kafka, when that is unknown: after a crash, an answer that was lost for good, a
+ * producer that the broker forgot.
+ *
+ *   1. a batch of one record without a value, the fence, is written with a higher epoch of the producer: from then on the leader
+ *      refuses whatever of lower epochs is still on its way
+ *   2. what lies between the last place that is known and the fence is read: batches that name the outbox say what arrived
+ *   3. everything behind that is sent again
+ *
+ * So nothing is lost and nothing is sent twice, also when the process was killed between sending and the answer.
+ */
+import {PlatformError} from '../../errors.ts';
+import {failpoint} from '../../failpoint.ts';
+import {BatchFailure, batchAt, type KafkaBatch} from './batch-header.ts';
+import {checkCrc, recordBytes} from './batch-read.ts';
+import {type EncodedBatch, encodeEmpty, setProducer} from './batch-write.ts';
+import type {KafkaClient} from './client.ts';
+import {isMoved, kafkaError} from './codes.ts';
+import {fetchRecords} from './fetch.ts';
+import type {Lane} from './lane.ts';
+import {answerError, missingAnswer, produce} from './produce.ts';
+import {fenceHeader, offsetHeader, outboxHeader, recordAt} from './record.ts';
+
+/** A batch of a partition, and the outbox that wrote it. */
+export type TailBatch = {
+  batch: KafkaBatch;
+  /** Its bytes lie there, as the broker sent them. */
+  bytes: Uint8Array;
+  /** The outbox that it names; undefined: somebody else's. */
+  outbox: string | undefined;
+  /** Offset of its first record there; undefined for a fence. */
+  first: number | undefined;
+};
+
+const fetchBytesMax = 4 * 1024 * 1024;
+const outOfRange = 1;
+const replicasMs = 10_000;
+
+/** Batches of data of a partition in [from, to), whatever became of their transactions. Throws KAFKA_*, LOG_CORRUPT. */
+export async function* tailOf(
+  client: KafkaClient,
+  place: {topic: string; partition: number},
+  from: number,
+  to: number,
+): AsyncGenerator<TailBatch> {
+  const {topic, partition} = place;
+  for (let offset = from; offset < to; ) {
+    const leader = client.partition(topic, partition)?.leader ?? -1;
+    if (leader < 0)
+      throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
+    const [answer] = await fetchRecords(
+      client,
+      [{...place, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax: fetchBytesMax}],
+      {broker: leader, lane: 'tail', waitMs: 1_000, bytesMax: fetchBytesMax, uncommitted: true},
+    );
+    if (!answer)
+      throw new PlatformError('KAFKA_PROTOCOL', `the answer says nothing of ${topic}/${partition}`);
+    if (answer.code === outOfRange && answer.startOffset > offset) {
+      offset = answer.startOffset;
+      continue;
+    }
+    if (answer.code !== 0) {
+      if (isMoved(answer.code)) await client.refreshMetadata();
+      throw kafkaError(
+        answer.code,
+        `reading ${topic} partition ${partition}`,
+        `${topic}/${partition}@${offset}`,
+      );
+    }
+    for (const found of batchesOf(answer.bytes, place)) {
+      offset = found.batch.nextOffset;
+      if (found.batch.baseOffset >= to) return;
+      if (!found.batch.isControl && found.batch.nextOffset > from) yield found;
+    }
+  }
+}
+
+function* batchesOf(
+  bytes: Uint8Array,
+  {topic, partition}: {topic: string; partition: number},
+): Generator<TailBatch> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = 0; ; ) {
+    let place = '';
+    try {
+      const batch = batchAt(bytes, view, at);
+      if (!batch) return;
+      place = `${topic}/${partition}@${batch.baseOffset}`;
+      at = batch.end;
+      checkCrc(bytes, batch);
+      yield {
+        batch,
+        bytes,
+        ...(batch.isControl ? {outbox: undefined, first: undefined} : writerOf(bytes, batch)),
+      };
+    } catch (error) {
+      if (!(error instanceof BatchFailure)) throw error;
+      throw new PlatformError(
+        'LOG_CORRUPT',
+        `a record batch of ${topic} partition ${partition}: ${error.message}`,
+        {
+          place,
+          hint: 'compare the replicas of the partition; the batch was damaged on its way or in the broker',
+        },
+      );
+    }
+  }
+}
+
+/** What the first record of a batch says of its outbox. */
+function writerOf(bytes: Uint8Array, batch: KafkaBatch): Pick<TailBatch, 'outbox' | 'first'> {
+  if (batch.count === 0) return {outbox: undefined, first: undefined};
+  const records = recordBytes(bytes, batch);
+  const record = recordAt(records.bytes, records.from, records.to);
+  const text = (name: string) => {
+    const value = record?.headers.find((header) => header.name === name)?.value;
+    return value ? Buffer.from(value).toString() : undefined;
+  };
+  const first = text(offsetHeader);
+  return {outbox: text(outboxHeader), first: first === undefined ? undefined : Number(first)};
+}
+
+/** A fence that may have been sent: until it is answered the same one is sent again. */
+export type Fence = {id: number; epoch: number; batch: EncodedBatch};
+
+export function createFence(outbox: string, id: number, epoch: number, timeMs: number): Fence {
+  const batch = encodeEmpty({
+    headers: [
+      [outboxHeader, outbox],
+      [fenceHeader, String(epoch)],
+    ],
+    timeMs,
+    compression: 'none',
+  });
+  setProducer(batch, {id, epoch, sequence: 0});
+  return {id, epoch, batch};
+}
+
+/** Writes the fence. @returns its offset. Throws KAFKA_*; what was not answered is to be sent again. */
+export async function writeFence(client: KafkaClient, {stream}: Lane, {batch}: Fence): Promise<number> {
+  const {topic, partition} = stream;
+  const leader = client.partition(topic, partition)?.leader ?? -1;
+  if (leader < 0)
+    throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
+  failpoint('kafka.before-fence');
+  const [answer] = await produce(client, leader, [{topic, partition, bytes: batch.bytes}], replicasMs);
+  failpoint('kafka.after-fence');
+  if (answer?.code === 0 && answer.baseOffset >= 0) return answer.baseOffset;
+  throw answer ? answerError(answer) : missingAnswer(topic, partition);
+}
+
+/** What of the outbox lies in [from, to), in order. */
+export async function arrivedIn(
+  client: KafkaClient,
+  {topic, partition}: {topic: string; partition: number},
+  outbox: string,
+  from: number,
+  to: number,
+): Promise<{first: number; next: number; kafka: number}[]> {
+  const arrived: {first: number; next: number; kafka: number}[] = [];
+  for await (const {batch, outbox: writer, first} of tailOf(client, {topic, partition}, from, to))
+    if (writer === outbox && first !== undefined)
+      arrived.push({first, next: first + batch.count, kafka: batch.baseOffset});
+  return arrived;
+}

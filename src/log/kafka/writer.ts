@@ -1,0 +1,317 @@
+/**
+ * Writing to Kafka: what is appended is committed to the outbox, an embedded log, and acknowledged when Kafka has it. While the
+ * brokers are away it is acknowledged once it is durable in the outbox, which ships it in order when they are back.
+ */
+import {type Clock, systemClock} from '../../clock.ts';
+import {PlatformError} from '../../errors.ts';
+import type {OutboxWriter} from '../group.ts';
+import {Outbox} from '../outbox.ts';
+import type {StoredBatch} from '../outbox-tables.ts';
+import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../types.ts';
+import {openOutboxWriter} from '../writer.ts';
+import {withIds} from './adopt.ts';
+import {KafkaClient} from './client.ts';
+import {connectOutbox, recoverLane} from './connect.ts';
+import {Forwarder} from './forwarder.ts';
+import {Lane} from './lane.ts';
+import {SpoolNews} from './news.ts';
+import {OutboxCommits} from './outbox-commits.ts';
+import {createFence, type Fence} from './recover.ts';
+import {Waiting} from './waiting.ts';
+import type {KafkaWriterOptions} from './writer-options.ts';
+
+/** A batch is at most so large before it is compressed: half of what brokers take by default. */
+const batchBytesMax = 512 * 1024;
+/** Batches that were not sent yet are kept in memory up to this; beyond it they are read from the outbox. */
+const memoryBytesMax = 32 * 2 ** 20;
+const tickMs = 100;
+/** Time that `close` gives what is under way. */
+const closeMs = 5_000;
+/** Pause before the next attempt to reach a cluster that was away at the start. */
+const reconnectMs = 500;
+/** Attempts at the start while brokers answer, and some partition has no leader. */
+const connectAttempts = 6;
+
+/**
+ * Opens the outbox and connects it. When no broker can be reached, and the outbox knows the topics, it begins by spooling.
+ * @throws LOCKED, LOG_CORRUPT, OUTBOX_OTHER and others of `openLogWriter`; KAFKA_* when a topic is not there and cannot be made
+ */
+export async function openKafkaWriter(options: KafkaWriterOptions): Promise<KafkaWriter> {
+  const writer = new KafkaWriter(options);
+  try {
+    await writer.open();
+    return writer;
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
+}
+
+export class KafkaWriter implements LogWriter {
+  readonly #options: KafkaWriterOptions;
+  readonly #clock: Clock;
+  readonly #client: KafkaClient;
+  readonly #log: OutboxWriter;
+  #outbox!: Outbox;
+  #commits!: OutboxCommits;
+  readonly #forwarder: Forwarder;
+  readonly #waiting: Waiting;
+  readonly #news: SpoolNews;
+  /** Batches of transactions that were committed and whose appends were not answered. */
+  readonly #stored = new Map<AppendTransaction, StoredBatch[]>();
+  readonly #fences = new Map<Lane, Fence>();
+  #timer: NodeJS.Timeout | undefined;
+  #isConnected = false;
+  #isClosed = false;
+  #failure: PlatformError | undefined;
+
+  constructor(options: KafkaWriterOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#client = new KafkaClient(options.kafka);
+    this.#waiting = new Waiting(options.spoolAfterMs);
+    this.#log = openOutboxWriter(options.dir, {
+      clock: this.#clock,
+      sizeMaxBytes: options.spoolBytesMax,
+      ...(options.counter && {counter: options.counter}),
+      ...(options.command === undefined ? {} : {command: options.command}),
+      attach: (database) => {
+        this.#outbox = new Outbox(database, options.dir);
+        this.#commits = new OutboxCommits(this.#outbox, {
+          dir: options.dir,
+          bytesMax: options.spoolBytesMax,
+          bytes: () => this.bytes,
+          committed: (batches) => this.#committed(batches),
+        });
+        return this.#commits;
+      },
+    });
+    this.#forwarder = new Forwarder({
+      client: this.#client,
+      outbox: this.#outbox,
+      batchBytesMax,
+      recover: (lane) => this.#recover(lane),
+      refused: (lane, record, error) => this.#refused(lane, record, error),
+      changed: (lane) => this.#changed(lane),
+      told: (what) => {
+        if (what.kind === 'fatal') this.#fail(what.error);
+        this.#news.told(what);
+      },
+    });
+    this.#news = new SpoolNews(options.telemetry, options.spoolBytesMax, this.#forwarder);
+  }
+
+  #committed(transactions: ReadonlyMap<AppendTransaction, StoredBatch[]>): void {
+    let atHand = 0;
+    for (const lane of this.#forwarder.lanes) atHand += lane.bytesAtHand;
+    for (const [transaction, batches] of transactions) {
+      if (batches.length === 0) continue;
+      this.#stored.set(transaction, batches);
+      for (const batch of batches) {
+        const lane = this.#forwarder.lane(batch.streamId)!;
+        atHand += batch.bytes.length;
+        lane.add(batch, !lane.isSpooling && atHand <= memoryBytesMax);
+      }
+    }
+    this.#forwarder.wake();
+  }
+
+  /** Opens lanes for what the outbox has, and connects; without a broker it goes on trying. */
+  async open(): Promise<void> {
+    this.#addLanes();
+    try {
+      await this.#connectPatiently();
+    } catch (error) {
+      this.#addLanes();
+      const canSpool = this.#options.topics.every(({name}) => this.#partitionsOf(name) > 0);
+      if (!(error instanceof PlatformError && error.retry && canSpool)) throw error;
+      for (const lane of this.#forwarder.lanes) lane.isSpooling = true;
+      this.#news.away(error);
+      this.#connectLater();
+    }
+    this.#timer = setInterval(() => this.#tick(), tickMs);
+  }
+
+  /** Topics that were just made are not led everywhere at once. */
+  async #connectPatiently(): Promise<void> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        return await this.#connect();
+      } catch (error) {
+        const isReached = this.#client.metadata.brokers.size > 0;
+        const canPass = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
+        if (!isReached || !canPass || attempt === connectAttempts) throw error;
+        await this.#clock.sleep(reconnectMs / 2);
+        await this.#client.refreshMetadata();
+      }
+  }
+
+  #partitionsOf(topic: string): number {
+    for (const stream of this.#log.streams()) if (stream.topic === topic) return stream.partitions;
+    return 0;
+  }
+
+  #addLanes(): void {
+    for (const stream of this.#log.streams()) {
+      if (stream.partition < 0 || this.#forwarder.lane(stream.id)) continue;
+      const lane = new Lane(stream, {
+        outbox: this.#outbox.head.name,
+        compression: this.#options.compression,
+        shipped: this.#outbox.position(stream.id)?.shipped ?? stream.startOffset,
+      });
+      this.#outbox.sizes(stream, lane.acknowledged, (next, bytes) => lane.count(next, bytes));
+      this.#forwarder.add(lane);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    await connectOutbox({
+      client: this.#client,
+      outbox: this.#outbox,
+      log: this.#log,
+      topics: this.#options.topics,
+      dir: this.#options.dir,
+      telemetry: this.#options.telemetry,
+      write: () => this.#write(),
+    });
+    this.#addLanes();
+    const {producerId: id, epoch, name} = this.#outbox.head;
+    for (const lane of this.#forwarder.lanes) {
+      lane.setProducer(id, epoch, 0);
+      lane.isSpooling = false;
+      if (lane.state === 'unknown') this.#fences.set(lane, createFence(name, id, epoch, this.#clock.now()));
+    }
+    this.#isConnected = true;
+    this.#forwarder.start();
+  }
+
+  #connectLater(): void {
+    const timer = setTimeout(async () => {
+      if (this.#isClosed) return;
+      try {
+        await this.#connect();
+      } catch (error) {
+        if (!(error instanceof PlatformError)) throw error;
+        if (error.retry) this.#news.away(error);
+        else this.#news.told({kind: 'failed', error, isFinal: true, topic: '', partition: -1});
+        if (error.code === 'OUTBOX_OTHER') this.#fail(error);
+        this.#connectLater();
+      }
+    }, reconnectMs);
+    timer.unref();
+  }
+
+  /** Writes places and deletions with a commit of their own. */
+  async #write(): Promise<void> {
+    this.#commits.request();
+    await this.#log.append({appends: []});
+  }
+
+  #tick(): void {
+    this.#news.look();
+    if (this.#isClosed || !this.#commits.isDue) return;
+    this.#write().catch((error) => this.#fail(error as PlatformError));
+  }
+
+  async #recover(lane: Lane): Promise<void> {
+    await recoverLane(lane, {
+      client: this.#client,
+      outbox: this.#outbox,
+      fences: this.#fences,
+      nowMs: this.#clock.now(),
+      write: () => this.#write(),
+      lost: (message) => this.#options.telemetry.emit('Log', {level: 'error', message}),
+    });
+  }
+
+  async #refused(lane: Lane, record: StoredBatch, error: PlatformError): Promise<void> {
+    const letter = this.#options.refused?.(record, error);
+    if (!letter) throw error;
+    await this.#log.append({appends: [letter]});
+    this.#news.refused(lane, record, error);
+  }
+
+  #changed(lane: Lane): void {
+    if (lane.isSpooling && lane.failures === 0 && lane.bytes <= batchBytesMax) lane.isSpooling = false;
+    this.#waiting.arrived(lane);
+    if (lane.isSpooling) {
+      this.#waiting.release(lane);
+      lane.letGo();
+    }
+  }
+
+  #fail(error: PlatformError): void {
+    this.#failure ??= error;
+    for (const lane of this.#forwarder.lanes) this.#waiting.release(lane);
+  }
+
+  /** Bytes that wait for Kafka. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const lane of this.#forwarder.lanes) bytes += lane.bytes;
+    return bytes;
+  }
+
+  /** Whether the brokers can be reached, as far as is known. */
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** Kafka's number of partitions; the wanted number is used when the topic is made (`KafkaWriterOptions.topics`). */
+  ensureTopic(topic: string): number {
+    const partitions = this.#partitionsOf(topic);
+    if (partitions > 0) return partitions;
+    throw new PlatformError('KAFKA_UNAVAILABLE', `topic ${topic} is not known`, {
+      hint: 'bring the brokers back and try again',
+    });
+  }
+
+  async append(given: AppendTransaction): Promise<AppendResult> {
+    if (this.#failure) throw this.#failure;
+    const transaction = this.#outbox.head.rebuilt ? withIds(given) : given;
+    const result = await this.#log.append(transaction);
+    const batches = this.#stored.get(transaction);
+    if (!batches) return result;
+    this.#stored.delete(transaction);
+    const arrived = await this.#waiting.wait(
+      batches.map(({streamId, baseOffset, count}) => ({
+        lane: this.#forwarder.lane(streamId)!,
+        until: baseOffset + count,
+      })),
+    );
+    if (!arrived) this.#news.spooled(batches);
+    return result;
+  }
+
+  progress(source: string): string | undefined {
+    return this.#log.progress(source);
+  }
+
+  ledger(): IngestCounts[] {
+    return this.#log.ledger();
+  }
+
+  /** Kafka's own retention deletes what it has; what was shipped leaves the outbox by itself. */
+  trim(): number {
+    return 0;
+  }
+
+  /** Gives what is under way some time; what does not arrive is shipped by the next process that opens the directory. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    const untilMs = performance.now() + closeMs;
+    const isOpen = () =>
+      this.#isConnected &&
+      !this.#failure &&
+      [...this.#forwarder.lanes].some((lane) => !lane.isEmpty && !lane.isSpooling);
+    while (isOpen() && performance.now() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+    this.#forwarder.close();
+    this.#waiting.close();
+    this.#client.close();
+    if (this.#outbox.isChanged) await this.#write().catch(() => {});
+    this.#news.close();
+    await this.#log.close();
+  }
+}
