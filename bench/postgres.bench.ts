@@ -17,7 +17,7 @@ import {openSink} from '../src/sinks/host.ts';
 import {CopyFrom} from '../src/sinks/postgres/copy.ts';
 import {batchOf} from '../src/sinks/tables.ts';
 import {countryRow, queryTable} from '../test/conformance/sink.ts';
-import {startPostgres} from '../test/support/postgres-server.ts';
+import {password, postgresServer} from '../test/support/postgres.ts';
 import {digest, openRawWorld, purchaseColumns, rawMeter, speed} from './raw-world.ts';
 import {machine, median, range} from './world.ts';
 
@@ -25,23 +25,17 @@ const eventCount = Number(process.argv[2] ?? 100_000);
 const rounds = Number(process.argv[3] ?? 9);
 const rowCounts = [100, 400, 1_000, 2_000, 5_000, 20_000];
 const root = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-const server = await startPostgres('max_wal_size = 4GB\nshared_buffers = 256MB');
-const url = `postgres://app@127.0.0.1:${server.port}/postgres`;
+const server = await postgresServer({settings: {max_wal_size: '4GB', shared_buffers: '256MB'}});
+const {host, port, user, database} = server;
 const world = await openRawWorld(root);
 const meter = rawMeter();
 const sink = await openSink({
   name: 'records',
-  choice: {backend: 'postgres', options: {url, password: server.password}},
+  choice: server.choice(),
   root,
   telemetry: meter.telemetry,
 });
-const peer = new pg.Client({
-  host: '127.0.0.1',
-  port: server.port,
-  user: 'app',
-  database: 'postgres',
-  password: server.password,
-});
+const peer = new pg.Client({host, port, user, database, password});
 await peer.connect();
 
 async function raw(): Promise<void> {
