@@ -4,6 +4,7 @@ import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {type Inspection, inspectFile} from '../ingest/inspect.ts';
 import {hasLog, openLog} from '../log/open.ts';
+import {newPartitionsOf} from '../model/log.ts';
 import type {Input, Platform} from '../model/types.ts';
 import {readMaxima} from '../platform/books.ts';
 import {ingestOffline} from '../platform/offline.ts';
@@ -85,7 +86,7 @@ async function inspect(
       path,
       ...(as === null ? {} : {as}),
       clock: systemClock,
-      partitions: log?.partitions(eventType.topic) || Number(platform.log.options.partitions ?? 4),
+      partitions: log?.partitions(eventType.topic) || newPartitionsOf(platform),
       progress: (key) => log?.progress(key),
       maxima: (topic) => readMaxima(platform, dirs, topic),
       late,

@@ -50,6 +50,8 @@ export const diagnosticCodes = {
   PII_KEY: 'Attributes are personal data, and there is no key, or one that is too short.',
   PII_LOOKUP: 'A lookup is joined on personal data: its keys are plain, the values are not.',
 
+  KAFKA_SECURITY: 'Options of `log.kafka.security` contradict each other, or one is missing.',
+
   EVENT_TYPE_UNKNOWN: 'An event type that the domain does not have.',
   FIELD_UNKNOWN: 'A field or column that the event type does not have.',
   LOOKUP_UNKNOWN: 'A lookup that the domain does not have.',

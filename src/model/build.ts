@@ -4,6 +4,8 @@ import {child, nodeAt, quote} from '../config/nodes.ts';
 import {defaultOf} from '../config/read.ts';
 import type {Secret} from '../config/secrets/secret.ts';
 import {buildDomain} from './domain.ts';
+import {type EngineSection, engineOf} from './engine.ts';
+import {checkKafka} from './log.ts';
 import {Reporter} from './reporter.ts';
 import {SinkNames, type SinkSpecs} from './sinks.ts';
 import type {BackendChoice, Domain, Platform, ServerConfig} from './types.ts';
@@ -27,25 +29,16 @@ export function buildPlatform(config: LoadedConfig): Platform {
   );
   const domains = config.domains.map((domain) => buildDomain(domain, sinks, diagnostics));
   checkDomainNames(config, domains);
-  const engine = (values.engine?.embedded ?? {}) as {
-    workers: number | 'auto';
-    flush: number;
-    checkpoint_interval: number;
-    checkpoints: string;
-  };
+  const log = choiceOf(values.log);
+  checkKafka(log, new Reporter(config.platform.node, diagnostics));
   return {
     name: (values.platform as unknown as string | undefined) ?? (basename(root) || 'platform'),
     env,
     root,
     domains,
-    log: choiceOf(values.log),
+    log,
     registry: choiceOf(values.registry),
-    engine: {
-      workers: engine.workers,
-      flushMs: engine.flush,
-      checkpointIntervalMs: engine.checkpoint_interval,
-      checkpointsDir: engine.checkpoints,
-    },
+    engine: engineOf(config, values.engine?.embedded as EngineSection | undefined),
     sinks: sinks.choices((backend) => defaultOptions(specs[backend]!.fields, config)),
     server: serverOf(values.server as unknown as ServerSection),
     plugins: (values.plugins as unknown as string[] | undefined) ?? [],

@@ -7,6 +7,7 @@ import {readDeadLetters} from '../ingest/deadletters.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import {plainGenerate} from '../model/generate.ts';
+import {newPartitionsOf} from '../model/log.ts';
 import type {Domain} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -74,7 +75,7 @@ export async function verifyGenerated(running: RunningPlatform, domain: Domain):
       domain,
       generate,
       lookups: rows,
-      partitions: log.partitions(domain.eventTypes[0]!.topic) || Number(platform.log.options.partitions ?? 4),
+      partitions: log.partitions(domain.eventTypes[0]!.topic) || newPartitionsOf(platform),
       position,
       plans,
       snapshots: await snapshotsOf(domain, lookups),

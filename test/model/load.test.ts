@@ -147,6 +147,7 @@ test('a domain of three lines is a whole platform, with every default', async (t
         flushMs: 25,
         checkpointIntervalMs: 1000,
         checkpointsDir: join(root, '.millrace/state'),
+        leaseMs: 10_000,
       },
       sinks: {
         analytics: {backend: 'chdb', options: {dir: join(root, '.millrace/clickhouse')}},
@@ -318,7 +319,7 @@ server: {host: 127.0.0.1, port: 4000}
   assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
   assert.deepEqual(
     loaded.warnings.map(({code, path}) => `${code} ${path}`),
-    ['log.kafka', 'registry.confluent', 'engine.spark'].map((path) => `NOT_AVAILABLE ${path}`),
+    ['registry.confluent', 'engine.spark'].map((path) => `NOT_AVAILABLE ${path}`),
   );
   assert.deepEqual(loaded.platform.log.options, {
     dir: join(loaded.platform.root, '.millrace/log'),

@@ -21,7 +21,7 @@ async function inDomain(t: TestContext, yaml: string, platform = ''): Promise<st
 
 test('every mistake of every file is told in one run, with place, mark, path and way out', async (t) => {
   const text = await mistakes(t, {
-    'config/platform.yaml': 'platform: acme\nsink: {}\nlog: {backend: kafka}\ndefaults: {watermark: 10}\n',
+    'config/platform.yaml': 'platform: acme\nsink: {}\nengine: {backend: spark}\ndefaults: {watermark: 10}\n',
     'config/domains/shop.yaml': `domain: shop
 event_types:
   - name: purchase
@@ -93,10 +93,10 @@ config/platform.yaml:2:1 error KEY_UNKNOWN unknown key "sink"
   at sink
   hint: did you mean sinks?
 
-config/platform.yaml:3:16 error NOT_AVAILABLE "kafka" is not part of this version of Millrace yet
-     | log: {backend: kafka}
-     |                ^^^^^
-  at log.backend
+config/platform.yaml:3:19 error NOT_AVAILABLE "spark" is not part of this version of Millrace yet
+     | engine: {backend: spark}
+     |                   ^^^^^
+  at engine.backend
   hint: use embedded
 
 config/platform.yaml:4:23 error VALUE_INVALID "10" is not a duration

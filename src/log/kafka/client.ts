@@ -6,7 +6,7 @@ import {PlatformError} from '../../errors.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {isMoved, kafkaError} from './codes.ts';
 import {type Address, Connection, type ConnectionTimes} from './connection.ts';
-import type {KafkaSettings} from './settings.ts';
+import {clientDefaults, type KafkaSettings} from './settings.ts';
 import {type WireReader, WireWriter} from './wire.ts';
 
 /** As of the last look. */
@@ -57,7 +57,7 @@ export class KafkaClient {
 
   constructor(settings: KafkaSettings, times: Partial<ConnectionTimes> = {}) {
     this.settings = settings;
-    this.#times = {connectMs: 5_000, requestMs: 30_000, ...times};
+    this.#times = {...clientDefaults, ...settings.client, ...times};
   }
 
   get metadata(): KafkaMetadata {

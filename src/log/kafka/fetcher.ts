@@ -11,19 +11,18 @@ import {isMoved, isTransient, kafkaError} from './codes.ts';
 import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
 import {listOffsets} from './offsets.ts';
 import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
+import {clientDefaults, type KafkaClientSettings} from './settings.ts';
 import type {Stream} from './stream.ts';
 
-/** Memory of all that is fetched and not handed out, and of one stream's share; a batch that is larger passes it alone. */
+/** Memory of all that is fetched and not handed out; a stream's share is never less than the second. A larger batch passes it alone. */
 export const budgetBytes = 64 * 1024 * 1024;
-const streamBytes = {least: 64 * 1024, most: 1024 * 1024};
+const streamBytesLeast = 64 * 1024;
 /** Streams buffer so many requests' worth. */
 const ahead = 2;
 /** An answer of the broker has at most so much. */
 const answerBytes = 16 * 1024 * 1024;
 /** A batch beyond this is not asked for. */
 const batchBytesMax = 200 * 1024 * 1024;
-/** How long a broker keeps a request open when nothing is appended, ms. */
-const pollMs = 500;
 /** Pauses after an answer that did not help, and after a failure, ms. */
 const pause = {moved: 50, failed: 200};
 /** Connections to a broker for requests that wait: who comes to the end of a partition need not wait for a poll to end. */
@@ -41,6 +40,7 @@ export type FetcherEvents = {
 export class Fetcher {
   readonly #client: KafkaClient;
   readonly #events: FetcherEvents;
+  readonly #settings: KafkaClientSettings;
   readonly streams = new Set<Stream>();
   readonly #busy = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
@@ -51,6 +51,7 @@ export class Fetcher {
   constructor(client: KafkaClient, events: FetcherEvents) {
     this.#client = client;
     this.#events = events;
+    this.#settings = {...clientDefaults, ...client.settings.client};
   }
 
   /** Sends what can be sent. */
@@ -58,7 +59,7 @@ export class Fetcher {
     if (this.#isClosed) return;
     const now = performance.now();
     const share = Math.floor(budgetBytes / Math.max(1, this.streams.size * (ahead + 1)));
-    const bytesMax = Math.min(streamBytes.most, Math.max(streamBytes.least, share));
+    const bytesMax = Math.min(this.#settings.fetchBytesMax, Math.max(streamBytesLeast, share));
     const groups = new Map<string, {broker: number; isBehind: boolean; streams: Stream[]}>();
     let nextMs = Number.POSITIVE_INFINITY;
     let isStale = false;
@@ -114,7 +115,7 @@ export class Fetcher {
       bytesMax: wanted,
     }));
     const bytesMax = Math.max(answerBytes, ...places.map((place) => place.bytesMax));
-    fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : pollMs, bytesMax})
+    fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : this.#settings.pollMs, bytesMax})
       .then(
         (answers) => this.#answered(streams, answers, isBehind),
         (error: unknown) => this.#failed(streams, error),

@@ -14,7 +14,7 @@ import {listOffsets, type Partition} from './offsets.ts';
 import {patiently} from './patience.ts';
 import {readOnce} from './read-once.ts';
 import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
-import type {KafkaSettings} from './settings.ts';
+import {clientDefaults, type KafkaSettings} from './settings.ts';
 import type {Stream} from './stream.ts';
 import {StreamTable} from './stream-table.ts';
 
@@ -25,8 +25,8 @@ export type KafkaReaderOptions = {
 
 /** How long a read waits that is not told otherwise: leaders change within it. */
 const patienceDefaultMs = 20_000;
-/** Ends of partitions that nobody polls are asked for so often, while somebody wants to know them; topics and leaders so often. */
-const lookMs = {ends: 250, metadata: 30_000};
+/** Ends of partitions that nobody polls are asked for so often, while somebody wants to know them, ms. */
+const lookMs = 250;
 /** An end is wanted by who asked for it within this time, ms. */
 const interestMs = 5_000;
 /** A smaller read is a question about one place: nothing is read ahead for it. */
@@ -58,6 +58,7 @@ export class KafkaReader implements LogReader {
   readonly #openOutbox: () => LogReader | undefined;
   #outbox: LogReader | undefined;
   readonly #patienceMs: number;
+  readonly #metadataMs: number;
   readonly #fetcher: Fetcher;
   readonly #places = new Map<string, Ends>();
   readonly #streams: StreamTable;
@@ -75,13 +76,14 @@ export class KafkaReader implements LogReader {
     this.#client = client;
     this.#openOutbox = outbox;
     this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
+    this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
     this.#fetcher = new Fetcher(client, {
       offsets: (stream, start, end) => this.#told(stream, start, end),
       news: () => this.#tell(),
       endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
     });
     this.#streams = new StreamTable(this.#fetcher.streams);
-    this.#timer = setInterval(() => this.#tick(), lookMs.ends);
+    this.#timer = setInterval(() => this.#tick(), lookMs);
     this.#timer.unref();
   }
 
@@ -256,7 +258,7 @@ export class KafkaReader implements LogReader {
       const slash = key.lastIndexOf('/');
       wanted.push({topic: key.slice(0, slash), partition: Number(key.slice(slash + 1))});
     }
-    const isOld = now - this.#metadataAt > lookMs.metadata;
+    const isOld = now - this.#metadataAt > this.#metadataMs;
     if (wanted.length === 0 && !isOld) return;
     this.#looking = (async () => {
       if (isOld) await this.#client.refreshMetadata();

@@ -9,8 +9,9 @@ import {type WireReader, WireWriter} from './wire.ts';
 export type WantedTopic = {
   name: string;
   partitions: number;
+  /** 0: as many as there are brokers, at most three. */
   replication: number;
-  /** https://kafka.apache.org/documentation/#topicconfigs */
+  /** With three replicas `min.insync.replicas` is 2 unless it stands here: a write then survives the loss of a broker. https://kafka.apache.org/documentation/#topicconfigs */
   configs: Readonly<Record<string, string>>;
 };
 
@@ -26,11 +27,12 @@ export type TopicDifference = {
 };
 
 const createMs = 30_000;
+const replicasMost = 3;
 const alreadyExists = 36;
 const topicResource = 2;
 const unknownTopic = 3;
 
-/** Topics of records that are kept for a time. `min.insync.replicas`: a write survives the loss of one broker where there are three. */
+/** Topics of records that are kept for a time. */
 export function keptConfigs(
   {topics}: KafkaSettings,
   retentionMs = topics.retentionMs,
@@ -39,18 +41,14 @@ export function keptConfigs(
     'cleanup.policy': 'delete',
     'message.timestamp.type': 'LogAppendTime',
     'retention.ms': String(retentionMs ?? -1),
-    'min.insync.replicas': String(topics.replication >= 3 ? 2 : 1),
   };
 }
 
 /** Topics of which the last record of every key is kept. */
-export function compactedConfigs({topics}: KafkaSettings): Record<string, string> {
-  return {
-    'cleanup.policy': 'compact',
-    'min.cleanable.dirty.ratio': '0.2',
-    'min.insync.replicas': String(topics.replication >= 3 ? 2 : 1),
-  };
-}
+export const compactedConfigs: Readonly<Record<string, string>> = {
+  'cleanup.policy': 'compact',
+  'min.cleanable.dirty.ratio': '0.2',
+};
 
 /**
  * Creates the topics that do not exist, and waits until they can be used. One that exists with fewer or more partitions is as
@@ -59,9 +57,14 @@ export function compactedConfigs({topics}: KafkaSettings): Record<string, string
  */
 export async function ensureTopics(
   client: KafkaClient,
-  wanted: readonly WantedTopic[],
+  topicsWanted: readonly WantedTopic[],
 ): Promise<TopicDifference[]> {
-  const {topics} = await client.refreshMetadata();
+  const {topics, brokers} = await client.refreshMetadata();
+  const wanted = topicsWanted.map((topic) => {
+    const replication = topic.replication || Math.min(replicasMost, brokers.size);
+    const configs = {'min.insync.replicas': String(replication >= replicasMost ? 2 : 1), ...topic.configs};
+    return {...topic, replication, configs};
+  });
   const missing = wanted.filter(({name}) => !topics.has(name));
   if (missing.length > 0) {
     await create(client, missing);
