@@ -67,6 +67,7 @@ const moment: PlatformStatus = {
     delivery('aircraft_per_month', 2_906),
     delivery('airlines_per_hour', 60_221),
   ],
+  rows: [],
   raw: [
     {
       sink: 'records',

@@ -7,8 +7,9 @@ import {lockOwner} from '../log/lock.ts';
 import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
+import {type Role, withRoles} from '../model/roles.ts';
 import type {Domain, Platform} from '../model/types.ts';
-import {type Control, connectControl} from '../platform/control.ts';
+import {type Control, connectControl, connectTo} from '../platform/control.ts';
 import {dirsOf, type PlatformDirs, placesOf, privacyOf} from '../platform/places.ts';
 import {setPrivacy} from '../privacy/opener.ts';
 import {sinks} from '../sinks/registry.ts';
@@ -55,12 +56,37 @@ export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control |
 /** The platform, where it keeps things, and a connection to it if it runs. One that is just starting is waited for. */
 export async function openPlatform(call: CommandCall, more: {keeper?: SecretKeeper} = {}): Promise<Opened> {
   const platform = await requirePlatform(call, more);
-  const {lock} = placesOf(platform.root);
+  return openAs(platform, () => connectControl(platform.root));
+}
+
+/** The same for a process that has some of the roles: only another one of the same roles is in its way. */
+export async function openWithRoles(
+  call: CommandCall,
+  chosen: readonly Role[],
+  more: {keeper?: SecretKeeper},
+): Promise<Opened & {configured: Platform}> {
+  const configured = await requirePlatform(call, more);
+  const platform = withRoles(configured, chosen);
+  if (platform.roles && platform.log.backend === 'embedded')
+    throw new PlatformError(
+      'USAGE',
+      '--only: processes of several roles meet in Kafka, and the log is embedded',
+      {
+        hint: 'set log.backend: kafka, or run without --only',
+      },
+    );
+  const {controlSocket} = placesOf(platform);
+  const opened = await openAs(platform, () => connectTo(controlSocket));
+  return {...opened, configured};
+}
+
+async function openAs(platform: Platform, connect: () => Promise<Control | undefined>): Promise<Opened> {
+  const {lock} = placesOf(platform);
   const untilMs = performance.now() + startMsMax;
-  let control = await connectControl(platform.root);
+  let control = await connect();
   while (!control && lockOwner(lock) && performance.now() < untilMs) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    control = await connectControl(platform.root);
+    control = await connect();
   }
   const dirs = dirsOf(platform);
   setPrivacy(privacyOf(platform, dirs));

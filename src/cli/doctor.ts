@@ -101,7 +101,7 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
     }
   };
   const dirs = dirsOf(platform);
-  const places = placesOf(platform.root);
+  const places = placesOf(platform);
   const control = await connectControl(platform.root);
   await attempt('running', () => {
     const owner = lockOwner(places.lock);

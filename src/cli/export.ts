@@ -68,7 +68,7 @@ function chosen({domains}: Platform, name: string | undefined): EventType[] {
 /** Text of the token for a shell: of the file that the platform writes, or of a variable when the configuration has one. */
 function tokenText(platform: Platform, {io}: CommandCall): string {
   if (platform.server.token !== undefined) return '$MILLRACE_TOKEN';
-  const path = relative(io.cwd, placesOf(platform.root).token);
+  const path = relative(io.cwd, placesOf(platform).token);
   const shown = path.startsWith('..') || isAbsolute(path) ? join(platform.root, '.millrace/token') : path;
   return `$(cat ${/^[\w./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`})`;
 }

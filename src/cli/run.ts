@@ -1,13 +1,14 @@
 import {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
+import {type Role, roles, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {CommandBody, CommandCall} from './command.ts';
-import {openPlatform} from './context.ts';
+import {openWithRoles} from './context.ts';
 import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';
 import {cutCodes, listenForStop, type Stop} from './signals.ts';
@@ -45,9 +46,10 @@ async function runUntilStopped(
   next?: Platform,
 ): Promise<number> {
   const {options, io} = call;
-  const {platform, control} = next
-    ? {platform: next, control: undefined}
-    : await openPlatform(call, {keeper});
+  const chosen = rolesOf(options.only);
+  const {platform, configured, control} = next
+    ? {platform: withRoles(next, chosen), configured: next, control: undefined}
+    : await openWithRoles(call, chosen, {keeper});
   if (control) {
     const {pid} = await control.get<{pid: number}>('/v1/ping');
     throw new PlatformError('LOCKED', `a platform runs here already, process ${pid}`, {
@@ -66,6 +68,7 @@ async function runUntilStopped(
   const told: Parameters<Observer>[] = [];
   let observe: Observer = (...event) => void told.push(event);
   const starting = startPlatform(platform, {
+    configured,
     fast: options.fast === true,
     inputs,
     generate,
@@ -125,6 +128,17 @@ function reviseOf(text: unknown): Pick<RunOptions, 'revise'> {
   throw new PlatformError('USAGE', `"${text}" is no way to revise`, {
     hint: '--revise from-log: from the first event in the log; --revise from-now: from the next one on',
   });
+}
+
+function rolesOf(text: unknown): Role[] {
+  if (text === undefined) return [...roles];
+  const chosen = String(text).split(',');
+  const wrong = chosen.find((name) => !(roles as readonly string[]).includes(name));
+  if (wrong !== undefined)
+    throw new PlatformError('USAGE', `"${wrong}" is no role`, {
+      hint: `some of ${roles.join(', ')}: --only engine, or --only ingest,engine`,
+    });
+  return chosen as Role[];
 }
 
 function portOf(text: unknown): number {

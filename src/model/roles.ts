@@ -8,6 +8,20 @@ import type {Platform} from './types.ts';
 export const roles = ['ingest', 'engine', 'sinks'] as const;
 export type Role = (typeof roles)[number];
 
+/** Whether the process of a platform has a role. */
+export const does = ({roles: own}: Pick<Platform, 'roles'>, role: Role): boolean =>
+  own === undefined || own.includes(role);
+
+/** Every choice of roles but all of them. */
+export const partsOfRoles: readonly (readonly Role[])[] = [
+  ['ingest'],
+  ['engine'],
+  ['sinks'],
+  ['ingest', 'engine'],
+  ['ingest', 'sinks'],
+  ['engine', 'sinks'],
+];
+
 /** Name of the sink that stands for all others in a process without the role `sinks`. */
 export const rowsSink = 'rows';
 
@@ -17,22 +31,22 @@ export const doesAll = (chosen: readonly Role[]): boolean => roles.every((role) 
 /** What is left of a platform for a process of some roles. */
 export function withRoles(platform: Platform, chosen: readonly Role[]): Platform {
   if (doesAll(chosen)) return platform;
-  const does = (role: Role) => chosen.includes(role);
-  const isApart = does('engine') && !does('sinks');
+  const has = (role: Role) => chosen.includes(role);
+  const isApart = has('engine') && !has('sinks');
   return {
     ...platform,
-    roles: roles.filter(does),
+    roles: roles.filter(has),
     ...(isApart ? {sinks: {[rowsSink]: {backend: 'kafka', options: {}}}} : {}),
     domains: platform.domains.map((domain) => ({
       ...domain,
-      generate: does('ingest') ? domain.generate : null,
-      inputs: does('ingest') ? domain.inputs : [],
-      aggregations: does('engine')
+      generate: has('ingest') ? domain.generate : null,
+      inputs: has('ingest') ? domain.inputs : [],
+      aggregations: has('engine')
         ? domain.aggregations.map((aggregation) =>
             isApart ? {...aggregation, sinks: [rowsSink]} : aggregation,
           )
         : [],
-      defaults: does('sinks') ? domain.defaults : {...domain.defaults, raw: null},
+      defaults: has('sinks') ? domain.defaults : {...domain.defaults, raw: null},
     })),
   };
 }

@@ -32,7 +32,7 @@ export function moveSinkAside(platform: Platform, name: string): {from: string; 
     throw new PlatformError('NAME_UNKNOWN', `sink "${name}" keeps no directory of its own`, {
       hint: 'rebuild its queries one by one: npx millrace rebuild <domain>.<query>',
     });
-  const places = placesOf(platform.root);
+  const places = placesOf(platform);
   ensureHome(places);
   const lock = acquireLock(places.lock, {command: 'millrace rebuild'});
   try {

@@ -2,6 +2,8 @@ import {existsSync} from 'node:fs';
 import {request} from 'node:http';
 import {createInterface} from 'node:readline';
 import {type ErrorCode, errors, PlatformError} from '../errors.ts';
+import {partsOfRoles} from '../model/roles.ts';
+import {controlOfRoles} from './control-roles.ts';
 import {placesOf} from './places.ts';
 
 /** A running platform, as seen from another process. Failures arrive as the PlatformError that the platform threw. */
@@ -17,9 +19,22 @@ export type Control = {
   ): AsyncGenerator<T>;
 };
 
-/** @returns undefined when no platform runs in `root`. */
+/** @returns undefined when no platform runs in `root`; processes of several roles are one. */
 export async function connectControl(root: string): Promise<Control | undefined> {
-  const socketPath = placesOf(root).controlSocket;
+  const whole = await connectTo(placesOf({root}).controlSocket);
+  if (whole) return whole;
+  const found = await Promise.all(
+    partsOfRoles.map(async (roles) => ({
+      roles,
+      control: await connectTo(placesOf({root, roles}).controlSocket),
+    })),
+  );
+  const running = found.flatMap(({roles, control}) => (control ? [{roles, control}] : []));
+  return running.length === 0 ? undefined : controlOfRoles(running);
+}
+
+/** A platform or one of its processes; undefined when it does not run. */
+export async function connectTo(socketPath: string): Promise<Control | undefined> {
   if (!existsSync(socketPath)) return undefined;
   const control = controlOver(socketPath);
   try {

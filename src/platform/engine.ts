@@ -6,11 +6,11 @@ import type {LogArchive} from '../log/archive.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
+import {lookupsOf} from '../process/embedded/lookup-journal.ts';
 import {
   type CheckpointWriter,
   openStateReader,
   openStateStore,
-  startCheckpointWriter,
 } from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
@@ -23,6 +23,7 @@ import {createWaiting, isDown} from './engine-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import type {OutputCallbacks, Outputs} from './outputs.ts';
+import type {Ownership} from './ownership.ts';
 import type {PlatformDirs} from './places.ts';
 import {refusedTransaction, sideTransaction} from './side.ts';
 import {appendSide} from './side-append.ts';
@@ -55,6 +56,11 @@ export type EngineHost = {
   filled(): QueryPlan[];
   /** Drops states of revisions that do not run. */
   forget(states: string[]): Promise<void>;
+  /**
+   * Resolves when the lease on the checkpoints was seen to be ours, and what was written beside them (the list of revisions, say) is
+   * where another machine would find it. To be awaited before sinks are changed in a way that goes with it. @throws FENCED
+   */
+  sync(): Promise<void>;
 };
 
 export type EngineHostOptions = {
@@ -68,11 +74,13 @@ export type EngineHostOptions = {
   lookups: LookupStore;
   telemetry: Telemetry;
   clock: Clock;
+  /** The hold on the checkpoints; undefined in a process that does not aggregate. */
+  ownership: Ownership | undefined;
 };
 
 /** The engine with everything that it needs around it: rows to the sinks, side outputs to the log, lookups, marks. */
 export function createEngineHost(options: EngineHostOptions): EngineHost {
-  const {platform, dirs, outputs, telemetry} = options;
+  const {platform, dirs, outputs, telemetry, ownership} = options;
   const plans = new Map<string, QueryPlan>();
   const refused = new Map<string, QueryStatus>();
   const lookups = createCurrentLookups(options.lookups, telemetry);
@@ -103,10 +111,16 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         return id === null ? lookups.read(lookup) : options.lookups.get(lookup, id);
       },
       marked: (plan) => outputs.marked(plan),
-      onReset: (plan) => outputs.empty(plan),
+      async onReset(plan) {
+        await synced();
+        await outputs.empty(plan);
+      },
       // Answers go to the engine that asked: the numbers of the next one begin anew.
       onRows({query, sequence, through, ...batch}) {
-        outputs.write(keyOf(query), batch).then(
+        const send = () => outputs.write(keyOf(query), batch);
+        // Only these rows could differ from those of another owner, who has switched a lookup since.
+        const held = readsLookups(query) ? ownership?.held() : undefined;
+        (held ? held.then(send) : send()).then(
           () => {
             created.acknowledge(query, sequence);
             told.emit('RowsAcknowledged', {query, rows: batch.count, through});
@@ -129,6 +143,19 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     });
     return created;
   };
+  const readsLookups = (query: string) =>
+    [...plans.values(), ...(filling?.plans ?? [])].some(
+      (plan) => plan.id === query && lookupsOf(plan).length > 0,
+    );
+  const synced = async () => {
+    assert(writer, 'the engine runs');
+    const store = openStateStore(dirs.state, writer.connect());
+    await store.sync().finally(() => store.close());
+  };
+  void ownership?.fenced.then((error) => {
+    for (const {id} of plans.values()) engine?.fail(id, error);
+    for (const {id} of filling?.plans ?? []) filling?.engine.fail(id, error);
+  });
   const refuse = (plan: QueryPlan, error: PlatformError) => {
     const {domain, query} = plan;
     const {code, message, hint} = error;
@@ -144,7 +171,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const start = async (wanted: QueryPlan[]) => {
     plans.clear();
     refused.clear();
-    writer = await startCheckpointWriter(dirs.state);
+    assert(ownership, 'only a process that aggregates starts queries');
+    writer = await ownership.open();
     const current = create(platform, (query) => query, telemetry);
     engine = current;
     const ready: QueryPlan[] = [];
@@ -167,13 +195,13 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     ).finally(() => saves.close());
     await current.start(ready);
   };
-  const stop = async () => {
+  const stop = async (isKept: boolean) => {
     waiting.clear();
     await filling?.stop();
     const current = engine;
     engine = undefined;
     await current?.stop();
-    await writer?.close();
+    await ownership?.close({isKept});
     writer = undefined;
     for (const id of plans.keys()) outputs.removeQuery(id);
   };
@@ -210,7 +238,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const restart = (wanted: () => QueryPlan[]): Promise<void> => {
     const next = restarting.then(async () => {
       await engine?.drain();
-      await stop();
+      await stop(true);
       await start(wanted());
     });
     restarting = next.catch(() => {});
@@ -223,7 +251,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     const next = restarting.then(async () => {
       if (!engine) return;
       const wanted = [...plans.values()];
-      await stop();
+      await stop(true);
       await start(wanted);
     });
     restarting = next.catch(() => {});
@@ -233,7 +261,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
 
   return {
     start,
-    stop,
+    stop: () => stop(false),
+    sync: synced,
     restart: (wanted) => restart(() => wanted),
     steer: (query) => steeringOf(() => engine, query),
     fill,

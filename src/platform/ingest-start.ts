@@ -1,6 +1,7 @@
+import {newPartitionsOf} from '../model/log.ts';
 import type {Platform} from '../model/types.ts';
 import {ensureSubjects, openEmbeddedRegistry} from '../schema/registry.ts';
-import type {RegisteredSchema} from '../schema/types.ts';
+import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import type {IngestStart} from './ingest-types.ts';
 import {type PlatformDirs, privacyOf} from './places.ts';
 
@@ -13,6 +14,16 @@ export async function registerSchemas(
   try {
     const newest = await ensureSubjects(registry, platform);
     return {newest, all: await registry.own()};
+  } finally {
+    registry.close();
+  }
+}
+
+/** Registers a schema of rows that go into a topic. @returns its id */
+export async function registerRows(dirs: PlatformDirs, subject: string, schema: AvroRecord): Promise<number> {
+  const registry = openEmbeddedRegistry(dirs.registry);
+  try {
+    return (await registry.register(subject, schema, 'backward')).id;
   } finally {
     registry.close();
   }
@@ -35,7 +46,7 @@ export function ingestStart(
     logDir: dirs.log,
     registryDir: dirs.registry,
     sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
-    partitions: Number(options.partitions ?? 4),
+    partitions: newPartitionsOf(platform),
     tempDir: dirs.temp,
     develop: env === 'dev',
     privacy: privacyOf(platform, dirs) ?? null,

@@ -18,7 +18,7 @@ export async function withIngestThread<T>(
   command: string,
   work: (thread: IngestThread) => Promise<T>,
 ): Promise<T> {
-  const places = placesOf(platform.root);
+  const places = placesOf(platform);
   ensureHome(places);
   const lock = acquireLock(places.lock, {command});
   const stop = () => void thread?.stop();

@@ -10,10 +10,11 @@ import {createMarker, type Marker, type MarkHealth} from '../sinks/marker.ts';
 import type {RawBooks} from '../sinks/raw-apart.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
-import type {QueryResult, RawBatch, RawRange, RowBatch} from '../sinks/types.ts';
+import type {QueryResult, RawBatch, RawRange, RowBatch, RowTopics} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {newestRows} from './change-rows.ts';
+import {Pauses} from './pauses.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
 import type {DeliveryStatus} from './status.ts';
 
@@ -53,6 +54,8 @@ export type Outputs = {
   /** Partition -> next offset that the raw table of a sink wants. @throws ARCHIVE_MISSING */
   rawOffsets(sink: string, table: Table): Promise<Map<number, number>>;
   raw: RawOutputs;
+  /** A sink, opened when it is not yet. */
+  sink(name: string): Promise<HostedSink>;
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
   sql(sink: string, text: string): Promise<QueryResult>;
@@ -68,6 +71,14 @@ export type OutputCallbacks = {
   onRefused(sink: string, rows: RefusedRow[]): Promise<void>;
 };
 
+/** `booksOf`: where the raw events of a sink go that it refuses. */
+export type OutputsOptions = {
+  clock: Clock;
+  telemetry: Telemetry;
+  booksOf(sink: string): RawBooks;
+  topics: RowTopics;
+};
+
 type Open = {sink: HostedSink; marker: Marker};
 type QueryOutput = {
   table: Table;
@@ -77,12 +88,11 @@ type QueryOutput = {
 
 /**
  * Opens the sinks of queries; those of raw events when they are first wanted.
- * @param options `booksOf`: where the raw events of a sink go that it refuses
  * @throws the error of a sink that does not open, naming the sink
  */
 export async function openOutputs(
   platform: Platform,
-  {clock, telemetry, booksOf}: {clock: Clock; telemetry: Telemetry; booksOf(sink: string): RawBooks},
+  {clock, telemetry, booksOf, topics}: OutputsOptions,
 ): Promise<Outputs> {
   const open = new Map<string, Open>();
   const opening = new Map<string, Promise<Open>>();
@@ -91,7 +101,7 @@ export async function openOutputs(
   const openNow = async (name: string): Promise<Open> => {
     const {root, plugins, sinks} = platform;
     const books = booksOf(name);
-    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock, books});
+    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock, books, topics});
     const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
     open.set(name, {sink, marker});
     return {sink, marker};
@@ -129,6 +139,7 @@ export async function openOutputs(
 
   return {
     raw,
+    sink: async (name) => (await openOnce(name)).sink,
     async addQuery(plan, callbacks, key = plan.id) {
       const pauses = new Pauses(callbacks);
       const deliveries = await Promise.all(
@@ -288,33 +299,6 @@ export async function openOutputs(
       await closeAll();
     },
   };
-}
-
-/** A query waits while anything that it delivers to waits: the first tells it to stop reading, the last to read on. */
-class Pauses {
-  #callbacks: MarkHealth;
-  #waiting = new Set<string>();
-
-  constructor(callbacks: MarkHealth) {
-    this.#callbacks = callbacks;
-  }
-
-  of(source: string): MarkHealth {
-    return {
-      onPaused: (error) => {
-        this.#waiting.add(source);
-        if (this.#waiting.size === 1) this.#callbacks.onPaused(error);
-      },
-      onResumed: () => {
-        if (this.#waiting.delete(source) && this.#waiting.size === 0) this.#callbacks.onResumed();
-      },
-    };
-  }
-
-  /** The query stopped: nothing that works again makes it read on. */
-  forget(): void {
-    this.#waiting.clear();
-  }
 }
 
 const noArchive = (sink: string): PlatformError =>

@@ -11,7 +11,7 @@ import {readMaxima} from './books.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
 import {createEvents, type Events} from './events.ts';
 import {createFigures, type Figures} from './figures.ts';
-import {ingestStart, registerSchemas} from './ingest-start.ts';
+import {ingestStart, registerRows, registerSchemas} from './ingest-start.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore, type LookupStore} from './lookups.ts';
@@ -57,7 +57,7 @@ export async function openParts(
   {clock, command, observe}: {clock: Clock; command: string; observe?: Metrics['observers'][number]},
   closing: Closing,
 ): Promise<Parts> {
-  const places = placesOf(platform.root);
+  const places = placesOf(platform);
   const dirs = dirsOf(platform);
   ensureHome(places);
   setPrivacy(privacyOf(platform, dirs));
@@ -80,6 +80,10 @@ export async function openParts(
     clock,
     telemetry: metrics,
     booksOf: (sink) => createRawBooks(sink, {log, ingest, schemaIds, clock, telemetry: metrics}),
+    topics: {
+      source: dirs.source,
+      registerSchema: (subject, schema) => registerRows(dirs, subject, schema),
+    },
   });
   closing.push(() => outputs.close());
   const lookups = createLookupStore(`${dirs.state}/lookups`);

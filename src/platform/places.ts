@@ -2,17 +2,23 @@ import {createHash, randomBytes} from 'node:crypto';
 import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {isAbsolute, join} from 'node:path';
+import {kafkaSettingsOf} from '../log/kafka/configured.ts';
 import type {LogSource} from '../log/open.ts';
+import {logDirOf} from '../model/log.ts';
 import type {Platform} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
+
+export type PlacedPlatform = Pick<Platform, 'root' | 'roles'>;
 
 /** Where a platform keeps what, all below `<root>/.millrace` unless the configuration says otherwise. */
 export type Places = {home: string; lock: string; token: string; controlSocket: string};
 
-export function placesOf(root: string): Places {
-  const home = join(root, '.millrace');
-  const real = realPath(root);
-  const socket = join(real, '.millrace', 'control.sock');
+export function placesOf({root, roles}: PlacedPlatform): Places {
+  // Processes of several roles stand beside each other.
+  const own = roles ? ['.millrace', roles.join('+')] : ['.millrace'];
+  const home = join(root, ...own);
+  const real = join(realPath(root), ...own);
+  const socket = join(real, 'control.sock');
   const short = createHash('sha256').update(real).digest('hex').slice(0, 16);
   return {
     home,
@@ -65,15 +71,18 @@ export type PlatformDirs = {
 
 export function dirsOf(platform: Platform): PlatformDirs {
   const absolute = (dir: string) => (isAbsolute(dir) ? dir : join(platform.root, dir));
-  const log = absolute(String(platform.log.options.dir ?? '.millrace/log'));
+  const shared = absolute(logDirOf(platform));
+  const {home} = placesOf(platform);
+  const log = platform.roles ? join(home, 'log') : shared;
   const state = absolute(platform.engine.checkpointsDir);
+  const kafka = kafkaSettingsOf(platform);
   return {
     log,
-    registry: log,
+    registry: shared,
     state,
     revisions: join(state, 'revisions.json'),
-    temp: join(platform.root, '.millrace', 'tmp'),
-    source: {dir: log},
+    temp: join(home, 'tmp'),
+    source: {dir: log, ...(kafka ? {kafka} : {})},
   };
 }
 

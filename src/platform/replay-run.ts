@@ -65,7 +65,7 @@ export async function* replayOffline(
   dirs: PlatformDirs,
   request: ReplayRequest,
 ): AsyncGenerator<ReplayLine> {
-  const places = placesOf(platform.root);
+  const places = placesOf(platform);
   ensureHome(places);
   const command = 'millrace replay';
   const lock = acquireLock(places.lock, {command});

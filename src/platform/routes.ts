@@ -1,6 +1,7 @@
 import type {Server} from 'node:http';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
+import {does} from '../model/roles.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
 import {forgetValue} from './forget.ts';
@@ -86,7 +87,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
         .deliveries()
         .some(({table, state}) => state !== 'running' && table.replace(/__r\d+$/, '') === target);
       if (query?.state === 'running' && !waits) return {resumed: target, ran: true};
-      const delivered = await outputs.resume(target);
+      const delivered = (await outputs.resume(target)) || running.rows?.resume(target) === true;
       if (query && query.state !== 'running') await engine.resume(query.query);
       if (!delivered && !query && !inputs.resume(name)) throw unknownTarget(name);
       return {resumed: target};
@@ -119,8 +120,13 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
 }
 
 /** Programs of their own under a path: ingestion, the schema registry. */
-function mountsOf({events}: RunningPlatform, registry: Mount): Record<string, Mount> {
-  return {'/v1/events': events.mount, '/registry': registry};
+function mountsOf({platform, events}: RunningPlatform, registry: Mount): Record<string, Mount> {
+  const elsewhere: Mount = async () => {
+    throw new PlatformError('REQUEST_INVALID', 'this process takes no events', {
+      hint: 'send them to the process that runs with --only ingest',
+    });
+  };
+  return {'/v1/events': does(platform, 'ingest') ? events.mount : elsewhere, '/registry': registry};
 }
 
 function changeOptions(body: Record<string, unknown>, signal: AbortSignal) {

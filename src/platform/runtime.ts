@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
 import type {SecretKeeper} from '../config/secrets/keeper.ts';
 import type {PlatformError} from '../errors.ts';
+import {does} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Metrics} from '../observe/metrics.ts';
@@ -22,6 +23,8 @@ import {Closing, openParts, type Parts} from './parts.ts';
 import {createToken, type PlatformDirs, placesOf} from './places.ts';
 import {readRevisions} from './revisions.ts';
 import {startServers} from './routes.ts';
+import type {RowsService} from './rows.ts';
+import {startRows} from './rows-start.ts';
 import {closeServer, urlOf} from './server.ts';
 import type {PlatformStatus} from './status.ts';
 import {startingQueries} from './totals.ts';
@@ -36,6 +39,8 @@ export type RunOptions = {
   /** Start the generators of domains that have one. Default false. */
   generate?: boolean;
   port?: number;
+  /** The whole platform, where this process has some of its roles: its queries' sinks. */
+  configured?: Platform;
   /** What a refused second process is told. */
   command?: string;
   clock?: Clock;
@@ -57,6 +62,8 @@ export type RunningPlatform = {
   inputs: Inputs;
   generators: GeneratorHost;
   outputs: Outputs;
+  /** Rows from topics into sinks, in a process that does so for an engine elsewhere. */
+  rows: RowsService | undefined;
   engine: EngineHost;
   ingest: IngestThread;
   /** Events over HTTP. */
@@ -97,17 +104,21 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
     let {domains} = platform;
     const plansNow = () => plansToRun(domains, readRevisions(dirs.revisions), dirs);
-    if (options.revise)
-      for (const query of await reviseChanged(platform, dirs, options.revise))
-        parts.metrics.emit('Log', {
-          level: 'info',
-          message: `${query} changed: a new revision ${options.revise}`,
-        });
-    await engine.start(plansNow());
-    closing.push(() => engine.stop());
-    await finishSwitches(engine, outputs, dirs);
-    if (!options.isPart) writeApplied(platform, dirs, runsOf(engine), clock.now());
+    if (does(platform, 'engine')) {
+      if (options.revise)
+        for (const query of await reviseChanged(platform, dirs, options.revise))
+          parts.metrics.emit('Log', {
+            level: 'info',
+            message: `${query} changed: a new revision ${options.revise}`,
+          });
+      await engine.start(plansNow());
+      closing.push(() => engine.stop());
+      await finishSwitches(engine, outputs, dirs);
+      if (!options.isPart) writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
+    }
     outputs.raw.start(parts.schemas, dirs);
+    const rows = await startRows(parts, options.configured ?? platform);
+    closing.push(() => rows?.close());
     const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
 
     const refresh = async () => {
@@ -145,11 +156,16 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           queries: engine.status(),
           startingQueries: startingQueries(platform, engine),
           deliveries: outputs.deliveries(),
+          rows: rows?.status() ?? [],
           raw: figures.raw(),
           totals: figures.totals(parts),
         },
       ledger: () => readLedger(platform, dirs, [...outputs.deliveries(), ...rawLines(figures.raw())]),
-      idle: (signal) => untilIdle(parts, refresh, signal),
+      async idle(signal) {
+        await untilIdle(parts, refresh, signal);
+        await rows?.settled(signal);
+      },
+      rows,
       async restartEngine(next) {
         if (next) domains = next.domains;
         await engine.restart(plansNow());
@@ -190,8 +206,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
 
 /** Its HTTP server and its control socket; the platform knows its address from then on. @throws PORT_BUSY */
 async function openServers(running: RunningPlatform, {port}: RunOptions, closing: Closing): Promise<void> {
-  const {root, server} = running.platform;
-  const places = placesOf(root);
+  const {server} = running.platform;
+  const places = placesOf(running.platform);
   const token = server.token?.reveal() ?? createToken(places.token);
   const {host} = server;
   const servers: Server[] = await startServers(running, {places, token, host, port: port ?? server.port});

@@ -123,7 +123,7 @@ export function sideTransaction(
  * it alone matters when all of them are replayed.
  */
 export function refusedTransaction(
-  plan: QueryPlan,
+  plan: Pick<QueryPlan, 'domain' | 'id' | 'table'>,
   sink: string,
   rows: RefusedRow[],
   schemaIds: Record<string, number>,
@@ -190,7 +190,7 @@ export function appendOf(
   };
 }
 
-const common = (plan: QueryPlan, nowMs: number) => ({
+const common = (plan: Pick<QueryPlan, 'domain' | 'id'>, nowMs: number) => ({
   timeMs: nowMs,
   domain: plan.domain,
   query: plan.id,

@@ -17,6 +17,8 @@ export type PlatformStatus = {
   /** Queries that have not told anything yet. */
   startingQueries: string[];
   deliveries: DeliveryStatus[];
+  /** Of a process that delivers for an engine elsewhere. */
+  rows: RowsStatus[];
   raw: RawStatus[];
   totals: {
     /** Since the log began. */
@@ -55,6 +57,14 @@ export type DeliveryStatus = {
   /** Rows that the sink refused, kept as dead letters. */
   dead: number;
   message?: string;
+};
+
+/** Rows on their way from a topic into a sink, in a process that delivers for an engine elsewhere. */
+export type RowsStatus = DeliveryStatus & {
+  /** Rows in the topic that the sink does not have. */
+  lagRows: number;
+  /** Records of the topic that are no rows of the table. */
+  skipped: number;
 };
 
 export type RawStatus = {

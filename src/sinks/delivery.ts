@@ -72,6 +72,10 @@ export type DeliveryOptions = {
   retry?: RetryPolicy;
   /** Rows of one write; a larger batch goes in several. */
   rowsMax?: number;
+  /** Writes of one batch at once, where it goes in several; default 1. */
+  writesMax?: number;
+  /** Whether a batch that is pushed has one row a key by itself. */
+  distinct?: boolean;
 };
 
 type Waiting = {batch: RowBatch; resolve: () => void; reject: (error: unknown) => void};
@@ -79,6 +83,7 @@ type Waiting = {batch: RowBatch; resolve: () => void; reject: (error: unknown) =
 export function createDelivery(options: DeliveryOptions): Delivery {
   const {sink, sinkName, table, clock, random, telemetry, retry = defaultRetry} = options;
   const rowsMax = options.rowsMax ?? 50_000;
+  const writesMax = options.writesMax ?? 1;
   const id = tableId(table);
   let abort = new AbortController();
   const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0, dead: 0};
@@ -122,6 +127,18 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     });
     return refused;
   };
+  /** The parts of a batch from one row on that may be written at once. */
+  const writeTogether = async (batch: RowBatch, first: number, signal: AbortSignal): Promise<number> => {
+    if (batch.count <= rowsMax) return write(batch, signal);
+    const parts: Promise<number>[] = [];
+    for (let from = first; from < batch.count && parts.length < writesMax; from += rowsMax)
+      parts.push(write(slice(batch, from, from + rowsMax), signal));
+    // All of them end before one's failure is told: nothing of this batch is written after that.
+    const ended = await Promise.allSettled(parts);
+    const failed = ended.find((each) => each.status === 'rejected');
+    if (failed) throw failed.reason;
+    return ended.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0);
+  };
   const apart = async (batch: RowBatch, error: PlatformError, signal: AbortSignal): Promise<number> => {
     const one = (part: RowBatch) => attempt(part, signal);
     const rows = await writeApart(batch, error, one, refusedInRow).catch((failure) => {
@@ -155,9 +172,10 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     waiting = [];
     let dead = 0;
     try {
-      const batch = reduceToHighest(table, concat(taken.map((each) => each.batch)));
-      for (let from = 0; from < batch.count; from += rowsMax)
-        dead += await write(batch.count <= rowsMax ? batch : slice(batch, from, from + rowsMax), signal);
+      const all = concat(taken.map((each) => each.batch));
+      const batch = taken.length === 1 && options.distinct ? all : reduceToHighest(table, all);
+      for (let from = 0; from < batch.count; from += rowsMax * writesMax)
+        dead += await writeTogether(batch, from, signal);
     } catch (error) {
       giveUp(taken, error);
       if (health.state === 'stopped') giveUp(waiting.splice(0), error);

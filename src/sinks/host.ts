@@ -11,7 +11,7 @@ import {findSink} from './registry.ts';
 import {type Channel, startProcess, startWorker} from './remote.ts';
 import {defaultRetry, retryUntilDone} from './retry.ts';
 import {tableId} from './tables.ts';
-import type {Sink, SinkSpec} from './types.ts';
+import type {RowTopics, Sink, SinkSpec} from './types.ts';
 
 /** A sink that runs where its specification says, behind the one interface. */
 export type HostedSink = Sink & {
@@ -34,6 +34,8 @@ export type HostOptions = {
   clock?: Clock;
   /** Where raw events go that the sink refuses; without it such an event stops its raw delivery. */
   books?: RawBooks;
+  /** Of sinks that write rows into topics. */
+  topics?: RowTopics;
 };
 
 /**
@@ -57,7 +59,7 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
     hasBooks: options.books !== undefined,
   };
   if (spec.capabilities.isolation === 'inline') {
-    const local = await openLocal(init, telemetry, options.books);
+    const local = await openLocal(init, telemetry, options.books, options.topics);
     // A plugin's sink may be an instance of a class: its methods are bound, not copied.
     const bound = Object.fromEntries(
       methodsOf(local.sink).map((method) => [method, local.sink[method]!.bind(local.sink)]),

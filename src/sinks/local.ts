@@ -3,7 +3,7 @@ import type {Telemetry} from '../telemetry.ts';
 import {createRawControl, type RawControl} from './raw.ts';
 import type {RawBooks} from './raw-apart.ts';
 import {findSink} from './registry.ts';
-import type {Sink, SinkSpec} from './types.ts';
+import type {RowTopics, Sink, SinkSpec} from './types.ts';
 
 /** What opens a sink, wherever it runs; crosses threads and processes. */
 export type SinkInit = {
@@ -51,6 +51,7 @@ export async function openLocal(
   init: SinkInit,
   telemetry: Telemetry,
   books: RawBooks | undefined,
+  topics?: RowTopics,
 ): Promise<LocalSink> {
   const {spec} = await findSink(init.backend, init.plugins);
   const sink = await spec.open(init.options, {
@@ -59,6 +60,7 @@ export async function openLocal(
     readOnly: init.readOnly,
     command: init.command,
     telemetry,
+    ...(topics ? {topics} : {}),
   });
   const raw =
     sink.writeRaw && sink.rawOffsets

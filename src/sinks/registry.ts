@@ -4,13 +4,14 @@ import {PlatformError} from '../errors.ts';
 import {chdb} from './chdb/spec.ts';
 import {clickhouse} from './clickhouse/spec.ts';
 import {file} from './file/spec.ts';
+import {kafka} from './kafka/spec.ts';
 import {pglite} from './pglite/spec.ts';
 import {postgres} from './postgres/spec.ts';
 import {stdout} from './stdout/spec.ts';
 import type {SinkSpec} from './types.ts';
 
 /** The sinks that come with Millrace, by backend name. Their libraries are loaded only when one is opened. */
-export const sinks = {file, stdout, chdb, clickhouse, pglite, postgres} as const satisfies Record<
+export const sinks = {file, stdout, chdb, clickhouse, kafka, pglite, postgres} as const satisfies Record<
   string,
   SinkSpec
 >;

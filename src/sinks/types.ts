@@ -1,6 +1,8 @@
 import type {FieldSpec} from '../config/fields.ts';
 import type {Value} from '../expr/types.ts';
+import type {LogSource} from '../log/open.ts';
 import type {Table} from '../model/types.ts';
+import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 
 /** Columns of values, in the order of the table's columns. int64 beyond 2^53 is bigint. */
@@ -64,6 +66,13 @@ export type Sink = {
   close(): Promise<void>;
 };
 
+/** What a sink needs that writes rows into topics of the log's cluster. */
+export type RowTopics = {
+  source: LogSource;
+  /** @returns id of the schema */
+  registerSchema(subject: string, schema: AvroRecord): Promise<number>;
+};
+
 export type SinkContext = {
   /** Directory of the platform; relative `dir` options are against it. */
   root: string;
@@ -74,6 +83,8 @@ export type SinkContext = {
   command?: string;
   /** What the sink has to tell beside the outcome of its calls. */
   telemetry?: Telemetry;
+  /** Sinks that run inline only. */
+  topics?: RowTopics;
 };
 
 export type SinkSpec = {
@@ -90,6 +101,8 @@ export type SinkSpec = {
     views: boolean;
     /** Keeps rows, marks and offsets over a restart; otherwise they are not compared with the checkpoint at start. */
     durable: boolean;
+    /** Writes into one table that may be under way at once; default 1. */
+    writes?: number;
   };
   /** Loads its libraries only here. */
   open(options: Record<string, unknown>, context: SinkContext): Promise<Sink>;

@@ -75,6 +75,7 @@ const status: PlatformStatus = {
       message: 'SINK_UNAVAILABLE refused',
     },
   ],
+  rows: [],
   raw: [
     {
       sink: 'records',

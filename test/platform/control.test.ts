@@ -10,7 +10,7 @@ import {placesOf} from '../../src/platform/places.ts';
 import {makeRoot} from '../support/cli.ts';
 
 async function listening(root: string, server: Server): Promise<AsyncDisposable> {
-  const path = placesOf(root).controlSocket;
+  const path = placesOf({root}).controlSocket;
   mkdirSync(dirname(path), {recursive: true});
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return {[Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve()))};

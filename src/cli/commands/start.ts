@@ -49,6 +49,10 @@ export const startCommands: CommandSpec[] = [
       {flags: '--until-idle', doc: 'end when everything is read and written'},
       {flags: '--port <number>', doc: 'port of the HTTP server (default: server.port)'},
       {
+        flags: '--only <roles>',
+        doc: 'be one process of several, which meet in Kafka: ingest, engine, sinks, or some of them with commas',
+      },
+      {
         flags: '--revise <from>',
         doc: 'queries that changed begin anew at once: `from-log` or `from-now`; for development',
       },
@@ -58,6 +62,10 @@ export const startCommands: CommandSpec[] = [
     examples: [
       ['millrace run', 'until Ctrl-C'],
       ['millrace run --fast --until-idle', 'as fast as it goes, then end'],
+      [
+        'millrace run --env single --only engine',
+        'aggregate only: rows go to topics, another process delivers them',
+      ],
     ],
     load: () => {
       // A signal that comes while the program is still loaded must not end it as a crash would.

@@ -101,6 +101,15 @@ export const clickhouse = defineSink({
       },
     },
   },
-  capabilities: {isolation: 'inline', upsert: true, raw: true, query: true, views: true, durable: true},
+  capabilities: {
+    isolation: 'inline',
+    upsert: true,
+    raw: true,
+    query: true,
+    views: true,
+    durable: true,
+    // The next rows are encoded while the server works on these.
+    writes: 2,
+  },
   open: async (options, context) => (await import('./open.ts')).openClickHouse(options, context),
 });

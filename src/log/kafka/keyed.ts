@@ -1,0 +1,138 @@
+/**
+ * Records with keys into topics, each batch acknowledged by all replicas in sync: for records that may come twice, such as rows
+ * that carry versions. What is to be there once goes through an outbox.
+ */
+import {PlatformError} from '../../errors.ts';
+import {partitionOfBytes} from '../partition.ts';
+import {batchHeaderBytes} from './batch-header.ts';
+import type {KafkaClient} from './client.ts';
+import {isMoved, isTransient, kafkaError} from './codes.ts';
+import {crc32c} from './crc32c.ts';
+import {type Outgoing, produce} from './produce.ts';
+
+/** `partition`: given, or that of the key as Kafka's own producers choose it. */
+export type KeyedRecord = {key: Uint8Array; value: Uint8Array; partition?: number};
+
+const batchBytesMax = 512 * 1024;
+/** How long the leader waits for the replicas, ms. */
+const replicasMs = 30_000;
+const retries = {count: 3, firstMs: 50};
+
+/**
+ * Writes records of one topic, in order by partition. @returns next offset of every partition that was written
+ * @throws KAFKA_UNAVAILABLE after some attempts, KAFKA_REFUSED, KAFKA_ACCESS: some of them may be there
+ */
+export async function writeKeyed(
+  client: KafkaClient,
+  topic: string,
+  records: readonly KeyedRecord[],
+): Promise<Map<number, number>> {
+  const partitions = client.metadata.topics.get(topic)?.length ?? (await partitionsOf(client, topic));
+  const byPartition = Map.groupBy(
+    records,
+    ({key, partition}) => partition ?? partitionOfBytes(key, partitions),
+  );
+  const ends = new Map<number, number>();
+  await Promise.all(
+    [...byPartition].map(async ([partition, own]) => {
+      for (const {bytes, count} of batchesOf(own)) {
+        const base = await send(client, {topic, partition, bytes});
+        ends.set(partition, base + count);
+      }
+    }),
+  );
+  return ends;
+}
+
+async function partitionsOf(client: KafkaClient, topic: string): Promise<number> {
+  const found = (await client.refreshMetadata()).topics.get(topic)?.length;
+  if (found) return found;
+  throw new PlatformError('KAFKA_UNAVAILABLE', `there is no topic ${topic} yet`);
+}
+
+/** @returns offset of the first record */
+async function send(client: KafkaClient, batch: Outgoing): Promise<number> {
+  const {topic, partition} = batch;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const leader = client.partition(topic, partition)?.leader ?? -1;
+      const [answer] = leader < 0 ? [] : await produce(client, leader, [batch], replicasMs);
+      if (answer?.code === 0) return answer.baseOffset;
+      const code = answer?.code ?? 5;
+      if (isMoved(code)) await client.refreshMetadata();
+      const error = kafkaError(
+        code,
+        `writing to ${topic} partition ${partition}`,
+        undefined,
+        answer?.message,
+      );
+      if (!isTransient(code) || attempt >= retries.count) throw error;
+    } catch (error) {
+      const passes = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
+      if (!passes || attempt >= retries.count) throw error;
+      await client.refreshMetadata().catch(() => {});
+    }
+    const ms = retries.firstMs * 2 ** attempt;
+    await new Promise((resolve) => setTimeout(resolve, ms * (0.5 + Math.random() / 2)));
+  }
+}
+
+function* batchesOf(records: readonly KeyedRecord[]): Generator<{bytes: Uint8Array; count: number}> {
+  let from = 0;
+  let size = 0;
+  for (let at = 0; at < records.length; at++) {
+    const {key, value} = records[at]!;
+    const room = key.length + value.length + 24;
+    if (at > from && size + room > batchBytesMax) {
+      yield {bytes: batchOf(records.slice(from, at)), count: at - from};
+      from = at;
+      size = 0;
+    }
+    size += room;
+  }
+  if (from < records.length) yield {bytes: batchOf(records.slice(from)), count: records.length - from};
+}
+
+/** A record batch (format 2) of no particular producer; see batch-write.ts for its layout. */
+function batchOf(records: readonly KeyedRecord[]): Uint8Array {
+  const size = records.reduce((sum, {key, value}) => sum + key.length + value.length + 24, batchHeaderBytes);
+  const bytes = Buffer.alloc(size);
+  let at = batchHeaderBytes;
+  records.forEach(({key, value}, delta) => {
+    const body = 3 + zigzagLength(delta) + zigzagLength(key.length) + key.length;
+    at = zigzag(body + zigzagLength(value.length) + value.length, bytes, at);
+    at += 2; // attributes and the difference of times are 0
+    at = zigzag(delta, bytes, at);
+    at = zigzag(key.length, bytes, at);
+    bytes.set(key, at);
+    at = zigzag(value.length, bytes, at + key.length);
+    bytes.set(value, at);
+    at += value.length;
+    bytes[at++] = 0; // no headers
+  });
+  const nowMs = BigInt(Date.now());
+  bytes.writeInt32BE(at - 12, 8);
+  bytes.writeInt32BE(-1, 12);
+  bytes[16] = 2;
+  bytes.writeInt32BE(records.length - 1, 23);
+  bytes.writeBigInt64BE(nowMs, 27);
+  bytes.writeBigInt64BE(nowMs, 35);
+  bytes.writeBigInt64BE(-1n, 43);
+  bytes.writeInt16BE(-1, 51);
+  bytes.writeInt32BE(-1, 53);
+  bytes.writeInt32BE(records.length, 57);
+  bytes.writeUInt32BE(crc32c(bytes, 21, at), 17);
+  return bytes.subarray(0, at);
+}
+
+/** Bytes of the varint of a number that is not negative, zigzag. */
+const zigzagLength = (value: number): number =>
+  value < 64 ? 1 : value < 8192 ? 2 : value < 1_048_576 ? 3 : value < 134_217_728 ? 4 : 5;
+
+function zigzag(value: number, to: Uint8Array, at: number): number {
+  let rest = value * 2;
+  let end = at;
+  for (; rest > 127; rest = Math.floor(rest / 128)) to[end++] = (rest % 128) | 128;
+  to[end++] = rest;
+  return end;
+}

@@ -1,0 +1,78 @@
+/** Several processes of one platform, as one. */
+import type {Role} from '../model/roles.ts';
+import type {Ledger} from '../observe/ledger.ts';
+import type {Control} from './control.ts';
+import type {PlatformStatus} from './status.ts';
+
+export type RoleControl = {roles: readonly Role[]; control: Control};
+
+/** Who answers what; the first role that runs. */
+const answerers: [path: RegExp, roles: Role[]][] = [
+  [/^\/v1\/(ingest|generate)/, ['ingest']],
+  [/^\/v1\/query/, ['sinks', 'engine']],
+  [/./, ['engine', 'sinks', 'ingest']],
+];
+
+/** Status and ledger are those of all processes together; every other question goes to the process whose work it is. */
+export function controlOfRoles(processes: readonly RoleControl[]): Control {
+  const of = (path: string): Control => {
+    const [, wanted] = answerers.find(([pattern]) => pattern.test(path))!;
+    const found = wanted.map((role) => processes.find(({roles}) => roles.includes(role))).find(Boolean);
+    return (found ?? processes[0]!).control;
+  };
+  const all = <T>(path: string): Promise<T[]> =>
+    Promise.all(processes.map(({control}) => control.get<T>(path)));
+  return {
+    async get<T>(path: string, params?: Record<string, string | number | undefined>): Promise<T> {
+      if (path === '/v1/status') return statusOfAll(await all<PlatformStatus>(path)) as T;
+      if (path === '/v1/ledger') return ledgerOfAll(await all<Ledger>(path)) as T;
+      return of(path).get<T>(path, params);
+    },
+    async post<T>(path: string, body: Record<string, unknown>): Promise<T> {
+      if (path !== '/v1/resume') return of(path).post<T>(path, body);
+      // What stopped may be a query, an input or a delivery.
+      const answers = await Promise.allSettled(processes.map(({control}) => control.post<T>(path, body)));
+      const done = answers.find((answer) => answer.status === 'fulfilled');
+      if (done) return done.value;
+      throw (answers[0] as PromiseRejectedResult).reason;
+    },
+    lines: (path, params, signal, body) => of(path).lines(path, params, signal, body),
+  };
+}
+
+function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
+  const [first] = parts;
+  const phases = ['stopped', 'draining', 'starting', 'running'] as const;
+  const sum = (value: (totals: PlatformStatus['totals']) => number) =>
+    parts.reduce((total, {totals}) => total + value(totals), 0);
+  return {
+    ...first!,
+    startedMs: Math.min(...parts.map(({startedMs}) => startedMs)),
+    phase: phases.find((phase) => parts.some((part) => part.phase === phase))!,
+    inputs: parts.flatMap(({inputs}) => inputs),
+    generators: parts.flatMap(({generators}) => generators),
+    queries: parts.flatMap(({queries}) => queries),
+    startingQueries: parts.flatMap(({startingQueries}) => startingQueries),
+    deliveries: parts.flatMap(({deliveries}) => deliveries),
+    rows: parts.flatMap(({rows}) => rows),
+    raw: parts.flatMap(({raw}) => raw),
+    totals: {
+      received: sum(({received}) => received),
+      appended: sum(({appended}) => appended),
+      duplicate: sum(({duplicate}) => duplicate),
+      rejected: sum(({rejected}) => rejected),
+      rowsWritten: sum(({rowsWritten}) => rowsWritten),
+      late: sum(({late}) => late),
+      dead: sum(({dead}) => dead),
+      ledgerBalanced: parts.every(({totals}) => totals.ledgerBalanced),
+    },
+  };
+}
+
+const ledgerOfAll = (parts: Ledger[]): Ledger => ({
+  ingest: parts.flatMap(({ingest}) => ingest),
+  transform: parts.flatMap(({transform}) => transform),
+  query: parts.flatMap(({query}) => query),
+  delivery: parts.flatMap(({delivery}) => delivery),
+  balanced: parts.every(({balanced}) => balanced),
+});

@@ -1,0 +1,154 @@
+/** The way of one table's rows from their topic into one sink. */
+import type {LogReader} from '../log/types.ts';
+import type {Table} from '../model/types.ts';
+import {walkRecords} from '../schema/frame.ts';
+import {DecodeFailure} from '../schema/read.ts';
+import type {Delivery} from '../sinks/delivery.ts';
+import {rowReader, rowsTopic} from '../sinks/kafka/rows.ts';
+import {tableId} from '../sinks/tables.ts';
+import type {Sink} from '../sinks/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+
+/** How far a sink has a table: next offset by partition, and the last checkpoint that it has marked. */
+export type RowsPlaces = {offsets: number[]; epoch: number};
+
+/** Where the places of a sink are kept, outside of it. */
+export type RowsPositions = {
+  load(topic: string): Promise<RowsPlaces | undefined>;
+  save(topic: string, places: RowsPlaces): Promise<void>;
+};
+
+export type RowsFeedOptions = {
+  table: Table;
+  sinkName: string;
+  sink: Sink;
+  delivery: Pick<Delivery, 'push'>;
+  log: LogReader;
+  positions: RowsPositions;
+  telemetry: Telemetry;
+};
+
+/** Bytes of one read of a partition. */
+const readBytesMax = 1 << 20;
+
+/**
+ * Reads rows in the order of their topic, hands them to the delivery and goes on when they are durable. Rows carry versions, so
+ * that what is read twice changes nothing; a place is saved behind the rows.
+ */
+export class RowsFeed {
+  readonly topic: string;
+  readonly #options: RowsFeedOptions;
+  #offsets: number[] = [];
+  #epoch = 0;
+  #savedText = '';
+  #skipped = 0;
+
+  constructor(options: RowsFeedOptions) {
+    this.#options = options;
+    this.topic = rowsTopic(options.table);
+  }
+
+  /** Makes the table, and decides where to begin: at the topic's start when the sink has lost what it had. @throws the sink's errors */
+  async open(): Promise<void> {
+    const {table, sink, sinkName, positions, log, telemetry} = this.#options;
+    await sink.ensure(table);
+    const saved = await positions.load(this.topic);
+    if (!saved) return;
+    const marked = (await sink.marked(tableId(table))) ?? 0;
+    const ends = saved.offsets.map((_, partition) => log.endOffset(this.topic, partition));
+    const isWhole =
+      marked >= saved.epoch && saved.offsets.every((offset, partition) => offset <= ends[partition]!);
+    if (isWhole) {
+      this.#offsets = [...saved.offsets];
+      this.#epoch = saved.epoch;
+      return;
+    }
+    telemetry.emit('Log', {
+      level: 'warn',
+      message: `${sinkName} lacks rows of ${tableId(table)} that it had: they are written again from ${this.topic}`,
+    });
+  }
+
+  /** Rows that are in the topic and not in the sink, as of the last look. */
+  get lagRows(): number {
+    let lag = 0;
+    for (let partition = 0; partition < this.#options.log.partitions(this.topic); partition++)
+      lag += Math.max(0, this.#options.log.endOffset(this.topic, partition) - this.#next(partition));
+    return lag;
+  }
+
+  /** Records of the topic that are no rows of the table: somebody else wrote them. */
+  get skipped(): number {
+    return this.#skipped;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Whether everything below `ends` is in the sink. */
+  reached(ends: readonly number[]): boolean {
+    return ends.every((end, partition) => this.#next(partition) >= end);
+  }
+
+  #next(partition: number): number {
+    return Math.max(this.#offsets[partition] ?? 0, this.#options.log.startOffset(this.topic, partition));
+  }
+
+  /** One read of every partition, in one write. @returns whether there was anything @throws the log's errors, SINK_* */
+  async turn(): Promise<boolean> {
+    const {table, log, delivery} = this.#options;
+    const rows = rowReader(table);
+    const offsets = [...this.#offsets];
+    let hasRead = false;
+    for (let partition = 0; partition < log.partitions(this.topic); partition++) {
+      let next = this.#next(partition);
+      offsets[partition] = next;
+      if (next >= log.endOffset(this.topic, partition)) continue;
+      const batches = await log.read(this.topic, partition, next, readBytesMax);
+      for (const batch of batches) {
+        if (batch.kind === 'data')
+          walkRecords(batch, (index, pos, end) => {
+            if (batch.baseOffset + index >= next) this.#add(rows, batch.bytes, pos, end);
+          });
+        next = batch.baseOffset + batch.count;
+        hasRead = true;
+      }
+      offsets[partition] = next;
+    }
+    if (!hasRead) return false;
+    if (rows.count > 0) await delivery.push({...rows.take(), table: tableId(table)});
+    this.#offsets = offsets;
+    return true;
+  }
+
+  #add(rows: ReturnType<typeof rowReader>, bytes: Uint8Array, pos: number, end: number): void {
+    try {
+      rows.add(bytes, pos, end);
+    } catch (error) {
+      if (!(error instanceof DecodeFailure)) throw error;
+      this.#skipped++;
+      if (this.#skipped === 1)
+        this.#options.telemetry.emit('Log', {
+          level: 'warn',
+          message: `${this.topic} holds a record that is no row: ${error.message}; such records are left out`,
+        });
+    }
+  }
+
+  /** Marks a checkpoint whose rows are all in the sink. */
+  async mark(epoch: number): Promise<void> {
+    if (epoch <= this.#epoch) return;
+    await this.#options.sink.mark([{table: tableId(this.#options.table), epoch}]);
+    this.#epoch = epoch;
+  }
+
+  /** Keeps the places, when they are others than those that were kept last. */
+  async save(): Promise<void> {
+    const places = {offsets: [...this.#offsets], epoch: this.#epoch};
+    const text = JSON.stringify(places);
+    if (text === this.#savedText || places.offsets.length === 0) return;
+    await this.#options.positions.save(this.topic, places);
+    this.#savedText = text;
+  }
+}

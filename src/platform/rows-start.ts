@@ -1,0 +1,75 @@
+import {KafkaClient} from '../log/kafka/client.ts';
+import {commitOffsets, fetchOffsets} from '../log/kafka/group-offsets.ts';
+import {openLog} from '../log/open.ts';
+import {sinksByQuery} from '../model/roles.ts';
+import type {Platform} from '../model/types.ts';
+import {bookTopic} from '../sinks/kafka/book.ts';
+import {revisionOf} from '../sinks/tables.ts';
+import type {Parts} from './parts.ts';
+import {type RowsService, startRowsService} from './rows.ts';
+import type {RowsPositions} from './rows-feed.ts';
+import {refusedTransaction} from './side.ts';
+import {appendSide} from './side-append.ts';
+
+/**
+ * Delivers rows from topics when this process has the role `sinks` without `engine`. Places are the offsets of a consumer group
+ * a sink, `<client>.sinks.<sink>`, so that Kafka's own tools show the lag.
+ * @param configured the platform with all its queries @throws KAFKA_*
+ */
+export async function startRows(parts: Parts, configured: Platform): Promise<RowsService | undefined> {
+  const {platform, dirs, outputs, metrics, clock, ingest} = parts;
+  const {kafka} = dirs.source;
+  if (!kafka || !platform.roles?.includes('sinks') || platform.roles.includes('engine')) return undefined;
+  const client = new KafkaClient(kafka);
+  await client.refreshMetadata();
+  const log = await openLog(dirs.source);
+  const targets = sinksByQuery(configured);
+  const service = await startRowsService({
+    book: bookTopic(kafka.clientId),
+    log,
+    sinksOf: (query) => targets[query] ?? [],
+    openSink: (name) => outputs.sink(name),
+    positionsOf: (sink) => positionsIn(client, `${kafka.clientId}.sinks.${sink}`),
+    async refused(table, sink, rows) {
+      const domain = table.namespace;
+      const id = `${domain}.${revisionOf(table.name)?.query ?? table.name}`;
+      const schemaIds = Object.fromEntries([...parts.schemas].map(([topic, schema]) => [topic, schema.id]));
+      await appendSide(
+        {ingest, clock, telemetry: metrics},
+        refusedTransaction({domain, id, table}, sink, rows, schemaIds, clock.now()),
+      );
+    },
+    telemetry: metrics,
+    clock,
+  });
+  return {
+    ...service,
+    async close() {
+      await service.close();
+      log.close();
+      client.close();
+    },
+  };
+}
+
+/** The checkpoint that the sink had marked stands beside each offset. */
+const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
+  async load(topic) {
+    const partitions =
+      client.metadata.topics.get(topic) ?? (await client.refreshMetadata()).topics.get(topic);
+    const found = await fetchOffsets(client, group, topic, partitions?.length ?? 0);
+    if (found.length === 0) return undefined;
+    const offsets: number[] = [];
+    for (const {partition, offset} of found) offsets[partition] = offset;
+    return {
+      offsets: Array.from(offsets, (offset) => offset ?? 0),
+      epoch: Math.max(...found.map(({metadata}) => Number(metadata) || 0)),
+    };
+  },
+  save: (topic, {offsets, epoch}) =>
+    commitOffsets(
+      client,
+      group,
+      offsets.map((offset, partition) => ({topic, partition, offset, metadata: String(epoch)})),
+    ),
+});

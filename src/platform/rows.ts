@@ -1,0 +1,292 @@
+/** Delivers rows from their topics into the sinks that the configuration names: the engine may be another process. */
+import type {Clock} from '../clock.ts';
+import type {PlatformError} from '../errors.ts';
+import type {LogReader} from '../log/types.ts';
+import type {Table} from '../model/types.ts';
+import {walkRecords} from '../schema/frame.ts';
+import {createDelivery, type Delivery} from '../sinks/delivery.ts';
+import {Book, bookEntryOf} from '../sinks/kafka/book.ts';
+import type {RefusedRow} from '../sinks/refused.ts';
+import {sinkError} from '../sinks/retry.ts';
+import {revisionOf, tableId} from '../sinks/tables.ts';
+import type {Sink} from '../sinks/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+import {RowsFeed, type RowsPositions} from './rows-feed.ts';
+import type {RowsStatus} from './status.ts';
+
+export type RowsServiceOptions = {
+  /** Topic of the book. */
+  book: string;
+  log: LogReader;
+  /** Names of the sinks of a query, `<domain>.<query>`; empty for one that is not in the configuration. */
+  sinksOf(query: string): readonly string[];
+  openSink(name: string): Promise<Sink>;
+  positionsOf(sink: string): RowsPositions;
+  /** Keeps rows that a sink refuses. */
+  refused(table: Table, sink: string, rows: RefusedRow[]): Promise<void>;
+  telemetry: Telemetry;
+  clock: Clock;
+};
+
+export type RowsService = {
+  status(): RowsStatus[];
+  /** Starts again what stopped; false when nothing of that name did. @param name `<domain>.<query>` or a table */
+  resume(name: string): boolean;
+  /** Resolves when everything that is in the topics now is in the sinks and their places are kept. */
+  settled(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+};
+
+type Way = {
+  id: string;
+  sinkName: string;
+  sink: Sink;
+  table: Table;
+  feed: RowsFeed;
+  delivery: Delivery;
+  stop: AbortController;
+  /** Resolves the wait for news. */
+  wake(): void;
+  stopped: PlatformError | undefined;
+  done: Promise<void>;
+};
+
+const waitMs = 250;
+const saveMs = 1_000;
+const againMs = 1_000;
+
+/** Reads the book and starts a way for every table and sink. @throws the log's errors */
+export async function startRowsService(options: RowsServiceOptions): Promise<RowsService> {
+  const service = new Service(options);
+  await service.readBook();
+  service.start();
+  return {
+    status: () => service.status(),
+    resume: (name) => service.resume(name),
+    settled: (signal) => service.settled(signal),
+    close: () => service.close(),
+  };
+}
+
+class Service {
+  readonly #options: RowsServiceOptions;
+  readonly #book = new Book();
+  readonly #ways = new Map<string, Way>();
+  readonly #shown = new Map<string, string>();
+  readonly #closing = new AbortController();
+  #bookOffset = 0;
+  #watching: Promise<void> = Promise.resolve();
+
+  constructor(options: RowsServiceOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#watching = this.#watch();
+  }
+
+  /** Takes what was added to the book. */
+  async readBook(): Promise<void> {
+    const {log, book} = this.#options;
+    if (log.partitions(book) === 0) return;
+    this.#bookOffset = Math.max(this.#bookOffset, log.startOffset(book, 0));
+    while (this.#bookOffset < log.endOffset(book, 0)) {
+      const batches = await log.read(book, 0, this.#bookOffset, 1 << 20);
+      if (batches.length === 0) return;
+      for (const batch of batches) {
+        if (batch.kind === 'data')
+          walkRecords(batch, (index, pos, end) => {
+            if (batch.baseOffset + index >= this.#bookOffset)
+              this.#book.take(bookEntryOf(batch.bytes.subarray(pos, end)));
+          });
+        this.#bookOffset = batch.baseOffset + batch.count;
+      }
+    }
+  }
+
+  async #watch(): Promise<void> {
+    const {log, clock, telemetry} = this.#options;
+    const {signal} = this.#closing;
+    while (!signal.aborted) {
+      try {
+        await this.readBook();
+        await this.#arrange();
+        await log.waitForAppend(waitMs);
+      } catch (error) {
+        if (signal.aborted) return;
+        telemetry.emit('Log', {level: 'warn', message: `rows wait: ${(error as Error).message}`});
+        await clock.sleep(againMs, signal).catch(() => {});
+      }
+      for (const way of this.#ways.values()) way.wake();
+    }
+  }
+
+  /** Begins ways for new tables, ends those of tables that were dropped. */
+  async #arrange(): Promise<void> {
+    for (const [id, table] of this.#book.tables)
+      for (const sinkName of this.#options.sinksOf(queryOf(table)))
+        if (!this.#ways.has(`${sinkName} ${id}`)) await this.#begin(sinkName, table);
+    for (const [key, way] of this.#ways)
+      if (this.#book.dropped.has(way.id)) {
+        this.#ways.delete(key);
+        await this.#end(way);
+        await way.sink.drop?.(way.id);
+      }
+    for (const [view, shown] of this.#book.views)
+      if (shown === null && this.#shown.has(view)) {
+        this.#shown.delete(view);
+        for (const sinkName of this.#options.sinksOf(view))
+          await (await this.#options.openSink(sinkName)).dropView?.(view);
+      }
+  }
+
+  async #begin(sinkName: string, table: Table): Promise<void> {
+    const {openSink, positionsOf, refused, telemetry, clock, log} = this.#options;
+    const sink = await openSink(sinkName);
+    const delivery = createDelivery({
+      sink,
+      sinkName,
+      table,
+      clock,
+      random: Math.random,
+      telemetry,
+      callbacks: {onRefused: (rows) => refused(table, sinkName, rows)},
+    });
+    const positions = positionsOf(sinkName);
+    const feed = new RowsFeed({table, sinkName, sink, delivery, log, positions, telemetry});
+    const way: Way = {
+      id: tableId(table),
+      sinkName,
+      sink,
+      table,
+      feed,
+      delivery,
+      stop: new AbortController(),
+      wake: () => {},
+      stopped: undefined,
+      done: Promise.resolve(),
+    };
+    this.#ways.set(`${sinkName} ${way.id}`, way);
+    way.done = this.#run(way);
+  }
+
+  async #run(way: Way): Promise<void> {
+    const {feed, stop} = way;
+    const {signal} = stop;
+    let isOpen = false;
+    let savedMs = performance.now();
+    while (!signal.aborted) {
+      try {
+        if (!isOpen) await feed.open();
+        isOpen = true;
+        const hasRead = await feed.turn();
+        await this.#follow(way);
+        if (!hasRead || performance.now() - savedMs >= saveMs) {
+          savedMs = performance.now();
+          await feed.save();
+        }
+        if (!hasRead) await this.#news(way);
+      } catch (error) {
+        if (!signal.aborted) await this.#failed(way, sinkError(error));
+      }
+    }
+  }
+
+  /** Marks and views that the rows have come up to. */
+  async #follow(way: Way): Promise<void> {
+    const {feed, sink, table, id, sinkName} = way;
+    const mark = this.#book.marks.get(id);
+    if (mark && feed.reached(mark.ends)) await feed.mark(mark.epoch);
+    const view = queryOf(table);
+    const shown = this.#book.views.get(view);
+    const key = `${sinkName} ${view}`;
+    if (shown?.table !== id || this.#shown.get(key) === id || !feed.reached(shown.ends)) return;
+    await sink.switchView?.(table);
+    this.#shown.set(key, id);
+  }
+
+  #news(way: Way): Promise<void> {
+    return new Promise((resolve) => {
+      const {signal} = way.stop;
+      way.wake = resolve;
+      signal.addEventListener('abort', () => resolve(), {once: true});
+    });
+  }
+
+  /** What passes is tried again; for what does not, somebody has to act. */
+  async #failed(way: Way, error: PlatformError): Promise<void> {
+    const {clock, telemetry} = this.#options;
+    const {signal} = way.stop;
+    if (error.retry) return clock.sleep(againMs, signal).catch(() => {});
+    way.stopped = error;
+    telemetry.emit('Log', {
+      level: 'error',
+      message: `rows of ${way.id} for ${way.sinkName} stopped: ${error.code} ${error.message}`,
+    });
+    while (way.stopped && !signal.aborted) await this.#news(way);
+    way.delivery.resume();
+  }
+
+  resume(name: string): boolean {
+    let found = false;
+    for (const way of this.#ways.values()) {
+      if (!way.stopped || (way.id !== name && queryOf(way.table) !== name)) continue;
+      way.stopped = undefined;
+      way.wake();
+      found = true;
+    }
+    return found;
+  }
+
+  async settled(signal: AbortSignal): Promise<void> {
+    const {log, clock} = this.#options;
+    for (;;) {
+      await log.refresh();
+      await this.readBook();
+      const isSettled = [...this.#ways.values()].every(
+        ({feed, id, delivery}) =>
+          feed.lagRows === 0 &&
+          delivery.counts().pending === 0 &&
+          (this.#book.marks.get(id)?.epoch ?? 0) <= feed.epoch,
+      );
+      const isArranged = [...this.#book.tables].every(([id, table]) =>
+        this.#options.sinksOf(queryOf(table)).every((sinkName) => this.#ways.has(`${sinkName} ${id}`)),
+      );
+      if (isSettled && isArranged) break;
+      await clock.sleep(waitMs, signal);
+    }
+    await Promise.all([...this.#ways.values()].map(({feed}) => feed.save()));
+  }
+
+  status(): RowsStatus[] {
+    return [...this.#ways.values()].map(({sinkName, id, delivery, feed, stopped}) => {
+      const reason = stopped ?? delivery.reason();
+      const state = delivery.state();
+      return {
+        sink: sinkName,
+        table: id,
+        state: stopped ? 'stopped' : state === 'closed' ? 'stopped' : state,
+        ...delivery.counts(),
+        lagRows: feed.lagRows,
+        skipped: feed.skipped,
+        ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
+      };
+    });
+  }
+
+  async #end(way: Way): Promise<void> {
+    way.stop.abort(new Error('the delivery ends'));
+    way.delivery.close();
+    way.wake();
+    await way.done;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort(new Error('the deliveries end'));
+    await Promise.all([...this.#ways.values()].map((way) => this.#end(way)));
+    await this.#watching;
+  }
+}
+
+/** `<domain>.<query>` of a revision's table. */
+const queryOf = ({namespace, name}: Table): string => `${namespace}.${revisionOf(name)?.query ?? name}`;

@@ -1,0 +1,69 @@
+/**
+ * The book of all rows topics of a platform: one compacted topic of JSON texts, written by the engine's process and read by those
+ * that deliver. It says which tables there are, how far their topics are whole, and which of them the views show.
+ */
+import type {Table} from '../../model/types.ts';
+
+/** `ends`: end of every partition of the table's topic; what is below it belongs to the entry. */
+export type BookEntry =
+  | {kind: 'table'; table: Table}
+  /** Every row of the checkpoint `epoch` is below `ends`. `table`: `<namespace>.<name>`. */
+  | {kind: 'mark'; table: string; epoch: number; ends: number[]}
+  /** The view shows the table as soon as it is delivered up to `ends`. */
+  | {kind: 'view'; view: string; table: string; ends: number[]}
+  | {kind: 'drop'; table: string}
+  | {kind: 'dropView'; view: string};
+
+/** Name of the book's topic. */
+export const bookTopic = (clientId: string): string => `${clientId}.rows`;
+
+/** Later entries take the place of earlier ones with the same key. */
+export function bookKey(entry: BookEntry): string {
+  switch (entry.kind) {
+    case 'table':
+      return `table ${entry.table.namespace}.${entry.table.name}`;
+    case 'drop':
+      return `table ${entry.table}`;
+    case 'mark':
+      return `mark ${entry.table}`;
+    default:
+      return `view ${entry.view}`;
+  }
+}
+
+/** What the book says after some of its entries. */
+export class Book {
+  /** `<namespace>.<name>` -> the table, for those that were not dropped. */
+  readonly tables = new Map<string, Table>();
+  readonly dropped = new Set<string>();
+  readonly marks = new Map<string, {epoch: number; ends: number[]}>();
+  /** `<domain>.<query>` -> the table that it shows; null: the view is gone. */
+  readonly views = new Map<string, {table: string; ends: number[]} | null>();
+
+  take(entry: BookEntry): void {
+    switch (entry.kind) {
+      case 'table': {
+        const id = `${entry.table.namespace}.${entry.table.name}`;
+        this.tables.set(id, entry.table);
+        this.dropped.delete(id);
+        break;
+      }
+      case 'drop':
+        this.tables.delete(entry.table);
+        this.marks.delete(entry.table);
+        this.dropped.add(entry.table);
+        break;
+      case 'mark':
+        this.marks.set(entry.table, entry);
+        break;
+      case 'view':
+        this.views.set(entry.view, entry);
+        break;
+      case 'dropView':
+        this.views.set(entry.view, null);
+    }
+  }
+}
+
+/** @throws SyntaxError for bytes that are no entry */
+export const bookEntryOf = (bytes: Uint8Array): BookEntry => JSON.parse(Buffer.from(bytes).toString());

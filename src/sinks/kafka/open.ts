@@ -1,0 +1,191 @@
+import {PlatformError} from '../../errors.ts';
+import type {Value} from '../../expr/types.ts';
+import {KafkaClient} from '../../log/kafka/client.ts';
+import {writeKeyed} from '../../log/kafka/keyed.ts';
+import {compactedConfigs, deleteTopics, ensureTopics} from '../../log/kafka/topics.ts';
+import {openLog} from '../../log/open.ts';
+import {batchesOf} from '../../log/scan.ts';
+import type {LogReader} from '../../log/types.ts';
+import type {Table} from '../../model/types.ts';
+import {walkRecords} from '../../schema/frame.ts';
+import {columnIndex, revisionOf, tableId} from '../tables.ts';
+import type {RowTopics, Sink, SinkContext} from '../types.ts';
+import {Book, type BookEntry, bookEntryOf, bookKey, bookTopic} from './book.ts';
+import {type RowEncoder, rowEncoder, rowReader, rowSchema, rowsTopic} from './rows.ts';
+
+/**
+ * Rows of queries into topics of the cluster that holds the log. A write resolves when every replica in sync has the rows; one
+ * that comes twice changes nothing, since rows carry versions and readers take the highest.
+ * @throws SINK_REFUSED for a platform whose log is not Kafka; KAFKA_*
+ */
+export async function openKafkaSink(_options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
+  const {source, registerSchema} = context.topics ?? {};
+  if (!source?.kafka || !registerSchema)
+    throw new PlatformError('SINK_REFUSED', 'rows can go to topics only when the log is Kafka', {
+      hint: 'set log.backend: kafka, or choose another backend for the sink',
+    });
+  const client = new KafkaClient(source.kafka);
+  let log: LogReader | undefined;
+  try {
+    await client.refreshMetadata();
+    const topic = bookTopic(source.kafka.clientId);
+    const {partitions, replication} = source.kafka.topics;
+    const configs = compactedConfigs;
+    await ensureTopics(client, [{name: topic, partitions: 1, replication, configs}]);
+    log = await openLog({dir: source.dir, kafka: source.kafka});
+    const sink = new KafkaSink({client, log, topic, partitions, replication, registerSchema});
+    await sink.readBook();
+    return sink;
+  } catch (error) {
+    log?.close();
+    client.close();
+    throw error;
+  }
+}
+
+type Parts = {
+  client: KafkaClient;
+  log: LogReader;
+  /** Of the book. */
+  topic: string;
+  /** Of a new topic of rows. */
+  partitions: number;
+  replication: number;
+  registerSchema: RowTopics['registerSchema'];
+};
+
+class KafkaSink implements Sink {
+  readonly #parts: Parts;
+  readonly #book = new Book();
+  readonly #encoders = new Map<string, RowEncoder>();
+  /** Table -> next offset by partition, as far as it was written here. */
+  readonly #ends = new Map<string, number[]>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async readBook(): Promise<void> {
+    for await (const {kind, bytes, count} of batchesOf(this.#parts.log, this.#parts.topic))
+      if (kind === 'data')
+        walkRecords({bytes, count}, (_, pos, end) => this.#book.take(bookEntryOf(bytes.subarray(pos, end))));
+  }
+
+  async #note(...entries: BookEntry[]): Promise<void> {
+    const {client, topic} = this.#parts;
+    const records = entries.map((entry) => ({
+      key: Buffer.from(bookKey(entry)),
+      value: Buffer.from(JSON.stringify(entry)),
+      partition: 0,
+    }));
+    await writeKeyed(client, topic, records);
+    for (const entry of entries) this.#book.take(entry);
+  }
+
+  async ensure(table: Table): Promise<void> {
+    const id = tableId(table);
+    const known = this.#book.tables.get(id);
+    if (known && JSON.stringify(known.columns) !== JSON.stringify(table.columns))
+      throw new PlatformError('SINK_TABLE_DIFFERS', `${rowsTopic(table)} holds rows of other columns`, {
+        place: rowsTopic(table),
+        hint: 'give the query a new revision: npx millrace apply, or npx millrace rebuild',
+      });
+    const {client, log, partitions, replication, registerSchema} = this.#parts;
+    const configs = compactedConfigs;
+    const name = rowsTopic(table);
+    await ensureTopics(client, [{name, partitions, replication, configs}]);
+    const schemaId = await registerSchema(`${name}-value`, rowSchema(table));
+    this.#encoders.set(id, rowEncoder(table, schemaId));
+    await log.refresh();
+    this.#ends.set(
+      id,
+      Array.from({length: log.partitions(name)}, (_, partition) => log.endOffset(name, partition)),
+    );
+    if (!known) await this.#note({kind: 'table', table});
+  }
+
+  async write(table: Table, batch: Parameters<Sink['write']>[1]): Promise<void> {
+    const id = tableId(table);
+    const encode = this.#encoders.get(id);
+    if (!encode) throw new PlatformError('SINK_REFUSED', `${id} was not made yet`);
+    const written = await writeKeyed(this.#parts.client, rowsTopic(table), encode(batch));
+    const ends = this.#ends.get(id)!;
+    for (const [partition, end] of written) ends[partition] = Math.max(ends[partition] ?? 0, end);
+  }
+
+  async mark(marks: Parameters<Sink['mark']>[0]): Promise<void> {
+    await this.#note(
+      ...marks.map(({table, epoch}): BookEntry => ({kind: 'mark', table, epoch, ends: this.#endsOf(table)})),
+    );
+  }
+
+  #endsOf(table: string): number[] {
+    return Array.from(this.#ends.get(table) ?? [], (end) => end ?? 0);
+  }
+
+  async marked(table: string): Promise<number | undefined> {
+    return this.#book.marks.get(table)?.epoch;
+  }
+
+  async switchView(table: Table): Promise<void> {
+    if (!table.view) return;
+    const id = tableId(table);
+    await this.#note({
+      kind: 'view',
+      view: `${table.namespace}.${table.view.name}`,
+      table: id,
+      ends: this.#endsOf(id),
+    });
+  }
+
+  async dropView(view: string): Promise<void> {
+    await this.#note({kind: 'dropView', view});
+  }
+
+  async revisions(namespace: string, query: string): Promise<number[]> {
+    return [...this.#book.tables.values()]
+      .filter((table) => table.namespace === namespace)
+      .flatMap(({name}) => {
+        const found = revisionOf(name);
+        return found?.query === query ? [found.revision] : [];
+      });
+  }
+
+  async drop(id: string): Promise<void> {
+    const table = this.#book.tables.get(id);
+    if (!table) return;
+    await this.#note({kind: 'drop', table: id});
+    await deleteTopics(this.#parts.client, [rowsTopic(table)]);
+    this.#encoders.delete(id);
+    this.#ends.delete(id);
+  }
+
+  /** Reads the whole topic. */
+  async latest(table: Table): Promise<Value[][]> {
+    const {log} = this.#parts;
+    await log.refresh();
+    const reader = rowReader(table);
+    for await (const {kind, bytes, count} of batchesOf(log, rowsTopic(table)))
+      if (kind === 'data') walkRecords({bytes, count}, (_, pos, end) => reader.add(bytes, pos, end));
+    const {count, columns} = reader.take();
+    const [version, deleted, start] = ['version', 'deleted', 'window_start'].map((name) =>
+      columnIndex(table, name),
+    ) as [number, number, number];
+    const keys = table.key.map((name) => columnIndex(table, name));
+    const rows = new Map<string, Value[]>();
+    for (let at = 0; at < count; at++) {
+      const row = columns.map((column) => column[at]!);
+      const key = JSON.stringify(keys.map((index) => (row[index] === null ? null : String(row[index]))));
+      const before = rows.get(key);
+      if (!before || BigInt(before[version] as number) <= BigInt(row[version] as number)) rows.set(key, row);
+    }
+    return [...rows.values()]
+      .filter((row) => row[deleted] !== true)
+      .sort((a, b) => Number(b[start]) - Number(a[start]));
+  }
+
+  async close(): Promise<void> {
+    this.#parts.log.close();
+    this.#parts.client.close();
+  }
+}
