@@ -19,6 +19,8 @@ type Observer = NonNullable<RunOptions['observe']>;
 /** A drain that takes longer is cut short. */
 const drainMsMax = 30_000;
 const showMs = 250;
+/** Why a standby ends that was told to. */
+const stoppedWaiting = new Error('stopped while it stood by');
 
 export const run: CommandBody = (call) => runWith(call, () => () => {});
 
@@ -67,6 +69,9 @@ async function runUntilStopped(
   // What is told while it starts is shown once there is something to show it in.
   const told: Parameters<Observer>[] = [];
   let observe: Observer = (...event) => void told.push(event);
+  const say = (text: string) => void io.stderr.write(`${text}\n`);
+  const leaving = new AbortController();
+  void stop.first.then(() => leaving.abort(stoppedWaiting));
   const starting = startPlatform(platform, {
     configured,
     fast: options.fast === true,
@@ -76,8 +81,16 @@ async function runUntilStopped(
     ...reviseOf(options.revise),
     observe: (...event) => observe(...event),
     ...port,
+    ...(options.standby === true ? {standby: {say, signal: leaving.signal}} : {}),
   });
-  const running = await Promise.race([starting, stop.second]);
+  const running = await Promise.race([starting, stop.second]).catch((error: unknown) => {
+    if (error !== stoppedWaiting) throw error;
+    return 'left' as const;
+  });
+  if (running === 'left') {
+    io.stderr.write('stopped while it stood by: nothing was read or written\n');
+    return 0;
+  }
   // Nothing was read yet that a drain could settle.
   if (!running) return cutShort(stop, 'the start');
   const view = createView(io, tipsOf(platform), options.untilIdle === true);
@@ -88,9 +101,11 @@ async function runUntilStopped(
   show();
   const leave = companion(running, view.say);
   const idle = new AbortController();
-  const failed = Promise.race([running.ingest.failed, running.removed]).then((error): never => {
-    throw error;
-  });
+  const failed = Promise.race([running.ingest.failed, running.removed, running.fenced]).then(
+    (error): never => {
+      throw error;
+    },
+  );
   const idling = options.untilIdle === true ? running.idle(idle.signal) : new Promise<void>(() => {});
   idling.catch(() => {});
   let replacement: Platform | undefined;

@@ -11,7 +11,7 @@ export type Platform = {
   domains: Domain[];
   log: BackendChoice;
   registry: BackendChoice;
-  engine: {workers: number | 'auto'; flushMs: number; checkpointIntervalMs: number; checkpointsDir: string};
+  engine: EngineConfig;
   sinks: Record<string, BackendChoice>;
   /** `token`: only when the configuration gives one. */
   server: ServerConfig;
@@ -20,6 +20,30 @@ export type Platform = {
   pii?: {key: Secret};
   /** What this process does; absent: everything. */
   roles?: readonly Role[];
+};
+
+/** Section `engine:`. */
+export type EngineConfig = {
+  workers: number | 'auto';
+  flushMs: number;
+  checkpointIntervalMs: number;
+  /** Directory of the checkpoints; of this machine's copy, where they are in a bucket. */
+  checkpointsDir: string;
+  /** How long the lease on the checkpoints lasts without a renewal. */
+  leaseMs: number;
+  /** The bucket that holds the checkpoints; absent: the directory does. */
+  bucket?: {
+    name: string;
+    /** Names of the objects begin with it; it ends with a slash or is empty. */
+    prefix: string;
+    endpoint: string;
+    region: string;
+    accessKey: Secret;
+    secretKey: Secret;
+    pathStyle: boolean;
+    /** Path of a PEM file. */
+    ca?: string;
+  };
 };
 
 /** Section `server:`. */

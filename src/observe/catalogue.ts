@@ -51,6 +51,16 @@ export const metricSpecs = {
     labels: ['domain', 'input', 'code'],
     help: 'Times an input stopped with an error',
   },
+  millrace_lease_epoch: {
+    type: 'gauge',
+    labels: ['place'],
+    help: 'Number of this process among the owners of the checkpoints, while it has the lease; 0 once another process took it',
+  },
+  millrace_checkpoint_store_troubled: {
+    type: 'gauge',
+    labels: ['place'],
+    help: '1 while the store of the checkpoints does not answer and commits wait for it',
+  },
   millrace_generator_running: {type: 'gauge', labels: ['domain'], help: '1 while the generator makes events'},
   millrace_generator_rate: {
     type: 'gauge',

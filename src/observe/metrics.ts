@@ -79,6 +79,8 @@ function eventHandlers(registry: Registry): Handlers {
   const checkpointBytes = new Gauge<LabelOf<'millrace_checkpoint_bytes'>>(
     optionsOf('millrace_checkpoint_bytes', registry),
   );
+  const leaseEpoch = new Gauge<'place'>(optionsOf('millrace_lease_epoch', registry));
+  const storeTroubled = new Gauge<'place'>(optionsOf('millrace_checkpoint_store_troubled', registry));
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
   const generator = (name: GeneratorGauge) => new Gauge<'domain'>(optionsOf(name, registry));
@@ -125,6 +127,9 @@ function eventHandlers(registry: Registry): Handlers {
       checkpointPause.observe({domain, query}, pauseSeconds);
       checkpointBytes.set({domain, query}, bytes);
     },
+    LeaseTaken: ({place, epoch}) => leaseEpoch.set({place}, epoch),
+    LeaseLost: ({place}) => leaseEpoch.set({place}, 0),
+    CheckpointStoreTroubled: ({place, message}) => storeTroubled.set({place}, message === null ? 0 : 1),
     GeneratorObserved: ({domain, running, ratePerSecond, openSessions, behindSeconds}) => {
       generatorRunning.set({domain}, running ? 1 : 0);
       generatorRate.set({domain}, running ? ratePerSecond : 0);

@@ -7,11 +7,7 @@ import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
-import {
-  type CheckpointWriter,
-  openStateReader,
-  openStateStore,
-} from '../process/embedded/statestore.ts';
+import {type CheckpointWriter, openStateReader, openStateStore} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
@@ -19,6 +15,7 @@ import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import {createCurrentLookups} from './current-lookups.ts';
+import {failUnlessClosed} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
@@ -312,21 +309,3 @@ const callbacksOf = (
   onRefused: (sink, rows) =>
     appendSide(options, refusedTransaction(plan, sink, rows, options.schemaIds, options.clock.now())),
 });
-
-/** A sink that refuses for good stops the query; what was closed or given up is pending in its checkpoint. */
-function failUnlessClosed(engine: EmbeddedEngine, query: string, error: unknown): void {
-  if (!(error instanceof PlatformError)) {
-    engine.fail(query, error as Error);
-    return;
-  }
-  if (error.code === 'SINK_CLOSED') return;
-  const {code, message, place, hint} = error;
-  engine.fail(
-    query,
-    new PlatformError(code, message, {
-      cause: error,
-      ...(place === undefined ? {} : {place}),
-      ...(hint === undefined ? {} : {hint: hint.replace(/npx millrace resume$/, `$& ${query}`)}),
-    }),
-  );
-}

@@ -3,6 +3,7 @@ import type {Clock} from '../clock.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
+import {does} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
 import {setPrivacy} from '../privacy/opener.ts';
@@ -16,6 +17,7 @@ import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
 import {createLookupStore, type LookupStore} from './lookups.ts';
 import {type Outputs, openOutputs} from './outputs.ts';
+import type {Ownership} from './ownership.ts';
 import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
 import {createRawBooks} from './raw-books.ts';
 
@@ -35,6 +37,8 @@ export type Parts = {
   outputs: Outputs;
   lookups: LookupStore;
   engine: EngineHost;
+  /** Undefined in a process that does not aggregate. */
+  ownership: Ownership | undefined;
 };
 
 /** What has to be closed, last opened first. */
@@ -51,10 +55,18 @@ export class Closing {
   }
 }
 
+export type PartsOptions = {
+  clock: Clock;
+  command: string;
+  observe?: Metrics['observers'][number];
+  /** How the lease on the checkpoints is taken, in a process that aggregates. */
+  claim(platform: Platform, dirs: PlatformDirs, metrics: Metrics): Promise<Ownership>;
+};
+
 /** Takes the lock, registers the schemas, opens log and sinks. @throws as `startPlatform`; what was opened is in `closing` */
 export async function openParts(
   platform: Platform,
-  {clock, command, observe}: {clock: Clock; command: string; observe?: Metrics['observers'][number]},
+  {clock, command, observe, claim}: PartsOptions,
   closing: Closing,
 ): Promise<Parts> {
   const places = placesOf(platform);
@@ -68,6 +80,9 @@ export async function openParts(
   const metrics = createMetrics(() => figures.readings(parts));
   if (observe) metrics.observers.push(observe);
   metrics.observers.push(figures.observe);
+  // Before anything else is looked at: a standby begins with what the owner before it left.
+  const ownership = does(platform, 'engine') ? await claim(platform, dirs, metrics) : undefined;
+  closing.push(() => ownership?.close({isKept: false}));
 
   const {newest, all} = await registerSchemas(platform, dirs);
   const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
@@ -98,6 +113,7 @@ export async function openParts(
     lookups,
     telemetry: metrics,
     clock,
+    ownership,
   });
   const events = createEvents(platform, ingest, metrics);
   const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
@@ -115,6 +131,7 @@ export async function openParts(
     outputs,
     lookups,
     engine,
+    ownership,
   };
   return parts;
 }

@@ -19,13 +19,15 @@ import {isIdle} from './idle.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Inputs} from './inputs.ts';
 import type {Outputs} from './outputs.ts';
-import {Closing, openParts, type Parts} from './parts.ts';
+import {takeOwnership} from './ownership.ts';
+import {Closing, openParts, type Parts, type PartsOptions} from './parts.ts';
 import {createToken, type PlatformDirs, placesOf} from './places.ts';
 import {readRevisions} from './revisions.ts';
 import {startServers} from './routes.ts';
 import type {RowsService} from './rows.ts';
 import {startRows} from './rows-start.ts';
 import {closeServer, urlOf} from './server.ts';
+import {standBy} from './standby.ts';
 import type {PlatformStatus} from './status.ts';
 import {startingQueries} from './totals.ts';
 import {startTrimming} from './trim.ts';
@@ -39,6 +41,8 @@ export type RunOptions = {
   /** Start the generators of domains that have one. Default false. */
   generate?: boolean;
   port?: number;
+  /** Wait until nobody else holds the checkpoints, told in words of who does; ended by the signal. */
+  standby?: {say(text: string): void; signal: AbortSignal};
   /** The whole platform, where this process has some of its roles: its queries' sinks. */
   configured?: Platform;
   /** What a refused second process is told. */
@@ -76,6 +80,8 @@ export type RunningPlatform = {
   ledger(): Ledger;
   /** Resolves when inputs are done and every query and raw delivery has caught up and was acknowledged. */
   idle(signal: AbortSignal): Promise<void>;
+  /** Resolves if another process takes the checkpoints over: nothing that this one does counts any more. */
+  fenced: Promise<Error>;
   /** Resolves if the log's file is taken away: what is appended from then on would be gone with the process. */
   removed: Promise<PlatformError>;
   /** Starts the engine again with the revisions as they are now. @param next whose queries run from then on, default: those that do */
@@ -100,7 +106,11 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
   const startedMs = clock.now();
   const closing = new Closing();
   try {
-    const parts = await openParts(platform, {clock, command, ...(observe ? {observe} : {})}, closing);
+    const parts = await openParts(
+      platform,
+      {clock, command, ...(observe ? {observe} : {}), claim: claimOf(options, clock, command)},
+      closing,
+    );
     const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
     let {domains} = platform;
     const plansNow = () => plansToRun(domains, readRevisions(dirs.revisions), dirs);
@@ -132,6 +142,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     const watch = watchFile(join(dirs.log, 'log.db'));
     const running: RunningPlatform = {
       removed: watch.removed,
+      fenced: parts.ownership?.fenced ?? new Promise(() => {}),
       platform,
       dirs,
       ...(options.keeper ? {keeper: options.keeper} : {}),
@@ -203,6 +214,27 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     throw error;
   }
 }
+
+/** How the checkpoints' lease is taken: at once or not at all, or by standing by until it is free. */
+const claimOf =
+  ({standby, port}: RunOptions, clock: Clock, command: string): PartsOptions['claim'] =>
+  async (platform, dirs, metrics) => {
+    const places = placesOf(platform);
+    const waiting =
+      standby && standBy(platform, {places, port: port ?? platform.server.port, metrics, say: standby.say});
+    try {
+      return await takeOwnership(platform, dirs, {
+        command,
+        telemetry: metrics,
+        clock,
+        isStandby: standby !== undefined,
+        onWaiting: (holder) => waiting?.onWaiting(holder),
+        signal: standby?.signal,
+      });
+    } finally {
+      await waiting?.end();
+    }
+  };
 
 /** Its HTTP server and its control socket; the platform knows its address from then on. @throws PORT_BUSY */
 async function openServers(running: RunningPlatform, {port}: RunOptions, closing: Closing): Promise<void> {

@@ -124,6 +124,8 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('SinkResumed', {...sink, seconds: 1});
   metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});
   metrics.emit('LookupAccepted', {domain: 'shop', lookup: 'l', rows: 1});
+  metrics.emit('LeaseTaken', {place: 'd', epoch: 1});
+  metrics.emit('CheckpointStoreTroubled', {place: 'd', message: 'away'});
   metrics.emit('CheckpointCommitted', {...query, bytes: 1, seconds: 1, pauseSeconds: 1});
   metrics.emit('QueryStopped', {...query, ...failed});
   metrics.emit('InputStopped', {domain: 'shop', input: 'i', ...failed});

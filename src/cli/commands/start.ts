@@ -53,6 +53,10 @@ export const startCommands: CommandSpec[] = [
         doc: 'be one process of several, which meet in Kafka: ingest, engine, sinks, or some of them with commas',
       },
       {
+        flags: '--standby',
+        doc: 'wait while another process holds the checkpoints, and take over when it has ended or does not renew its lease',
+      },
+      {
         flags: '--revise <from>',
         doc: 'queries that changed begin anew at once: `from-log` or `from-now`; for development',
       },
@@ -62,6 +66,7 @@ export const startCommands: CommandSpec[] = [
     examples: [
       ['millrace run', 'until Ctrl-C'],
       ['millrace run --fast --until-idle', 'as fast as it goes, then end'],
+      ['millrace run --standby', 'on a second machine: ready when the first one is gone'],
       [
         'millrace run --env single --only engine',
         'aggregate only: rows go to topics, another process delivers them',

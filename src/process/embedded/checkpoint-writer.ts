@@ -121,7 +121,8 @@ const take = async (): Promise<OwnedState> => {
   return takeBucket(setup.remote, {...options, onTrouble: (message) => tell({kind: 'trouble', message})});
 };
 try {
-  const thread = new CheckpointThread(await take(), setup);
+  const owned = await take();
+  const thread = new CheckpointThread(owned, setup);
   parentPort!.on('message', (message: MessagePort | {isKept: boolean}) => {
     if (!('isKept' in message)) return thread.serve(message);
     // Lets requests of this turn in first.
@@ -130,7 +131,7 @@ try {
       process.exit();
     });
   });
-  tell({kind: 'opened'});
+  tell({kind: 'opened', epoch: owned.epoch});
 } catch (error) {
   tell({kind: 'failed', failure: failureOf(stateError(error, setup.dir))});
 }

@@ -86,7 +86,7 @@ export type WriterSetup = {
 /** What it tells the thread that started it. */
 export type WriterMessage =
   | {kind: 'waiting'; holder: Holder | null}
-  | {kind: 'opened'}
+  | {kind: 'opened'; epoch: number}
   | {kind: 'failed'; failure: Failure}
   | {kind: 'fenced'; failure: Failure}
   /** The store does not answer and is asked again; null: it does again. */
@@ -125,6 +125,8 @@ export type WriterOptions = {
 export type CheckpointWriter = {
   /** A port for `openStateStore`, to be used in this thread or transferred to another. */
   connect(): MessagePort;
+  /** Number of this owner: it grows with every one that the store has had. */
+  epoch: number;
   /** For how long the lease is certain to be ours, ms; 0 or less: it may be another's. */
   heldForMs(): number;
   /**
@@ -154,7 +156,7 @@ export async function startCheckpointWriter(
     renewedMs,
   };
   const worker = new Worker(new URL('./checkpoint-writer.ts', import.meta.url), {workerData: setup});
-  await new Promise<void>((resolve, reject) => {
+  const epoch = await new Promise<number>((resolve, reject) => {
     const abort = () => {
       void worker.terminate();
       reject(signal!.reason);
@@ -168,7 +170,7 @@ export async function startCheckpointWriter(
       else if (message.kind === 'fenced') options.onFenced?.(failureOf(message.failure));
       else {
         signal?.removeEventListener('abort', abort);
-        if (message.kind === 'opened') resolve();
+        if (message.kind === 'opened') resolve(message.epoch);
         else void worker.terminate().then(() => reject(failureOf(message.failure)));
       }
     });
@@ -177,6 +179,7 @@ export async function startCheckpointWriter(
   worker.on('error', () => {});
   const renewed = new Float64Array(renewedMs);
   return {
+    epoch,
     connect() {
       const {port1, port2} = new MessageChannel();
       worker.postMessage(port2, [port2]);
