@@ -103,7 +103,7 @@ export async function openRawWorld(root: string) {
       }
       return Buffer.from(text);
     },
-    job: {table, topic: purchaseTopic, schema, log: {dir: logDir}, registryDir: logDir},
+    job: {table, topic: purchaseTopic, schema, log: {dir: logDir}, registry: {dir: logDir}},
     async close(): Promise<void> {
       reader.close();
       registry.close();

@@ -61,7 +61,7 @@ export async function startFrom(root: string): Promise<RunningPlatform> {
 
 /** The newest schema of a topic, as the platform registered it. */
 export async function schemaOf(running: RunningPlatform, topic: string) {
-  const registry = openEmbeddedRegistry(running.dirs.registry);
+  const registry = openEmbeddedRegistry(running.dirs.registry.dir);
   try {
     const newest = (await registry.versions(`${topic}-value`)).at(-1);
     if (!newest) throw new Error(`no schema of ${topic}`);

@@ -201,6 +201,20 @@ export const errors = {
     retry: true,
     exit: 4,
   },
+  REGISTRY_REFUSED: {
+    summary:
+      'A schema registry that is a server does not let us in or refuses what it was asked, or what answers is none.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
+  REGISTRY_OTHER: {
+    summary:
+      'The schema registry means other schemas by its ids than the one that the events were written with.',
+    actor: 'operator',
+    retry: false,
+    exit: 4,
+  },
   REGISTRY_CORRUPT: {
     summary: 'A registered schema differs from its checksum, or the registry file is damaged.',
     actor: 'operator',

@@ -27,6 +27,10 @@ export type TelemetryEvents = {
   RequestAnswered: {status: number; seconds: number};
   /** The schema registry answered a request with that HTTP status. */
   RegistryAnswered: {status: number; seconds: number};
+  /** A schema that a record names was asked for at the registry: found, unknown there, or the registry did not answer. */
+  SchemaAsked: {outcome: 'found' | 'unknown' | 'failed'};
+  /** The registry does not answer; told once until it does again. */
+  RegistryLost: {message: string};
   /** A sink acknowledged a batch. */
   RowsWritten: {sink: string; table: string; rows: number; seconds: number};
   /** Every sink of a query has its rows; all events below the offsets in `through` are in them or in earlier ones. */

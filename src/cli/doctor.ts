@@ -1,6 +1,5 @@
 import {accessSync, constants, existsSync, readFileSync, statfsSync} from 'node:fs';
 import {createServer} from 'node:net';
-import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
@@ -12,7 +11,7 @@ import {dirsOf, placesOf} from '../platform/places.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {formatBytes} from '../quantity.ts';
-import {openEmbeddedRegistry} from '../schema/registry.ts';
+import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
 import {openSink} from '../sinks/host.ts';
 import type {CommandBody} from './command.ts';
 import {load} from './context.ts';
@@ -126,9 +125,9 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
       'log',
       async () => `${(await checkLog(dirs.source)).toLocaleString('en-US')} records, every checksum right`,
     );
-  if (existsSync(join(dirs.registry, 'registry.db')))
+  if (hasRegistry(dirs.registry))
     await attempt('registry', async () => {
-      const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+      const registry = await openRegistry(dirs.registry, {readOnly: true});
       const subjects = await registry.subjects();
       registry.close();
       return `${subjects.length} subjects`;

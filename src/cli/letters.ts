@@ -24,7 +24,7 @@ import {
   type ReplayRequest,
   type ReplayTotals,
 } from '../platform/replay-types.ts';
-import {openEmbeddedRegistry} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {CommandCall, CommandIo} from './command.ts';
 import {existingLog, openPlatform} from './context.ts';
@@ -54,7 +54,7 @@ export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Lett
 });
 
 async function schemasOf(dirs: PlatformDirs): Promise<RegisteredSchema[]> {
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     return await registry.own();
   } finally {

@@ -79,13 +79,25 @@ function rawLine({sink, table, state, message, written, dead, lagEvents}: RawSta
   return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
 }
 
-const troubleLines = ({deliveries}: PlatformStatus, color: Colors): string[] =>
-  deliveries
+const troubleLines = ({deliveries, registry, queries}: PlatformStatus, color: Colors): string[] => [
+  ...(registry && registry.state !== 'running'
+    ? [
+        `  ${color.yellow(`schema registry ${registry.place}: ${registry.state}`)} ${escapeControls(registry.message ?? '')}`,
+      ]
+    : []),
+  ...queries.flatMap(({query, held = []}) =>
+    held.map(
+      ({topic, partition, offset, schemaId, message}) =>
+        `  ${color.yellow(`query ${query} waits at ${topic}/${partition}, offset ${offset}, for schema ${schemaId}`)}${message ? `: ${escapeControls(message)}` : ''}`,
+    ),
+  ),
+  ...deliveries
     .filter(({state}) => state !== 'running')
     .map(
       ({sink, table, state, message}) =>
         `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`,
-    );
+    ),
+];
 
 function totalsLine({totals}: PlatformStatus, color: Colors): string {
   const dead = totals.rejected + totals.dead;

@@ -1,6 +1,6 @@
 import {canRead} from '../schema/compatibility.ts';
-import {openEmbeddedRegistry} from '../schema/registry.ts';
 import {differenceOf} from '../schema/registry-difference.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform} from './context.ts';
 import {palette, printJson} from './output.ts';
@@ -9,7 +9,7 @@ import {versionOf, versionsOf} from './schema.ts';
 export const diff: CommandBody = async (call) => {
   const {dirs} = await openPlatform(call);
   const [name = '', before = '', after] = call.args;
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     const versions = await versionsOf(registry, name);
     const older = versionOf(versions, before);

@@ -1,6 +1,7 @@
 import {avroSchema} from '../schema/avro.ts';
 import type {CompatibilityReason} from '../schema/compatibility.ts';
-import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
+import {type SchemaRegistry, subjectOf} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
@@ -8,7 +9,7 @@ import {formatTable, palette, printJson} from './output.ts';
 
 export const list: CommandBody = async (call) => {
   const {dirs} = await openPlatform(call);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     const rows = [];
     for (const subject of await registry.subjects())
@@ -30,7 +31,7 @@ export const list: CommandBody = async (call) => {
 export const show: CommandBody = async (call) => {
   const {dirs} = await openPlatform(call);
   const [name = '', version] = call.args;
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     const versions = await versionsOf(registry, name);
     const found = version === undefined ? versions.at(-1)! : versionOf(versions, version);
@@ -43,7 +44,7 @@ export const show: CommandBody = async (call) => {
 
 export const check: CommandBody = async (call) => {
   const {platform, dirs} = await openPlatform(call);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     const results: {subject: string; mode: string; reasons: CompatibilityReason[]}[] = [];
     for (const {defaults, eventTypes} of platform.domains)

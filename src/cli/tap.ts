@@ -7,7 +7,8 @@ import type {EventType, Platform} from '../model/types.ts';
 import {recordKeyName} from '../privacy/tokens.ts';
 import {compileDecoder, compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
-import {openEmbeddedRegistry, type SchemaRegistry, subjectOf} from '../schema/registry.ts';
+import {type SchemaRegistry, subjectOf} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import {deadLetterSchema} from '../schema/side.ts';
 import type {AvroRecord, AvroValue} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
@@ -44,7 +45,7 @@ export const run: CommandBody = async (call) => {
   const limit = options.limit === undefined ? Infinity : countOption(options.limit);
   const fromStart = isFromStart(options.from);
   const log = await existingLog(dirs);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     if (log.partitions(topic) === 0) refuseQueryName(platform, topic);
     if (log.partitions(topic) === 0)

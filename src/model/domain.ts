@@ -88,6 +88,7 @@ function buildDefaults(
     idleMs: config.idle!,
     emit: config.emit!,
     compatibility: config.compatibility!,
+    ...(nodeAt(node, ['compatibility']).found ? {compatibilityIsSet: true as const} : {}),
     aggregates,
     raw: isOff ? null : raw,
     deadLetters: {

@@ -75,6 +75,8 @@ export type Defaults = {
   idleMs: number;
   emit: 'change' | 'close';
   compatibility: Compatibility;
+  /** Absent where it is the default: then a registry that is a server keeps its own. */
+  compatibilityIsSet?: true;
   /** Name of the sink for query rows. */
   aggregates: string;
   /** Name of the sink for raw events; null: raw events go nowhere. */

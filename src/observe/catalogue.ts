@@ -36,6 +36,21 @@ export const metricSpecs = {
     labels: ['status'],
     help: 'From the head of a request to the schema registry to its answer, by the HTTP status of that',
   },
+  millrace_schemas_asked_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Schemas that records name and that were asked for at the registry: found, unknown, failed (it did not answer)',
+  },
+  millrace_registry_lost_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Times a registry that is a server stopped answering',
+  },
+  millrace_registry_available: {
+    type: 'gauge',
+    labels: [],
+    help: '1 while a registry that is a server answers, as far as it was needed; absent with the embedded one',
+  },
   millrace_ingest_in_flight_bytes: {
     type: 'gauge',
     labels: [],
@@ -98,6 +113,11 @@ export const metricSpecs = {
     type: 'gauge',
     labels: ['query'],
     help: 'Wall clock minus watermark; absent before the first event',
+  },
+  millrace_query_held_partitions: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'Partitions that wait for a schema which the registry has not told yet',
   },
   millrace_query_groups: {type: 'gauge', labels: ['query'], help: 'Groups in memory'},
   millrace_query_open_windows: {type: 'gauge', labels: ['query'], help: 'Windows that are not closed'},

@@ -9,6 +9,8 @@ export type Readings = {
   raw: {sink: string; table: string; lagEvents: number; written: number}[];
   delivery: {sink: string; table: string; pending: number; paused: boolean}[];
   events: {bytes: number; requests: number};
+  /** Absent with the embedded registry. */
+  registryAvailable?: boolean;
 };
 
 export type Metrics = Telemetry & {
@@ -90,6 +92,8 @@ function eventHandlers(registry: Registry): Handlers {
   const generatorBehind = generator('millrace_generator_behind_seconds');
   const requestSeconds = histogram('millrace_ingest_request_seconds');
   const registrySeconds = histogram('millrace_registry_request_seconds');
+  const schemasAsked = counter('millrace_schemas_asked_total');
+  const registryLost = counter('millrace_registry_lost_total');
   return {
     EventsAppended: ({domain, eventType, appended, duplicate, rejected, seconds}) => {
       const labels = {domain, event_type: eventType};
@@ -106,6 +110,8 @@ function eventHandlers(registry: Registry): Handlers {
     },
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),
     RegistryAnswered: ({status, seconds}) => registrySeconds.observe({status}, seconds),
+    SchemaAsked: ({outcome}) => schemasAsked.inc({outcome}),
+    RegistryLost: () => registryLost.inc(),
     RowsWritten: ({sink, table, rows, seconds}) => {
       sinkRows.inc({sink, table}, rows);
       sinkSeconds.observe({sink, table}, seconds);
@@ -169,6 +175,10 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   );
   byQuery('millrace_lag_events', ({lagEvents}) => lagEvents);
   byQuery('millrace_lag_seconds', ({lagMs}) => lagMs / 1000);
+  byQuery(
+    'millrace_query_held_partitions',
+    ({held = []}) => new Set(held.map(({topic, partition}) => `${topic}/${partition}`)).size,
+  );
   byQuery('millrace_query_groups', ({groups}) => groups);
   byQuery('millrace_query_open_windows', ({openWindows}) => openWindows);
   byQuery('millrace_query_memory_bytes', ({memoryBytes}) => memoryBytes);
@@ -185,6 +195,10 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   });
   gauge('millrace_raw_rows', (self) => {
     for (const {sink, table, written} of read().raw) self.set({sink, table}, written);
+  });
+  gauge('millrace_registry_available', (self) => {
+    const {registryAvailable} = read();
+    if (registryAvailable !== undefined) self.set(registryAvailable ? 1 : 0);
   });
   gauge('millrace_ingest_in_flight_bytes', (self) => self.set(read().events.bytes));
   gauge('millrace_ingest_in_flight_requests', (self) => self.set(read().events.requests));

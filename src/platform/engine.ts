@@ -5,7 +5,7 @@ import {PlatformError} from '../errors.ts';
 import type {LogArchive} from '../log/archive.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
-import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
+import {createEngine, type EmbeddedEngine, type EngineOptions} from '../process/embedded/engine.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
 import {type CheckpointWriter, openStateReader, openStateStore} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -65,6 +65,7 @@ export type EngineHostOptions = {
   dirs: PlatformDirs;
   counter: SharedArrayBuffer;
   schemas: RegisteredSchema[];
+  schemaOf?: EngineOptions['schemaOf'];
   schemaIds: Record<string, number>;
   outputs: Outputs;
   ingest: IngestThread;
@@ -97,6 +98,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       stateDir: dirs.state,
       writer: writer!,
       schemas: options.schemas,
+      ...(options.schemaOf ? {schemaOf: options.schemaOf} : {}),
       workers,
       flushMs: platform.engine.flushMs,
       checkpointIntervalMs: platform.engine.checkpointIntervalMs,

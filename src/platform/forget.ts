@@ -15,7 +15,7 @@ import {buildPlan} from '../process/plan/build.ts';
 import {compileDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {unprotected} from '../schema/protected.ts';
-import {openEmbeddedRegistry} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import {deadLetterSchema} from '../schema/side.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import {tableId} from '../sinks/tables.ts';
@@ -154,7 +154,7 @@ async function searchEvents(
   starts: string[],
   value: string,
 ): Promise<Found[]> {
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   const decoders = new Map<number, Decoder | undefined>();
   const decoderOf = async (id: number, names: string[]) => {
     if (!decoders.has(id)) {

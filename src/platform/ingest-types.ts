@@ -4,6 +4,7 @@ import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import type {Forgotten} from '../privacy/keys.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
+import type {RegistrySource} from '../schema/registry-open.ts';
 import type {PortableError} from '../sinks/remote.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
@@ -18,8 +19,8 @@ export type IngestStart = {
   partitions: number;
   /** Topic -> id of its newest schema. */
   schemaIds: Record<string, number>;
-  /** Directory of the schema registry, where schemas that frames name are looked up. */
-  registryDir: string;
+  /** Where schemas that frames name are looked up. Never print it. */
+  registry: RegistrySource;
   tempDir: string;
   /** Key of what is protected, and where its keys are; null without one. Never print it. */
   privacy: PrivacySetting | null;

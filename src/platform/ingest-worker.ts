@@ -146,7 +146,7 @@ async function read(incoming: Incoming, id: number, batch: IncomingBatch): Promi
 }
 
 const transforms = openTransforms(start.domains, {telemetry, develop: start.develop});
-const schemas = createSenderSchemas(start.registryDir);
+const schemas = createSenderSchemas(start.registry);
 const log = open();
 const generators = createGenerators((name) => ({
   domain: start.domains.find((each) => each.name === name)!,

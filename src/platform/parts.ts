@@ -20,6 +20,7 @@ import {type Outputs, openOutputs} from './outputs.ts';
 import type {Ownership} from './ownership.ts';
 import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
 import {createRawBooks} from './raw-books.ts';
+import {createSchemas, type Schemas} from './schemas.ts';
 
 /** The parts; the engine does not run yet, and nothing is ingested. */
 export type Parts = {
@@ -31,6 +32,8 @@ export type Parts = {
   /** Topic -> the schema that is written. */
   schemas: Map<string, RegisteredSchema>;
   ingest: IngestThread;
+  /** The registry while everything runs. */
+  registry: Schemas;
   events: Events;
   inputs: Inputs;
   log: LogReader;
@@ -84,7 +87,9 @@ export async function openParts(
   const ownership = does(platform, 'engine') ? await claim(platform, dirs, metrics) : undefined;
   closing.push(() => ownership?.close({isKept: false}));
 
-  const {newest, all} = await registerSchemas(platform, dirs);
+  const {newest, all, pending} = await registerSchemas(platform, dirs);
+  const schemas = createSchemas(platform, dirs, pending, {telemetry: metrics, clock});
+  closing.push(() => schemas.close());
   const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
   const counter = new SharedArrayBuffer(4);
   const ingest = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), metrics);
@@ -107,6 +112,7 @@ export async function openParts(
     dirs,
     counter,
     schemas: all,
+    schemaOf: schemas.schemaOf,
     schemaIds,
     outputs,
     ingest,
@@ -125,6 +131,7 @@ export async function openParts(
     figures,
     schemas: newest,
     ingest,
+    registry: schemas,
     events,
     inputs,
     log,

@@ -2,11 +2,14 @@ import {createHash, randomBytes} from 'node:crypto';
 import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {isAbsolute, join} from 'node:path';
+import {revealSecrets} from '../config/secrets/secret.ts';
+import type {TlsFiles} from '../config/tls.ts';
 import {kafkaSettingsOf} from '../log/kafka/configured.ts';
 import type {LogSource} from '../log/open.ts';
 import {logDirOf} from '../model/log.ts';
 import type {Platform} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
+import type {RegistryServer, RegistrySource} from '../schema/registry-open.ts';
 
 export type PlacedPlatform = Pick<Platform, 'root' | 'roles'>;
 
@@ -61,7 +64,8 @@ export function ensureHome(places: Places): void {
 /** Directories of the durable parts, absolute. */
 export type PlatformDirs = {
   log: string;
-  registry: string;
+  /** Holds the password of a registry that is a server: never print it. */
+  registry: RegistrySource;
   state: string;
   revisions: string;
   temp: string;
@@ -78,12 +82,37 @@ export function dirsOf(platform: Platform): PlatformDirs {
   const kafka = kafkaSettingsOf(platform);
   return {
     log,
-    registry: shared,
+    registry: registryOf(platform, shared),
     state,
     revisions: join(state, 'revisions.json'),
     temp: join(home, 'tmp'),
     source: {dir: log, ...(kafka ? {kafka} : {})},
   };
+}
+
+/** The embedded registry lies beside the log. */
+function registryOf({registry: {backend, options}}: Platform, log: string): RegistrySource {
+  if (backend === 'embedded') return {dir: log};
+  const {url, username, password, token, tls, timeout, patience, cache} = revealSecrets(options) as {
+    url: string[];
+    username?: string;
+    password?: string;
+    token?: string;
+    tls?: TlsFiles;
+    timeout: number;
+    patience: number;
+    cache: string;
+  };
+  const server: RegistryServer = {
+    urls: url,
+    ...(username === undefined ? {} : {username}),
+    ...(password === undefined ? {} : {password}),
+    ...(token === undefined ? {} : {token}),
+    ...(tls === undefined ? {} : {tls}),
+    timeoutMs: timeout,
+    patienceMs: patience,
+  };
+  return {dir: cache, server};
 }
 
 /** The key of what is protected, and where its keys are; undefined without one. */

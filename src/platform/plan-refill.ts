@@ -1,13 +1,10 @@
-/** How much there is to read for a revision, and how fast that goes. */
-import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import {createTopicDecoder, type TopicDecoder} from '../process/embedded/decode.ts';
 import {createKernel} from '../process/embedded/kernel.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {openEmbeddedRegistry} from '../schema/registry.ts';
+import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
 import type {AvroSchema} from '../schema/types.ts';
 import type {PlatformDirs} from './places.ts';
 import type {Refill} from './plan-types.ts';
@@ -23,10 +20,9 @@ export type RefillSizes = {
 };
 
 export async function openRefillSizes(dirs: PlatformDirs): Promise<RefillSizes> {
-  if (!hasLog(dirs.source) || !existsSync(join(dirs.registry, 'registry.db')))
-    return {of: async () => nothing, close() {}};
+  if (!hasLog(dirs.source) || !hasRegistry(dirs.registry)) return {of: async () => nothing, close() {}};
   const log = await openLog(dirs.source);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   const schemas = new Map<number, AvroSchema>();
   for (const {id, schema} of await registry.own()) schemas.set(id, schema);
   registry.close();

@@ -1,13 +1,11 @@
-/** The configuration against what runs: every change, its class, what it costs and who is touched. */
-import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import type {LoadedConfig} from '../config/load.ts';
 import type {Domain, EventType, Platform} from '../model/types.ts';
 import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {avroSchema, normalForm} from '../schema/avro.ts';
 import {checkCompatibility} from '../schema/compatibility.ts';
-import {openEmbeddedRegistry, subjectOf} from '../schema/registry.ts';
+import {subjectOf} from '../schema/registry.ts';
+import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
 import type {AvroSchema} from '../schema/types.ts';
 import {type Applied, definitionOf, normalModel, readApplied} from './apply-record.ts';
 import type {PlatformDirs} from './places.ts';
@@ -223,8 +221,8 @@ async function refuse(
   before: Applied,
   dirs: PlatformDirs,
 ): Promise<void> {
-  const registry = existsSync(join(dirs.registry, 'registry.db'))
-    ? openEmbeddedRegistry(dirs.registry, {readOnly: true})
+  const registry = hasRegistry(dirs.registry)
+    ? await openRegistry(dirs.registry, {readOnly: true})
     : undefined;
   try {
     for (const {eventTypes, defaults} of platform.domains)

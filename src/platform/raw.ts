@@ -107,7 +107,7 @@ export function createRaw(
             topic,
             schema: schemas.get(topic)!.schema as AvroRecord,
             log: dirs.source,
-            registryDir: dirs.registry,
+            registry: dirs.registry,
             ...(privacy ? {privacy} : {}),
           });
           job.state = 'started';

@@ -50,6 +50,15 @@ export function mountRegistry(
   };
 }
 
+/** Where the registry is a server of its own: says where. */
+export const mountElsewhere =
+  (place: string): Mount =>
+  async ({response}) =>
+    sendJson(response, 404, 'application/vnd.schemaregistry.v1+json', {
+      error_code: 404,
+      message: `HTTP 404 Not Found: the schemas of this platform are registered at ${place}`,
+    });
+
 /** Parts of a path, decoded; a slash at its end does not count. @throws Refusal 400 when a part is wrongly encoded. */
 function segmentsOf(path: string): string[] {
   try {

@@ -2,6 +2,7 @@ import type {Server} from 'node:http';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {does} from '../model/roles.ts';
+import {registryPlace} from '../schema/registry-open.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
 import {forgetValue} from './forget.ts';
@@ -9,7 +10,7 @@ import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
-import {mountRegistry, refusalOfRegistry} from './registry-mount.ts';
+import {mountElsewhere, mountRegistry, refusalOfRegistry} from './registry-mount.ts';
 import {replayRunning} from './replay-run.ts';
 import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -20,7 +21,10 @@ export async function startServers(
   running: RunningPlatform,
   {places, token, host, port}: {places: Places; token: string; host: string; port: number},
 ): Promise<Server[]> {
-  const registry = mountRegistry(running.dirs.registry, running.metrics);
+  const {registry: source} = running.dirs;
+  const registry = source.server
+    ? {mount: mountElsewhere(registryPlace(source)), close() {}}
+    : mountRegistry(source.dir, running.metrics);
   const options: ServerOptions = {
     token,
     open: openRoutes(running),

@@ -169,6 +169,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           deliveries: outputs.deliveries(),
           rows: rows?.status() ?? [],
           raw: figures.raw(),
+          ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
           totals: figures.totals(parts),
         },
       ledger: () => readLedger(platform, dirs, [...outputs.deliveries(), ...rawLines(figures.raw())]),

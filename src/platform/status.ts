@@ -20,6 +20,8 @@ export type PlatformStatus = {
   /** Of a process that delivers for an engine elsewhere. */
   rows: RowsStatus[];
   raw: RawStatus[];
+  /** Absent where it is in this process. */
+  registry?: RegistryStatus;
   totals: {
     /** Since the log began. */
     received: number;
@@ -45,6 +47,19 @@ export type InputStatus = {
   /** Why it stopped, a code of the catalogue. */
   code?: ErrorCode;
   message?: string;
+};
+
+/** The schema registry, as far as it is a server of its own. */
+export type RegistryStatus = {
+  /** Its addresses. */
+  place: string;
+  /** As it was when it was needed last; `refused`: it answers, and a person has to mend something. */
+  state: 'running' | 'down' | 'refused';
+  message?: string;
+  /** Subjects that are to be registered once it answers. */
+  pending: number;
+  /** Schema ids that are being asked for. */
+  wanted: number;
 };
 
 export type DeliveryStatus = {

@@ -15,7 +15,8 @@ import {columnsOfEvent, windowsOf} from '../process/naive.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {LookupSnapshot} from '../process/types.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
-import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
+import type {SchemaRegistry} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
 import {plansToRun} from './apply-plans.ts';
@@ -65,7 +66,7 @@ export async function traceEvent(eventId: string, options: TraceOptions): Promis
   const result: TraceResult = {events: [], deadLetters: []};
   if (!hasLog(dirs.source)) return result;
   const log = await openLog(dirs.source);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
     const tracer = new Tracer(options, log, registry);
     for (const domain of platform.domains) {

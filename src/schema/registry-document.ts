@@ -18,7 +18,10 @@ export type SchemaRequest = {
 };
 
 /** Finds a referenced version; `version` -1 is the latest. */
-export type FindReference = (subject: string, version: number) => Registration | undefined;
+export type FindReference = (
+  subject: string,
+  version: number,
+) => Pick<Registration, 'text' | 'references' | 'version'> | undefined;
 
 /** Of a schema with all that it references; a larger one is refused. */
 export const schemaBytesMax = 1 << 20;

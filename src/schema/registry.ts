@@ -16,9 +16,16 @@ export type SchemaRegistry = {
   /**
    * Registers a schema under a subject, or finds it there. The same schema has one id in all subjects.
    * @param mode the rule towards the subject's earlier versions, backward by default.
-   * @throws PlatformError SCHEMA_INCOMPATIBLE with every reason.
+   * @param options.enforce set the rule in a registry that is a server, for others; the embedded one always has it
+   * @throws PlatformError SCHEMA_INCOMPATIBLE with every reason; of a server REGISTRY_UNAVAILABLE unless it is remembered,
+   *   REGISTRY_REFUSED, REGISTRY_OTHER.
    */
-  register(subject: string, schema: AvroSchema, mode?: Compatibility): Promise<RegisteredSchema>;
+  register(
+    subject: string,
+    schema: AvroSchema,
+    mode?: Compatibility,
+    options?: {enforce?: boolean},
+  ): Promise<RegisteredSchema>;
   /** The schema of an id, with the first subject and version that it was registered as; undefined when there is none. */
   byId(id: number): Promise<RegisteredSchema | undefined>;
   latest(subject: string): Promise<RegisteredSchema | undefined>;
@@ -30,6 +37,8 @@ export type SchemaRegistry = {
   own(): Promise<RegisteredSchema[]>;
   /** What `register` would object to; an empty list: nothing. */
   check(subject: string, schema: AvroSchema, mode?: Compatibility): Promise<CompatibilityReason[]>;
+  /** Subjects that `register` answered from memory, since the server did not; registering them again asks it again. */
+  pending(): string[];
   close(): void;
 };
 
@@ -81,6 +90,7 @@ export function openEmbeddedRegistry(
       ),
     check: (subject, schema, mode = 'backward') =>
       guarded(() => reasonsAgainst(schema, mode, versions(subject))),
+    pending: () => [],
     close: () => store.close(),
   };
 }
@@ -132,10 +142,11 @@ function registerOwn(
   return {id, subject, version, schema};
 }
 
-function incompatible(
+/** SCHEMA_INCOMPATIBLE with every reason, by field. @param earlier what the reasons speak of, oldest first */
+export function incompatible(
   subject: string,
   mode: Compatibility,
-  earlier: Registration[],
+  earlier: {version: number}[],
   reasons: CompatibilityReason[],
 ): PlatformError {
   const lines = reasons.map(({code, path, message, previous, reader}) => {
@@ -166,11 +177,11 @@ export async function ensureSubjects(
 ): Promise<Map<string, RegisteredSchema>> {
   const registered = new Map<string, RegisteredSchema>();
   for (const domain of platform.domains) {
-    const mode = domain.defaults.compatibility;
+    const {compatibility: mode, compatibilityIsSet: enforce = false} = domain.defaults;
     for (const eventType of domain.eventTypes)
       registered.set(
         eventType.topic,
-        await registry.register(subjectOf(eventType.topic), avroSchema(eventType), mode),
+        await registry.register(subjectOf(eventType.topic), avroSchema(eventType), mode, {enforce}),
       );
     const sides: [string, AvroSchema][] = [
       [`dlq.${domain.name}`, deadLetterSchema],

@@ -1,3 +1,4 @@
+import {AssertionError} from 'node:assert';
 import type {Value} from '../expr/types.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
@@ -5,14 +6,19 @@ import {openPrivacy} from '../privacy/opener.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
-import {openEmbeddedRegistry, type SchemaRegistry} from '../schema/registry.ts';
-import type {AvroRecord} from '../schema/types.ts';
+import type {SchemaRegistry} from '../schema/registry.ts';
+import {openRegistry} from '../schema/registry-open.ts';
+import type {AvroRecord, AvroSchema} from '../schema/types.ts';
 import type {RawJob} from './raw.ts';
 import {tableId} from './tables.ts';
 import type {RawBatch} from './types.ts';
 
 /** Rows of one write; a log batch is not divided. */
 const rowsMax = 20_000;
+
+/** An id that cannot be read is looked at again after so long; bytes that are no events can name any. */
+const unreadableMs = 30_000;
+const unreadableMax = 10_000;
 
 /** An open log with the decoders of the schemas that it holds. */
 export type RawSource = {
@@ -32,21 +38,25 @@ export async function openSource(job: RawJob): Promise<RawSource> {
   const reader = await openLog(job.log);
   let registry: SchemaRegistry;
   try {
-    registry = openEmbeddedRegistry(job.registryDir, {readOnly: true});
+    registry = await openRegistry(job.registry, {readOnly: true});
   } catch (error) {
     reader.close();
     throw error;
   }
-  const decoders = new Map<number, Decoder | null>();
+  const decoders = new Map<number, Decoder>();
+  /** Ids that cannot be read -> when they are looked at again: they may have been registered since. */
+  const unreadable = new Map<number, number>();
   const fields = job.table.columns.map(({name}) => name).filter((name) => !name.startsWith('_'));
   const decoderOf = async (schemaId: number): Promise<Decoder | null> => {
     const known = decoders.get(schemaId);
     if (known !== undefined) return known;
-    const registered = await registry.byId(schemaId);
-    const decoder = registered
-      ? compileResolvingDecoder(registered.schema as AvroRecord, job.schema, fields)
-      : null;
-    decoders.set(schemaId, decoder);
+    if ((unreadable.get(schemaId) ?? 0) > performance.now()) return null;
+    const decoder = decoderOfSchema((await registry.byId(schemaId))?.schema, job.schema, fields);
+    if (decoder) decoders.set(schemaId, decoder);
+    else {
+      if (unreadable.size >= unreadableMax) unreadable.clear();
+      unreadable.set(schemaId, performance.now() + unreadableMs);
+    }
     return decoder;
   };
   return {
@@ -64,6 +74,21 @@ export async function openSource(job: RawJob): Promise<RawSource> {
       registry.close();
     },
   };
+}
+
+/** Null for what is no record, or none that can be read as the event type: the engine says of its events why. */
+function decoderOfSchema(
+  writer: AvroSchema | undefined,
+  reader: AvroRecord,
+  fields: string[],
+): Decoder | null {
+  if (typeof writer !== 'object' || Array.isArray(writer) || writer.type !== 'record') return null;
+  try {
+    return compileResolvingDecoder(writer as AvroRecord, reader, fields);
+  } catch (error) {
+    if (error instanceof AssertionError) throw error;
+    return null;
+  }
 }
 
 function decodeRows(options: {

@@ -4,6 +4,7 @@ import {failpoint} from '../failpoint.ts';
 import type {LogSource} from '../log/open.ts';
 import type {Table} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
+import type {RegistrySource} from '../schema/registry-open.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openRawWriter, type RawBooks, type RawWriter} from './raw-apart.ts';
@@ -19,7 +20,8 @@ export type RawJob = {
   /** What the table's columns come from; older events are read as this schema sees them. */
   schema: AvroRecord;
   log: LogSource;
-  registryDir: string;
+  /** Never print it. */
+  registry: RegistrySource;
   /** Key of what is protected, for another process; absent without one. Never print it. */
   privacy?: PrivacySetting;
 };
@@ -221,6 +223,7 @@ async function step(
     return reader.endOffset(job.topic, partition) - next;
   }).reduce((sum, lag) => sum + lag, 0);
   let moved = false;
+  let held: PlatformError | undefined;
   let lagEvents = 0;
   const startOf = (partition: number): number =>
     writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
@@ -230,11 +233,16 @@ async function step(
       ? undefined
       : {batches, ...(await source.rowsOf(partition, startOf(partition), batches))};
   };
+  // A schema that cannot be asked for holds its own partition; the others go on.
+  const hold = (error: unknown): undefined => {
+    if (!(error instanceof PlatformError) || error.code !== 'REGISTRY_UNAVAILABLE') throw error;
+    held = error;
+  };
   const partitions = reader.partitions(job.topic);
   let rows = () => readRows(0);
   for (let partition = 0; partition < partitions; partition++) {
     const start = startOf(partition);
-    const read = await rows();
+    const read = await rows().catch(hold);
     if (partition + 1 < partitions) rows = beginLater(() => readRows(partition + 1));
     if (read) {
       const {batches, batch, skipped} = read;
@@ -260,5 +268,6 @@ async function step(
     lagEvents += reader.endOffset(job.topic, partition) - next;
   }
   stats.lagEvents = lagEvents;
+  if (held && !moved) throw held;
   return moved;
 }

@@ -93,6 +93,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     raw: [{...sink, lagEvents: 0, written: 0}],
     delivery: [{...sink, pending: 0, paused: false}],
     events: {bytes: 0, requests: 0},
+    registryAvailable: true,
   }));
   const query = {domain: 'shop', query: 'sales'};
   const failed = {code: 'SINK_REFUSED', message: ''};
@@ -107,6 +108,8 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   });
   metrics.emit('RequestAnswered', {status: 200, seconds: 1});
   metrics.emit('RegistryAnswered', {status: 200, seconds: 1});
+  metrics.emit('SchemaAsked', {outcome: 'found'});
+  metrics.emit('RegistryLost', {message: ''});
   metrics.emit('EventsTransformed', {domain: 'shop', eventType: 'sale', in: 1, out: 1, rejected: 1});
   metrics.emit('RowsWritten', {...sink, rows: 1, seconds: 1});
   metrics.emit('SinkFailed', {...sink, ...failed, retry: false});

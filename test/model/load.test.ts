@@ -319,7 +319,7 @@ server: {host: 127.0.0.1, port: 4000}
   assert.ok(loaded.ok, loaded.ok ? '' : formatDiagnostics(loaded.diagnostics));
   assert.deepEqual(
     loaded.warnings.map(({code, path}) => `${code} ${path}`),
-    ['registry.confluent', 'engine.spark'].map((path) => `NOT_AVAILABLE ${path}`),
+    ['engine.spark'].map((path) => `NOT_AVAILABLE ${path}`),
   );
   assert.deepEqual(loaded.platform.log.options, {
     dir: join(loaded.platform.root, '.millrace/log'),

@@ -133,7 +133,7 @@ export async function loadWorld(root: string) {
 /** Every event of the log, as an event type of now reads it: by name or alias, absent fields NULL. */
 export async function eventsOf({domains}: Platform, dirs: PlatformDirs): Promise<NaiveEvent[]> {
   const log = openLogReader(dirs.log);
-  const registry = openEmbeddedRegistry(dirs.registry, {readOnly: true});
+  const registry = openEmbeddedRegistry(dirs.registry.dir, {readOnly: true});
   const events: NaiveEvent[] = [];
   try {
     for (const eventType of domains.flatMap(({eventTypes}) => eventTypes))

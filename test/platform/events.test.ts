@@ -49,7 +49,7 @@ async function logged(topic = 'shop.purchase'): Promise<Map<string, Record<strin
 }
 
 async function schemaOf(topic: string): Promise<{id: number; schema: AvroRecord}> {
-  const registry = openEmbeddedRegistry(world.running.dirs.registry, {readOnly: true});
+  const registry = openEmbeddedRegistry(world.running.dirs.registry.dir, {readOnly: true});
   try {
     const {id, schema} = (await registry.latest(`${topic}-value`))!;
     return {id, schema: schema as AvroRecord};

@@ -82,7 +82,7 @@ const job = (type: EventType) => ({
   topic: type.topic,
   schema: avroSchema(type),
   log: {dir: logDir},
-  registryDir: logDir,
+  registry: {dir: logDir},
 });
 
 async function until(raw: RawControl, done: (stats: RawStats) => boolean): Promise<RawStats> {

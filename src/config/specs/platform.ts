@@ -1,6 +1,7 @@
 import type {FieldSpec} from '../fields.ts';
 import {engineBackends} from './engine.ts';
 import {kafkaLogSpec} from './kafka.ts';
+import {registryBackends} from './registry.ts';
 
 /** What of a sink or secret backend the configuration needs to know: its options. */
 export type BackendSpecs = Record<string, {summary?: string; fields: Record<string, FieldSpec>}>;
@@ -175,12 +176,7 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
       registry: {
         type: 'object',
         doc: 'Where schemas are kept.',
-        fields: backendFields(
-          'Which schema registry.',
-          {embedded: {summary: 'The registry in this directory.', fields: {}}},
-          ['confluent'],
-          'embedded',
-        ),
+        fields: backendFields('Which schema registry.', registryBackends, [], 'embedded'),
       },
       engine: {
         type: 'object',
