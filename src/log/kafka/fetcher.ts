@@ -31,8 +31,6 @@ const lanes = {behind: ['read', 'read2'], live: ['poll', 'poll2', 'poll3']} as c
 export type FetcherEvents = {
   /** Offsets that an answer told. */
   offsets(stream: Stream, start: number, end: number): void;
-  /** Records came for a stream that stood at the end. */
-  news(): void;
   /** End of a partition at the last look. */
   endOf(topic: string, partition: number): number;
 };
@@ -117,7 +115,7 @@ export class Fetcher {
     const bytesMax = Math.max(answerBytes, ...places.map((place) => place.bytesMax));
     fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : this.#settings.pollMs, bytesMax})
       .then(
-        (answers) => this.#answered(streams, answers, isBehind),
+        (answers) => this.#answered(streams, answers),
         (error: unknown) => this.#failed(streams, error),
       )
       .finally(() => {
@@ -127,15 +125,14 @@ export class Fetcher {
       });
   }
 
-  #answered(streams: Stream[], answers: FetchAnswer[], isBehind: boolean): void {
+  #answered(streams: Stream[], answers: FetchAnswer[]): void {
     this.trouble = undefined;
     const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
     let isStale = false;
-    let hasNews = false;
     for (const stream of streams) {
       const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
       if (!answer || !this.streams.has(stream)) continue;
-      if (answer.code === 0) hasNews = this.#take(stream, answer) || hasNews;
+      if (answer.code === 0) this.#take(stream, answer);
       else if (answer.code === 1) void this.#outOfRange(stream);
       else if (isTransient(answer.code)) {
         stream.notBefore = performance.now() + pause.moved;
@@ -151,14 +148,12 @@ export class Fetcher {
         );
     }
     if (isStale) this.#refresh();
-    if (hasNews && !isBehind) this.#events.news();
   }
 
-  /** @returns whether there were records */
-  #take(stream: Stream, answer: FetchAnswer): boolean {
+  #take(stream: Stream, answer: FetchAnswer): void {
     if (answer.diverged) {
       stream.fail(lostBeyond(stream.topic, stream.partition, stream.position, answer.diverged.endOffset));
-      return false;
+      return;
     }
     let chunk: Chunk | undefined;
     try {
@@ -166,19 +161,18 @@ export class Fetcher {
     } catch (error) {
       if (!(error instanceof BatchFailure)) throw error;
       stream.fail(unreadable(stream.topic, stream.partition, stream.position, error.message));
-      return false;
+      return;
     }
     this.#events.offsets(stream, answer.startOffset, answer.stableOffset);
     if (chunk) {
       stream.wanted = 0;
       stream.add(chunk);
-      return true;
+      return;
     }
     if (answer.bytes.length > 0) this.#askForMore(stream);
     // The broker has not got so far as another one told us.
     else if (stream.position < this.#events.endOf(stream.topic, stream.partition))
       stream.notBefore = performance.now() + pause.moved;
-    return false;
   }
 
   /** A batch did not fit in the answer. */

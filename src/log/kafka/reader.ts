@@ -79,7 +79,6 @@ export class KafkaReader implements LogReader {
     this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
     this.#fetcher = new Fetcher(client, {
       offsets: (stream, start, end) => this.#told(stream, start, end),
-      news: () => this.#tell(),
       endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
     });
     this.#streams = new StreamTable(this.#fetcher.streams);
@@ -227,7 +226,9 @@ export class KafkaReader implements LogReader {
   #told({topic, partition}: Partition, start: number, end: number): void {
     const ends = this.#ends(topic, partition);
     ends.start = Math.max(ends.start, start);
-    if (end > ends.end) ends.end = end;
+    if (end <= ends.end) return;
+    ends.end = end;
+    this.#tell();
   }
 
   #tell(): void {
@@ -238,12 +239,8 @@ export class KafkaReader implements LogReader {
 
   #look(places: readonly Partition[], kind: 'start' | 'end'): Promise<void> {
     return listOffsets(this.#client, places, kind, (place, offset) => {
-      const ends = this.#ends(place.topic, place.partition);
-      if (kind === 'start') ends.start = Math.max(ends.start, offset);
-      else if (offset > ends.end) {
-        ends.end = offset;
-        this.#tell();
-      }
+      if (kind === 'start') this.#told(place, offset, 0);
+      else this.#told(place, 0, offset);
     });
   }
 

@@ -28,6 +28,7 @@ export function snappyFrames(packed: Uint8Array, bytesMax: number): Uint8Array {
   return out.filled;
 }
 
+const ratioMax = 22;
 const torn = () => new CodecFailure('the snappy block is torn');
 
 function unpack(source: Uint8Array, from: number, end: number, out: Growing): void {
@@ -39,6 +40,8 @@ function unpack(source: Uint8Array, from: number, end: number, out: Growing): vo
     size += (byte & 127) * 2 ** shift;
     if (byte < 128) break;
   }
+  // No snappy packs so much: three bytes stand for 64 at most.
+  if (size > (end - from) * ratioMax) throw torn();
   out.ensure(size);
   const target = out.bytes;
   const start = out.length;
