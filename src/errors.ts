@@ -141,6 +141,18 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  EVENTS_RATE: {
+    summary: 'More events came with a token than `server.rate` allows; Retry-After says when to send again.',
+    actor: 'sender',
+    retry: true,
+    exit: 1,
+  },
+  EVENTS_KEY: {
+    summary: 'An Idempotency-Key was used for another body before; nothing was taken.',
+    actor: 'sender',
+    retry: false,
+    exit: 1,
+  },
   EVENTS_BUSY: {
     summary: 'More events are under way than the platform holds in memory; send them again a little later.',
     actor: 'sender',

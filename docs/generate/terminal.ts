@@ -79,6 +79,7 @@ const moment: PlatformStatus = {
       lagEvents: 634,
     },
   ],
+  events: [],
   totals: {
     received: 148_334,
     appended: 148_334,

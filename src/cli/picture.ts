@@ -79,7 +79,7 @@ function rawLine({sink, table, state, message, written, dead, lagEvents}: RawSta
   return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
 }
 
-const troubleLines = ({deliveries, registry, queries}: PlatformStatus, color: Colors): string[] => [
+const troubleLines = ({deliveries, registry, queries, events}: PlatformStatus, color: Colors): string[] => [
   ...(registry && registry.state !== 'running'
     ? [
         `  ${color.yellow(`schema registry ${registry.place}: ${registry.state}`)} ${escapeControls(registry.message ?? '')}`,
@@ -96,6 +96,12 @@ const troubleLines = ({deliveries, registry, queries}: PlatformStatus, color: Co
     .map(
       ({sink, table, state, message}) =>
         `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`,
+    ),
+  ...events
+    .filter(({isOver}) => isOver)
+    .map(
+      ({domain, eventType, received, rejected}) =>
+        `  ${color.yellow(`over HTTP, ${domain}.${eventType}: ${formatCount(rejected)} of the last ${formatCount(received)} records were rejected`)} npx millrace dlq list ${domain}`,
     ),
 ];
 

@@ -3,7 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
 
 /** 0.05 -> "5%" */
-const percent = (share: number): string => `${+(share * 100).toFixed(3)}%`;
+export const percent = (share: number): string => `${+(share * 100).toFixed(3)}%`;
 
 /** The error that stops a file. @param seen records of this run. @param row the last of them. */
 export function overBudget(

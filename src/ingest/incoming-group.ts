@@ -1,6 +1,7 @@
 /** What one transaction of incoming records will append: whole batches of one topic and source, and their dead letters. */
 import type {Append, AppendResult} from '../log/types.ts';
 import type {DeadLetter} from '../schema/side.ts';
+import type {KeyNote} from './incoming-keys.ts';
 import type {IncomingResult} from './incoming-types.ts';
 
 /** A batch of the log is cut at about this size, bytes; it never holds less than a record. */
@@ -19,6 +20,8 @@ export type Taken = {
   ids: (string | null)[];
   problems: {index: number; code: string; message: string}[];
   letters: DeadLetter[];
+  /** Its name and its body, where the sender named it. */
+  key?: KeyNote;
   /** What its transform did, where there is one. */
   transformed?: {in: number; out: number; rejected: number};
   resolve(result: IncomingResult): void;
@@ -89,6 +92,13 @@ export class IncomingGroup {
       sum.rejected += transformed?.rejected ?? 0;
     }
     return sum;
+  }
+
+  /** Keys of batches of which something is appended; what was rejected whole may be mended and sent again under its key. */
+  keys(): KeyNote[] {
+    return this.taken.flatMap(({key, partitions}) =>
+      key && partitions.some((partition) => partition >= 0) ? [key] : [],
+    );
   }
 
   appends(topic: string): Append[] {

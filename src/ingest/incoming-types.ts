@@ -62,7 +62,9 @@ export type RefusalCode =
   /** Packed in a way that is not read, inside the format. */
   | 'BODY_CODEC'
   /** An Avro schema that cannot be read as the event type's. */
-  | 'SCHEMA';
+  | 'SCHEMA'
+  /** The sender gave the name of this batch to another body before. */
+  | 'KEY_REUSED';
 
 /**
  * What became of a batch, packed so that it crosses threads cheaply; `verdictsOf` unpacks it. `statuses`: one byte a record,

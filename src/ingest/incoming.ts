@@ -3,6 +3,7 @@ import {failpoint} from '../failpoint.ts';
 import {deadLetterTopic} from './deadletters.ts';
 import {IncomingGroup, type Taken} from './incoming-group.ts';
 import {BodyRefused, type RecordReader} from './incoming-json.ts';
+import {IncomingKeys} from './incoming-keys.ts';
 import {IncomingLanes, type IncomingOptions, type Lane} from './incoming-lanes.ts';
 import {IncomingTransform, type ReadRecord, takeTransformed} from './incoming-transform.ts';
 import type {IncomingBatch, IncomingResult, RefusalCode} from './incoming-types.ts';
@@ -10,12 +11,15 @@ import {reasonCode} from './reasons.ts';
 import {oversizeKeptBytes} from './records.ts';
 import type {Problem, Untransformed} from './transformed.ts';
 
+const keyReused = 'the Idempotency-Key named another body before';
+
 /** A transaction is closed at about this size, bytes; a batch is never divided between two. */
 const groupBytesMax = 4 * 1024 * 1024;
 
 export class Incoming {
   readonly #options: IncomingOptions;
   readonly #lanes: IncomingLanes;
+  readonly #keys: IncomingKeys;
   #scheduled = false;
   /** The body that is being read, with a byte to spare. */
   #body = new Uint8Array(64 * 1024);
@@ -23,6 +27,7 @@ export class Incoming {
   constructor(options: IncomingOptions) {
     this.#options = options;
     this.#lanes = new IncomingLanes(options);
+    this.#keys = new IncomingKeys(options.log);
   }
 
   /**
@@ -41,6 +46,23 @@ export class Incoming {
   ): void {
     const lane = this.#lanes.of(batch);
     const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
+    const key = this.#keys.note(batch);
+    if (key === null) {
+      resolve({kind: 'refused', code: 'KEY_REUSED', message: keyReused});
+      return;
+    }
+    if (key) {
+      taken.key = key;
+      this.#keys.begin(key);
+      taken.resolve = (result) => {
+        this.#keys.end(key);
+        resolve(result);
+      };
+      taken.reject = (error) => {
+        this.#keys.end(key);
+        reject(error);
+      };
+    }
     this.#read(lane, this.#group(lane), batch, taken);
     this.#taken(lane);
   }
@@ -241,6 +263,7 @@ export class Incoming {
     const {topic, source, encodeLetters} = lane;
     const [domain = '', eventType = ''] = topic.split('.');
     const appends = group.appends(topic);
+    const keys = group.keys();
     const letters = group.taken.flatMap((taken) => taken.letters);
     const received = group.taken.reduce((sum, {ids}) => sum + ids.length, 0);
     const rejected = group.taken.reduce((sum, {problems}) => sum + problems.length, 0);
@@ -263,6 +286,7 @@ export class Incoming {
                   ids: letters.map(({id}) => id),
                 },
               ],
+        ...(keys.length > 0 ? {progress: keys} : {}),
         ledger: [{...counts, received, appended: received - rejected, duplicate: 0, rejected}],
         ...(lane.transform && {transformed: [{...counts, ...transformed}]}),
       });

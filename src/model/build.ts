@@ -90,9 +90,11 @@ type ServerSection = {
   connections: number;
   request_timeout: number;
   events: {body: number; inflated: number; records: number; in_flight: number};
+  rate?: {events: number; burst?: number};
 };
 
-function serverOf({host, port, token, connections, request_timeout, events}: ServerSection): ServerConfig {
+function serverOf(section: ServerSection): ServerConfig {
+  const {host, port, token, connections, request_timeout, events, rate} = section;
   return {
     host,
     port,
@@ -105,6 +107,7 @@ function serverOf({host, port, token, connections, request_timeout, events}: Ser
       recordsMax: events.records,
       inFlightBytesMax: events.in_flight,
     },
+    ...(rate ? {rate: {perSecond: rate.events, burst: rate.burst ?? rate.events}} : {}),
   };
 }
 

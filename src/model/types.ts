@@ -54,7 +54,12 @@ export type ServerConfig = {
   connectionsMax: number;
   requestTimeoutMs: number;
   events: EventLimits;
+  /** Events that a token may bring; absent: any number. */
+  rate?: EventRate;
 };
+
+/** A bucket that fills by `perSecond` up to `burst`, events. */
+export type EventRate = {perSecond: number; burst: number};
 
 /** Limits of a request that brings events, and of all of them together. */
 export type EventLimits = {

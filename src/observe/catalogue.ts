@@ -61,6 +61,16 @@ export const metricSpecs = {
     labels: [],
     help: 'Requests that bring events and are not answered',
   },
+  millrace_ingest_rejected_share: {
+    type: 'gauge',
+    labels: ['domain', 'event_type'],
+    help: 'Share of the records of the last 5 minutes over HTTP that were rejected; absent when none came',
+  },
+  millrace_ingest_over_budget: {
+    type: 'gauge',
+    labels: ['domain', 'event_type'],
+    help: '1 while that share is above dead_letters.budget, of dead_letters.after records or more',
+  },
   millrace_input_stops_total: {
     type: 'counter',
     labels: ['domain', 'input', 'code'],

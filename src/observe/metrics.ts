@@ -11,6 +11,7 @@ export type Readings = {
   events: {bytes: number; requests: number};
   /** Absent with the embedded registry. */
   registryAvailable?: boolean;
+  shares: {domain: string; eventType: string; received: number; rejected: number; isOver: boolean}[];
 };
 
 export type Metrics = Telemetry & {
@@ -199,6 +200,14 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   gauge('millrace_registry_available', (self) => {
     const {registryAvailable} = read();
     if (registryAvailable !== undefined) self.set(registryAvailable ? 1 : 0);
+  });
+  gauge('millrace_ingest_rejected_share', (self) => {
+    for (const {domain, eventType, received, rejected} of read().shares)
+      self.set({domain, event_type: eventType}, rejected / received);
+  });
+  gauge('millrace_ingest_over_budget', (self) => {
+    for (const {domain, eventType, isOver} of read().shares)
+      self.set({domain, event_type: eventType}, isOver ? 1 : 0);
   });
   gauge('millrace_ingest_in_flight_bytes', (self) => self.set(read().events.bytes));
   gauge('millrace_ingest_in_flight_requests', (self) => self.set(read().events.requests));

@@ -3,6 +3,7 @@ import type {ServerResponse} from 'node:http';
 import {type ErrorCode, PlatformError} from '../errors.ts';
 import type {IncomingResult, RefusalCode} from '../ingest/incoming-types.ts';
 import {verdictStatuses} from '../ingest/incoming-types.ts';
+import {Throttled} from './events-rate.ts';
 import {contentTypes, encodings} from './events-request.ts';
 import {failureOf, securityHeaders} from './server.ts';
 
@@ -14,7 +15,9 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   EVENTS_TOO_LARGE: 413,
   EVENTS_MEDIA: 415,
   EVENTS_SCHEMA: 422,
+  EVENTS_KEY: 422,
   EVENTS_BUSY: 429,
+  EVENTS_RATE: 429,
   DRAINING: 503,
   LOG_FULL: 503,
   LOG_DISK_FULL: 503,
@@ -44,6 +47,7 @@ const refusals: Record<RefusalCode, [ErrorCode, hint: string]> = {
   BATCH_TOO_LARGE: ['EVENTS_TOO_LARGE', 'send fewer events at once, or raise server.events.records'],
   BODY_CODEC: ['EVENTS_MEDIA', 'write the container file with another codec'],
   SCHEMA: ['EVENTS_SCHEMA', 'npx millrace schema show tells the schema of the event type'],
+  KEY_REUSED: ['EVENTS_KEY', 'nothing of it was taken; send it under a key of its own'],
 };
 
 /** A refused batch as the failure that it is. */
@@ -73,7 +77,7 @@ function send(
 export function answerFailure(response: ServerResponse, error: unknown): number {
   const code = error instanceof PlatformError ? error.code : undefined;
   const status = (code && statuses[code]) ?? 500;
-  const seconds = code && retryAfterSeconds[code];
+  const seconds = error instanceof Throttled ? error.retryAfterSeconds : code && retryAfterSeconds[code];
   return send(response, status, `${JSON.stringify({error: failureOf(error)})}\n`, {
     ...(seconds === undefined ? {} : {'retry-after': String(seconds)}),
     ...(status === 405 ? {allow: 'POST'} : {}),

@@ -7,6 +7,8 @@ import type {Platform} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {answerFailure, answerVerdicts, refusalError} from './events-answer.ts';
 import {type Arriving, createUnpacking, InFlight, readBody} from './events-body.ts';
+import {type EventShare, RejectionBudget} from './events-budget.ts';
+import {EventBuckets} from './events-rate.ts';
 import {type EventsHead, readHead} from './events-request.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Mount} from './server.ts';
@@ -18,18 +20,22 @@ export type Events = {
   drain(): Promise<void>;
   /** Bytes that requests hold, and how many are under way. */
   inFlight(): {bytes: number; requests: number};
+  /** Records of the last minutes, and how many of them were rejected. */
+  shares(): EventShare[];
 };
 
 /** A refused sender that goes on sending is cut off after this time, ms. */
 const lingerMs = 5_000;
 
 export function createEvents(
-  {domains, server: {events: limits}}: Pick<Platform, 'domains' | 'server'>,
+  {domains, server: {events: limits, rate}}: Pick<Platform, 'domains' | 'server'>,
   ingest: Pick<IngestThread, 'records'>,
   telemetry: Telemetry,
 ): Events {
   const inFlight = new InFlight(limits);
   const unpack = createUnpacking(limits.inflatedBytesMax);
+  const buckets = new EventBuckets(rate);
+  const budget = new RejectionBudget(domains, telemetry);
   const arriving: Arriving = new Set();
   let draining: PlatformError | undefined;
   const active = new Set<Promise<void>>();
@@ -38,7 +44,9 @@ export function createEvents(
     request: IncomingMessage,
     response: ServerResponse,
     head: EventsHead,
+    sender: string,
   ): Promise<number> {
+    const pay = buckets.enter(sender);
     const hold = inFlight.hold();
     try {
       const body = await readBody(request, head, limits.bodyBytesMax, hold, arriving);
@@ -57,18 +65,20 @@ export function createEvents(
       });
       failpoint('http.before-answer');
       if (result.kind === 'refused') throw refusalError(result);
+      pay(result.statuses.length);
+      budget.add(head.domain, head.eventType, result.statuses.length, result.problems);
       return answerVerdicts(response, name, result, head.minimal);
     } finally {
       hold.release();
     }
   }
 
-  async function handle({request, response, path}: Parameters<Mount>[0]): Promise<void> {
+  async function handle({request, response, path, sender}: Parameters<Mount['answer']>[0]): Promise<void> {
     let status = 0;
     const startMs = performance.now();
     try {
       if (draining !== undefined) throw draining;
-      status = await accept(request, response, readHead(request, path, domains));
+      status = await accept(request, response, readHead(request, path, domains), sender);
     } catch (error) {
       // The sender is gone: nobody is left to be told.
       if (error === undefined) return;
@@ -79,10 +89,12 @@ export function createEvents(
   }
 
   return {
-    mount(call) {
-      const handled = handle(call).finally(() => active.delete(handled));
-      active.add(handled);
-      return handled;
+    mount: {
+      answer(call) {
+        const handled = handle(call).finally(() => active.delete(handled));
+        active.add(handled);
+        return handled;
+      },
     },
     async drain() {
       draining = new PlatformError('DRAINING', 'the platform is ending', {
@@ -92,6 +104,7 @@ export function createEvents(
       while (active.size > 0) await Promise.allSettled(active);
     },
     inFlight: () => ({bytes: inFlight.bytes, requests: active.size}),
+    shares: () => budget.shares(),
   };
 }
 

@@ -36,6 +36,7 @@ export function createFigures(): Figures {
         .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
       events: events.inFlight(),
       ...(dirs.registry.server ? {registryAvailable: registry.status().state === 'running'} : {}),
+      shares: events.shares(),
     }),
     totals: (parts) => totalsOf(counts, parts.engine, rowsWritten, liveLedger(counts, parts).balanced),
     observe(name, event) {

@@ -81,6 +81,10 @@ export async function* readEntries(log: LogReader, domain: string): AsyncGenerat
     yield replayEntryOf(values);
 }
 
+/** What was set aside behind the log, whoever set it aside. */
+export const reachedLog = ({query, position, stage}: Letter): boolean =>
+  query !== null || stage === 'sink' || 'topic' in position;
+
 /** How a letter stands after its attempts. A query that tells of one later than it was asked has the last word. */
 export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
   const last = replays.at(-1)?.outcome;

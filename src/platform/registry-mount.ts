@@ -10,10 +10,7 @@ import {type RegistryRoute, type Release, registryRoutes} from './registry-route
 import type {Mount} from './server.ts';
 
 /** How clients of a registry are told that they are not let in. */
-export const refusalOfRegistry = (status: number, message: string): unknown => ({
-  error_code: status,
-  message,
-});
+const refusal = (status: number, message: string) => ({error_code: status, message});
 
 /** Serves the registry of a directory. Its file is open until `close`. @throws PlatformError REGISTRY_* */
 export function mountRegistry(
@@ -26,38 +23,42 @@ export function mountRegistry(
   const routes = compiled(registryRoutes(release));
   return {
     close: () => store.close(),
-    async mount({request, response, path, params}) {
-      const startMs = performance.now();
-      let type = 'application/vnd.schemaregistry.v1+json';
-      try {
-        const found = match(routes, request.method ?? 'GET', segmentsOf(path));
-        if ('allow' in found) {
-          response.setHeader('allow', found.allow.join(','));
-          throw new Refusal(405, 'HTTP 405 Method Not Allowed');
+    mount: {
+      refuse: refusal,
+      async answer({request, response, path, params}) {
+        const startMs = performance.now();
+        let type = 'application/vnd.schemaregistry.v1+json';
+        try {
+          const found = match(routes, request.method ?? 'GET', segmentsOf(path));
+          if ('allow' in found) {
+            response.setHeader('allow', found.allow.join(','));
+            throw new Refusal(405, 'HTTP 405 Method Not Allowed');
+          }
+          type = acceptable(request);
+          const hasBody = request.method === 'POST' || request.method === 'PUT';
+          const body = hasBody ? await readObject(request) : {};
+          sendJson(response, 200, type, found.route({store, clock, path: found.path, params, body}));
+        } catch (error) {
+          sendFailure(response, type, failure(file, error));
         }
-        type = acceptable(request);
-        const hasBody = request.method === 'POST' || request.method === 'PUT';
-        const body = hasBody ? await readObject(request) : {};
-        sendJson(response, 200, type, found.route({store, clock, path: found.path, params, body}));
-      } catch (error) {
-        sendFailure(response, type, failure(file, error));
-      }
-      telemetry.emit('RegistryAnswered', {
-        status: response.statusCode,
-        seconds: (performance.now() - startMs) / 1000,
-      });
+        telemetry.emit('RegistryAnswered', {
+          status: response.statusCode,
+          seconds: (performance.now() - startMs) / 1000,
+        });
+      },
     },
   };
 }
 
 /** Where the registry is a server of its own: says where. */
-export const mountElsewhere =
-  (place: string): Mount =>
-  async ({response}) =>
+export const mountElsewhere = (place: string): Mount => ({
+  refuse: refusal,
+  answer: async ({response}) =>
     sendJson(response, 404, 'application/vnd.schemaregistry.v1+json', {
       error_code: 404,
       message: `HTTP 404 Not Found: the schemas of this platform are registered at ${place}`,
-    });
+    }),
+});
 
 /** Parts of a path, decoded; a slash at its end does not count. @throws Refusal 400 when a part is wrongly encoded. */
 function segmentsOf(path: string): string[] {

@@ -5,7 +5,7 @@ import {pace} from '../ingest/pace.ts';
 import type {AppendTransaction, IngestCounts} from '../log/types.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
-import {type Letter, type LetterHistory, readHistory, readLetters, statusOf} from './letters.ts';
+import {type Letter, type LetterHistory, reachedLog, readHistory, readLetters, statusOf} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
 import {compileWhere} from './letters-where.ts';
 import {type EncodedEvent, fateOf, LetterEncoder} from './replay-encode.ts';
@@ -310,10 +310,6 @@ class Replay {
     return {id: randomUUID(), timeMs: this.#clock.now(), domain, run: this.#run, actor};
   }
 }
-
-/** What was set aside behind the log, whoever set it aside. */
-const reachedLog = ({query, position, stage}: Letter): boolean =>
-  query !== null || stage === 'sink' || 'topic' in position;
 
 function note<T>(map: Map<string, T[]>, key: string, value: T): void {
   const list = map.get(key);

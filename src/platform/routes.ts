@@ -10,7 +10,7 @@ import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import type {Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
-import {mountElsewhere, mountRegistry, refusalOfRegistry} from './registry-mount.ts';
+import {mountElsewhere, mountRegistry} from './registry-mount.ts';
 import {replayRunning} from './replay-run.ts';
 import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -30,7 +30,6 @@ export async function startServers(
     open: openRoutes(running),
     routes: routesOf(running),
     mounts: mountsOf(running, registry.mount),
-    refusals: {'/registry': refusalOfRegistry},
     limits: running.platform.server,
   };
   const tcp = await listenTcp(options, host, port).catch((error) => {
@@ -125,10 +124,12 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
 
 /** Programs of their own under a path: ingestion, the schema registry. */
 function mountsOf({platform, events}: RunningPlatform, registry: Mount): Record<string, Mount> {
-  const elsewhere: Mount = async () => {
-    throw new PlatformError('REQUEST_INVALID', 'this process takes no events', {
-      hint: 'send them to the process that runs with --only ingest',
-    });
+  const elsewhere: Mount = {
+    async answer() {
+      throw new PlatformError('REQUEST_INVALID', 'this process takes no events', {
+        hint: 'send them to the process that runs with --only ingest',
+      });
+    },
   };
   return {'/v1/events': does(platform, 'ingest') ? events.mount : elsewhere, '/registry': registry};
 }

@@ -170,6 +170,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           rows: rows?.status() ?? [],
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
+          events: events.shares(),
           totals: figures.totals(parts),
         },
       ledger: () => readLedger(platform, dirs, [...outputs.deliveries(), ...rawLines(figures.raw())]),

@@ -12,18 +12,22 @@ export type Route = (call: {
   signal: AbortSignal;
 }) => Promise<unknown>;
 
-/**
- * Everything under a path of its own, behind the same doors: it reads the request and writes the answer itself. What it
- * throws is answered as a route's failure would be.
- */
-export type Mount = (call: {
-  request: IncomingMessage;
-  response: ServerResponse;
-  /** As it was sent, still percent-encoded, without the mount's prefix: "" or "/...". */
-  path: string;
-  params: URLSearchParams;
-  signal: AbortSignal;
-}) => Promise<void>;
+/** Everything under a path of its own, behind the same doors. */
+export type Mount = {
+  /** Reads the request and writes the answer itself. What it throws is answered as a route's failure would be. */
+  answer(call: {
+    request: IncomingMessage;
+    response: ServerResponse;
+    /** As it was sent, still percent-encoded, without the mount's prefix: "" or "/...". */
+    path: string;
+    params: URLSearchParams;
+    signal: AbortSignal;
+    /** Who sends: the token that it showed; "" over the control socket. Never print it. */
+    sender: string;
+  }): Promise<void>;
+  /** How those who are not let in are answered where clients expect a body of their own. */
+  refuse?(status: number, message: string): unknown;
+};
 
 export type Text = {contentType: string; text: string; status?: number};
 
@@ -32,8 +36,6 @@ export type ServerOptions = {
   routes: Record<string, Route>;
   /** Key: a path without a slash at its end, such as "/registry". */
   mounts: Record<string, Mount>;
-  /** How those who are not let in are answered below a mount whose clients expect a body of their own. */
-  refusals: Record<string, (status: number, message: string) => unknown>;
   /** Open on loopback: health and metrics. */
   open: Record<string, () => Promise<Text>>;
   token: string;
@@ -47,7 +49,7 @@ const bodyBytesMax = 1 << 20;
  */
 export async function listenTcp(options: ServerOptions, host: string, port: number): Promise<Server> {
   const server = createServer(serverOptions, (request, response) => {
-    void answer(options, request, response, (path) => refusal(options, request, path));
+    void answer(options, request, response, tokenOf(request), (path) => refusal(options, request, path));
   });
   limitConnections(server, options.limits);
   await listen(server, {host, port}, (error) =>
@@ -65,7 +67,7 @@ export async function listenTcp(options: ServerOptions, host: string, port: numb
 export async function listenControl(options: ServerOptions, path: string): Promise<Server> {
   rmSync(path, {force: true});
   const server = createServer((request, response) => {
-    void answer(options, request, response, () => undefined);
+    void answer(options, request, response, '', () => undefined);
   });
   server.requestTimeout = 0;
   await listen(
@@ -133,6 +135,7 @@ async function answer(
   options: ServerOptions,
   request: IncomingMessage,
   response: ServerResponse,
+  sender: string,
   refuse: (path: string) => {status: number; message: string} | undefined,
 ): Promise<void> {
   try {
@@ -151,10 +154,11 @@ async function answer(
     const mounted = mountOf(options.mounts, url.pathname);
     if (mounted) {
       const {mount, path} = mounted;
-      return await mount({
+      return await mount.answer({
         request,
         response,
         path,
+        sender,
         params: url.searchParams,
         // Made when it is asked for: most requests end before anybody would.
         get signal() {
@@ -191,13 +195,11 @@ function goneSignal(response: ServerResponse): AbortSignal {
 const senderGone = new Error('the sender of the request is gone');
 
 function refusalBody(
-  {refusals}: ServerOptions,
+  {mounts}: ServerOptions,
   pathname: string,
   {status, message}: {status: number; message: string},
 ): unknown {
-  for (const [prefix, body] of Object.entries(refusals))
-    if (pathname === prefix || pathname.startsWith(`${prefix}/`)) return body(status, message);
-  return {error: {code: 'ACCESS', message}};
+  return mountOf(mounts, pathname)?.mount.refuse?.(status, message) ?? {error: {code: 'ACCESS', message}};
 }
 
 function mountOf(

@@ -40,7 +40,6 @@ export function standBy(
       }),
     },
     mounts: {},
-    refusals: {},
     limits: platform.server,
   });
   const open = async (): Promise<Server[]> => {

@@ -1,5 +1,6 @@
 import type {ErrorCode} from '../errors.ts';
 import type {QueryStatus} from '../process/types.ts';
+import type {EventShare} from './events-budget.ts';
 import type {GeneratorStatus} from './generate-types.ts';
 
 /** What runs, as `status` and the live view show it; JSON-serialisable. */
@@ -22,6 +23,8 @@ export type PlatformStatus = {
   raw: RawStatus[];
   /** Absent where it is in this process. */
   registry?: RegistryStatus;
+  /** Event types of which records came over HTTP in the last minutes. */
+  events: EventShare[];
   totals: {
     /** Since the log began. */
     received: number;

@@ -30,12 +30,12 @@ export function rawColumns(table: Table, columns: string[], rows: Value[][]): Ro
     count: rows.length,
     columns: columns.map((name, index) => {
       const {type} = table.columns[columnIndex(table, name)]!;
-      return rows.map((row) => valueOf(type, row[index] ?? null, name));
+      return rows.map((row) => valueAs(type, row[index] ?? null, name));
     }),
   };
 }
 
-function valueOf(type: Column['type'], value: Value, name: string): Value {
+function valueAs(type: Column['type'], value: Value, name: string): Value {
   if (value === null) return null;
   if (type === 'timestamp' || type === 'date' || type === 'int') return Number(value);
   const isRight =

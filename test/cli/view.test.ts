@@ -87,6 +87,7 @@ const status: PlatformStatus = {
       lagEvents: null,
     },
   ],
+  events: [],
   totals: {
     received: 12_350,
     appended: 12_345,

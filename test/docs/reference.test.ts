@@ -94,6 +94,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     delivery: [{...sink, pending: 0, paused: false}],
     events: {bytes: 0, requests: 0},
     registryAvailable: true,
+    shares: [{domain: 'shop', eventType: 'e', received: 2, rejected: 1, isOver: true}],
   }));
   const query = {domain: 'shop', query: 'sales'};
   const failed = {code: 'SINK_REFUSED', message: ''};

@@ -3,7 +3,7 @@ import {test} from 'node:test';
 import {buildLedger} from '../../src/observe/ledger.ts';
 import {createMetrics} from '../../src/observe/metrics.ts';
 
-const nothing = () => ({queries: [], raw: [], delivery: [], events: {bytes: 0, requests: 0}});
+const nothing = () => ({queries: [], raw: [], delivery: [], events: {bytes: 0, requests: 0}, shares: []});
 
 /** Value of a sample by its name and labels. */
 async function sample(metrics: ReturnType<typeof createMetrics>, name: string): Promise<number> {
@@ -78,6 +78,7 @@ test('what is no longer there leaves no gauge behind', async () => {
     raw: [],
     delivery: paused,
     events: {bytes: 0, requests: 0},
+    shares: [],
   }));
   assert.equal(await sample(metrics, 'millrace_sink_pending_rows{sink="a",table="t"}'), 3);
   assert.equal(await sample(metrics, 'millrace_sink_paused{sink="a",table="t"}'), 1);

@@ -94,7 +94,6 @@ async function held(limits: {inFlightBytesMax?: number} = {}) {
       routes: {},
       open: {},
       mounts: {'/v1/events': events.mount},
-      refusals: {},
       token: 't',
       limits: {connectionsMax: 100, requestTimeoutMs: 30_000},
     },

@@ -1,6 +1,6 @@
 /** The registry behind the platform's own server, without the rest of the platform. */
 import {join} from 'node:path';
-import {mountRegistry, refusalOfRegistry} from '../../src/platform/registry-mount.ts';
+import {mountRegistry} from '../../src/platform/registry-mount.ts';
 import {closeServer, listenTcp, urlOf} from '../../src/platform/server.ts';
 import {scratchDir} from '../support/scratch.ts';
 
@@ -24,7 +24,6 @@ export async function startRegistry(
   const options = {
     routes: {},
     mounts: {'/registry': registry.mount},
-    refusals: {'/registry': refusalOfRegistry},
     open: {},
     token,
     limits: {connectionsMax: 100, requestTimeoutMs: 30_000},

@@ -237,6 +237,18 @@ export function platformSpec(sinks: BackendSpecs, secrets: BackendSpecs): FieldS
             doc: 'How long a request may take to arrive whole.',
             default: '30s',
           },
+          rate: {
+            type: 'object',
+            doc: 'Events that a token may bring over HTTP; beyond it requests are answered 429 with Retry-After. Without it as many as come.',
+            example: 'rate: {events: 5000/s, burst: 20000}',
+            fields: {
+              events: {type: 'rate', required: true, doc: 'Events per second, on average.'},
+              burst: {
+                type: 'count',
+                doc: 'Events that may come at once; default: those of a second. A request is let in while anything of it is left, and what it brings is counted then.',
+              },
+            },
+          },
           events: {
             type: 'object',
             doc: 'Limits of POST /v1/events.',
