@@ -12,6 +12,7 @@ import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
 import {connectOutbox, recoverLane} from './connect.ts';
+import {drained} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
 import {Lane} from './lane.ts';
 import {SpoolNews} from './news.ts';
@@ -25,8 +26,6 @@ const batchBytesMax = 512 * 1024;
 /** Batches that were not sent yet are kept in memory up to this; beyond it they are read from the outbox. */
 const memoryBytesMax = 32 * 2 ** 20;
 const tickMs = 100;
-/** Time that `close` gives what is under way. */
-const closeMs = 5_000;
 /** Pause before the next attempt to reach a cluster that was away at the start. */
 const reconnectMs = 500;
 /** Attempts at the start while brokers answer, and some partition has no leader. */
@@ -299,12 +298,7 @@ export class KafkaWriter implements LogWriter {
   /** Gives what is under way some time; what does not arrive is shipped by the next process that opens the directory. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
-    const untilMs = performance.now() + closeMs;
-    const isOpen = () =>
-      this.#isConnected &&
-      !this.#failure &&
-      [...this.#forwarder.lanes].some((lane) => !lane.isEmpty && !lane.isSpooling);
-    while (isOpen() && performance.now() < untilMs) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (this.#isConnected && !this.#failure) await drained(this.#forwarder.lanes);
     this.#isClosed = true;
     clearInterval(this.#timer);
     this.#forwarder.close();

@@ -1,0 +1,141 @@
+/** Kills the writer's process and the brokers, again and again, and looks at what is in the topic. */
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import {join} from 'node:path';
+import {after, before, suite, test} from 'node:test';
+import {skipWithout} from '../../cluster/needs.ts';
+import {KafkaRig, until} from '../../support/kafka-writer.ts';
+
+const program = join(import.meta.dirname, 'writer-process.ts');
+
+type Run = {
+  /** What it printed last. */
+  acknowledged(): number;
+  isDone(): boolean;
+  kill(): void;
+  /** The signal or the code that it ended with. */
+  ended: Promise<string | number>;
+};
+
+function start(rig: KafkaRig, topic: string, dir: string, {appends = 0, failpoint = ''} = {}): Run {
+  const given = JSON.stringify({dir, brokers: rig.kafka.brokers, topic, appends});
+  const child = spawn(process.execPath, [program, given], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {...process.env, ...(failpoint === '' ? {} : {MILLRACE_FAILPOINT: failpoint})},
+  });
+  let output = '';
+  child.stdout.on('data', (data: Buffer) => {
+    output += data;
+  });
+  return {
+    acknowledged: () =>
+      Number(
+        output
+          .split('\n')
+          .filter((line) => /^\d+$/.test(line))
+          .at(-1) ?? 0,
+      ),
+    isDone: () => /^done/m.test(output),
+    kill: () => void child.kill('SIGKILL'),
+    ended: once(child, 'close').then(([code, signal]) => signal ?? code),
+  };
+}
+
+/** Everything below `acknowledged` is in the topic, each record once and in its order. @returns records in the topic */
+async function check(rig: KafkaRig, topic: string, acknowledged: number): Promise<number> {
+  const partitions = await rig.ids(topic);
+  let count = 0;
+  for (const [partition, ids] of partitions.entries()) {
+    assert.deepEqual(
+      ids.map(Number),
+      Array.from({length: ids.length}, (_, i) => 2 * i + partition),
+      `partition ${partition}`,
+    );
+    count += ids.length;
+  }
+  assert.ok(count >= acknowledged, `${acknowledged} were acknowledged, ${count} are there`);
+  return count;
+}
+
+suite('one broker', skipWithout('java', 'mvn'), () => {
+  let rig: KafkaRig;
+  before(async () => {
+    rig = await KafkaRig.start();
+  });
+  after(() => rig?.stop());
+
+  test('kill -9 at each step of an append, and of the recovery after it: nothing is lost, nothing is there twice', async () => {
+    const dir = rig.dir();
+    const topic = 'crash.step';
+    let acknowledged = 0;
+    const points = [
+      'log.before-commit:5',
+      'log.acknowledged:6',
+      'kafka.before-produce:4',
+      'kafka.after-produce:4',
+      // Killed with batches on their way, and again before the recovery was over, at each of its steps.
+      'kafka.after-produce:1',
+      'kafka.before-fence:1',
+      'kafka.after-fence:1',
+      'kafka.before-produce:12',
+      'kafka.after-produce:9',
+    ];
+    for (const failpoint of points) {
+      const run = start(rig, topic, dir, {failpoint, appends: 400});
+      assert.equal(await run.ended, 'SIGKILL', `${failpoint} is passed`);
+      acknowledged = Math.max(acknowledged, run.acknowledged());
+    }
+    const last = start(rig, topic, dir, {appends: 20});
+    assert.equal(await last.ended, 0);
+    assert.equal(await check(rig, topic, last.acknowledged()), last.acknowledged());
+    assert.ok(last.acknowledged() > acknowledged && acknowledged > 30);
+  });
+
+  test('kill -9 of the broker under load, twice, and of the process while the broker is away', async () => {
+    const dir = rig.dir();
+    const topic = 'crash.broker';
+    let run = start(rig, topic, dir);
+    await until(() => run.acknowledged() > 300, 'it runs');
+    await rig.kafka.kill(0);
+    const before = run.acknowledged();
+    await rig.kafka.restart(0);
+    await until(() => run.acknowledged() > before + 300, 'it goes on');
+    await rig.kafka.kill(0);
+    const away = run.acknowledged();
+    await until(() => run.acknowledged() > away + 600, 'it spools');
+    run.kill();
+    await run.ended;
+    const spooled = run.acknowledged();
+    await rig.kafka.restart(0);
+    run = start(rig, topic, dir, {appends: 100});
+    assert.equal(await run.ended, 0);
+    assert.ok(run.isDone());
+    const count = await check(rig, topic, spooled);
+    assert.equal(count, run.acknowledged());
+  });
+});
+
+suite('three brokers', skipWithout('java', 'mvn'), () => {
+  test('kill -9 of one of three under load: appends go on, each record is there once', async () => {
+    const rig = await KafkaRig.start({brokers: 3});
+    try {
+      const dir = rig.dir();
+      const run = start(rig, 'crash.three', dir);
+      await until(() => run.acknowledged() > 300, 'it runs');
+      await rig.kafka.kill(0);
+      const before = run.acknowledged();
+      await until(() => run.acknowledged() > before + 600, 'it goes on without the broker');
+      await rig.kafka.restart(0);
+      const back = run.acknowledged();
+      await until(() => run.acknowledged() > back + 300, 'it goes on with it');
+      run.kill();
+      await run.ended;
+      const last = start(rig, 'crash.three', dir, {appends: 50});
+      assert.equal(await last.ended, 0);
+      assert.equal(await check(rig, 'crash.three', run.acknowledged()), last.acknowledged());
+    } finally {
+      await rig.stop();
+    }
+  });
+});

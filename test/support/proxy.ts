@@ -1,0 +1,107 @@
+/** A TCP proxy between clients and a server that fails as it is told to: the network between them. */
+import {type AddressInfo, connect, createServer, type Socket} from 'node:net';
+
+export type FaultyProxy = {
+  /** Where clients connect. */
+  port: number;
+  /** The server behind it; may be told later than clients are told the port. */
+  connectTo(target: {host: string; port: number}): void;
+  /** Requests arrive, their answers do not, until `restore` or `cut`. Connections stay open. */
+  swallowAnswers(): void;
+  /** Nothing arrives in either direction, connections stay open: a network that lost its way. */
+  silence(): void;
+  /** Every connection is lost, and new ones are refused until `restore`. */
+  cut(): void;
+  /** Every connection is lost; new ones are served. */
+  drop(): void;
+  /** From now on every piece waits that long, in each direction, ms. */
+  delay(ms: number): void;
+  /** Everything passes again. What was swallowed is gone: those connections are lost. */
+  restore(): void;
+  /** Bytes of requests that passed so far. */
+  readonly passedBytes: number;
+  close(): Promise<void>;
+};
+
+type State = 'open' | 'swallowing' | 'silent' | 'cut';
+type Link = {client: Socket; server: Socket; isTorn: boolean};
+
+/** Starts a proxy on a free port. @param to the server behind it */
+export async function startProxy({to}: {to?: {host: string; port: number}} = {}): Promise<FaultyProxy> {
+  let target = to;
+  let state: State = 'open';
+  let delayMs = 0;
+  let passedBytes = 0;
+  const links = new Set<Link>();
+
+  const end = (link: Link) => {
+    links.delete(link);
+    link.client.destroy();
+    link.server.destroy();
+  };
+  // Timers of one length fire in the order in which they were made: the bytes keep theirs.
+  const later = (work: () => void) => (delayMs === 0 ? work() : void setTimeout(work, delayMs));
+
+  const listener = createServer((client) => {
+    if (state === 'cut' || !target) return void client.destroy();
+    const server = connect(target.port, target.host);
+    const link: Link = {client, server, isTorn: false};
+    links.add(link);
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true);
+      socket.on('error', () => end(link));
+      socket.on('close', () => end(link));
+    }
+    client.on('data', (bytes) => {
+      if (state === 'silent') link.isTorn = true;
+      else
+        later(() => {
+          passedBytes += bytes.length;
+          if (!server.destroyed) server.write(bytes);
+        });
+    });
+    server.on('data', (bytes) => {
+      if (state === 'silent' || state === 'swallowing') link.isTorn = true;
+      else later(() => client.destroyed || client.write(bytes));
+    });
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+
+  const set = (next: State) => {
+    state = next;
+    // A stream with a hole in it is of no use to anybody.
+    for (const link of links) if (next === 'cut' || (next === 'open' && link.isTorn)) end(link);
+  };
+  return {
+    port: (listener.address() as AddressInfo).port,
+    connectTo(next) {
+      target = next;
+    },
+    swallowAnswers: () => set('swallowing'),
+    silence: () => set('silent'),
+    cut: () => set('cut'),
+    drop() {
+      for (const link of links) end(link);
+    },
+    delay(ms) {
+      delayMs = ms;
+    },
+    restore() {
+      delayMs = 0;
+      set('open');
+    },
+    get passedBytes() {
+      return passedBytes;
+    },
+    async close() {
+      for (const link of links) end(link);
+      await new Promise((resolve) => listener.close(resolve));
+    },
+  };
+}
+
+/** `host:port` -> an address. */
+export function addressOf(text: string): {host: string; port: number} {
+  const [host, port] = text.split(':') as [string, string];
+  return {host, port: Number(port)};
+}
