@@ -1,10 +1,26 @@
 /** What tests of PostgreSQL servers share. */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {describe} from 'node:test';
 import pg from 'pg';
 import {type Postgres, type PostgresOptions, startPostgres} from '../../src/cluster/postgres.ts';
 import type {Value} from '../../src/expr/types.ts';
 import type {BackendChoice, Column} from '../../src/model/types.ts';
 import {dateDays} from '../../src/sinks/tables.ts';
 import type {Subject} from '../conformance/sink.ts';
+
+/** Runs tests of a server; where none is installed they are skipped, by this name, and in CI they fail. */
+export function describeWithPostgres(name: string, body: () => void): void {
+  const programs = [
+    '/usr/lib/postgresql',
+    ...(process.env.PATH ?? '').split(':').map((dir) => join(dir, 'postgres')),
+  ];
+  const isThere =
+    process.env.CI !== undefined ||
+    process.platform === 'darwin' ||
+    programs.some((path) => existsSync(path));
+  describe(name, {skip: isThere ? false : 'needs a PostgreSQL server'}, body);
+}
 
 export const password = 'correct-horse-battery';
 
