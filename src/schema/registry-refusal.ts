@@ -68,5 +68,7 @@ export const refusals = {
     new Refusal(42208, `The specified subject '${subject}' is not a valid subject.`),
   schemaTooLarge: (bytesMax: number) =>
     new Refusal(42209, `Register operation failed because schema is too large: more than ${bytesMax} bytes`),
+  schemaTooComplex: (partsMax: number) =>
+    new Refusal(42209, `Register operation failed because schema is too large: more than ${partsMax} parts`),
   invalidRuleSet: (message: string) => new Refusal(42210, message),
 } as const;

@@ -24,6 +24,10 @@ const text = (fields: Fields, name = 'order', more: object = {}) =>
   JSON.stringify({type: 'record', name, ...more, fields});
 const schema = (fields: Fields, more: object = {}) => ({schema: text(fields), ...more});
 
+/** A record of so many fields, three parts each. */
+const wide = (count: number) =>
+  schema(Array.from({length: count}, (_, index) => ({name: `f${index}`, type: 'int'})));
+
 /** [method and path, body, status, what the answer must have; a number is its error code]. */
 type Step = [request: string, body: unknown, status: number, expected?: unknown];
 
@@ -161,6 +165,9 @@ test('what is no schema is refused, with what is wrong', async (t) => {
       422,
       42209,
     ],
+    ['POST /subjects/wide/versions', wide(16_000), 200, {version: 1}],
+    ['POST /subjects/wide/versions', wide(17_000), 422, 42209],
+    ['POST /compatibility/subjects/wide/versions', wide(17_000), 422, 42209],
   ]);
 });
 
