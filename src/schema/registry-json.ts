@@ -32,7 +32,7 @@ export function parseJson(text: string): Json {
 export type JsonMeasure = {
   /** Deepest nesting of brackets. */
   depth: number;
-  /** Values and pairs of key and value, about. */
+  /** Objects, their keys and the elements of lists, about. */
   parts: number;
   hasNumber: boolean;
 };
@@ -52,7 +52,7 @@ export function measure(text: string): JsonMeasure {
     } else if (unit === 0x22) quoted = true;
     else if (unit === 0x2c) parts++;
     else if (unit === 0x5b || unit === 0x7b) {
-      parts++;
+      if (unit === 0x7b) parts++;
       depth = Math.max(depth, ++level);
     } else if (unit === 0x5d || unit === 0x7d) level--;
     else if (unit >= 0x30 && unit <= 0x39) hasNumber = true;
