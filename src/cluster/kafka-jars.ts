@@ -66,7 +66,7 @@ export async function kafkaClassPath(progress: Progress): Promise<string> {
           [`org.apache.kafka:kafka_2.13:${kafkaVersion}`, 'org.apache.logging.log4j:log4j-slf4j-impl:2.25.5'],
           fresh,
           tell,
-          {files: Object.keys(jars)},
+          Object.keys(jars),
         ),
     },
     progress,

@@ -14,47 +14,44 @@ export type Artifact = string;
 const plugin = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 
 /**
- * Copies artifacts, and what they need unless `alone`, into a directory, with the Maven that is installed and the registries
- * that it is configured for. @throws SERVER_MISSING without Maven, SERVER_FETCH when it fails
+ * Copies artifacts and what they need into a directory, with the Maven that is installed and the registries
+ * that it is configured for.
+ * @param files names of what is expected, to tell how far it is
+ * @throws SERVER_MISSING without Maven, SERVER_FETCH when it fails
  */
 export async function fetchWithMaven(
   title: string,
   artifacts: Artifact[],
   dir: string,
   progress: Progress,
-  options: {alone?: boolean; files?: string[]} = {},
+  files: string[],
 ): Promise<void> {
   const project = mkdtempSync(join(tmpdir(), 'millrace-maven-'));
   try {
     writeFileSync(join(project, 'pom.xml'), pomOf(artifacts));
-    await runMaven(
-      title,
-      [
-        '-B',
-        '-f',
-        join(project, 'pom.xml'),
-        `${plugin}:copy-dependencies`,
-        `-DoutputDirectory=${dir}`,
-        ...(options.alone ? ['-DexcludeTransitive=true'] : []),
-      ],
-      progress,
-      options.files,
-    );
+    const pom = join(project, 'pom.xml');
+    const goal = `${plugin}:copy-dependencies`;
+    await runMaven(title, ['-B', '-f', pom, goal, `-DoutputDirectory=${dir}`], progress, files);
   } finally {
     rmSync(project, {recursive: true, force: true});
   }
 }
 
+/** Copies one artifact without what it needs. Throws as `fetchWithMaven`. */
+export async function fetchAloneWithMaven(
+  title: string,
+  artifact: Artifact,
+  dir: string,
+  progress: Progress,
+): Promise<void> {
+  const options = [`-Dartifact=${artifact}`, `-DoutputDirectory=${dir}`];
+  await runMaven(title, ['-B', `${plugin}:copy`, ...options], progress, []);
+}
+
 function pomOf(artifacts: Artifact[]): string {
   const dependencies = artifacts.map((each) => {
-    const [group, artifact, version, type, classifier] = each.split(':');
-    return [
-      '    <dependency>',
-      `<groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version>`,
-      type === undefined ? '' : `<type>${type}</type>`,
-      classifier === undefined ? '' : `<classifier>${classifier}</classifier>`,
-      '</dependency>',
-    ].join('');
+    const [group, artifact, version] = each.split(':');
+    return `    <dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId><version>${version}</version></dependency>`;
   });
   return `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -66,7 +63,7 @@ ${dependencies.join('\n')}
 `;
 }
 
-function runMaven(title: string, args: string[], progress: Progress, files: string[] = []): Promise<void> {
+function runMaven(title: string, args: string[], progress: Progress, files: string[]): Promise<void> {
   progress(`fetching ${title} with Maven`);
   const child = spawn('mvn', args, {stdio: ['ignore', 'pipe', 'ignore']});
   const errors: string[] = [];

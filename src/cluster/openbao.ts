@@ -1,9 +1,8 @@
 import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
-import {request} from 'node:http';
-import {request as requestTls} from 'node:https';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {type Certificates, keptCertificates} from './certificates.ts';
+import {ask} from './http.ts';
 import {type ServerOptions, type SingleServer, startSingle} from './single.ts';
 import {type WheelProgram, wheelProgram} from './wheels.ts';
 
@@ -126,36 +125,24 @@ async function unsealed(api: Api, path: string): Promise<boolean> {
   return (await api('GET', 'secret/data/millrace-up', {token})).status === 404;
 }
 
-type Ask = {token?: string; body?: unknown};
+type Call = {token?: string; body?: unknown};
 type Api = (
   method: string,
   path: string,
-  ask: Ask,
+  call: Call,
 ) => Promise<{status: number; answer: Record<string, unknown>}>;
 
 const apiAt =
   (port: number, ca: string | undefined): Api =>
-  (method, path, {token, body}) =>
-    new Promise((resolve, reject) => {
-      const place = {host: '127.0.0.1', port, method, path: `/v1/${path}`, timeout: 10_000};
-      const headers = token === undefined ? {} : {'X-Vault-Token': token};
-      const call = ca === undefined ? request({...place, headers}) : requestTls({...place, headers, ca});
-      call.once('error', reject);
-      call.once('timeout', () => call.destroy(new Error('no answer')));
-      call.once('response', (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part) => parts.push(part));
-        response.once('error', reject);
-        response.once('end', () => {
-          const text = Buffer.concat(parts).toString();
-          resolve({status: response.statusCode!, answer: text === '' ? {} : JSON.parse(text)});
-        });
-      });
-      call.end(body === undefined ? undefined : JSON.stringify(body));
-    });
+  async (method, path, {token, body}) => {
+    const headers = token === undefined ? {} : {'X-Vault-Token': token};
+    const url = `http${ca === undefined ? '' : 's'}://127.0.0.1:${port}/v1/${path}`;
+    const {status, text} = await ask(url, {method, body, headers, ca});
+    return {status, answer: text === '' ? {} : JSON.parse(text)};
+  };
 
-async function checked(api: Api, method: string, path: string, ask: Ask): Promise<Record<string, unknown>> {
-  const {status, answer} = await api(method, path, ask);
+async function checked(api: Api, method: string, path: string, call: Call): Promise<Record<string, unknown>> {
+  const {status, answer} = await api(method, path, call);
   if (status < 400) return (answer.data as Record<string, unknown> | undefined) ?? answer;
   const why = (answer.errors as string[] | undefined)?.join('; ') || `status ${status}`;
   throw new PlatformError('SERVER_FAILED', `OpenBao refuses ${method} ${path}: ${why}`);
