@@ -7,10 +7,11 @@ export function waitingFor({inputs, queries, startingQueries, deliveries, raw}: 
   for (const {domain, name, state} of inputs)
     if (state !== 'done' && state !== 'stopped') found.push(`input ${domain}.${name}`);
   for (const query of startingQueries) found.push(`query ${query} (starting)`);
-  for (const {query, state, reason, lagEvents, settled, held} of queries) {
+  for (const {query, state, reason, lagEvents, settled, held, logAway} of queries) {
     if (state === 'paused') found.push(`query ${query} (paused${reason ? `: ${reason.code}` : ''})`);
     else if (state !== 'running') continue;
     else if (held) found.push(`query ${query}: schema ${held[0]!.schemaId} from the registry`);
+    else if (logAway) found.push(`query ${query}: the log`);
     else if (lagEvents > 0) found.push(`query ${query}: ${formatCount(lagEvents)} events to go`);
     else if (!settled) found.push(`query ${query}: its rows`);
   }

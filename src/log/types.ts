@@ -6,6 +6,8 @@
  *   frame  := 0x00, schema id:u32 big-endian, Avro body          (Confluent wire format)
  * Records of dlq.* and late.* topics are frames of their own schemas. A batch belongs to one (topic, partition).
  */
+import type {PlatformError} from '../errors.ts';
+
 export type RecordBatch = {
   topic: string;
   partition: number;
@@ -131,5 +133,7 @@ export type LogReader = {
   knows(topic: string, ids: readonly string[]): boolean[];
   /** Where the record of an id lies, by an index; undefined for an id that the topic does not remember. */
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
+  /** Why the log cannot be read just now, and for how long, ms; undefined while it can, absent where it always can. */
+  trouble?(): {error: PlatformError; ms: number} | undefined;
   close(): void;
 };

@@ -61,6 +61,8 @@ export type QueryStatus = {
   isClean?: boolean;
   /** Partitions that wait for the schema of their next records; absent when none does. */
   held?: HeldPartition[];
+  /** Why the log cannot be read just now; absent while it can. */
+  logAway?: string;
 };
 
 /** A partition whose next records name a schema that the registry was asked for and has not told. */

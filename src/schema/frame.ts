@@ -56,14 +56,15 @@ export function recordLength(bytes: Uint8Array, pos: number, end: number): numbe
 }
 
 /**
- * Visits every frame of a batch, in order.
+ * Visits every frame of a batch, in order; a batch of the log that is a mark or a gap has none.
  * @throws DecodeFailure BATCH_INVALID when lengths or the count disagree with the bytes; frames before it were visited.
  */
 export function walkRecords(
-  batch: {bytes: Uint8Array; count: number},
+  batch: {bytes: Uint8Array; count: number; kind?: string},
   visit: (index: number, pos: number, end: number) => void,
 ): void {
-  const {bytes, count} = batch;
+  const {bytes, count, kind = 'data'} = batch;
+  if (kind !== 'data') return;
   let pos = 0;
   for (let index = 0; index < count; index++) {
     const length = recordLength(bytes, pos, bytes.length);

@@ -21,16 +21,20 @@ export const inflatedBytesMax = 256 * 1024 * 1024;
 /** Where batches belong, and what takes them. */
 export type BatchTarget = {topic: string; partition: number; batches: RecordBatch[]};
 
-/** Adds offsets that hold no record. */
-export function addGap({topic, partition, batches}: BatchTarget, from: number, to: number): void {
+/**
+ * Adds offsets that hold no record. They are never joined with those of another Kafka batch: whoever stops at the end of a batch
+ * finds that end again, however the log is read.
+ */
+export function addGap(
+  {topic, partition, batches}: BatchTarget,
+  from: number,
+  to: number,
+  timeMs: number,
+): void {
   if (to <= from) return;
-  const last = batches.at(-1);
-  if (last?.kind === 'gap' && last.baseOffset + last.count === from) last.count += to - from;
-  else {
-    const appendTimeMs = last?.appendTimeMs ?? 0;
-    const bytes = new Uint8Array(0);
-    batches.push({topic, partition, baseOffset: from, count: to - from, appendTimeMs, kind: 'gap', bytes});
-  }
+  const appendTimeMs = Math.max(0, timeMs);
+  const bytes = new Uint8Array(0);
+  batches.push({topic, partition, baseOffset: from, count: to - from, appendTimeMs, kind: 'gap', bytes});
 }
 
 /** Checks the batch's checksum. Throws BatchFailure. */
@@ -93,7 +97,7 @@ export function addBatch(target: BatchTarget, bytes: Uint8Array, batch: KafkaBat
     if (state.at !== to) throw new BatchFailure(`${to - state.at} bytes follow its records`);
     if (batch.baseOffset + state.delta > batch.nextOffset)
       throw new BatchFailure('a record lies beyond its last offset');
-    addGap(target, batch.baseOffset + state.delta, batch.nextOffset);
+    addGap(target, batch.baseOffset + state.delta, batch.nextOffset, batch.maxTimeMs);
   } catch (error) {
     batches.length = known;
     throw error;
@@ -163,7 +167,7 @@ function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
     if (record.offsetDelta < state.delta) throw new BatchFailure('its offsets go back');
     if (batch.baseOffset + record.offsetDelta >= batch.nextOffset)
       throw new BatchFailure('a record lies beyond its last offset');
-    addGap(target, offset, batch.baseOffset + record.offsetDelta);
+    addGap(target, offset, batch.baseOffset + record.offsetDelta, batch.maxTimeMs);
     state.delta = record.offsetDelta;
     return false;
   }
@@ -172,13 +176,14 @@ function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
   state.at = record.end;
   state.delta++;
   if (record.headers.some(({name}) => name === fenceHeader)) {
-    addGap(target, offset, offset + 1);
+    addGap(target, offset, offset + 1, batch.maxTimeMs);
     return true;
   }
   const mark = record.headers.find(({name}) => name === markHeader);
   const markTimeMs = mark?.value ? Number(Buffer.from(mark.value).toString()) : Number.NaN;
   const base = {topic, partition, baseOffset: offset, count: 1, appendTimeMs};
-  if (record.headers.some(({name}) => name === fenceHeader)) addGap(target, offset, offset + 1);
+  if (record.headers.some(({name}) => name === fenceHeader))
+    addGap(target, offset, offset + 1, batch.maxTimeMs);
   else if (Number.isSafeInteger(markTimeMs))
     batches.push({...base, kind: 'mark', markTimeMs, bytes: emptyRecord});
   else batches.push({...base, kind: 'data', bytes: new Uint8Array(4)});

@@ -59,10 +59,10 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
     const size = batch.end - batch.start;
     if (taken > 0 && taken + size > bytesMax) break;
     // What compaction removed between two batches.
-    if (batch.baseOffset > at) addGap(target, at, batch.baseOffset);
+    if (batch.baseOffset > at) addGap(target, at, batch.baseOffset, batch.maxTimeMs);
     checkCrc(chunk.bytes, batch);
     if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch);
-    else addGap(target, Math.max(at, batch.baseOffset), batch.nextOffset);
+    else addGap(target, batch.baseOffset, batch.nextOffset, batch.maxTimeMs);
     at = batch.nextOffset;
     chunk.next++;
     chunk.left -= size;

@@ -8,6 +8,7 @@ import {noTelemetry, type Telemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {stoppedStatus} from '../status.ts';
 import type {EmittedRows, Engine, LookupSnapshot, QueryStatus} from '../types.ts';
+import {tellLog} from './engine-log.ts';
 import {prepareQuery} from './engine-start.ts';
 import {type EngineThreads, startInline, startThreads} from './engine-workers.ts';
 import {type CheckpointWriter, openStateStore, startCheckpointWriter} from './statestore.ts';
@@ -256,6 +257,13 @@ class Host implements InlineEngine {
       case 'status':
         for (const status of event.status) this.#status.set(status.query, status);
         onStatus?.(this.status());
+        break;
+      case 'reopened':
+        this.#options.onStopped?.(event.query);
+        break;
+      case 'logAway':
+      case 'logBack':
+        tellLog(telemetry, event);
         break;
       case 'stopped':
         this.#stopped(this.#plans.get(event.query)!, event.failure);

@@ -1,3 +1,4 @@
+import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {LogReader, RecordBatch} from '../../log/types.ts';
 import {walkRecords} from '../../schema/frame.ts';
@@ -28,7 +29,12 @@ type Partition = {
   cursors: Set<Cursor>;
   /** Offset -> schema ids without which the batch there cannot be decoded yet. Usually empty. */
   held: Map<number, Set<number>>;
+  /** Its broker does not answer: it is not read before this time, `performance.now()`. */
+  notBefore: number;
 };
+
+/** A partition whose broker does not answer is asked for again after so long, ms. */
+const awayMs = 250;
 
 /** Ids of one batch that are asked for at once; bytes that are no events can name many. */
 const idsMax = 256;
@@ -59,7 +65,7 @@ export class Reader {
     let known = this.#partitions.get(key);
     if (!known) {
       const endOffset = this.#log.endOffset(topic, partition);
-      known = {topic, partition, endOffset, cursors: new Set(), held: new Map()};
+      known = {topic, partition, endOffset, cursors: new Set(), held: new Map(), notBefore: 0};
       this.#partitions.set(key, known);
     }
     known.cursors.add(cursor);
@@ -82,8 +88,9 @@ export class Reader {
 
   /** Whether some query may read something. */
   hasWork(): boolean {
-    for (const {endOffset, cursors, held} of this.#partitions.values())
-      for (const cursor of cursors)
+    const now = performance.now();
+    for (const {endOffset, cursors, held, notBefore} of this.#partitions.values())
+      for (const cursor of notBefore > now ? [] : cursors)
         if (cursor.offset < endOffset && !held.has(cursor.offset) && cursor.wants()) return true;
     return false;
   }
@@ -114,7 +121,10 @@ export class Reader {
       try {
         await this.#read(partition, offset);
       } catch (error) {
-        for (const cursor of [...partition.cursors]) if (cursor.offset === offset) cursor.fail(error);
+        // It is not the query's failure, and passes: others are read meanwhile.
+        if (error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE')
+          partition.notBefore = performance.now() + awayMs;
+        else for (const cursor of [...partition.cursors]) if (cursor.offset === offset) cursor.fail(error);
       }
       return true;
     }
@@ -123,7 +133,9 @@ export class Reader {
 
   #positions(): {partition: Partition; cursors: Cursor[]}[] {
     const positions = [];
+    const now = performance.now();
     for (const partition of this.#partitions.values()) {
+      if (partition.notBefore > now) continue;
       const byOffset = new Map<number, Cursor[]>();
       for (const cursor of partition.cursors) {
         const {offset} = cursor;

@@ -114,19 +114,23 @@ export class ReplayFeed {
   /** Looks at what waits, so that no state goes that it needs. @throws LOG_CORRUPT, LOG_TRIMMED */
   async scan(): Promise<void> {
     const {replay} = this.#options.merger;
-    while (this.#scannedTo < this.#endOffset)
-      for (const {offset, event} of await this.#read(this.#scannedTo)) {
-        replay.waitingMs = Math.min(replay.waitingMs, event.eventTimeMs);
-        this.#scannedTo = offset + 1;
-      }
+    while (this.#scannedTo < this.#endOffset) {
+      const {found, nextOffset} = await this.#read(this.#scannedTo);
+      for (const {event} of found) replay.waitingMs = Math.min(replay.waitingMs, event.eventTimeMs);
+      this.#scannedTo = nextOffset;
+    }
   }
 
   /** Makes the next records available to `step`. @throws LOG_CORRUPT, LOG_TRIMMED */
   async fill(): Promise<void> {
     await this.scan();
     this.#refused ??= await this.#readRefused();
-    if (this.#queue.length === 0 && this.unread > 0)
-      this.#queue = await this.#read(this.#options.merger.replay.offset);
+    if (this.#queue.length > 0 || this.unread === 0) return;
+    const {replay} = this.#options.merger;
+    const {found, nextOffset} = await this.#read(replay.offset);
+    this.#queue = found;
+    // Offsets that hold no record.
+    if (found.length === 0) replay.mergedThrough(nextOffset);
   }
 
   /** Merges what can be merged now. @returns what became of each; empty while the next one waits for its event to be read */
@@ -213,10 +217,12 @@ export class ReplayFeed {
     this.#kernel?.setLookup(this.#options.snapshotOf(lookup, snapshot));
   }
 
-  async #read(offset: number): Promise<Waiting[]> {
+  async #read(offset: number): Promise<{found: Waiting[]; nextOffset: number}> {
     const {log} = this.#options;
     const found: Waiting[] = [];
-    for (const batch of await log.read(this.#topic, 0, offset, readBytesMax))
+    let nextOffset = offset;
+    for (const batch of await log.read(this.#topic, 0, offset, readBytesMax)) {
+      nextOffset = batch.baseOffset + batch.count;
       walkRecords(batch, (index, pos, end) => {
         const place = batch.baseOffset + index;
         if (place < offset) return;
@@ -225,7 +231,8 @@ export class ReplayFeed {
           event: replayEventOf(decodeEvent(batch.bytes, pos + frameHeaderBytes, end)),
         });
       });
-    return found;
+    }
+    return {found, nextOffset};
   }
 
   async #readRefused(): Promise<Set<string>> {

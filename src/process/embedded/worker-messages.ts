@@ -75,6 +75,11 @@ export type WorkerEvent =
   | {kind: 'side'; query: string; batch: number; side: SideOutput}
   | {kind: 'status'; status: QueryStatus[]}
   | {kind: 'stopped'; query: string; failure: Failure}
+  /** It begins again from its checkpoint by itself: rows that are on their way come again. */
+  | {kind: 'reopened'; query: string}
+  /** The log cannot be read for now, or can again after so long. */
+  | {kind: 'logAway'; message: string}
+  | {kind: 'logBack'; seconds: number}
   | {kind: 'checkpoint'; query: string; bytes: number; seconds: number; pauseSeconds: number}
   /** Records name schemas that the worker does not know; each is answered by itself. */
   | {kind: 'schemas'; worker: number; wanted: WantedSchema[]}

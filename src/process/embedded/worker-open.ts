@@ -29,10 +29,15 @@ export function openQuery(
     throw new PlatformError('QUERY_FAILED', `${plan.id} reads topics that the log does not have`);
   const saved = readCheckpoint(store, plan);
   const {lookups = start.lookups, starts = beginsOf(places)} = saved?.header ?? {};
+  // A partition that the checkpoint does not know came later: all of it is new.
+  const known = saved && new Set(saved.header.cuts.map(({topic, partition}) => `${topic}/${partition}`));
+  const from = places.map((place) =>
+    known && !known.has(`${place.topic}/${place.partition}`) ? {...place, startOffset: 0} : place,
+  );
   const {entries, unwritten, hasRead} = completeJournal(store, plan, lookups, starts);
   const merger = new Merger({
     plan,
-    places,
+    places: from,
     nowMs: clock.now(),
     saved,
     epoch: start.epoch,

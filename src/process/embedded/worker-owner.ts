@@ -16,8 +16,8 @@ import {SideGate} from './worker-side.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
 
-/** A query whose checkpoint found the disk full tries again from its last one after so long. */
-const diskFullRetryMs = 5_000;
+/** A query that stopped for what passes by itself begins again from its last checkpoint after so long. */
+const retryAfterMs: Partial<Record<string, number>> = {CHECKPOINT_DISK_FULL: 5_000, KAFKA_UNAVAILABLE: 1_000};
 /** Rows of sessions wait for a checkpoint, so theirs come more often: at least so far apart. */
 const orderedCheckpointMs = 100;
 
@@ -66,6 +66,8 @@ export class QueryOwner {
   /** Reads the checkpoint, or writes the first one, and only then lets the feeds begin. */
   async open(): Promise<void> {
     const run = ++this.#run;
+    this.#places = placesOf(this.plan, this.#options.log);
+    this.#feeds = new Feeds(this.plan.id, this.#places, this.#options);
     // What answers an earlier opening must not pass for an answer to this one.
     const firstSequence = run * 1e9;
     this.#side.begin(firstSequence);
@@ -206,7 +208,8 @@ export class QueryOwner {
       if (replays.length > 0) this.#sendSide({records: [], failures: [], replays});
       return replay.unread < before;
     } catch (error) {
-      if (replay === this.#replay) this.fail(error);
+      const isAway = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
+      if (replay === this.#replay && !isAway) this.fail(error);
       return false;
     }
   }
@@ -233,6 +236,22 @@ export class QueryOwner {
     this.#state = isOurs ? 'failed' : 'stopped';
     this.#reason = failure;
     const query = this.plan.id;
+    this.#shut();
+    const retryMs = retryAfterMs[failure.code ?? ''];
+    if (retryMs !== undefined) this.#retryMs = this.#options.clock.now() + retryMs;
+    this.#options.toMain({kind: 'stopped', query, failure});
+  }
+
+  /** Begins again from the checkpoint when its topics have more partitions than it reads. */
+  lookForPartitions(): void {
+    if (!this.#merger || this.isStopped || this.#isDraining) return;
+    if (placesOf(this.plan, this.#options.log).length <= this.#places.length) return;
+    this.#shut();
+    this.#options.toMain({kind: 'reopened', query: this.plan.id});
+    void this.open();
+  }
+
+  #shut(): void {
     this.#feeds.close(this.#run);
     this.#run++;
     this.#merger = undefined;
@@ -241,8 +260,6 @@ export class QueryOwner {
     this.#side.forget();
     this.#committing = false;
     this.#options.setBusy(false);
-    if (failure.code === 'CHECKPOINT_DISK_FULL') this.#retryMs = this.#options.clock.now() + diskFullRetryMs;
-    this.#options.toMain({kind: 'stopped', query, failure});
   }
 
   status(lagMsOf: LagOf): Promise<QueryStatus> {

@@ -13,12 +13,15 @@ export type ThreadMessage =
   | {kind: 'peer'; worker: number; port: MessagePort}
   | {kind: 'start'};
 
+/** A partition whose broker does not answer holds the others up for so long at most, ms. */
+const readPatienceMs = 250;
+
 openPrivacy();
 const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: MessagePort};
 const peers = new Map<number, MessagePort>();
 const worker = new EngineWorker({
   setup,
-  log: await openLog(setup.log),
+  log: await openLog(setup.log, {patienceMs: readPatienceMs}),
   store: openStateStore(setup.stateDir, statePort),
   clock: systemClock,
   toPeer: (to, message) => peers.get(to)?.postMessage(message),

@@ -17,6 +17,8 @@ import {WriterSchemas} from './worker-schemas.ts';
 /** Ends of partitions are looked at, and idle partitions noticed, at least so often. */
 const idleTurnMs = 250;
 const statusMs = 1_000;
+/** A log that cannot be read for so long is told of. */
+const awayTellMs = 1_000;
 
 export type WorkerOptions = {
   setup: WorkerSetup;
@@ -49,6 +51,10 @@ export class EngineWorker {
   #isDraining = false;
   #statusMs = -Infinity;
   #endsMs = -Infinity;
+  /** Since when the log cannot be read, as it was told. */
+  #awayMs: number | undefined;
+  /** When the record was appended at which some query stood last, by partition. */
+  readonly #ages = new Map<string, {offset: number; appendTimeMs: number}>();
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -105,6 +111,7 @@ export class EngineWorker {
     for (const owner of this.owners.values()) dueMs = Math.min(dueMs, owner.pump(nowMs));
     if (nowMs - this.#statusMs >= statusMs) {
       this.#statusMs = nowMs;
+      for (const owner of this.owners.values()) owner.lookForPartitions();
       await this.sendStatus();
     }
     if (this.#isDraining && this.#isDrained()) {
@@ -154,7 +161,22 @@ export class EngineWorker {
       return age;
     };
     const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf)));
-    toMain({kind: 'status', status});
+    const logAway = this.#lookAtLog();
+    toMain({kind: 'status', status: logAway ? status.map((each) => ({...each, logAway})) : status});
+  }
+
+  /** Tells when the log cannot be read for a while, and when it can again. @returns why it cannot */
+  #lookAtLog(): string | undefined {
+    const {toMain, clock} = this.#options;
+    const {error, ms = 0} = this.#log.trouble?.() ?? {};
+    if (error && this.#awayMs === undefined && ms >= awayTellMs) {
+      this.#awayMs = clock.now() - ms;
+      toMain({kind: 'logAway', message: error.message});
+    } else if (!error && this.#awayMs !== undefined) {
+      toMain({kind: 'logBack', seconds: (clock.now() - this.#awayMs) / 1000});
+      this.#awayMs = undefined;
+    }
+    return this.#awayMs === undefined ? undefined : error?.message;
   }
 
   /** A message from another worker, or from this one. */
@@ -244,9 +266,15 @@ export class EngineWorker {
   }
 
   async #ageOf(topic: string, partition: number, offset: number, nowMs: number): Promise<number> {
+    const place = `${topic}/${partition}`;
+    const known = this.#ages.get(place);
+    if (known?.offset === offset) return Math.max(0, nowMs - known.appendTimeMs);
     try {
       const [batch] = await this.#log.read(topic, partition, offset, 1);
-      return batch ? Math.max(0, nowMs - batch.appendTimeMs) : 0;
+      if (!batch) return 0;
+      const {appendTimeMs} = batch;
+      this.#ages.set(place, {offset, appendTimeMs});
+      return Math.max(0, nowMs - appendTimeMs);
     } catch {
       // Whoever reads there says what is wrong with it.
       return 0;

@@ -144,7 +144,7 @@ test('an end mark moves the running maximum and is no event', () => {
     topic: purchase.topic,
     partition: 0,
     baseOffset: 7,
-    count: 0,
+    count: 1,
     appendTimeMs: 0,
     kind: 'mark' as const,
   };
