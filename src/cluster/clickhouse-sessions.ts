@@ -52,41 +52,71 @@ const name = (value: string): string => {
 };
 const insertWithData = /^([\s\S]*\bINSERT\s+INTO\b[\s\S]*?)\s+FORMAT\s+(\w+)\s*;?\s*$/i;
 
+/** A session with what was set in it: that lasts until it is set otherwise. */
+type Session = {connection: ChdbConnection; database: string; settings: Map<string, string>};
+
 /** Sessions of one kind, each lent to one statement at a time. */
 class Pool {
-  readonly #open: () => ChdbConnection;
-  readonly #idle: ChdbConnection[] = [];
-  readonly #waiting: ((session: ChdbConnection) => void)[] = [];
+  readonly #open: () => Session;
+  readonly #idle: Session[] = [];
+  readonly #waiting: ((session: Session) => void)[] = [];
   #count = 0;
 
-  constructor(open: () => ChdbConnection) {
+  constructor(open: () => Session) {
     this.#open = open;
   }
 
-  take(): Promise<ChdbConnection> | ChdbConnection {
-    const free = this.#idle.pop();
-    if (free) return free;
-    if (this.#count === sessionsMax) return new Promise((resolve) => this.#waiting.push(resolve));
+  /** Rather one with these settings than another. */
+  take(wanted: Map<string, string>): Promise<Session> | Session {
+    const fitting = this.#idle.findIndex(
+      ({settings}) =>
+        settings.size === wanted.size && [...wanted].every(([key, value]) => settings.get(key) === value),
+    );
+    if (fitting >= 0) return this.#idle.splice(fitting, 1)[0]!;
+    if (this.#count === sessionsMax)
+      return this.#idle.shift() ?? new Promise((resolve) => this.#waiting.push(resolve));
     this.#count += 1;
     return this.#open();
   }
 
-  giveBack(session: ChdbConnection): void {
+  giveBack(session: Session): void {
     const next = this.#waiting.shift();
     if (next) next(session);
     else this.#idle.push(session);
   }
 
   /** What a failed statement left in a session would show in the next answer. */
-  async replace(session: ChdbConnection): Promise<void> {
-    await session.close();
+  async replace({connection}: Session): Promise<void> {
+    await connection.close();
     this.giveBack(this.#open());
   }
 }
 
+/** Brings a session to the settings that are wanted, in one statement if any. */
+async function adjust(session: Session, wanted: Map<string, string>, database: string): Promise<void> {
+  const {connection, settings} = session;
+  const set = async (sql: string) => void (await connection.chdb.queryAsync(sql, {format: 'Null'}));
+  if (session.database !== database) {
+    await set(`USE ${backquoted(database)}`);
+    session.database = database;
+  }
+  const changes = [
+    ...[...wanted]
+      .filter(([key, value]) => settings.get(key) !== value)
+      .map(([key, value]) => `${name(key)} = ${text(value)}`),
+    ...[...settings.keys()].filter((key) => !wanted.has(key)).map((key) => `${name(key)} = DEFAULT`),
+  ];
+  if (changes.length > 0) await set(`SET ${changes.join(', ')}`);
+  session.settings = wanted;
+}
+
 /** @param dir directory of the database; nobody else may have it open */
 export function createSessions(dir: string): Sessions {
-  const open = () => createChdbConnection({path: dir});
+  const open = (): Session => ({
+    connection: createChdbConnection({path: dir}),
+    database: 'default',
+    settings: new Map(),
+  });
   const writing = new Pool(open);
   /** Once a session only reads, that cannot be taken back. */
   const reading = new Pool(open);
@@ -127,18 +157,17 @@ export function createSessions(dir: string): Sessions {
   return {
     async run(statement) {
       const {database, parameters, settings} = statement;
-      const pool = settings.some(([key, value]) => key === 'readonly' && value !== '0') ? reading : writing;
-      const session = await pool.take();
-      const set = async (sql: string) => void (await session.chdb.queryAsync(sql, {format: 'Null'}));
+      const isReading = settings.some(([key, value]) => key === 'readonly' && value !== '0');
+      const pool = isReading ? reading : writing;
+      const wanted = new Map(settings.filter(([key]) => key !== 'readonly'));
+      const session = await pool.take(wanted);
+      const {connection} = session;
+      const set = async (sql: string) => void (await connection.chdb.queryAsync(sql, {format: 'Null'}));
       try {
-        if (database !== 'default') await set(`USE ${backquoted(database)}`);
+        await adjust(session, wanted, database);
         for (const [key, value] of parameters) await set(`SET param_${name(key)} = ${text(value)}`);
-        const others = settings.filter(([key]) => key !== 'readonly');
-        for (const [key, value] of others) await set(`SET ${name(key)} = ${text(value)}`);
-        if (pool === reading) await set('SET readonly = 2');
-        const answer = await execute(session, statement);
-        for (const [key] of others) await set(`SET ${name(key)} = DEFAULT`);
-        if (database !== 'default') await set('USE default');
+        if (isReading) await set('SET readonly = 2');
+        const answer = await execute(connection, statement);
         pool.giveBack(session);
         return answer;
       } catch (error) {

@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {failpoint} from '../failpoint.ts';
 import type {Platform, Table} from '../model/types.ts';
+import {emitsDistinct} from '../process/embedded/emit.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
@@ -157,10 +158,9 @@ export async function openOutputs(
             clock,
             random: Math.random,
             telemetry,
-            callbacks: {
-              ...health,
-              onRefused: (rows: RefusedRow[]) => onRefused(sinkName, rows),
-            },
+            distinct: emitsDistinct(plan),
+            writesMax: sink.spec.capabilities.writes ?? 1,
+            callbacks: {...health, onRefused: (rows: RefusedRow[]) => onRefused(sinkName, rows)},
           };
           const marks = pauses.of(`marks of ${sinkName}`);
           return {sinkName, delivery: createDelivery(options), marks};

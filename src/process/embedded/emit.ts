@@ -163,3 +163,10 @@ export class RowBuilder {
     this.failures.push({windowStartMs, groupKey, measure: measure.name, code, message});
   }
 }
+
+/**
+ * The engine emits a window's group once at a time; a session and its tombstone may share a key, and -0 and 0 are one to databases.
+ */
+export const emitsDistinct = ({window, table}: QueryPlan): boolean =>
+  window.type !== 'session' &&
+  !table.columns.some(({name, type}) => type === 'double' && table.key.includes(name));
