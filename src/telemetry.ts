@@ -18,7 +18,7 @@ export type TelemetryEvents = {
   /** Requests that Kafka acknowledged since the last time this was told; `seconds`: their sum. */
   RecordsProduced: {requests: number; records: number; bytes: number; seconds: number};
   /** A request to Kafka, or one partition of it, failed; `retry`: it may succeed by itself. Nothing is lost. */
-  ProduceFailed: {code: string; retry: boolean};
+  ProduceFailed: {code: string; message: string; retry: boolean};
   /** Records were acknowledged as durable in the outbox, before Kafka had them. */
   RecordsSpooled: {records: number};
   /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */

@@ -1,6 +1,7 @@
 import type {GeneratorStatus} from '../platform/generate-types.ts';
 import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
+import {formatBytes} from '../quantity.ts';
 import {escapeControls, formatCount, type palette} from './output.ts';
 
 type Colors = ReturnType<typeof palette>;
@@ -79,7 +80,15 @@ function rawLine({sink, table, state, message, written, dead, lagEvents}: RawSta
   return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
 }
 
-const troubleLines = ({deliveries, registry, queries, events}: PlatformStatus, color: Colors): string[] => [
+const troubleLines = (
+  {deliveries, registry, queries, events, spool}: PlatformStatus,
+  color: Colors,
+): string[] => [
+  ...(spool?.isSpooling
+    ? [
+        `  ${color.yellow(`Kafka is away or slow: ${formatCount(spool.records)} records (${formatBytes(spool.bytes)} of ${formatBytes(spool.limitBytes)}) wait in the outbox`)}${spool.message ? `: ${escapeControls(spool.message)}` : ''}`,
+      ]
+    : []),
   ...(registry && registry.state !== 'running'
     ? [
         `  ${color.yellow(`schema registry ${registry.place}: ${registry.state}`)} ${escapeControls(registry.message ?? '')}`,
@@ -90,6 +99,9 @@ const troubleLines = ({deliveries, registry, queries, events}: PlatformStatus, c
       ({topic, partition, offset, schemaId, message}) =>
         `  ${color.yellow(`query ${query} waits at ${topic}/${partition}, offset ${offset}, for schema ${schemaId}`)}${message ? `: ${escapeControls(message)}` : ''}`,
     ),
+  ),
+  ...[...new Set(queries.flatMap(({logAway}) => logAway ?? []))].map(
+    (message) => `  ${color.yellow('the log cannot be read:')} ${escapeControls(message)}`,
   ),
   ...deliveries
     .filter(({state}) => state !== 'running')

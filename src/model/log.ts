@@ -16,7 +16,8 @@ export type KafkaOptions = {
   };
   topics: {partitions: number; replication: number | 'auto'; retention: number | 'keep'};
   properties: Record<string, number>;
-  spool: {dir: string; size_max: number};
+  compression: 'none' | 'gzip' | 'zstd';
+  spool: {dir: string; size_max: number; after: number};
 };
 
 type Logged = {log: BackendChoice};

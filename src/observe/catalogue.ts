@@ -26,6 +26,51 @@ export const metricSpecs = {
     labels: ['domain', 'event_type'],
     help: 'From handing a batch to the log until it is durable',
   },
+  millrace_kafka_produced_records_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Records that Kafka acknowledged',
+  },
+  millrace_kafka_produced_bytes_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Bytes of the record batches that Kafka acknowledged, as they were sent',
+  },
+  millrace_kafka_produce_requests_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Requests that Kafka acknowledged',
+  },
+  millrace_kafka_produce_request_seconds_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Sum of the times from sending such a request to its answer: over the number of requests it is the mean',
+  },
+  millrace_kafka_produce_errors_total: {
+    type: 'counter',
+    labels: ['code'],
+    help: 'Failed requests to Kafka, or partitions of them; nothing of them is lost, they are sent again',
+  },
+  millrace_kafka_spooled_records_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Records that were acknowledged as durable in the outbox, before Kafka had them',
+  },
+  millrace_kafka_outbox_bytes: {
+    type: 'gauge',
+    labels: [],
+    help: 'Bytes that wait in the outbox for Kafka; absent with a log of our own',
+  },
+  millrace_kafka_outbox_records: {
+    type: 'gauge',
+    labels: [],
+    help: 'Records that wait in the outbox for Kafka; absent with a log of our own',
+  },
+  millrace_kafka_spooling: {
+    type: 'gauge',
+    labels: [],
+    help: '1 while appends do not wait for Kafka: it is away, or what waited is still being sent; absent with a log of our own',
+  },
   millrace_ingest_request_seconds: {
     type: 'histogram',
     labels: ['status'],
@@ -123,6 +168,11 @@ export const metricSpecs = {
     type: 'gauge',
     labels: ['query'],
     help: 'Wall clock minus watermark; absent before the first event',
+  },
+  millrace_log_available: {
+    type: 'gauge',
+    labels: ['query'],
+    help: '1 while the query can read the log; 0 while brokers do not answer, reading goes on by itself',
   },
   millrace_query_held_partitions: {
     type: 'gauge',

@@ -9,6 +9,8 @@ export type Readings = {
   raw: {sink: string; table: string; lagEvents: number; written: number}[];
   delivery: {sink: string; table: string; pending: number; paused: boolean}[];
   events: {bytes: number; requests: number};
+  /** What waits for Kafka; undefined with a log of our own. */
+  spool?: {bytes: number; records: number; isSpooling: boolean};
   /** Absent with the embedded registry. */
   registryAvailable?: boolean;
   shares: {domain: string; eventType: string; received: number; rejected: number; isOver: boolean}[];
@@ -93,6 +95,12 @@ function eventHandlers(registry: Registry): Handlers {
   const generatorBehind = generator('millrace_generator_behind_seconds');
   const requestSeconds = histogram('millrace_ingest_request_seconds');
   const registrySeconds = histogram('millrace_registry_request_seconds');
+  const kafkaRecords = counter('millrace_kafka_produced_records_total');
+  const kafkaBytes = counter('millrace_kafka_produced_bytes_total');
+  const kafkaRequests = counter('millrace_kafka_produce_requests_total');
+  const kafkaSeconds = counter('millrace_kafka_produce_request_seconds_total');
+  const kafkaErrors = counter('millrace_kafka_produce_errors_total');
+  const spooled = counter('millrace_kafka_spooled_records_total');
   const schemasAsked = counter('millrace_schemas_asked_total');
   const registryLost = counter('millrace_registry_lost_total');
   return {
@@ -109,6 +117,14 @@ function eventHandlers(registry: Registry): Handlers {
       transformed.inc({...labels, status: 'out'}, out);
       transformed.inc({...labels, status: 'rejected'}, rejected);
     },
+    RecordsProduced: ({requests, records, bytes, seconds}) => {
+      kafkaRequests.inc(requests);
+      kafkaRecords.inc(records);
+      kafkaBytes.inc(bytes);
+      kafkaSeconds.inc(seconds);
+    },
+    ProduceFailed: ({code}) => kafkaErrors.inc({code}),
+    RecordsSpooled: ({records}) => spooled.inc(records),
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),
     RegistryAnswered: ({status, seconds}) => registrySeconds.observe({status}, seconds),
     SchemaAsked: ({outcome}) => schemasAsked.inc({outcome}),
@@ -180,6 +196,7 @@ function readingGauges(registry: Registry, read: () => Readings): void {
     'millrace_query_held_partitions',
     ({held = []}) => new Set(held.map(({topic, partition}) => `${topic}/${partition}`)).size,
   );
+  byQuery('millrace_log_available', ({logAway}) => (logAway === undefined ? 1 : 0));
   byQuery('millrace_query_groups', ({groups}) => groups);
   byQuery('millrace_query_open_windows', ({openWindows}) => openWindows);
   byQuery('millrace_query_memory_bytes', ({memoryBytes}) => memoryBytes);
@@ -208,6 +225,18 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   gauge('millrace_ingest_over_budget', (self) => {
     for (const {domain, eventType, isOver} of read().shares)
       self.set({domain, event_type: eventType}, isOver ? 1 : 0);
+  });
+  gauge('millrace_kafka_outbox_bytes', (self) => {
+    const {spool} = read();
+    if (spool) self.set(spool.bytes);
+  });
+  gauge('millrace_kafka_outbox_records', (self) => {
+    const {spool} = read();
+    if (spool) self.set(spool.records);
+  });
+  gauge('millrace_kafka_spooling', (self) => {
+    const {spool} = read();
+    if (spool) self.set(spool.isSpooling ? 1 : 0);
   });
   gauge('millrace_ingest_in_flight_bytes', (self) => self.set(read().events.bytes));
   gauge('millrace_ingest_in_flight_requests', (self) => self.set(read().events.requests));

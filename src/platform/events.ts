@@ -12,6 +12,7 @@ import {EventBuckets} from './events-rate.ts';
 import {type EventsHead, readHead} from './events-request.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Mount} from './server.ts';
+import type {Spool} from './spool.ts';
 
 /** What of a platform takes events. */
 export type Events = {
@@ -31,6 +32,7 @@ export function createEvents(
   {domains, server: {events: limits, rate}}: Pick<Platform, 'domains' | 'server'>,
   ingest: Pick<IngestThread, 'records'>,
   telemetry: Telemetry,
+  spool?: Pick<Spool, 'admit'>,
 ): Events {
   const inFlight = new InFlight(limits);
   const unpack = createUnpacking(limits.inflatedBytesMax);
@@ -46,6 +48,7 @@ export function createEvents(
     head: EventsHead,
     sender: string,
   ): Promise<number> {
+    spool?.admit();
     const pay = buckets.enter(sender);
     const hold = inFlight.hold();
     try {

@@ -11,7 +11,7 @@ export type Figures = {
   refresh(parts: Pick<Parts, 'log' | 'outputs'>): Promise<void>;
   raw(): RawStatus[];
   /** For the metrics. */
-  readings(parts: Pick<Parts, 'engine' | 'outputs' | 'events' | 'registry' | 'dirs'>): Readings;
+  readings(parts: Pick<Parts, 'engine' | 'outputs' | 'events' | 'registry' | 'dirs' | 'spool'>): Readings;
   totals(parts: Pick<Parts, 'engine' | 'outputs'>): PlatformStatus['totals'];
   /** Counts rows that were written: an observer of the metrics. */
   observe: Metrics['observers'][number];
@@ -28,7 +28,7 @@ export function createFigures(): Figures {
       raw = await outputs.raw.status();
     },
     raw: () => raw,
-    readings: ({engine, outputs, events, registry, dirs}) => ({
+    readings: ({engine, outputs, events, registry, dirs, spool}) => ({
       queries: engine.status(),
       raw: raw.flatMap(({lagEvents, ...rest}) => (lagEvents === null ? [] : [{...rest, lagEvents}])),
       delivery: outputs
@@ -36,6 +36,7 @@ export function createFigures(): Figures {
         .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
       events: events.inFlight(),
       ...(dirs.registry.server ? {registryAvailable: registry.status().state === 'running'} : {}),
+      ...(spool.status() ? {spool: spool.status()!} : {}),
       shares: events.shares(),
     }),
     totals: (parts) => totalsOf(counts, parts.engine, rowsWritten, liveLedger(counts, parts).balanced),

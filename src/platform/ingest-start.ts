@@ -1,9 +1,11 @@
-import {newPartitionsOf} from '../model/log.ts';
+import {keptConfigs} from '../log/kafka/topics.ts';
+import {kafkaOptionsOf, newPartitionsOf} from '../model/log.ts';
+import {does} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {ensureSubjects} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
-import type {IngestStart} from './ingest-types.ts';
+import type {IngestKafka, IngestStart} from './ingest-types.ts';
 import {type PlatformDirs, privacyOf} from './places.ts';
 
 /** Registers what the platform writes. @returns topic -> newest schema, every schema that records may name, and subjects that are only remembered since the registry does not answer. */
@@ -47,9 +49,36 @@ export function ingestStart(
     logDir: dirs.log,
     registry: dirs.registry,
     sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
+    kafka: kafkaOf(platform, dirs, Object.keys(given.schemaIds)),
     partitions: newPartitionsOf(platform),
     tempDir: dirs.temp,
     develop: env === 'dev',
     privacy: privacyOf(platform, dirs) ?? null,
+  };
+}
+
+/** Whether a topic holds events; the others are of our own making. */
+const isOfEvents = (topic: string): boolean => !/^(dlq|late|replay)\./.test(topic);
+
+/** Topics with their partitions and retention, and how they are written. */
+function kafkaOf(platform: Platform, {source: {kafka}}: PlatformDirs, topics: string[]): IngestKafka | null {
+  const options = kafkaOptionsOf(platform);
+  if (!kafka || !options) return null;
+  const letters = new Map(
+    platform.domains.map(({name, defaults}) => [`dlq.${name}`, defaults.deadLetters.retentionMs]),
+  );
+  return {
+    kafka,
+    topics: topics.map((name) => ({
+      name,
+      partitions: isOfEvents(name) ? kafka.topics.partitions : 1,
+      replication: kafka.topics.replication,
+      configs: keptConfigs(kafka, letters.get(name)),
+      // A process that only aggregates never appends events: it need not know which there are.
+      isAppended: !isOfEvents(name) || does(platform, 'ingest'),
+    })),
+    spoolBytesMax: options.spool.size_max,
+    spoolAfterMs: options.spool.after,
+    compression: options.compression,
   };
 }

@@ -30,7 +30,7 @@ export type IngestThread = {
   stop(): Promise<void>;
   /** Closes the log and ends the thread. */
   close(): Promise<void>;
-  /** Resolves when the log can take nothing more: its disk failed (LOG_IO), or the thread ended by itself. */
+  /** Resolves when the log can take nothing more: its disk failed (LOG_IO), somebody else writes it (LOG_FENCED), or the thread ended by itself. */
   failed: Promise<PlatformError>;
 };
 
@@ -63,7 +63,8 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
     waiting.delete(reply.id);
     if ('error' in reply) {
       const error = unpackError(reply.error);
-      if (error instanceof PlatformError && error.code === 'LOG_IO') fail(error);
+      if (error instanceof PlatformError && (error.code === 'LOG_IO' || error.code === 'LOG_FENCED'))
+        fail(error);
       call?.reject(error);
     } else call?.resolve(reply.value);
   };

@@ -1,5 +1,6 @@
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import type {IncomingBatch, IncomingResult} from '../ingest/incoming-types.ts';
+import type {KafkaWriterOptions} from '../log/kafka/writer-options.ts';
 import type {AppendResult, AppendTransaction} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import type {Forgotten} from '../privacy/keys.ts';
@@ -9,11 +10,20 @@ import type {PortableError} from '../sinks/remote.ts';
 import type {TelemetryEvents} from '../telemetry.ts';
 import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
 
+/** What the ingest thread needs to write to Kafka. */
+export type IngestKafka = Pick<
+  KafkaWriterOptions,
+  'kafka' | 'topics' | 'spoolBytesMax' | 'spoolAfterMs' | 'compression'
+>;
+
 /** What the ingest thread is started with. */
 export type IngestStart = {
   domains: Domain[];
   logDir: string;
+  /** Of a log that is embedded. */
   sizeMaxBytes: number | null;
+  /** Where records go by way of an outbox in `logDir`; null: they stay there. Never print it. */
+  kafka: IngestKafka | null;
   /** Wakes the readers of the log in other threads. */
   counter: SharedArrayBuffer;
   partitions: number;

@@ -6,15 +6,12 @@ import {ingestFile} from '../ingest/file.ts';
 import {Incoming} from '../ingest/incoming.ts';
 import {schemaIdsOf} from '../ingest/incoming-avro.ts';
 import type {IncomingBatch} from '../ingest/incoming-types.ts';
-import {openLogWriter} from '../log/embedded.ts';
 import type {LogWriter} from '../log/types.ts';
-import {openPrivacy} from '../privacy/opener.ts';
-import {protectLog} from '../privacy/protected-log.ts';
-import {createProtector, type Protector} from '../privacy/protector.ts';
 import {packError} from '../sinks/remote.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
 import {createGenerators} from './generate-thread.ts';
+import {type IngestLog, openIngestLog} from './ingest-log.ts';
 import {createSenderSchemas} from './ingest-schemas.ts';
 import type {IngestJob, IngestReply, IngestRequest, IngestStart, RecordsRequest} from './ingest-types.ts';
 
@@ -36,33 +33,14 @@ const stopping = new AbortController();
 /** A progress message more often than this would only be drawn over. */
 const progressMs = 100;
 
-let protector: Protector | undefined;
-
-function open(): LogWriter | undefined {
+async function open(): Promise<Partial<IngestLog>> {
   try {
-    const plain = openLogWriter(start.logDir, {
-      counter: start.counter,
-      command: start.command,
-      ...(start.sizeMaxBytes === null ? {} : {sizeMaxBytes: start.sizeMaxBytes}),
-    });
-    if (start.privacy) {
-      openPrivacy(start.privacy);
-      try {
-        protector = createProtector(start.domains, start.privacy);
-      } catch (error) {
-        void plain.close();
-        throw error;
-      }
-    }
-    const log = protector ? protectLog(plain, protector) : plain;
-    for (const topic of Object.keys(start.schemaIds))
-      log.ensureTopic(topic, /^(dlq|late|replay)\./.test(topic) ? 1 : start.partitions);
-    return log;
+    return await openIngestLog(start, telemetry);
   } catch (error) {
     send({failed: packError(error)});
     post();
     port.close();
-    return undefined;
+    return {};
   }
 }
 
@@ -147,7 +125,7 @@ async function read(incoming: Incoming, id: number, batch: IncomingBatch): Promi
 
 const transforms = openTransforms(start.domains, {telemetry, develop: start.develop});
 const schemas = createSenderSchemas(start.registry);
-const log = open();
+const {log, protector} = await open();
 const generators = createGenerators((name) => ({
   domain: start.domains.find((each) => each.name === name)!,
   log: log!,

@@ -21,6 +21,7 @@ import type {Ownership} from './ownership.ts';
 import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
 import {createRawBooks} from './raw-books.ts';
 import {createSchemas, type Schemas} from './schemas.ts';
+import {createSpool, type Spool} from './spool.ts';
 
 /** The parts; the engine does not run yet, and nothing is ingested. */
 export type Parts = {
@@ -35,6 +36,8 @@ export type Parts = {
   /** The registry while everything runs. */
   registry: Schemas;
   events: Events;
+  /** What waits for Kafka. */
+  spool: Spool;
   inputs: Inputs;
   log: LogReader;
   outputs: Outputs;
@@ -82,7 +85,8 @@ export async function openParts(
   // Asked when somebody looks, so after everything is there.
   const metrics = createMetrics(() => figures.readings(parts));
   if (observe) metrics.observers.push(observe);
-  metrics.observers.push(figures.observe);
+  const spool = createSpool();
+  metrics.observers.push(figures.observe, spool.observe);
   // Before anything else is looked at: a standby begins with what the owner before it left.
   const ownership = does(platform, 'engine') ? await claim(platform, dirs, metrics) : undefined;
   closing.push(() => ownership?.close({isKept: false}));
@@ -106,7 +110,7 @@ export async function openParts(
     },
   });
   closing.push(() => outputs.close());
-  const lookups = createLookupStore(`${dirs.state}/lookups`);
+  const lookups = createLookupStore(`${dirs.state}/lookups`, outputs.sql);
   const engine = createEngineHost({
     platform,
     dirs,
@@ -121,7 +125,7 @@ export async function openParts(
     clock,
     ownership,
   });
-  const events = createEvents(platform, ingest, metrics);
+  const events = createEvents(platform, ingest, metrics, spool);
   const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
   const parts: Parts = {
     platform,
@@ -133,6 +137,7 @@ export async function openParts(
     ingest,
     registry: schemas,
     events,
+    spool,
     inputs,
     log,
     outputs,

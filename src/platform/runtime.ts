@@ -170,6 +170,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           rows: rows?.status() ?? [],
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
+          ...(parts.spool.status() ? {spool: parts.spool.status()!} : {}),
           events: events.shares(),
           totals: figures.totals(parts),
         },

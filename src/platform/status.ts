@@ -2,6 +2,7 @@ import type {ErrorCode} from '../errors.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {EventShare} from './events-budget.ts';
 import type {GeneratorStatus} from './generate-types.ts';
+import type {SpoolStatus} from './spool.ts';
 
 /** What runs, as `status` and the live view show it; JSON-serialisable. */
 export type PlatformStatus = {
@@ -23,6 +24,8 @@ export type PlatformStatus = {
   raw: RawStatus[];
   /** Absent where it is in this process. */
   registry?: RegistryStatus;
+  /** What waits for Kafka; absent with a log of our own. */
+  spool?: SpoolStatus;
   /** Event types of which records came over HTTP in the last minutes. */
   events: EventShare[];
   totals: {

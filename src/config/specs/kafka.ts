@@ -132,15 +132,26 @@ export const kafkaLogSpec: {summary: string; fields: Record<string, FieldSpec>} 
     security,
     topics,
     properties,
+    compression: {
+      type: 'enum',
+      values: ['none', 'gzip', 'zstd'],
+      doc: 'How batches that are written are packed.',
+      default: 'zstd',
+    },
     spool: {
       type: 'object',
       doc: 'The outbox: what this process appends is durable there before it is in Kafka, and stays while the brokers are away.',
       fields: {
-        dir: {type: 'dir', doc: 'Directory of the outbox.', default: '.millrace/log'},
+        dir: {type: 'dir', doc: 'Directory of the outbox.', default: '.millrace/outbox'},
         size_max: {
           type: 'bytes',
-          doc: 'At this size nothing more is accepted until the brokers are back.',
+          doc: 'At half of this size senders are slowed down, at all of it nothing more is accepted until the brokers are back.',
           default: '2GiB',
+        },
+        after: {
+          type: 'duration',
+          doc: 'An append waits so long for the brokers; then it is acknowledged as durable in the outbox, which ships it later.',
+          default: '2s',
         },
       },
     },

@@ -10,7 +10,8 @@ import {kafkaError} from './codes.ts';
 import type {Lane} from './lane.ts';
 import {initProducer, listOffsets} from './produce.ts';
 import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
-import {ensureTopics, type WantedTopic} from './topics.ts';
+import {ensureTopics} from './topics.ts';
+import type {KafkaWriterOptions} from './writer-options.ts';
 
 /** A producer whose epoch comes near its end (2^15) gets a new id at the next start with nothing on its way. */
 const epochMax = 30_000;
@@ -21,7 +22,7 @@ type Parts = {
   client: KafkaClient;
   outbox: Outbox;
   log: OutboxWriter;
-  topics: readonly WantedTopic[];
+  topics: KafkaWriterOptions['topics'];
   dir: string;
   telemetry: Telemetry;
   /** Makes what changed in the outbox durable. */
@@ -33,8 +34,12 @@ type Parts = {
  * producer. @throws KAFKA_*, OUTBOX_OTHER when the outbox belongs to another cluster
  */
 export async function connectOutbox(parts: Parts): Promise<void> {
-  const {client, outbox, log, topics, dir} = parts;
-  await ensureTopics(client, topics);
+  const {client, outbox, log, topics, dir, telemetry} = parts;
+  for (const {topic, what, is, wanted, command} of await ensureTopics(client, topics))
+    telemetry.emit('Log', {
+      level: 'warn',
+      message: `topic ${topic}: ${what} is ${is}, not ${wanted}${command === undefined ? '' : `: ${command}`}`,
+    });
   const {clusterId, topics: found} = client.metadata;
   const {cluster} = outbox.head;
   if (cluster !== '' && cluster !== clusterId)
@@ -50,7 +55,8 @@ export async function connectOutbox(parts: Parts): Promise<void> {
   for (const {name} of topics) log.ensureTopic(name, found.get(name)?.length ?? 0);
   const names = new Set(topics.map(({name}) => name));
   const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
-  await meet(parts, streams);
+  const appended = new Set(topics.flatMap(({name, isAppended = true}) => (isAppended ? [name] : [])));
+  await meet(parts, streams, appended);
   const isEmpty = streams.every(({id, endOffset}) => outbox.position(id)?.shipped === endOffset);
   const old = outbox.head;
   const isNew = old.producerId < 0 || (old.epoch >= epochMax && isEmpty);
@@ -59,7 +65,11 @@ export async function connectOutbox(parts: Parts): Promise<void> {
 }
 
 /** Compares what the outbox knows of the partitions with what they have. */
-async function meet({client, outbox, log, telemetry}: Parts, streams: Stream[]): Promise<void> {
+async function meet(
+  {client, outbox, log, telemetry}: Parts,
+  streams: Stream[],
+  appended: ReadonlySet<string>,
+): Promise<void> {
   const starts = await offsetsOf(client, streams, 'start');
   const ends = await offsetsOf(client, streams, 'end');
   let toRead = 0;
@@ -78,8 +88,9 @@ async function meet({client, outbox, log, telemetry}: Parts, streams: Stream[]):
     }
     outbox.forget(stream.id, start);
     const from = Math.max(outbox.position(stream.id)!.known, start);
-    if (from < end) behind.push({stream, start, from, to: end});
-    toRead += Math.max(0, end - from);
+    if (from >= end || !appended.has(stream.topic)) continue;
+    behind.push({stream, start, from, to: end});
+    toRead += end - from;
   }
   let read = 0;
   let toldMs = performance.now();

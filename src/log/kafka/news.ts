@@ -36,7 +36,11 @@ export class SpoolNews {
       return;
     }
     const {error} = what;
-    this.#telemetry.emit('ProduceFailed', {code: error.code, retry: what.kind === 'failed' && !what.isFinal});
+    this.#telemetry.emit('ProduceFailed', {
+      code: error.code,
+      message: error.message,
+      retry: what.kind === 'failed' && !what.isFinal,
+    });
     const isLoud = what.kind === 'fatal' || what.isFinal;
     this.#tell(isLoud ? 'error' : 'warn', error);
   }

@@ -12,8 +12,8 @@ export type KafkaWriterOptions = {
   /** Directory of the outbox. */
   dir: string;
   kafka: KafkaSettings;
-  /** Topics that are appended to; made where they are missing. */
-  topics: readonly WantedTopic[];
+  /** Made where they are missing. `isAppended`: the ids that others brought into it are to be known; default true. */
+  topics: readonly (WantedTopic & {isAppended?: boolean})[];
   /** Bytes that may wait for Kafka: beyond them appends are refused with LOG_FULL. */
   spoolBytesMax: number;
   /** An append waits so long for Kafka, then it is acknowledged as durable in the outbox, ms. */

@@ -1,0 +1,160 @@
+/** A platform whose log is Kafka: files, HTTP and the generator append through the outbox; the brokers go away and come back. */
+import assert from 'node:assert/strict';
+import {mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {after, before, suite, test} from 'node:test';
+import type {RunningPlatform} from '../../src/platform/runtime.ts';
+import {skipWithout} from '../cluster/needs.ts';
+import {KafkaRig, until} from '../support/kafka-writer.ts';
+import {platformOf, runToEnd, startIn} from '../support/running.ts';
+import {scratchDir} from '../support/scratch.ts';
+
+const rows = 400;
+
+const domainYaml = `
+domain: shop
+event_types:
+  - name: sale
+    attributes: [note]
+    dimensions: [country]
+    metrics: [{name: amount, type: money}]
+aggregations:
+  - name: per_country
+    from: sale
+    window: {type: tumbling, size: 1h}
+    group_by: [country]
+    measures: {sales: count(), revenue: sum(amount)}
+inputs:
+  - {name: sales, event_type: sale, from: ../../data/sales.csv, format: csv}
+`;
+
+suite('a platform on Kafka', skipWithout('java', 'mvn'), () => {
+  let rig: KafkaRig;
+  const roots: string[] = [];
+  before(async () => {
+    rig = await KafkaRig.start();
+  });
+  after(async () => {
+    for (const root of roots) rmSync(root, {recursive: true, force: true});
+    await rig?.stop();
+  });
+
+  /** A directory with the configuration; the broker is behind the proxy. */
+  function world(spool = '{}', {lines = rows} = {}): string {
+    const root = scratchDir('on-kafka');
+    roots.push(root);
+    const files = {
+      'config/platform.yaml': `platform: acme
+log:
+  backend: kafka
+  kafka: {brokers: "127.0.0.1:${rig.proxy.port}", topics: {partitions: 2}, spool: ${spool}}
+sinks: {rows: {backend: file, file: {dir: out}}}
+defaults: {aggregates: rows, raw: none}
+`,
+      'config/domains/shop.yaml': domainYaml,
+      'data/sales.csv': [
+        'timestamp,country,amount',
+        ...Array.from(
+          {length: lines},
+          (_, i) => `2026-01-0${1 + (i % 9)}T10:00:00Z,${i % 2 ? 'DE' : 'FR'},1.25`,
+        ),
+        'not a time,DE,1',
+      ].join('\n'),
+    };
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, path)), {recursive: true});
+      writeFileSync(join(root, path), text);
+    }
+    return root;
+  }
+
+  /** Sends an event. @returns status, seconds of Retry-After, body */
+  async function post({url, platform}: RunningPlatform, token: string, event: Record<string, unknown>) {
+    const response = await fetch(`${url}/v1/events/${platform.domains[0]!.name}/sale`, {
+      method: 'POST',
+      headers: {authorization: `Bearer ${token}`, 'content-type': 'application/json'},
+      body: JSON.stringify({timestamp: '2026-01-05T10:00:00Z', country: 'DE', amount: 1, ...event}),
+    });
+    const body = (await response.json()) as {appended?: number; duplicate?: number; error?: {code: string}};
+    return {status: response.status, retryAfter: Number(response.headers.get('retry-after')), body};
+  }
+
+  test('a file is counted once, also when another directory ingests it again; the ledger balances', async () => {
+    const first = world();
+    const {running} = await runToEnd(first);
+    assert.deepEqual(await platformOf(first).then(({log}) => log.backend), 'kafka');
+    const status = running.status();
+    assert.equal(status.totals.appended, rows);
+    assert.equal(status.totals.rejected, 1);
+    assert.ok(status.totals.ledgerBalanced);
+    assert.equal(
+      status.queries[0]?.counts.reduce((sum, {aggregated}) => sum + aggregated, 0),
+      rows,
+    );
+    assert.equal((await rig.ids('shop.sale')).flat().length, rows);
+    // Its directory is lost: another one knows what Kafka has.
+    const {running: second} = await runToEnd(world());
+    assert.equal(second.status().totals.appended, 0);
+    assert.equal(second.status().totals.duplicate, rows + 1);
+    assert.equal(
+      second.status().queries[0]?.counts.reduce((sum, {aggregated}) => sum + aggregated, 0),
+      rows,
+    );
+    assert.equal((await rig.ids('shop.sale')).flat().length, rows);
+    assert.equal(
+      (await rig.read('dlq.shop')).flat().reduce((sum, {count}) => sum + count, 0),
+      1,
+    );
+  });
+
+  test('while the broker is away events over HTTP are taken, then slowed down, then refused; afterwards all are there', async () => {
+    const root = world('{size_max: 200KiB, after: 200ms}', {lines: 1});
+    const {running, told} = await startIn(root, {inputs: false});
+    const token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
+    const taken: string[] = [];
+    const send = async (id: string) => {
+      const answer = await post(running, token, {event_id: id, note: 'x'.repeat(2_000)});
+      if (answer.status === 200) taken.push(id);
+      return answer;
+    };
+    try {
+      assert.equal((await send('e-0')).status, 200);
+      rig.proxy.cut();
+      const seen = new Map<number, number>();
+      for (let i = 1; i < 2_000 && !seen.has(503); i++) {
+        const {status, retryAfter, body} = await send(`e-${i}`);
+        seen.set(status, (seen.get(status) ?? 0) + 1);
+        if (status === 200) continue;
+        assert.equal(body.error?.code, status === 429 ? 'EVENTS_BUSY' : 'LOG_FULL');
+        assert.ok(retryAfter >= 1);
+        // As a sender that heeds a little of it.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      assert.deepEqual([...seen.keys()], [200, 429, 503], JSON.stringify([...seen]));
+      const {spool} = running.status();
+      assert.ok(spool?.isSpooling && spool.bytes > 100_000 && spool.records > 40, JSON.stringify(spool));
+      assert.match(spool.message ?? '', /broker/);
+      const metrics = await running.metrics.render();
+      assert.match(metrics, /^millrace_kafka_spooling 1$/m);
+      assert.match(metrics, /^millrace_kafka_produce_errors_total\{code="KAFKA_UNAVAILABLE"\} [1-9]/m);
+      // An event that was taken is known, though Kafka has never seen it.
+      const repeated = await post(running, token, {event_id: taken[3]!});
+      if (repeated.status === 200) assert.equal(repeated.body.duplicate, 1);
+      rig.proxy.restore();
+      await until(() => running.status().spool?.bytes === 0, 'the spool is redriven');
+      assert.equal((await send('last')).status, 200);
+      await running.idle(AbortSignal.timeout(20_000));
+    } finally {
+      rig.proxy.restore();
+      await running.drain();
+    }
+    const ids = (await rig.ids('shop.sale')).flat().filter((id) => id.startsWith('e-') || id === 'last');
+    assert.deepEqual(ids.sort(), taken.sort());
+    assert.ok(running.status().totals.ledgerBalanced);
+    assert.ok(
+      told.some(
+        ({name, event}) => name === 'Log' && /everything that waited was sent/.test(String(event.message)),
+      ),
+    );
+  });
+});
