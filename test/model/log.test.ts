@@ -33,7 +33,7 @@ test('a log in Kafka needs its brokers alone', async (t) => {
       fetchBytesMax: 1_048_576,
     },
   });
-  assert.equal(logDirOf(loaded.platform), join(loaded.platform.root, '.millrace/log'));
+  assert.equal(logDirOf(loaded.platform), join(loaded.platform.root, '.millrace/outbox'));
   assert.equal(newPartitionsOf(loaded.platform), 4);
 });
 
