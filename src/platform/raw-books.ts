@@ -10,6 +10,7 @@ import type {RawBooks, RefusedEvent} from '../sinks/raw-apart.ts';
 import type {RawRange} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {IngestThread} from './ingest-thread.ts';
+import {phasesOf, settledBefore} from './raw-before.ts';
 import {appendSide} from './side-append.ts';
 
 export type RawBooksOptions = {
@@ -46,6 +47,8 @@ export function createRawBooks(sink: string, options: RawBooksOptions): RawBooks
         progress: [progress(table, partition, rest)],
       });
     },
+    before: async (table, schema) => phasesOf(log, sink, table, schema),
+    settled: (table) => appendSide(options, {appends: [], progress: [settledBefore(sink, table)]}),
   };
 }
 

@@ -22,6 +22,7 @@ import type {Outputs} from './outputs.ts';
 import {takeOwnership} from './ownership.ts';
 import {Closing, openParts, type Parts, type PartsOptions} from './parts.ts';
 import {createToken, type PlatformDirs, placesOf} from './places.ts';
+import {noteGoneFields} from './raw-before.ts';
 import {readRevisions} from './revisions.ts';
 import {startServers} from './routes.ts';
 import type {RowsService} from './rows.ts';
@@ -124,7 +125,10 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       await engine.start(plansNow());
       closing.push(() => engine.stop());
       await finishSwitches(engine, outputs, dirs);
-      if (!options.isPart) writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
+      if (!options.isPart) {
+        await noteGoneFields(options.configured ?? platform, dirs, parts);
+        writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
+      }
     }
     outputs.raw.start(parts.schemas, dirs);
     const rows = await startRows(parts, options.configured ?? platform);

@@ -24,6 +24,8 @@ const books: RawBooks = {
   open: (table, topic) => ask('open', table, topic),
   begin: (table, range) => ask('begin', table, range),
   end: (table, partition, rest, refused) => ask('end', table, partition, rest, refused),
+  before: (table, schema) => ask('before', table, schema),
+  settled: (table) => ask('settled', table),
 };
 
 /** Methods of `Sink` by name, `open`, `close`, and those of RawControl as `raw.<name>`. */

@@ -4,6 +4,8 @@ import {failpoint} from '../failpoint.ts';
 import type {RecordBatch} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
+import type {AvroRecord} from '../schema/types.ts';
+import type {RawPhase} from './raw.ts';
 import {isRowError, type RefusedRow, writeApart} from './refused.ts';
 import {columnIndex, tableId} from './tables.ts';
 import type {RawBatch, RawRange, Sink} from './types.ts';
@@ -30,6 +32,10 @@ export type RawBooks = {
   begin(table: string, range: RawRange): Promise<void>;
   /** Keeps events as dead letters and notes what is left of the range, in one step. @param rest null: nothing */
   end(table: string, partition: number, rest: RawRange | null, refused: RefusedEvent[]): Promise<void>;
+  /** What is read first, with columns that the table no longer has. @param schema of the table */
+  before(table: Table, schema: AvroRecord): Promise<RawPhase[]>;
+  /** All of that was delivered. */
+  settled(table: string): Promise<void>;
 };
 
 /** Writes raw batches of one table; events that the sink refuses are set aside, and all others written. */

@@ -2,6 +2,7 @@ import {AssertionError} from 'node:assert';
 import type {Value} from '../expr/types.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
+import {readerUntil} from '../log/until.ts';
 import {openPrivacy} from '../privacy/opener.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
@@ -22,7 +23,10 @@ const unreadableMax = 10_000;
 
 /** An open log with the decoders of the schemas that it holds. */
 export type RawSource = {
+  /** Up to where the job ends. */
   reader: LogReader;
+  /** All of it. */
+  log: LogReader;
   /** Rows of the records at or above `fromOffset`, at most `rowsMax` of them. */
   rowsOf(
     partition: number,
@@ -35,7 +39,8 @@ export type RawSource = {
 /** @throws the log's and the registry's errors. */
 export async function openSource(job: RawJob): Promise<RawSource> {
   if (job.privacy) openPrivacy(job.privacy);
-  const reader = await openLog(job.log);
+  const log = await openLog(job.log);
+  const reader = job.until ? readerUntil(log, job.topic, job.until) : log;
   let registry: SchemaRegistry;
   try {
     registry = await openRegistry(job.registry, {readOnly: true});
@@ -61,6 +66,7 @@ export async function openSource(job: RawJob): Promise<RawSource> {
   };
   return {
     reader,
+    log,
     async rowsOf(partition, fromOffset, batches) {
       const ids = new Set<number>();
       for (const batch of batches)

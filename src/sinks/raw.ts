@@ -2,6 +2,7 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {LogSource} from '../log/open.ts';
+import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {RegistrySource} from '../schema/registry-open.ts';
@@ -24,7 +25,12 @@ export type RawJob = {
   registry: RegistrySource;
   /** Key of what is protected, for another process; absent without one. Never print it. */
   privacy?: PrivacySetting;
+  /** By partition: it ends there. */
+  until?: number[];
 };
+
+/** Events up to offsets by partition, which are read with columns that went after them. */
+export type RawPhase = Required<Pick<RawJob, 'table' | 'schema' | 'until'>>;
 
 export type RawStats = {
   /** `<namespace>.<table>`. */
@@ -140,22 +146,37 @@ function runJob(
   };
   const surely = <T>(work: () => Promise<T>) =>
     retryUntilDone(work, {policy: retry, clock, random, signal: abort.signal, hooks});
-  const work = async () => {
-    let source: RawSource | undefined;
+  const asked = books && givenUpWith(books, stopped);
+  /** Until it is stopped, or is past `until`. */
+  const follow = async (part: RawJob) => {
+    const source = await surely(() => openSource(part));
     try {
-      source = await surely(() => openSource(job));
-      const offsets = await surely(() => sink.rawOffsets!(job.table));
-      const writer = await surely(() => openRawWriter(job, sink, books && givenUpWith(books, stopped)));
-      while (!abort.signal.aborted) {
+      const offsets = await surely(() => sink.rawOffsets!(part.table));
+      const writer = await surely(() => openRawWriter(part, sink, asked));
+      while (!abort.signal.aborted && !isPast(part, source, offsets)) {
         if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
-        const opened = source;
-        const moved = await surely(() => step(job, opened, writer, offsets, stats, sinkName, telemetry));
+        const moved = await surely(() => step(part, source, writer, offsets, stats, sinkName, telemetry));
         if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
       }
+    } finally {
+      source.close();
+    }
+  };
+  const work = async () => {
+    try {
+      const phases = asked ? await surely(() => asked.before(job.table, job.schema)) : [];
+      for (const phase of phases) {
+        await surely(() => sink.ensure(phase.table));
+        await follow({...job, ...phase});
+      }
+      if (phases.length > 0) {
+        abort.signal.throwIfAborted();
+        await surely(() => asked!.settled(id));
+        await surely(() => sink.ensure(job.table));
+      }
+      await follow(job);
     } catch (error) {
       if (!abort.signal.aborted) throw error;
-    } finally {
-      source?.close();
     }
   };
   const done = work();
@@ -186,8 +207,17 @@ function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
     open: (...args) => either(books.open(...args)),
     begin: (...args) => either(books.begin(...args)),
     end: (...args) => either(books.end(...args)),
+    before: (...args) => either(books.before(...args)),
+    settled: (...args) => either(books.settled(...args)),
   };
 }
+
+/** Whether everything up to `until` was delivered. */
+const isPast = ({until, topic}: RawJob, {reader}: RawSource, offsets: Map<number, number>): boolean =>
+  until?.every(
+    (_, partition) =>
+      (offsets.get(partition) ?? reader.startOffset(topic, partition)) >= reader.endOffset(topic, partition),
+  ) ?? false;
 
 /** When the next partition is read and decoded, which is work of this thread: while the database works, and not before it can. */
 const aheadMs = 10;
@@ -206,6 +236,13 @@ function beginLater<T>(work: () => Promise<T>): () => Promise<T> {
   };
 }
 
+/** Records of the log that are not delivered. */
+const lagOf = ({topic}: RawJob, log: LogReader, offsets: Map<number, number>): number =>
+  Array.from({length: log.partitions(topic)}, (_, partition) => {
+    const next = offsets.get(partition) ?? log.startOffset(topic, partition);
+    return Math.max(0, log.endOffset(topic, partition) - next);
+  }).reduce((sum, lag) => sum + lag, 0);
+
 /** One batch of every partition that has one. @returns whether anything was written. */
 async function step(
   job: RawJob,
@@ -216,15 +253,11 @@ async function step(
   sinkName: string,
   telemetry: Telemetry,
 ): Promise<boolean> {
-  const {reader} = source;
+  const {reader, log} = source;
   // Known before anything is written: a sink that fails must not look like one that has caught up.
-  stats.lagEvents = Array.from({length: reader.partitions(job.topic)}, (_, partition) => {
-    const next = offsets.get(partition) ?? reader.startOffset(job.topic, partition);
-    return reader.endOffset(job.topic, partition) - next;
-  }).reduce((sum, lag) => sum + lag, 0);
+  stats.lagEvents = lagOf(job, log, offsets);
   let moved = false;
   let held: PlatformError | undefined;
-  let lagEvents = 0;
   const startOf = (partition: number): number =>
     writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
   const readRows = async (partition: number) => {
@@ -265,9 +298,8 @@ async function step(
     }
     const next = offsets.get(partition) ?? start;
     stats.offsets[partition] = next;
-    lagEvents += reader.endOffset(job.topic, partition) - next;
   }
-  stats.lagEvents = lagEvents;
+  stats.lagEvents = lagOf(job, log, offsets);
   if (held && !moved) throw held;
   return moved;
 }

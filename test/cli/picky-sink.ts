@@ -1,4 +1,4 @@
-/** A sink that cannot hold a country of a name (any country, where the file says `all`), while the file that says so is there, in front of a real `file` sink. */
+/** A sink that cannot hold a country of a name (any country, where the file says `all`), while the file that says so is there (or anything, where it says `down`), in front of a real `file` sink. */
 import {existsSync, readFileSync} from 'node:fs';
 import {PlatformError} from '../../src/errors.ts';
 import type {Table} from '../../src/model/types.ts';
@@ -19,7 +19,9 @@ const spec: SinkSpec = {
     const path = String(refuse);
     const check = (table: Table, batch: RowBatch) => {
       if (!existsSync(path)) return;
-      const isAll = readFileSync(path, 'utf8') === 'all' && batch.count > 0;
+      const said = readFileSync(path, 'utf8');
+      if (said === 'down') throw new PlatformError('SINK_UNAVAILABLE', 'it is down');
+      const isAll = said === 'all' && batch.count > 0;
       if (isAll || batch.columns[columnIndex(table, 'country')]!.includes('XX'))
         throw new PlatformError('SINK_ROW', `there is no country ${isAll ? 'at all' : 'XX'}`);
     };

@@ -482,6 +482,49 @@ export function testSink(name: string, subject: Subject): void {
       );
     });
 
+    test('raw events of before keep the values of columns that are not wanted any more', async () => {
+      const wide = rawTable('raw_narrower');
+      wide.columns.splice(
+        3,
+        0,
+        {name: 'size', type: 'enum', nullable: false, dimension: true},
+        {name: 'count', type: 'long', nullable: true},
+      );
+      const table = rawTable('raw_narrower');
+      const rows = (from: number, to: number) => {
+        const batch = rawBatch(table, 0, from, to);
+        batch.columns.splice(
+          3,
+          0,
+          ...[(n: number) => `s${n}`, (n: number) => n].map((make) =>
+            Array.from({length: to - from}, (_, index) => make(from + index)),
+          ),
+        );
+        return batch;
+      };
+      await sink.ensure(wide);
+      await sink.writeRaw!(wide, rows(0, 2));
+      await sink.ensure(table);
+      const loose = {
+        ...wide,
+        columns: wide.columns.map((column) => ({
+          ...column,
+          nullable: column.nullable || column.name === 'size',
+        })),
+      };
+      await sink.ensure(loose);
+      await sink.writeRaw!(loose, rows(2, 3));
+      await sink.ensure(table);
+      await sink.writeRaw!(table, rawBatch(table, 0, 3, 4));
+      if (name === 'stdout') return;
+      assert.deepEqual(sorted(await latest(loose), '_offset', 'size', 'count'), [
+        [0, 's0', 0],
+        [1, 's1', 1],
+        [2, 's2', 2],
+        [3, null, null],
+      ]);
+    });
+
     test('a raw batch that is written again counts below the durable offset, which stays where it is', async () => {
       const table = rawTable('raw_again');
       await sink.ensure(table);
