@@ -9,6 +9,7 @@ import type {KafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {Outbox} from '../../../src/log/outbox.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
+import {startJavaClients} from '../../support/kafka-java.ts';
 import {batchOfIds, KafkaRig, recordOf, type Told, until} from '../../support/kafka-writer.ts';
 
 /** `count` ids that begin with `name`. */
@@ -48,6 +49,29 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     );
     assert.equal(writer.progress('file:x'), '{"row":7}');
     await writer.close();
+  });
+
+  test('a client of others reads what was written, however it is packed', async () => {
+    const ids: string[] = [];
+    for (const compression of ['none', 'gzip', 'zstd'] as const) {
+      const writer = await rig.writer({'shop.packed': 1}, {compression});
+      const own = named(compression, 200);
+      await writer.append({
+        appends: [{topic: 'shop.packed', partition: 0, ...batchOfIds(own, 'x'.repeat(50))}],
+      });
+      ids.push(...own);
+      await writer.close();
+    }
+    const java = await startJavaClients(rig.kafka.brokers);
+    try {
+      const lines = await java.tell(`consume shop.packed 0 read_committed ${ids.length}`);
+      assert.deepEqual(
+        lines.map((line) => /^(\d+) .*?((?:none|gzip|zstd)-\d+)x{50}$/s.exec(line)?.slice(1)),
+        ids.map((id, offset) => [String(offset), id]),
+      );
+    } finally {
+      java.stop();
+    }
   });
 
   test('what was shipped leaves the outbox; its ids stay, with their places in Kafka', async () => {
