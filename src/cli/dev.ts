@@ -81,7 +81,7 @@ function watchConfiguration(
 async function takeLookups({platform, engine}: RunningPlatform, files: string[]): Promise<void> {
   const names = new Set(files.map((file) => basename(file)));
   for (const lookup of platform.domains.flatMap(({lookups}) => lookups))
-    if (names.has(basename(lookup.csv))) await engine.refreshLookup(lookup);
+    if (lookup.csv !== null && names.has(basename(lookup.csv))) await engine.refreshLookup(lookup);
 }
 
 async function takeChanges(

@@ -235,7 +235,7 @@ const clockSlackMs = 5_000;
 
 function missingFiles({domains}: Platform): string {
   const paths = domains.flatMap(({lookups, inputs}) => [
-    ...lookups.map(({csv}) => csv),
+    ...lookups.flatMap(({csv}) => csv ?? []),
     ...inputs.flatMap(({from}) => from ?? []),
   ]);
   const missing = paths.filter((path) => !existsSync(path));

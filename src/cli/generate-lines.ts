@@ -8,6 +8,7 @@ import {Generator} from '../generate/generator.ts';
 import {lineOf, textMax} from '../generate/jsonl.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type GenerateRequest, generateOf, lookupRows, plainStartMs} from '../platform/generate.ts';
+import {askOnce} from '../platform/lookup-rows.ts';
 import {createLookupStore} from '../platform/lookups.ts';
 import {dirsOf} from '../platform/places.ts';
 import type {CommandIo} from './command.ts';
@@ -31,7 +32,11 @@ export async function writeLines(
     ...section,
     faults: faults === undefined ? section.faults : parseFaults(faults, section.faults, section.faults),
   };
-  const lookups = await lookupRows(domain, generate, createLookupStore(`${dirsOf(platform).state}/lookups`));
+  const lookups = await lookupRows(
+    domain,
+    generate,
+    createLookupStore(`${dirsOf(platform).state}/lookups`, askOnce(platform)),
+  );
   const rows = new Map(lookups.map((each) => [each.name, each]));
   const originMs = generate.startMs ?? request.startMs ?? plainStartMs;
   const generator = new Generator(

@@ -26,9 +26,11 @@ export async function checkHeaders(domain: Domain, reporter: Reporter): Promise<
   }
   for (const [index, lookup] of domain.lookups.entries()) {
     const path: Path = ['lookups', index];
-    await within(reporter, [...path, 'from', 'csv'], lookup.csv, (columns) =>
-      checkLookup(lookup, columns, path, reporter),
-    );
+    const {csv} = lookup;
+    if (csv !== null)
+      await within(reporter, [...path, 'from', 'csv'], csv, (columns) =>
+        checkLookup(lookup, columns, contentName(csv), path, reporter),
+      );
   }
 }
 
@@ -86,10 +88,16 @@ const mapHint = (field: string, isTime: boolean, found: string | undefined): str
   return `add ${line}${name === undefined && found !== undefined ? `; ${found}` : ''}`;
 };
 
-function checkLookup(lookup: Lookup, columns: readonly string[], path: Path, reporter: Reporter): void {
+function checkLookup(
+  lookup: Lookup,
+  columns: readonly string[],
+  file: string,
+  path: Path,
+  reporter: Reporter,
+): void {
   const check = (column: string, at: Path, onKey: boolean) => {
     if (!columns.includes(column))
-      reporter.error(at, 'FILE_COLUMN', `${contentName(lookup.csv)} has no column ${quote(column)}`, {
+      reporter.error(at, 'FILE_COLUMN', `${file} has no column ${quote(column)}`, {
         onKey,
         hint: suggest(column, columns),
       });

@@ -33,7 +33,7 @@ export type LookupConfig = Known<{
   name: string;
   key: Known<{name: string; type: ValueType}>;
   columns: Record<string, ValueType>;
-  from: {csv?: string};
+  from: {csv?: string; sink?: string; table?: string; query?: string};
   null: (string | undefined)[];
   refresh: number;
 }>;

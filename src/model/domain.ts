@@ -32,7 +32,7 @@ export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics:
       hint: `for example ${name}_events`,
     });
   const defaults = buildDefaults(loaded.defaults.values as DefaultsConfig, loaded, sinks, diagnostics);
-  const lookups = buildLookups(config, name, reporter);
+  const lookups = buildLookups(config, name, sinks, reporter);
   const tables = new Map<string, string>();
   const eventTypes = buildEventTypes(config, name, lookups, tables, reporter);
   const aggregations = buildAggregations(config, {
@@ -108,6 +108,7 @@ function buildDefaults(
 function buildLookups(
   config: DomainConfig,
   domain: string,
+  sinks: SinkNames,
   reporter: Reporter,
 ): Map<string, Lookup | undefined> {
   const lookups = new Map<string, Lookup | undefined>();
@@ -115,7 +116,7 @@ function buildLookups(
   for (const [index, lookup] of (config.lookups ?? []).entries()) {
     if (!lookup) continue;
     const path: Path = ['lookups', index];
-    const built = buildLookup(lookup, domain, path, reporter);
+    const built = buildLookup(lookup, domain, path, sinks, reporter);
     if (
       lookup.name !== undefined &&
       reporter.claim(taken, lookup.name, 'a lookup of this domain', [...path, 'name'])

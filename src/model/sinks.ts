@@ -6,7 +6,10 @@ import {Reporter} from './reporter.ts';
 import type {BackendChoice} from './types.ts';
 
 /** What the model needs to know of a sink backend beside its options. */
-export type SinkSpecs = Record<string, BackendSpecs[string] & {capabilities?: {raw?: boolean}}>;
+export type SinkSpecs = Record<
+  string,
+  BackendSpecs[string] & {capabilities?: {raw?: boolean; query?: boolean}}
+>;
 
 /** Sinks that exist without being written, when something refers to them. */
 const implicitSinks: Record<string, string> = {analytics: 'chdb', records: 'pglite'};
@@ -47,7 +50,7 @@ export class SinkNames {
   }
 
   /** Marks a sink as used; reports one that does not exist or cannot do what is wanted. */
-  use(name: string, path: Path, reporter: Reporter, purpose: 'rows' | 'raw' = 'rows'): void {
+  use(name: string, path: Path, reporter: Reporter, purpose: 'rows' | 'raw' | 'lookup' = 'rows'): void {
     if (!this.#isKnown) return;
     if (!this.#known.has(name)) {
       const backend = Object.hasOwn(implicitSinks, name) ? implicitSinks[name]! : undefined;
@@ -67,6 +70,15 @@ export class SinkNames {
       reporter.error(path, 'SINK_CAPABILITY', `the sink ${quote(name)} (${backend}) cannot hold raw events`, {
         hint: 'choose another sink, or none',
       });
+    if (purpose === 'lookup' && spec?.capabilities?.query === false)
+      reporter.error(
+        path,
+        'SINK_CAPABILITY',
+        `the sink ${quote(name)} (${backend}) cannot be asked for rows`,
+        {
+          hint: 'choose one with a database, or a CSV file',
+        },
+      );
   }
 
   /** Sinks that were written, and those others that are used. Options are those of the chosen backend. */

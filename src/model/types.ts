@@ -156,8 +156,14 @@ export type Lookup = {
   key: string;
   keyType: ValueType;
   columns: {name: string; type: ValueType}[];
-  /** Absolute path. */
-  csv: string;
+  /** Absolute path of a file; null: its rows come from a sink. */
+  csv: string | null;
+  /** Name of the sink whose database has the rows, with `table` or `query`; absent for a file. */
+  sink?: string;
+  /** `<schema>.<table>`, or a table alone. */
+  table?: string;
+  /** A statement that reads. */
+  query?: string;
   nulls: string[];
   refreshMs: number | null;
 };

@@ -3,19 +3,19 @@ import type {LookupSnapshot} from '../process/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {LookupStore} from './lookups.ts';
 
-/** What the files of lookups say, told when it changes. */
+/** What the files and tables of lookups say, told when it changes. */
 export type CurrentLookups = {
   /**
-   * What the file says now; the last good snapshot when that is nothing, with an alert that is told once for a failure.
+   * What the file or table says now; the last good snapshot when that is nothing, with an alert that is told once for a failure.
    * @throws LOOKUP_INVALID when there never was a good one
    */
   read(lookup: Lookup): Promise<LookupSnapshot>;
-  /** What the file says now, when that is something else than what was read last. Never rejects: what is wrong was told. */
+  /** What the file or table says now, when that is something else than what was read last. Never rejects: what is wrong was told. */
   changed(lookup: Lookup): Promise<LookupSnapshot | undefined>;
 };
 
 export function createCurrentLookups(store: LookupStore, telemetry: Telemetry): CurrentLookups {
-  /** By lookup: what was read last, and what is wrong with its file. */
+  /** By lookup: what was read last, and what is wrong with what is there now. */
   const ids = new Map<string, string>();
   const trouble = new Map<string, string>();
 
@@ -36,7 +36,7 @@ export function createCurrentLookups(store: LookupStore, telemetry: Telemetry): 
         if (last)
           telemetry.emit('Log', {
             level: 'warn',
-            message: `${message}; the last good snapshot stays in use until the file is mended`,
+            message: `${message}; the last good snapshot stays in use until that is mended`,
           });
       }
       trouble.set(key, message);

@@ -8,7 +8,7 @@ import {Incoming} from '../ingest/incoming.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, LogWriter} from '../log/types.ts';
 import {openLogWriter} from '../log/writer.ts';
-import type {Domain} from '../model/types.ts';
+import type {Domain, Lookup} from '../model/types.ts';
 import {openPrivacy} from '../privacy/opener.ts';
 import {protectLog} from '../privacy/protected-log.ts';
 import {createProtector, hasPii} from '../privacy/protector.ts';
@@ -140,7 +140,7 @@ class World {
   async start(): Promise<void> {
     this.#lookups = await Promise.all(
       this.#domain.lookups.map((lookup) =>
-        parseSnapshot(lookup, Buffer.from(this.#scenario.lookups.get(lookup.name) ?? readLookup(lookup.csv))),
+        parseSnapshot(lookup, Buffer.from(this.#scenario.lookups.get(lookup.name) ?? readLookup(lookup))),
       ),
     );
     await this.#startEngine();
@@ -287,15 +287,23 @@ function startOf({steps}: Scenario): number {
   return Date.UTC(2026, 0, 5);
 }
 
-function readLookup(path: string): string {
+function readLookup({csv, sink, name}: Lookup): string {
+  if (csv === null)
+    throw new PlatformError(
+      'LOOKUP_INVALID',
+      `the rows of the lookup ${name} are in the sink ${sink}, and a test has none`,
+      {
+        hint: `give its rows in the test: lookups: {${name}: [{...}]}`,
+      },
+    );
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(csv, 'utf8');
   } catch (cause) {
     throw new PlatformError(
       'LOOKUP_INVALID',
       `the lookup's file cannot be read: ${(cause as Error).message}`,
       {
-        place: path,
+        place: csv,
         hint: 'give its rows in the test: lookups: {<name>: [{...}]}',
         cause,
       },

@@ -152,13 +152,31 @@ const lookup: FieldSpec = {
     from: {
       type: 'object',
       required: true,
-      doc: 'Where it comes from.',
-      fields: {csv: {type: 'path', required: true, doc: 'CSV file with a header.'}},
+      example: '{csv: ../lookups/products.csv}',
+      doc: 'Where it comes from: a file, or a table of a sink that answers SQL.',
+      fields: {
+        csv: {type: 'path', doc: 'CSV file with a header.'},
+        sink: {
+          type: 'identifier',
+          doc: 'Name of the sink whose database has the rows, with `table` or `query`.',
+        },
+        table: {
+          type: 'string',
+          pattern: /^[A-Za-z_][\w$]{0,62}(\.[A-Za-z_][\w$]{0,62})?$/,
+          examples: ['public.products'],
+          doc: 'Table or view there; its columns are named as the key and the columns of the lookup.',
+        },
+        query: {
+          type: 'string',
+          examples: ['SELECT id AS product_id, brand FROM public.products WHERE active'],
+          doc: 'Instead of a table: one statement that reads, with such columns.',
+        },
+      },
     },
     null: nulls('Texts in the file that mean NULL.'),
     refresh: {
       type: 'duration',
-      doc: 'How often the file is looked at for a new version; without it only at start.',
+      doc: 'How often the file or table is looked at for a new version; without it only at start.',
     },
   },
 };

@@ -1,0 +1,77 @@
+/** Lookups whose rows are in the database of a sink: read by one statement, kept as CSV like those of files. */
+import {PlatformError} from '../errors.ts';
+import type {Value, ValueType} from '../expr/types.ts';
+import {nullOfRows} from '../model/lookups.ts';
+import type {Lookup, Platform} from '../model/types.ts';
+import {openSink} from '../sinks/host.ts';
+import type {QueryResult} from '../sinks/types.ts';
+
+/** Asks a sink, by its name, with SQL. @throws SINK_QUERY, SINK_UNAVAILABLE, ... */
+export type AskSink = (sink: string, sql: string) => Promise<QueryResult>;
+
+/** A lookup is in the memory of every thread that uses it. */
+const rowsMax = 1_000_000;
+const bytesMax = 256 * 1024 * 1024;
+
+/** Where a lookup comes from, for messages. */
+export const lookupPlace = ({csv, sink, table}: Lookup): string =>
+  csv ?? `${table === undefined ? 'a query' : `the table ${table}`} of the sink ${sink}`;
+
+/**
+ * The rows as they are now, as one consistent state: a header, then a line a row, in the order of the lines. The same rows give
+ * the same bytes, however the database stores them.
+ * @throws LOOKUP_INVALID when the statement fails or there are too many rows; SINK_UNAVAILABLE while the database is down
+ */
+export async function readRows(lookup: Lookup, ask: AskSink): Promise<Buffer> {
+  const {rows} = await ask(lookup.sink!, statementOf(lookup)).catch((error) => {
+    if (!(error instanceof PlatformError) || error.code !== 'SINK_QUERY') throw error;
+    throw invalid(lookup, error.message, error);
+  });
+  if (rows.length > rowsMax) throw invalid(lookup, `there are more than ${rowsMax} rows`);
+  const types = [lookup.keyType, ...lookup.columns.map(({type}) => type)];
+  const lines = rows.map((row) => row.map((value, index) => cell(value, types[index]!)).join(',')).sort();
+  const header = [lookup.key, ...lookup.columns.map(({name}) => name)].join(',');
+  const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  if (bytes > bytesMax) throw invalid(lookup, `its rows are larger than ${bytesMax / 1024 / 1024} MiB`);
+  return Buffer.from(`${[header, ...lines].join('\n')}\n`);
+}
+
+function statementOf({key, columns, table, query}: Lookup): string {
+  const names = [key, ...columns.map(({name}) => name)].map((name) => `"${name}"`).join(', ');
+  const from =
+    table === undefined
+      ? `(${query}) AS lookup`
+      : table
+          .split('.')
+          .map((name) => `"${name}"`)
+          .join('.');
+  // One more than may be: then it is known that there are too many.
+  return `SELECT ${names} FROM ${from} LIMIT ${rowsMax + 1}`;
+}
+
+function cell(value: Value, type: ValueType): string {
+  if (value === null) return nullOfRows;
+  const text = String(value);
+  // A numeric column prints all of its decimals: 12.3400.
+  const shown = type === 'money' && /^-?\d+\.\d+$/.test(text) ? text.replace(/\.?0+$/, '') : text;
+  return /[",\r\n]/.test(shown) || shown.trim() !== shown ? `"${shown.replaceAll('"', '""')}"` : shown;
+}
+
+const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
+  new PlatformError('LOOKUP_INVALID', `lookup ${lookup.domain}.${lookup.name}: ${message}`, {
+    place: lookupPlace(lookup),
+    hint: 'mend the table, or name the columns that are wanted with query:',
+    ...(cause === undefined ? {} : {cause}),
+  });
+
+/** Asks sinks of a platform that does not run: each is opened for one question, to read only. */
+export const askOnce =
+  ({root, plugins, sinks}: Platform): AskSink =>
+  async (name, sql) => {
+    const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
+    try {
+      return await sink.query!(sql);
+    } finally {
+      await sink.close();
+    }
+  };
