@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import {rmSync} from 'node:fs';
 import {after, before, test} from 'node:test';
 import {testClock} from '../../src/clock.ts';
+import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
 import {
   type CheckpointWriter,
   openStateStore,
@@ -16,9 +17,11 @@ import type {SideRecord} from '../../src/process/embedded/types.ts';
 import {buildPlan} from '../../src/process/plan/build.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {QueryCounts} from '../../src/process/types.ts';
+import {skipWithout} from '../cluster/needs.ts';
 import {random} from '../schema/random.ts';
 import {compareRows, type Row, show} from '../support/changelog.ts';
 import {Running} from '../support/engine.ts';
+import {KafkaMirror} from '../support/kafka-mirror.ts';
 import {EventLog, type Step} from '../support/log.ts';
 import {naiveOf} from '../support/outcome.ts';
 import {scratchDir} from '../support/scratch.ts';
@@ -34,6 +37,8 @@ type Way = {
   atOnce?: boolean;
   threads?: boolean;
   partitions?: number;
+  /** The log is in Kafka. */
+  kafka?: boolean;
 };
 
 const only = process.env.MILLRACE_CASE;
@@ -42,12 +47,20 @@ let writer: CheckpointWriter;
 let store: StateStore;
 /** Every run by schedule has a state of its own. */
 let revisions = 1;
+let kafka: Kafka | undefined;
+let mirror: KafkaMirror | undefined;
+const hasKafka = skipWithout('java', 'mvn').skip === false;
 
 before(async () => {
   writer = await startCheckpointWriter(dir);
   store = openStateStore(dir, writer.connect());
+  if (!hasKafka) return;
+  kafka = await startKafka();
+  mirror = new KafkaMirror(kafka.brokers);
 });
 after(async () => {
+  mirror?.close();
+  await kafka?.stop();
   store.close();
   await writer.close();
   rmSync(dir, {recursive: true});
@@ -62,6 +75,11 @@ for (const name of caseNames().filter((each) => only === undefined || each === o
       ['event by event', {workers: 1}],
       ['all at once, with a crash in the middle', {workers: 1, atOnce: true, crashesAfter: [last >> 1]}],
       ['with three workers and two crashes', {workers: 3, crashesAfter: [last >> 2, last]}],
+      ...(hasKafka
+        ? ([
+            ['on Kafka, with two workers and a crash', {workers: 2, kafka: true, crashesAfter: [last >> 1]}],
+          ] as [string, Way][])
+        : []),
       ...golden.repartition.map((partitions): [string, Way] => [
         `with ${partitions} partitions`,
         {workers: 2, partitions, crashesAfter: [last >> 1]},
@@ -111,7 +129,16 @@ async function run(golden: Case, way: Way): Promise<void> {
     const clock = testClock(1_800_000_000_000);
     const {plans, lookups} = golden;
     const {workers, threads = false} = way;
-    const running = new Running({plans, log, lookups, workers, threads, ...(threads ? {} : {clock})});
+    if (way.kafka) await mirror!.begin(log.reader);
+    const running = new Running({
+      plans,
+      log,
+      lookups,
+      workers,
+      threads,
+      ...(threads ? {} : {clock}),
+      ...(way.kafka ? {kafka: mirror!} : {}),
+    });
     const steps = way.partitions === undefined ? golden.steps : repartitioned(golden.steps, way.partitions);
     if (way.atOnce) for (const step of together(steps)) if (step.kind !== 'wait') await log.append([step]);
     await running.start();

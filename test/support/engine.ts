@@ -9,6 +9,7 @@ import {
 } from '../../src/process/embedded/engine.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
+import type {KafkaMirror} from './kafka-mirror.ts';
 import type {EventLog} from './log.ts';
 import {scratchDir} from './scratch.ts';
 import {Told} from './told.ts';
@@ -20,6 +21,8 @@ export type RunningOptions = {
   workers: number;
   clock?: Clock;
   threads?: boolean;
+  /** The log is read from there. */
+  kafka?: KafkaMirror;
 };
 
 export class Running {
@@ -35,9 +38,10 @@ export class Running {
   }
 
   async start(workers = this.#options.workers): Promise<void> {
-    const {plans, log, lookups = [], clock, threads = false} = this.#options;
+    const {plans, log, lookups = [], clock, threads = false, kafka} = this.#options;
+    await kafka?.ship();
     const options: EngineOptions = {
-      log: {dir: log.dir, counter: log.counter},
+      log: kafka ? {dir: '/nowhere', kafka: kafka.settings} : {dir: log.dir, counter: log.counter},
       stateDir: this.#stateDir,
       schemas: [...log.schemas].map(([id, schema]) => ({id, schema, subject: `s${id}`, version: 1})),
       workers,
@@ -71,11 +75,13 @@ export class Running {
 
   /** A few turns, after which much is under way. */
   async turns(count: number): Promise<void> {
+    await this.#options.kafka?.ship();
     for (let turn = 0; turn < count; turn++) await this.#engine.turn();
   }
 
   /** Everything that was appended is in rows, acknowledged, marked and in a checkpoint. */
   async settle(): Promise<void> {
+    await this.#options.kafka?.ship();
     if (!this.#options.threads) await this.#engine.settle();
     else {
       const wanted = this.#options.log.naive.length + this.#options.log.broken.length;

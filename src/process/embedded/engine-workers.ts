@@ -160,7 +160,7 @@ export async function startInline(options: WorkersOptions): Promise<EngineThread
       while (!isDone) await turn();
     },
     async settle() {
-      for (const worker of workers) worker.lookAtEnds();
+      for (const worker of workers) await worker.refreshLog();
       do await turn();
       while (!workers.every((worker) => worker.isSettled()) || mail.length > 0 || events.length > 0);
       for (const worker of workers) await worker.sendStatus();

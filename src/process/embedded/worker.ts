@@ -134,6 +134,12 @@ export class EngineWorker {
     this.#options.toMain({kind: 'ended', worker: this.#setup.worker});
   }
 
+  /** Looks at the log as it is now, wherever it is. */
+  async refreshLog(): Promise<void> {
+    await this.#log.refresh();
+    this.lookAtEnds();
+  }
+
   lookAtEnds(): void {
     this.#endsMs = this.#options.clock.now();
     this.#reader.refresh();
