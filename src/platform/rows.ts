@@ -85,8 +85,16 @@ class Service {
     this.#watching = this.#watch();
   }
 
-  /** Takes what was added to the book. */
-  async readBook(): Promise<void> {
+  #reading: Promise<void> = Promise.resolve();
+
+  /** Takes what was added to the book, one reading after another. */
+  readBook(): Promise<void> {
+    const next = this.#reading.then(() => this.#readBook());
+    this.#reading = next.catch(() => {});
+    return next;
+  }
+
+  async #readBook(): Promise<void> {
     const {log, book} = this.#options;
     if (log.partitions(book) === 0) return;
     this.#bookOffset = Math.max(this.#bookOffset, log.startOffset(book, 0));

@@ -54,7 +54,7 @@ export class Book {
         this.dropped.add(entry.table);
         break;
       case 'mark':
-        this.marks.set(entry.table, entry);
+        if (entry.epoch >= (this.marks.get(entry.table)?.epoch ?? -1)) this.marks.set(entry.table, entry);
         break;
       case 'view':
         this.views.set(entry.view, entry);

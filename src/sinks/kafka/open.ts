@@ -78,15 +78,16 @@ class KafkaSink implements Sink {
       value: Buffer.from(JSON.stringify(entry)),
       partition: 0,
     }));
-    await writeKeyed(client, topic, records);
+    if (records.length > 0) await writeKeyed(client, topic, records);
     for (const entry of entries) this.#book.take(entry);
   }
 
   async ensure(table: Table): Promise<void> {
     const id = tableId(table);
     const known = this.#book.tables.get(id);
-    if (known && JSON.stringify(known.columns) !== JSON.stringify(table.columns))
-      throw new PlatformError('SINK_TABLE_DIFFERS', `${rowsTopic(table)} holds rows of other columns`, {
+    const differences = known ? differencesOf(known, table) : [];
+    if (differences.length > 0)
+      throw new PlatformError('SINK_TABLE_DIFFERS', `${rowsTopic(table)}: ${differences.join('; ')}`, {
         place: rowsTopic(table),
         hint: 'give the query a new revision: npx millrace apply, or npx millrace rebuild',
       });
@@ -114,8 +115,9 @@ class KafkaSink implements Sink {
   }
 
   async mark(marks: Parameters<Sink['mark']>[0]): Promise<void> {
+    const higher = marks.filter(({table, epoch}) => epoch > (this.#book.marks.get(table)?.epoch ?? -1));
     await this.#note(
-      ...marks.map(({table, epoch}): BookEntry => ({kind: 'mark', table, epoch, ends: this.#endsOf(table)})),
+      ...higher.map(({table, epoch}): BookEntry => ({kind: 'mark', table, epoch, ends: this.#endsOf(table)})),
     );
   }
 
@@ -188,4 +190,19 @@ class KafkaSink implements Sink {
     this.#parts.log.close();
     this.#parts.client.close();
   }
+}
+
+/** What the columns of a table are that its topic does not expect. */
+function differencesOf(is: Table, wanted: Table): string[] {
+  const textOf = ({name, type, nullable}: Table['columns'][number]) =>
+    `${name} ${type}${nullable ? '' : ' not null'}`;
+  const before = is.columns.map(textOf);
+  const now = wanted.columns.map(textOf);
+  return [
+    ...before.filter((text) => !now.includes(text)).map((text) => `it has ${text}`),
+    ...now.filter((text) => !before.includes(text)).map((text) => `${text} is wanted`),
+    ...(is.key.join() === wanted.key.join()
+      ? []
+      : [`its key is ${is.key.join(', ')}, not ${wanted.key.join(', ')}`]),
+  ];
 }

@@ -1,0 +1,172 @@
+/** Rows into topics of a real broker, and from there into another sink. */
+import assert from 'node:assert/strict';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {after, before, suite, type TestContext, test} from 'node:test';
+import {systemClock} from '../../../src/clock.ts';
+import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
+import {openLog} from '../../../src/log/open.ts';
+import type {Table} from '../../../src/model/types.ts';
+import {startRowsService} from '../../../src/platform/rows.ts';
+import type {RowsPlaces} from '../../../src/platform/rows-feed.ts';
+import {readLatest} from '../../../src/sinks/file/read.ts';
+import {type HostedSink, openSink} from '../../../src/sinks/host.ts';
+import {bookTopic} from '../../../src/sinks/kafka/book.ts';
+import {batchOf, tableId, tombstoneVersion} from '../../../src/sinks/tables.ts';
+import {noTelemetry} from '../../../src/telemetry.ts';
+import {skipWithout} from '../../cluster/needs.ts';
+import {countryRow, queryTable, type Row, testSink} from '../../conformance/sink.ts';
+import {kafkaSettings, rowTopics} from '../../support/rows.ts';
+
+let kafka: Kafka;
+
+const asRows = (table: Table, rows: unknown[][]): Row[] =>
+  rows.map((row) => Object.fromEntries(table.columns.map(({name}, index) => [name, row[index]])) as Row);
+
+suite('with a broker', skipWithout('java', 'mvn'), () => {
+  before(async () => {
+    kafka = await startKafka();
+  });
+  after(() => kafka?.stop());
+
+  testSink('rows in topics', {
+    choice: () => ({backend: 'kafka', options: {}}),
+    topics: (dir) => rowTopics(kafkaSettings(kafka), dir),
+    latest: async (sink, _, table) => asRows(table, await sink.latest!(table)),
+    count: async () => 0,
+  });
+
+  /** A sink of topics and a service that delivers from them into files; `restart` is another process of it. */
+  async function world(t: TestContext, name: string) {
+    const dir = mkdtempSync(join(tmpdir(), 'millrace-rows-'));
+    const settings = kafkaSettings(kafka, name);
+    const topics = rowTopics(settings, dir);
+    const engine = await openSink({name: 'rows', choice: {backend: 'kafka', options: {}}, root: dir, topics});
+    const places = new Map<string, RowsPlaces>();
+    t.after(async () => {
+      await engine.close();
+      rmSync(dir, {recursive: true, force: true});
+    });
+    const start = async (files = 'files') => {
+      const sink: HostedSink = await openSink({
+        name: 'files',
+        choice: {backend: 'file', options: {dir: join(dir, files)}},
+        root: dir,
+      });
+      const log = await openLog(topics.source);
+      const service = await startRowsService({
+        book: bookTopic(name),
+        log,
+        sinksOf: (query) => (query.startsWith('shop.') ? ['files'] : []),
+        openSink: async () => sink,
+        positionsOf: () => ({
+          load: async (topic) => places.get(topic),
+          save: async (topic, place) => void places.set(topic, place),
+        }),
+        refused: async () => assert.fail('no row is refused'),
+        telemetry: noTelemetry,
+        clock: systemClock,
+      });
+      let isOpen = true;
+      const close = async () => {
+        if (!isOpen) return;
+        isOpen = false;
+        await service.close();
+        log.close();
+        await sink.close();
+      };
+      t.after(close);
+      return {
+        sink,
+        async settled() {
+          await service.settled(AbortSignal.timeout(20_000));
+          return service.status();
+        },
+        close,
+      };
+    };
+    return {
+      dir,
+      engine,
+      start,
+      rows: async (table: Table, files = 'files') =>
+        ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
+          .map(({country, total}) => [country, total])
+          .sort(),
+    };
+  }
+
+  test('rows come into the sink of another process, over its restarts; a sink that lost them gets them again', async (t) => {
+    const {engine, start, rows} = await world(t, 'restarts');
+    const table = queryTable('restarts', {country: 'string'});
+    await engine.ensure(table);
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2), countryRow('FR', 1, 2)]));
+    await engine.mark([{table: tableId(table), epoch: 7}]);
+    const first = await start();
+    const [status] = await first.settled();
+    assert.deepEqual([status?.lagRows, status?.written, status?.skipped], [0, 2, 0]);
+    assert.equal(await first.sink.marked(tableId(table)), 7);
+    assert.deepEqual(await rows(table), [
+      ['DE', 1],
+      ['FR', 1],
+    ]);
+    await first.close();
+
+    await engine.write(table, batchOf(table, [countryRow('DE', 5, 4)]));
+    await engine.write(table, batchOf(table, [countryRow('FR', 1, tombstoneVersion, true)]));
+    await engine.mark([{table: tableId(table), epoch: 8}]);
+    const second = await start();
+    const [again] = await second.settled();
+    assert.equal(again?.written, 2, 'only what came since');
+    assert.deepEqual(await rows(table), [['DE', 5]]);
+    await second.close();
+
+    const third = await start('new-files');
+    await third.settled();
+    assert.deepEqual(await rows(table, 'new-files'), [['DE', 5]]);
+    assert.equal(await third.sink.marked(tableId(table)), 8);
+    await third.close();
+  });
+
+  test('a view follows its table when the rows are there; a dropped table is dropped', async (t) => {
+    const {engine, start, rows} = await world(t, 'views');
+    const one = queryTable('views', {country: 'string'});
+    const two = {...one, name: 'views__r2'};
+    const running = await start();
+    for (const table of [one, two]) {
+      await engine.ensure(table);
+      await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    }
+    assert.deepEqual(await engine.revisions!('shop', 'views'), [1, 2]);
+    await engine.switchView!(two);
+    await engine.drop!(tableId(one));
+    assert.deepEqual(await engine.revisions!('shop', 'views'), [2]);
+    for (const deadline = Date.now() + 20_000; ; ) {
+      const tables = (await running.settled()).map(({table}) => table);
+      if (tables.join() === 'shop.views__r2' || Date.now() > deadline) {
+        assert.deepEqual(tables, ['shop.views__r2']);
+        break;
+      }
+      await systemClock.sleep(50);
+    }
+    assert.deepEqual(await rows(two), [['DE', 1]]);
+  });
+
+  test('what another program writes between the rows is left out and counted', async (t) => {
+    const {engine, start, rows} = await world(t, 'foreign');
+    const table = queryTable('foreign', {country: 'string'});
+    await engine.ensure(table);
+    const {KafkaClient} = await import('../../../src/log/kafka/client.ts');
+    const {writeKeyed} = await import('../../../src/log/kafka/keyed.ts');
+    const client = new KafkaClient(kafkaSettings(kafka));
+    await client.refreshMetadata();
+    await writeKeyed(client, 'agg.shop.foreign.r1', [{key: Buffer.from('x'), value: Buffer.from('no row')}]);
+    client.close();
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    const running = await start();
+    const [status] = await running.settled();
+    assert.deepEqual([status?.skipped, status?.written], [1, 1]);
+    assert.deepEqual(await rows(table), [['DE', 1]]);
+  });
+});
