@@ -191,7 +191,7 @@ class RegistryClient implements SchemaRegistry {
         `the registry refuses the schema of ${subject}: ${made.objection}`,
         {
           place: subject,
-          hint: `its rule for the subject is stricter than ${mode}: change the schema, or set defaults.compatibility, which is then set there`,
+          hint: `its rule is stricter than ${mode}: change the schema, or set defaults.compatibility, which becomes the rule of the subject there (Apicurio has no NONE for a subject: there its global rule has to be that)`,
         },
       );
     if (enforce && earlier.length === 0) await this.#enforce(subject, level);

@@ -1,0 +1,215 @@
+/** Our client against Apicurio, over TLS: the suite of every registry, and what is Apicurio's own. */
+import assert from 'node:assert/strict';
+import {execFile} from 'node:child_process';
+import {readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {request} from 'node:https';
+import {join} from 'node:path';
+import {after, before, test} from 'node:test';
+import {promisify} from 'node:util';
+import {type Registry, startRegistry} from '../../src/cluster/apicurio.ts';
+import type {PlatformError} from '../../src/errors.ts';
+import {openLogReader} from '../../src/log/reader.ts';
+import {framesOf} from '../../src/log/records.ts';
+import {packRecords} from '../../src/schema/frame.ts';
+import {openRegistry, type RegistrySource} from '../../src/schema/registry-open.ts';
+import type {AvroRecord} from '../../src/schema/types.ts';
+import {skipWithout} from '../cluster/needs.ts';
+import {conformance} from '../conformance/registry.ts';
+import {python, pythonSkip} from '../schema/python.ts';
+import {makeRoot} from '../support/cli.ts';
+import {startIn} from '../support/running.ts';
+import {scratchDir} from '../support/scratch.ts';
+
+const needs = skipWithout('java', 'mvn');
+const scratch = scratchDir('apicurio');
+const ca = join(scratch, 'ca.pem');
+let server: Registry;
+
+before(async () => {
+  if (needs.skip) return;
+  server = await startRegistry({tls: true});
+  writeFileSync(ca, server.certificates!.ca);
+});
+after(async () => {
+  await server?.stop();
+  rmSync(scratch, {recursive: true});
+});
+
+const sourceOf = (dir: string): RegistrySource => ({
+  dir,
+  server: {urls: ['https://127.0.0.1:1', server.url], tls: {ca}, timeoutMs: 10_000, patienceMs: 0},
+});
+
+conformance(
+  'Apicurio',
+  async () => {
+    const dir = scratchDir('registry-cache');
+    const open = () => openRegistry(sourceOf(dir));
+    const registry = await open();
+    return {
+      registry,
+      reopen: open,
+      async close() {
+        registry.close();
+        rmSync(dir, {recursive: true});
+      },
+    };
+  },
+  needs,
+);
+
+/** As another client does. */
+const post = (path: string, body: object): Promise<{id: number}> =>
+  new Promise((resolve, reject) => {
+    const call = request(`${server.url}${path}`, {
+      method: 'POST',
+      ca: server.certificates!.ca,
+      headers: {'content-type': 'application/vnd.schemaregistry.v1+json'},
+    });
+    call.on('error', reject);
+    call.on('response', async (response) => {
+      let text = '';
+      for await (const chunk of response) text += chunk;
+      resolve(JSON.parse(text) as {id: number});
+    });
+    call.end(JSON.stringify(body));
+  });
+
+test('a schema comes with the types that it references in place', needs, async () => {
+  const money = {type: 'record', name: 'Money', namespace: 'acme', fields: [{name: 'cents', type: 'long'}]};
+  await post('/subjects/money/versions', {schema: JSON.stringify(money)});
+  const price = {
+    type: 'record',
+    name: 'Price',
+    namespace: 'acme',
+    fields: [
+      {name: 'net', type: 'acme.Money'},
+      {name: 'old', type: ['null', 'Money'], default: null},
+    ],
+  };
+  const {id} = await post('/subjects/price/versions', {
+    schema: JSON.stringify(price),
+    references: [{name: 'acme.Money', subject: 'money', version: 1}],
+  });
+  const registry = await openRegistry(sourceOf(join(scratch, 'references')));
+  const found = (await registry.byId(id))!;
+  assert.deepEqual([found.subject, found.version], ['price', 1]);
+  const [net, old] = (found.schema as AvroRecord).fields;
+  assert.deepEqual(net!.type, {type: 'record', name: 'Money', fields: [{name: 'cents', type: 'long'}]});
+  assert.deepEqual(old!.type, ['null', 'Money']);
+  const {id: other} = await post('/subjects/proto/versions', {
+    schemaType: 'PROTOBUF',
+    schema: 'syntax = "proto3"; message A { string a = 1; }',
+  });
+  assert.equal(await registry.byId(other), undefined);
+  registry.close();
+});
+
+test(
+  'a rule of the registry that is stricter than the configuration is told in its words',
+  needs,
+  async () => {
+    const registry = await openRegistry(sourceOf(join(scratch, 'rule')));
+    const record = (name: string): AvroRecord => ({
+      type: 'record',
+      name: 'r',
+      fields: [{name, type: 'string'}],
+    });
+    await registry.register('stricter', record('a'));
+    await assert.rejects(registry.register('stricter', record('b'), 'none'), (error: PlatformError) => {
+      assert.equal(error.code, 'SCHEMA_INCOMPATIBLE');
+      assert.match(error.message, /the registry refuses the schema of stricter: .*[Ii]ncompatible/);
+      return true;
+    });
+    registry.close();
+  },
+);
+
+test(
+  'a platform starts with it, without it after it was killed, and takes the ids that it gave',
+  needs,
+  async () => {
+    const root = makeRoot({
+      'config/platform.yaml': `platform: p
+sinks: {rows: {backend: file}}
+registry: {backend: confluent, confluent: {url: "${server.url}", tls: {ca: ${ca}}, timeout: 5s, patience: 500ms}}
+defaults: {aggregates: rows, raw: none}
+`,
+      'config/domains/shop.yaml': 'event_types: [{name: order, metrics: [{name: amount, type: long}]}]\n',
+    });
+    const {running} = await startIn(root);
+    await running.drain();
+    const registry = await openRegistry(sourceOf(join(scratch, 'look')));
+    const latest = await registry.latest('shop.order-value');
+    assert.equal(latest?.version, 1);
+    await server.kill();
+    const again = await startIn(root);
+    assert.equal(again.running.status().registry?.state, 'down');
+    await server.restart();
+    while (again.running.status().registry?.pending !== 0)
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    await again.running.drain();
+    assert.deepEqual(await registry.latest('shop.order-value'), latest);
+    registry.close();
+  },
+);
+
+test('Confluent’s serialiser for Python writes by a newer schema of its own and is counted; its deserialiser reads ours', {
+  skip: needs.skip || pythonSkip,
+}, async () => {
+  const root = makeRoot({
+    'config/platform.yaml': `platform: p
+sinks: {rows: {backend: file}}
+log: {embedded: {partitions: 1}}
+registry: {backend: confluent, confluent: {url: "${server.url}", tls: {ca: ${ca}}}}
+defaults: {aggregates: rows, raw: none}
+`,
+    'config/domains/fair.yaml': `event_types: [{name: order, dimensions: [country], metrics: [{name: quantity, type: long}]}]
+aggregations:
+  - {name: sales, from: order, window: {type: calendar, unit: day}, group_by: [country], measures: {n: count(), sold: sum(quantity)}}
+`,
+  });
+  const {running} = await startIn(root);
+  const {ingest, dirs} = running;
+  const counted = () =>
+    running
+      .status()
+      .queries[0]!.counts.reduce((sum, {aggregated, dead}) => sum + aggregated + 1000 * dead, 0);
+  const until = async (count: number) => {
+    while (counted() !== count) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  const log = openLogReader(dirs.log);
+  try {
+    const access = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
+    const sent = await fetch(`${running.url}/v1/events/fair/order`, {
+      method: 'POST',
+      headers: {authorization: `Bearer ${access}`, 'content-type': 'application/json'},
+      body: JSON.stringify({event_id: 'ours', timestamp: 1_700_000_000_500, country: 'FR', quantity: 7}),
+    });
+    assert.ok(sent.ok, await sent.text());
+    const [batch] = await log.read('fair.order', 0, 0, 1 << 20);
+    const [frame] = framesOf(batch!.bytes);
+    const {stdout} = await promisify(execFile)(python, [
+      join(import.meta.dirname, 'serialisers.py'),
+      server.url,
+      ca,
+      Buffer.from(frame!).toString('hex'),
+    ]);
+    const {frames, read} = JSON.parse(stdout) as {frames: string[]; read: Record<string, unknown>};
+    assert.deepEqual(read, {event_id: 'ours', timestamp: 1_700_000_000.5, country: 'FR', quantity: 7});
+    const theirs = frames.map((hex) => new Uint8Array(Buffer.from(hex, 'hex')));
+    await ingest.append({
+      appends: [{topic: 'fair.order', partition: 0, count: theirs.length, bytes: packRecords(theirs)}],
+    });
+    await until(6);
+  } finally {
+    log.close();
+    await running.drain();
+  }
+  const rows = readFileSync(join(root, '.millrace/files/fair/sales__r1.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  const last = new Map(rows.map((row) => [row.country, [row.n, row.sold]]));
+  assert.deepEqual(Object.fromEntries(last), {FR: [1, 7], DE: [3, 9], null: [2, 6]});
+});
