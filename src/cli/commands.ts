@@ -4,6 +4,7 @@ import {dataCommands} from './commands/data.ts';
 import {exportCommands} from './commands/export.ts';
 import {inspectCommands} from './commands/inspect.ts';
 import {lettersCommands} from './commands/letters.ts';
+import {localCommands} from './commands/local.ts';
 import {startCommands} from './commands/start.ts';
 
 /** Every command, in the order of help. Bodies are one file a command, loaded when they run. */
@@ -14,4 +15,5 @@ export const commands: CommandSpec[] = [
   ...lettersCommands,
   ...changeCommands,
   ...exportCommands,
+  ...localCommands,
 ];

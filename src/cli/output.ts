@@ -87,7 +87,9 @@ export function reportFailure(thrown: unknown, io: CommandIo, json: boolean): nu
     const hint = error.hint === undefined ? undefined : asTyped(error.hint, io.cwd);
     if (json) printJson(io, {error: {code, message, hint, place}});
     const color = palette(io.stderr, io.env);
-    io.stderr.write(`${color.red('error')} ${code} ${escapeControls(message)}\n`);
+    // Further lines, of a server's log, stand below the first.
+    const shown = message.split('\n').map(escapeControls).join('\n      ');
+    io.stderr.write(`${color.red('error')} ${code} ${shown}\n`);
     if (place) io.stderr.write(`  at ${escapeControls(place)}\n`);
     if (hint) io.stderr.write(`  hint: ${escapeControls(hint)}\n`);
     return exitCode;

@@ -1,9 +1,11 @@
+import {listServers} from '../cluster/local.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform} from './context.ts';
-import {palette, printJson} from './output.ts';
+import {localHome, localJson, localTable} from './local.ts';
+import {palette, printJson, reportFailure} from './output.ts';
 import {picture} from './picture.ts';
 
 /** A standby says what it waits for, and nothing else. */
@@ -11,16 +13,23 @@ type Standing = {phase: 'standby'; text: string};
 
 export const run: CommandBody = async (call) => {
   const {platform, control} = await openPlatform(call);
-  if (!control)
-    throw new PlatformError('NOT_RUNNING', `no platform runs in ${platform.root}`, {
+  const {io} = call;
+  const servers = listServers(localHome(platform.root));
+  if (!control) {
+    const failure = new PlatformError('NOT_RUNNING', `no platform runs in ${platform.root}`, {
       hint: 'npx millrace run; "npx millrace ledger" works without it',
     });
+    if (servers.length === 0) throw failure;
+    const {code, message} = failure;
+    if (call.options.json) printJson(io, {error: {code, message}, servers: localJson(servers)});
+    else io.stdout.write(localTable(servers));
+    return reportFailure(failure, io, false);
+  }
   const status = await control.get<PlatformStatus | Standing>('/v1/status');
   if (call.options.json) {
-    printJson(call.io, status);
+    printJson(io, servers.length === 0 ? status : {...status, servers: localJson(servers)});
     return 0;
   }
-  const {io} = call;
   if (status.phase === 'standby') {
     io.stdout.write(`${status.text}\n`);
     return 0;
@@ -39,5 +48,6 @@ export const run: CommandBody = async (call) => {
     rows: Number.POSITIVE_INFINITY,
   });
   io.stdout.write(`${asTyped(lines.join('\n'), io.cwd)}\n`);
+  if (servers.length > 0) io.stdout.write(`\n${localTable(servers)}`);
   return 0;
 };

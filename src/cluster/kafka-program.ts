@@ -109,7 +109,6 @@ async function trialRun(dir: string, {java, args}: KafkaProgram, archive: string
       join(dir, 'server.properties'),
     ],
     log,
-    detached: false,
   });
   try {
     await awaitReady(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {PlatformError} from '../errors.ts';
 import {KafkaClient} from '../log/kafka/client.ts';
 import type {Progress} from './cache.ts';
 import {type Certificates, keptCertificates} from './certificates.ts';
@@ -19,6 +20,7 @@ import {
   awaitReady,
   isRunning,
   type ProcessIdentity,
+  release,
   signalProcess,
   startProcess,
   stopProcess,
@@ -117,14 +119,25 @@ class Cluster {
   }
 
   async start(): Promise<Kafka> {
-    const {brokers = 1, listeners = [], users = {}} = this.#options;
-    this.#layout = await kafkaLayout(this.#dir, {brokers, listeners: ['plain', ...listeners]});
+    const {brokers, listeners = [], users = {}} = this.#options;
+    this.#layout = await kafkaLayout(this.#dir, {brokers: brokers ?? 1, listeners: ['plain', ...listeners]});
+    const kept = this.#layout.brokers.length;
+    if (brokers !== undefined && brokers !== kept)
+      throw new PlatformError(
+        'SERVER_FAILED',
+        `the Kafka of this directory has ${kept} brokers, not ${brokers}`,
+        {
+          place: this.#dir,
+          hint: 'remove what it kept first: npx millrace down kafka --wipe',
+        },
+      );
     if (listeners.some((name) => name.endsWith('tls'))) this.#certificates = keptCertificates(this.#dir);
     const indexes = this.#layout.brokers.map((_, index) => index);
     await Promise.all(indexes.map((index) => this.#launch(index)));
     await Promise.all(indexes.map((index) => this.#ready(index)));
     if (Object.keys(users).length > 0)
       await this.#withClient(this.#address(0), (client) => setScramUsers(client, users));
+    if (this.#options.detached) for (const each of this.#processes) release(each);
     return this.#handle(indexes);
   }
 
@@ -172,7 +185,7 @@ class Cluster {
   }
 
   async #launch(index: number): Promise<void> {
-    const {heap = '512m', optimised = false, detached = false, users = {}} = this.#options;
+    const {heap = '512m', optimised = false, users = {}} = this.#options;
     const dir = join(this.#dir, `broker-${this.#layout.brokers[index]!.id}`);
     const dataDir = join(dir, 'data');
     mkdirSync(dataDir, {recursive: true});
@@ -205,7 +218,6 @@ class Cluster {
         join(dir, 'server.properties'),
       ],
       log: this.logs[index]!,
-      detached,
     });
   }
 

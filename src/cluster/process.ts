@@ -23,8 +23,6 @@ export type ServerCommand = {
   cwd?: string;
   /** File that takes what it prints; appended to. */
   log: string;
-  /** Whether it goes on when this process ends; else it ends with it, also when this one is killed. */
-  detached: boolean;
   /** What ends it at once when nothing of it is kept; default SIGKILL. */
   quickEnd?: NodeJS.Signals;
   /** Whose process it is, where that is not ours. */
@@ -88,7 +86,7 @@ export async function stopProcess(
 }
 
 /** Processes that a process started and that still run. Without Linux's list of them: none. */
-function childrenOf(server: ProcessIdentity): ProcessIdentity[] {
+export function childrenOf(server: ProcessIdentity): ProcessIdentity[] {
   if (!isRunning(server)) return [];
   try {
     return readdirSync(`/proc/${server.pid}/task`)
@@ -100,7 +98,10 @@ function childrenOf(server: ProcessIdentity): ProcessIdentity[] {
   }
 }
 
-/** Starts a server's process. @throws SERVER_MISSING when the program is not there */
+/**
+ * Starts a server's process. It ends with this one, also when this one is killed, until `release` says that it may go on.
+ * @throws SERVER_MISSING when the program is not there
+ */
 export async function startProcess(server: ServerCommand): Promise<ProcessIdentity> {
   mkdirSync(dirname(server.log), {recursive: true});
   const log = openSync(server.log, 'a', 0o600);
@@ -125,12 +126,15 @@ export async function startProcess(server: ServerCommand): Promise<ProcessIdenti
     });
     child.unref();
     const identity = {pid: child.pid!, start: processStart(child.pid!)};
-    if (!server.detached) watch(identity, server.quickEnd ?? 'SIGKILL');
+    watch(identity, server.quickEnd ?? 'SIGKILL');
     return identity;
   } finally {
     closeSync(log);
   }
 }
+
+/** From now on a server goes on when this process ends. */
+export const release = (server: ProcessIdentity): void => unwatch(server);
 
 /**
  * Waits until a server answers. `ask` throws or answers false while it does not.

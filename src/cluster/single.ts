@@ -7,6 +7,7 @@ import {freePorts, isFree} from './ports.ts';
 import {
   awaitReady,
   type ProcessIdentity,
+  release,
   type ServerCommand,
   signalProcess,
   startProcess,
@@ -31,6 +32,8 @@ export type SingleServer = {
   /** The file that takes what it prints. */
   log: string;
   dir: string;
+  /** What lets it end in good order, and how long that may take. */
+  end: SinglePlan['end'];
   /** Sends it a signal; default SIGKILL, after which it is gone with all its processes. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts it again after a kill, at the same address, and waits until it serves. */
@@ -40,7 +43,7 @@ export type SingleServer = {
 };
 
 /** How a server is started in a directory; made anew for every attempt. */
-export type SinglePlan = Omit<ServerCommand, 'log' | 'detached'> & {
+export type SinglePlan = Omit<ServerCommand, 'log'> & {
   /** Throws or answers false while it does not serve. */
   ready(): Promise<boolean>;
   readyMsMax: number;
@@ -92,6 +95,7 @@ function handle(server: Single, discard: () => void): SingleServer {
     },
     log: server.log,
     dir: server.dir,
+    end: server.end,
     kill: (signal = 'SIGKILL') => server.kill(signal),
     restart: () => server.launch(),
     async stop() {
@@ -147,11 +151,16 @@ class Single {
     this.#detached = detached;
   }
 
+  get end(): SinglePlan['end'] {
+    return this.#plan.end;
+  }
+
   async launch(): Promise<void> {
     const {ready, readyMsMax, end, ...command} = this.#plan;
-    this.process = await startProcess({...command, log: this.log, detached: this.#detached});
+    this.process = await startProcess({...command, log: this.log});
     try {
       await awaitReady({title: command.title, log: this.log, processes: [this.process]}, ready, readyMsMax);
+      if (this.#detached) release(this.process);
     } catch (error) {
       await this.stop();
       throw error;

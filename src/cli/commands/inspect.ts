@@ -4,7 +4,7 @@ import type {CommandSpec} from '../command.ts';
 export const inspectCommands: CommandSpec[] = [
   {
     name: 'status',
-    summary: 'What runs: queries, watermarks, lag, inputs, sinks',
+    summary: 'What runs: queries, watermarks, lag, inputs, sinks, local servers',
     examples: [['millrace status', 'of the platform in this directory']],
     load: () => import('../status.ts'),
   },

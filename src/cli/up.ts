@@ -1,0 +1,114 @@
+import {chmodSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {type LocalServer, listServers, upServer} from '../cluster/local.ts';
+import {PlatformError} from '../errors.ts';
+import type {CommandBody, CommandCall, CommandIo} from './command.ts';
+import {localJson, localNamesOf, localPlace, localTable, neededServers} from './local.ts';
+import {palette, printJson, reportFailure} from './output.ts';
+
+const defaultEnvironment = 'single';
+
+export const run: CommandBody = async (call) => {
+  const {options, io, args} = call;
+  const {root, home} = localPlace(call);
+  const brokers = brokersOf(options.brokers);
+  const env = options.env ?? defaultEnvironment;
+  const names = args.length > 0 ? localNamesOf(args) : neededServers(root, env);
+  if (names.length === 0) {
+    if (options.json) printJson(io, {servers: [], variables: {}, settings: {}});
+    io.stderr.write(`the environment ${env} needs no servers beside the platform\n`);
+    return 0;
+  }
+  const say = (name: string, text: string) => io.stderr.write(`${name}: ${text}\n`);
+  const outcomes = await Promise.allSettled(
+    names.map(async (name) => {
+      const {server, isNew} = await upServer(home, name, {
+        progress: say,
+        ...(name === 'kafka' && brokers !== undefined ? {brokers} : {}),
+      });
+      say(name, isNew ? `${server.title} runs` : `${server.title} runs already`);
+      return server;
+    }),
+  );
+  const servers = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  if (options.writeEnv && servers.length > 0) writeEnvironment(join(root, '.env'), variablesOf(servers), io);
+  await show(call, home, servers, failures);
+  return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
+};
+
+function brokersOf(text: unknown): 1 | 3 | undefined {
+  if (text === undefined) return undefined;
+  if (text === '1') return 1;
+  if (text === '3') return 3;
+  throw new PlatformError('USAGE', `--brokers ${String(text)}: one broker or three`, {
+    hint: 'npx millrace up kafka --brokers 3',
+  });
+}
+
+const variablesOf = (servers: LocalServer[]): Record<string, string> =>
+  Object.assign({}, ...servers.map(({variables}) => variables));
+
+async function show(
+  call: CommandCall,
+  home: string,
+  started: LocalServer[],
+  failures: unknown[],
+): Promise<void> {
+  const {options, io} = call;
+  const names = new Set(started.map(({name}) => name));
+  const shown = listServers(home).filter(({name}) => names.has(name));
+  const settings = settingsOf(started);
+  if (options.json) {
+    const errors = failures.map((each) =>
+      each instanceof PlatformError
+        ? {code: each.code, message: each.message, hint: each.hint, place: each.place}
+        : {code: 'BUG', message: String(each)},
+    );
+    printJson(io, {
+      servers: localJson(shown),
+      variables: variablesOf(started),
+      settings,
+      ...(errors.length > 0 ? {errors} : {}),
+    });
+    return;
+  }
+  if (shown.length === 0) return;
+  const {bold, dim} = palette(io.stdout, io.env);
+  io.stdout.write(`${localTable(shown)}\n`);
+  io.stdout.write(`${bold('Try')}\n${shown.map(({tryIt}) => `  ${tryIt}\n`).join('')}\n`);
+  io.stdout.write(
+    `${bold('Logs')}\n${shown.flatMap(({logs}) => logs.map((log) => `  ${dim(log)}\n`)).join('')}`,
+  );
+  if (Object.keys(settings).length === 0) return;
+  const {stringify} = await import('yaml');
+  const lines = stringify(settings, {lineWidth: 0}).trimEnd().split('\n');
+  const where = `config/environments/${options.env ?? defaultEnvironment}.yaml`;
+  io.stdout.write(
+    `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
+  );
+  if (lines.some((line) => line.includes('${secret:')) && !options.writeEnv)
+    io.stdout.write('\nTheir passwords: npx millrace up --write-env puts them into .env\n');
+}
+
+/** What the servers' parts of a configuration are together. */
+function settingsOf(servers: LocalServer[]): Record<string, unknown> {
+  const all: Record<string, unknown> = {};
+  for (const {settings} of servers)
+    for (const [section, value] of Object.entries(settings))
+      all[section] = {...(all[section] as object | undefined), ...(value as object)};
+  return all;
+}
+
+/** Sets variables in a `.env` file and leaves its other lines as they are. It holds passwords. */
+function writeEnvironment(path: string, variables: Record<string, string>, io: CommandIo): void {
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').replace(/\n$/, '').split('\n') : [];
+  for (const [name, value] of Object.entries(variables)) {
+    const at = lines.findIndex((line) => line.startsWith(`${name}=`));
+    if (at >= 0) lines[at] = `${name}=${value}`;
+    else lines.push(`${name}=${value}`);
+  }
+  writeFileSync(path, `${lines.join('\n')}\n`, {mode: 0o600});
+  chmodSync(path, 0o600);
+  io.stderr.write(`${path}: ${Object.keys(variables).join(', ')}\n`);
+}

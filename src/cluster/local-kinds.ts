@@ -1,0 +1,202 @@
+import {rmSync} from 'node:fs';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {startRegistry} from './apicurio.ts';
+import type {Progress} from './cache.ts';
+import {ask} from './http.ts';
+import {startKafka} from './kafka.ts';
+import {startVault} from './openbao.ts';
+import {startPostgres, wipePostgres} from './postgres.ts';
+import type {ProcessIdentity} from './process.ts';
+import {startPrometheus} from './prometheus.ts';
+import {startObjectStore} from './seaweedfs.ts';
+import {type SingleServer, startSingle} from './single.ts';
+
+/** Servers that `millrace up` starts. */
+export type LocalName = 'kafka' | 'registry' | 'clickhouse' | 'postgres' | 'vault' | 's3' | 'prometheus';
+
+/** A server that was just started. */
+export type StartedServer = {
+  processes: ProcessIdentity[];
+  logs: string[];
+  /** As programs are told it: `host:port`, or a URL. */
+  address: string;
+  /** Variables that say where it is and how to get in: for `.env`, scripts and other programs. */
+  variables: Record<string, string>;
+  /** What a configuration that uses it says, as it stands in `config/environments/single.yaml`. */
+  settings: Record<string, unknown>;
+  /** A command that reaches it. */
+  tryIt: string;
+  end: {signal: NodeJS.Signals; graceMs: number};
+};
+
+export type StartLocal = {dir: string; brokers: 1 | 3 | undefined; progress: Progress};
+
+/** How a server is called, started, and what else goes with its directory. */
+export type LocalKind = {
+  title: string;
+  start(options: StartLocal): Promise<StartedServer>;
+  wipe(dir: string): void;
+};
+
+const removeDir = (dir: string) => rmSync(dir, {recursive: true, force: true});
+const gently = {signal: 'SIGTERM', graceMs: 20_000} as const;
+/** A secret by its name, as a configuration refers to it. */
+const secret = (name: string) => `\${secret:${name}}`;
+
+/** What a server of one process has in common with the others. */
+const single = (server: SingleServer) => ({processes: [server.process], logs: [server.log], end: server.end});
+
+const kafka: LocalKind = {
+  title: 'Kafka',
+  wipe: removeDir,
+  async start({dir, brokers, progress}) {
+    const cluster = await startKafka({
+      dir,
+      detached: true,
+      optimised: true,
+      progress,
+      ...(brokers === undefined ? {} : {brokers}),
+    });
+    return {
+      processes: cluster.processes,
+      logs: cluster.logs,
+      address: cluster.brokers.join(','),
+      variables: {MILLRACE_KAFKA: cluster.brokers.join(',')},
+      settings: {log: {backend: 'kafka', kafka: {brokers: cluster.brokers}}},
+      tryIt: `kcat -b ${cluster.brokers[0]} -L`,
+      end: gently,
+    };
+  },
+};
+
+const registry: LocalKind = {
+  title: 'Apicurio (schema registry)',
+  wipe: removeDir,
+  async start({dir, progress}) {
+    const server = await startRegistry({dir, detached: true, progress});
+    return {
+      ...single(server),
+      address: server.url,
+      variables: {MILLRACE_REGISTRY: server.url},
+      settings: {registry: {backend: 'confluent', confluent: {url: server.url}}},
+      tryIt: `curl ${server.url}/subjects`,
+    };
+  },
+};
+
+const postgres: LocalKind = {
+  title: 'PostgreSQL',
+  wipe: wipePostgres,
+  async start({dir}) {
+    const server = await startPostgres({dir, detached: true});
+    const {user, port, database, password} = server;
+    const url = `postgres://${user}@127.0.0.1:${port}/${database}`;
+    return {
+      ...single(server),
+      address: `127.0.0.1:${port}`,
+      variables: {MILLRACE_POSTGRES: url, POSTGRES_PASSWORD: password},
+      settings: {
+        sinks: {records: {backend: 'postgres', postgres: {url, password: secret('postgres_password')}}},
+      },
+      tryIt: `PGPASSWORD=${password} psql ${url}`,
+    };
+  },
+};
+
+const vault: LocalKind = {
+  title: 'OpenBao (Vault)',
+  wipe: removeDir,
+  async start({dir, progress}) {
+    const server = await startVault({dir, detached: true, progress});
+    return {
+      ...single(server),
+      address: server.url,
+      variables: {MILLRACE_VAULT: server.url, VAULT_TOKEN: server.token},
+      settings: {secrets: {backend: 'vault', vault: {url: server.url}}},
+      tryIt: `curl -H "X-Vault-Token: $VAULT_TOKEN" ${server.url}/v1/secret/metadata?list=true`,
+    };
+  },
+};
+
+const s3: LocalKind = {
+  title: 'SeaweedFS (S3)',
+  wipe: removeDir,
+  async start({dir, progress}) {
+    const server = await startObjectStore({dir, detached: true, progress});
+    const {endpoint, bucket, accessKey, secretKey} = server;
+    const keys = {access_key: secret('s3_access_key'), secret_key: secret('s3_secret_key')};
+    return {
+      ...single(server),
+      address: endpoint,
+      variables: {MILLRACE_S3: endpoint, S3_ACCESS_KEY: accessKey, S3_SECRET_KEY: secretKey},
+      settings: {
+        engine: {
+          backend: 'embedded',
+          embedded: {checkpoints: `s3://${bucket}/checkpoints`, s3: {endpoint, ...keys}},
+        },
+      },
+      tryIt: `curl ${endpoint}/${bucket} --user ${accessKey}:${secretKey} --aws-sigv4 aws:amz:${server.region}:s3`,
+    };
+  },
+};
+
+/** ClickHouse's protocol in front of chDB, which is what can be had without a ClickHouse server. */
+const clickhouse: LocalKind = {
+  title: "ClickHouse's HTTP interface over chDB",
+  wipe: removeDir,
+  async start({dir: kept}) {
+    const front = fileURLToPath(new URL('clickhouse-front.ts', import.meta.url));
+    const server = await startSingle(
+      'clickhouse',
+      ['http'],
+      {dir: kept, detached: true},
+      async ({dir, ports}) => {
+        const options = {dir: join(dir, 'data'), host: '127.0.0.1', port: ports.http, users: {default: ''}};
+        return {
+          title: "ClickHouse's interface",
+          command: process.execPath,
+          args: [front, JSON.stringify(options)],
+          ready: async () =>
+            (await ask(`http://127.0.0.1:${ports.http}/?query=SELECT%201`, {method: 'POST'})).status === 200,
+          readyMsMax: 30_000,
+          end: gently,
+        };
+      },
+    );
+    const url = `http://127.0.0.1:${server.ports.http}`;
+    return {
+      ...single(server),
+      address: url,
+      variables: {MILLRACE_CLICKHOUSE: url},
+      settings: {sinks: {analytics: {backend: 'clickhouse', clickhouse: {url}}}},
+      tryIt: `curl ${url} -d 'SELECT version()'`,
+    };
+  },
+};
+
+const prometheus: LocalKind = {
+  title: 'Prometheus',
+  wipe: removeDir,
+  async start({dir}) {
+    const server = await startPrometheus({dir, detached: true});
+    return {
+      ...single(server),
+      address: server.url,
+      variables: {MILLRACE_PROMETHEUS: server.url},
+      settings: {},
+      tryIt: `curl '${server.url}/api/v1/query?query=up'`,
+    };
+  },
+};
+
+/** In the order in which they are shown. */
+export const localKinds: Record<LocalName, LocalKind> = {
+  kafka,
+  registry,
+  clickhouse,
+  postgres,
+  vault,
+  s3,
+  prometheus,
+};

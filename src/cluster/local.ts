@@ -1,0 +1,164 @@
+/**
+ * Servers beside a platform, in `.millrace/cluster/<name>`: they go on when the command that started them has ended, and are
+ * found again by what `state.json` there says of their processes.
+ */
+import {mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {PlatformError} from '../errors.ts';
+import {acquireLock} from '../log/lock.ts';
+import type {Progress} from './cache.ts';
+import {type LocalName, localKinds, type StartedServer} from './local-kinds.ts';
+import {childrenOf, isRunning, type ProcessIdentity, stopProcess} from './process.ts';
+
+/** A server as it was started. */
+export type LocalServer = StartedServer & {
+  name: LocalName;
+  title: string;
+  /** When it was started, epoch ms. */
+  sinceMs: number;
+  dir: string;
+};
+
+/** A server of `.millrace/cluster`, and whether it runs. */
+export type LocalStatus = LocalServer & {
+  /** `part`: some of its processes ended. */
+  phase: 'running' | 'part' | 'stopped';
+  running: ProcessIdentity[];
+  /** Memory of its processes that is theirs alone, with a fair share of what they share; undefined where that cannot be told. */
+  memoryBytes: number | undefined;
+};
+
+export type UpOptions = {brokers?: 1 | 3; progress?: (name: LocalName, text: string) => void};
+
+/** Names of every server that there is. */
+export const localNames = Object.keys(localKinds) as LocalName[];
+
+/**
+ * Starts a server unless it runs. What it kept, and its address, are those of the last time.
+ * @param home `.millrace/cluster`
+ * @throws LOCKED while another command starts or stops it; SERVER_MISSING, SERVER_FETCH, SERVER_FAILED
+ */
+export async function upServer(
+  home: string,
+  name: LocalName,
+  options: UpOptions = {},
+): Promise<{server: LocalServer; isNew: boolean}> {
+  const dir = join(home, name);
+  mkdirSync(dir, {recursive: true, mode: 0o700});
+  const lock = acquireLock(join(home, `${name}.lock`), {command: `millrace up ${name}`});
+  try {
+    const known = readState(dir);
+    if (known && phaseOf(known) === 'running') {
+      checkBrokers(known, options.brokers);
+      return {server: known, isNew: false};
+    }
+    if (known) await end(known);
+    const progress: Progress = (text) => options.progress?.(name, text);
+    const started = await localKinds[name].start({dir, brokers: options.brokers, progress});
+    const server: LocalServer = {name, title: localKinds[name].title, sinceMs: Date.now(), dir, ...started};
+    writeState(dir, server);
+    return {server, isNew: true};
+  } finally {
+    lock.release();
+  }
+}
+
+function checkBrokers({name, processes, dir}: LocalServer, wanted: number | undefined): void {
+  if (name !== 'kafka' || wanted === undefined || wanted === processes.length) return;
+  throw new PlatformError(
+    'SERVER_FAILED',
+    `the Kafka that runs here has ${processes.length === 1 ? 'one broker' : `${processes.length} brokers`}, not ${wanted}`,
+    {place: dir, hint: 'remove it with what it keeps first: npx millrace down kafka --wipe'},
+  );
+}
+
+/**
+ * Ends a server, if it runs. @param wipe what it kept is removed, too
+ * @returns whether there was something to do. @throws LOCKED
+ */
+export async function downServer(home: string, name: LocalName, wipe: boolean): Promise<boolean> {
+  const dir = join(home, name);
+  const known = readState(dir);
+  if (!known && !(wipe && holds(dir))) return false;
+  const lock = acquireLock(join(home, `${name}.lock`), {command: `millrace down ${name}`});
+  try {
+    const wasRunning = known !== undefined && phaseOf(known) !== 'stopped';
+    if (known) await end(known);
+    if (wipe) localKinds[name].wipe(dir);
+    return wasRunning || wipe;
+  } finally {
+    lock.release();
+  }
+}
+
+/** Every server that was ever started here and not wiped. */
+export function listServers(home: string): LocalStatus[] {
+  return localNames.flatMap((name) => {
+    const known = readState(join(home, name));
+    if (!known) return [];
+    return [
+      {
+        ...known,
+        phase: phaseOf(known),
+        running: known.processes.filter(isRunning),
+        memoryBytes: memoryOf(known),
+      },
+    ];
+  });
+}
+
+function phaseOf({processes}: LocalServer): LocalStatus['phase'] {
+  const running = processes.filter(isRunning).length;
+  return running === processes.length ? 'running' : running > 0 ? 'part' : 'stopped';
+}
+
+const end = (server: LocalServer) =>
+  Promise.all(server.processes.map((each) => stopProcess(each, server.end)));
+
+function holds(dir: string): boolean {
+  try {
+    return readdirSync(dir).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+function readState(dir: string): LocalServer | undefined {
+  const path = join(dir, 'state.json');
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+  try {
+    return JSON.parse(text) as LocalServer;
+  } catch (cause) {
+    throw new PlatformError('SERVER_FAILED', 'what is known of a local server cannot be read', {
+      place: path,
+      hint: 'end the server yourself, then remove the file',
+      cause,
+    });
+  }
+}
+
+/** It holds passwords, and must never be half written. */
+function writeState(dir: string, server: LocalServer): void {
+  const path = join(dir, 'state.json');
+  writeFileSync(`${path}.new`, `${JSON.stringify(server, null, 2)}\n`, {mode: 0o600});
+  renameSync(`${path}.new`, path);
+}
+
+function memoryOf({processes}: LocalServer): number | undefined {
+  const all = processes.filter(isRunning).flatMap((each) => [each, ...childrenOf(each)]);
+  let kib = 0;
+  for (const {pid} of all) {
+    try {
+      const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'latin1');
+      kib += Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0);
+    } catch {
+      // It ended, is another user's, or this system does not tell.
+    }
+  }
+  return kib === 0 ? undefined : kib * 1024;
+}
