@@ -10,8 +10,7 @@ import type {QueryResult} from '../sinks/types.ts';
 export type AskSink = (sink: string, sql: string) => Promise<QueryResult>;
 
 /** A lookup is in the memory of every thread that uses it. */
-const rowsMax = 1_000_000;
-const bytesMax = 256 * 1024 * 1024;
+const limits = {rowsMax: 1_000_000, bytesMax: 256 * 1024 * 1024};
 
 /** Where a lookup comes from, for messages. */
 export const lookupPlace = ({csv, sink, table}: Lookup): string =>
@@ -22,8 +21,12 @@ export const lookupPlace = ({csv, sink, table}: Lookup): string =>
  * the same bytes, however the database stores them.
  * @throws LOOKUP_INVALID when the statement fails or there are too many rows; SINK_UNAVAILABLE while the database is down
  */
-export async function readRows(lookup: Lookup, ask: AskSink): Promise<Buffer> {
-  const {rows} = await ask(lookup.sink!, statementOf(lookup)).catch((error) => {
+export async function readRows(
+  lookup: Lookup,
+  ask: AskSink,
+  {rowsMax = limits.rowsMax, bytesMax = limits.bytesMax}: Partial<typeof limits> = {},
+): Promise<Buffer> {
+  const {rows} = await ask(lookup.sink!, statementOf(lookup, rowsMax)).catch((error) => {
     if (!(error instanceof PlatformError) || error.code !== 'SINK_QUERY') throw error;
     throw invalid(lookup, error.message, error);
   });
@@ -31,12 +34,12 @@ export async function readRows(lookup: Lookup, ask: AskSink): Promise<Buffer> {
   const types = [lookup.keyType, ...lookup.columns.map(({type}) => type)];
   const lines = rows.map((row) => row.map((value, index) => cell(value, types[index]!)).join(',')).sort();
   const header = [lookup.key, ...lookup.columns.map(({name}) => name)].join(',');
-  const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
-  if (bytes > bytesMax) throw invalid(lookup, `its rows are larger than ${bytesMax / 1024 / 1024} MiB`);
+  const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  if (length > bytesMax) throw invalid(lookup, `its rows are larger than ${bytesMax / 1024 / 1024} MiB`);
   return Buffer.from(`${[header, ...lines].join('\n')}\n`);
 }
 
-function statementOf({key, columns, table, query}: Lookup): string {
+function statementOf({key, columns, table, query}: Lookup, rowsMax: number): string {
   const names = [key, ...columns.map(({name}) => name)].map((name) => `"${name}"`).join(', ');
   const from =
     table === undefined
