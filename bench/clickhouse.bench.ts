@@ -138,6 +138,9 @@ const delivery = createDelivery({
   clock: systemClock,
   random: Math.random,
   telemetry: noTelemetry,
+  // As the platform makes it for windows.
+  distinct: true,
+  writesMax: sink.spec.capabilities.writes ?? 1,
 });
 for (const rows of [100, 1_000, 20_000, 50_000, 200_000])
   await compare(

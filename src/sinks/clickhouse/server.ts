@@ -1,6 +1,5 @@
 import {Agent as HttpAgent} from 'node:http';
 import {Agent as HttpsAgent} from 'node:https';
-import {Readable} from 'node:stream';
 import type {ClickHouseClient} from '@clickhouse/client';
 import type {Clock} from '../../clock.ts';
 import {PlatformError} from '../../errors.ts';
@@ -10,6 +9,7 @@ import type {ClickHouseConnection} from './connection.ts';
 import {quote, quoteTable} from './names.ts';
 import {encodeNative} from './native.ts';
 import {createPace} from './pace.ts';
+import {createPost} from './post.ts';
 import type {ServerSettings, ServerValues} from './settings.ts';
 
 /** A column of a large table may be rewritten for so long. */
@@ -71,20 +71,20 @@ export async function connectServer(
     clock,
     telemetry,
   });
-  const insert = async (
+  const post = createPost(settings, agent);
+  const insert = (
     table: string,
     columns: string[],
     format: string,
-    body: Readable,
+    data: Uint8Array[],
     more: ServerValues,
   ) => {
     const [namespace, ...rest] = table.split('.') as [string, ...string[]];
-    const {stream} = await quick.exec({
-      query: `INSERT INTO ${quoteTable(namespace, rest.join('.'))} (${columns.map(quote).join(', ')}) FORMAT ${format}`,
-      values: body,
-      clickhouse_settings: {...insertValues, ...more},
-    });
-    for await (const _ of stream);
+    return post(
+      `INSERT INTO ${quoteTable(namespace, rest.join('.'))} (${columns.map(quote).join(', ')}) FORMAT ${format}`,
+      data,
+      {...values, ...insertValues, ...more},
+    );
   };
   return {
     client: quick,
@@ -95,18 +95,16 @@ export async function connectServer(
     async insert(table, batch, token) {
       const id = tableId(table);
       await pace.wait(id);
-      const block = encodeNative(table, batch);
       await insert(
         id,
         table.columns.map((column) => column.name),
         'Native',
-        Readable.from(inChunks(block), {objectMode: false}),
+        encodeNative(table, batch),
         token === undefined ? {} : {insert_deduplication_token: token},
       );
       pace.inserted(id);
     },
-    insertText: (table, columns, tsv) =>
-      insert(table, columns, 'TabSeparated', Readable.from([Buffer.from(tsv)], {objectMode: false}), {}),
+    insertText: (table, columns, tsv) => insert(table, columns, 'TabSeparated', [Buffer.from(tsv)], {}),
     async read(sql) {
       const result = await quick.query({
         query: sql,
@@ -121,24 +119,6 @@ export async function connectServer(
       agent.destroy();
     },
   };
-}
-
-const chunkBytes = 64 * 1024;
-
-/** Small pieces together: each chunk is a write to the socket. */
-function* inChunks(pieces: Uint8Array[]): Generator<Uint8Array> {
-  let small: Uint8Array[] = [];
-  let size = 0;
-  for (const piece of pieces) {
-    if (size + piece.length > chunkBytes && small.length > 0) {
-      yield small.length === 1 ? small[0]! : Buffer.concat(small);
-      small = [];
-      size = 0;
-    }
-    small.push(piece);
-    size += piece.length;
-  }
-  if (small.length > 0) yield Buffer.concat(small);
 }
 
 async function rowsOf<T>(
