@@ -13,7 +13,7 @@ import {fetchObject, RemoteState} from './state-remote.ts';
 import type {RemotePlace} from './statestore.ts';
 
 /** A start without a standby waits so long for a store that does not answer. */
-const startMs = 5_000;
+const startMs = 3_000;
 
 /** "s3://bucket/prefix". */
 export const showRemote = ({s3, prefix}: RemotePlace): string =>
@@ -50,6 +50,8 @@ export async function takeBucket(
     forMs: isStandby ? Infinity : startMs,
   };
   try {
+    // A look first: some stores make a bucket that is written to.
+    await persist(patience, () => head.read());
     await persist(patience, () => probeConditions(client, remote.prefix, place));
     await becomeOwner(head, copy, client, {...options, patience});
     const fetch = (object: Parameters<typeof fetchObject>[1]) =>

@@ -111,6 +111,7 @@ export class RemoteHead {
   readonly #key: string;
   #head: Head | undefined;
   #etag = '';
+  #lost: PlatformError | undefined;
 
   constructor(client: S3Client, prefix: string, place: string) {
     this.#client = client;
@@ -150,11 +151,15 @@ export class RemoteHead {
 
   /** Changes it as its owner. @throws FENCED when it is another's, STORE_* when it was given up */
   async change(change: (head: Head) => Partial<Head>, patience: Patience): Promise<void> {
+    if (this.#lost) throw this.#lost;
     const {head} = this;
     const next = {...head, ...change(head), stamp: head.stamp + 1};
     if (await this.replace(next, patience)) return;
-    const now = await persist(patience, () => this.read());
-    throw fenced(this.place, now?.holder);
+    // What another owner wrote is never the base of a change of ours, also not of one that already waits.
+    const object = await persist(patience, () => this.#client.get(this.#key));
+    const now = object && decodeHead(object.bytes.toString(), this.place);
+    this.#lost = fenced(this.place, now?.holder);
+    throw this.#lost;
   }
 
   #become(head: Head, etag: string): true {
