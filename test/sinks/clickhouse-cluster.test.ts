@@ -72,11 +72,10 @@ test('an insert into replicated tables waits for most replicas, unless the setti
   assert.deepEqual(values({}), {});
   assert.deepEqual(values({cluster: {name: 'main'}}), {insert_quorum: 'auto'});
   assert.deepEqual(values({cluster: {name: 'main', replicated: false}}), {});
-  const settings = {insert_quorum: 0, insert_quorum_timeout: 5_000, select_sequential_consistency: true};
+  const settings = {insert_quorum: 0, insert_quorum_timeout: 5_000};
   assert.deepEqual(values({cluster: {name: 'main'}, settings}), {
     insert_quorum: 0,
     insert_quorum_timeout: 5_000,
-    select_sequential_consistency: 1,
   });
   const limits = settingsOf({url: 'http://ch:8123', settings: {max_execution_time: 1_500, max_threads: 2}});
   assert.deepEqual(limits.values, {max_threads: 2});

@@ -88,7 +88,6 @@ const seconds = (ms: unknown): number => Math.max(1, Math.ceil(Number(ms) / 1000
 const asServerTakes: Record<string, (value: unknown) => string | number> = {
   insert_quorum: (value) => value as string | number,
   insert_quorum_timeout: Number,
-  select_sequential_consistency: Number,
   distributed_ddl_task_timeout: seconds,
   max_memory_usage: Number,
   max_execution_time: seconds,

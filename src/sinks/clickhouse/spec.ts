@@ -86,10 +86,6 @@ export const clickhouse = defineSink({
           doc: 'Replicas that must have an insert before it counts; 0: the one that took it.',
         },
         insert_quorum_timeout: {type: 'duration', doc: 'How long an insert waits for them.'},
-        select_sequential_consistency: {
-          type: 'boolean',
-          doc: 'Whether our reads see every insert that a quorum has, on whatever replica.',
-        },
         distributed_ddl_task_timeout: {
           type: 'duration',
           doc: 'How long a statement on a cluster waits for all its servers.',
