@@ -25,6 +25,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   LOG_FENCED: 503,
   INGEST_LOST: 503,
   REGISTRY_UNAVAILABLE: 503,
+  REGISTRY_REFUSED: 503,
   TRANSFORM_LOAD: 503,
   TRANSFORM_STOPPED: 503,
 };
@@ -39,6 +40,7 @@ const retryAfterSeconds: Partial<Record<ErrorCode, number>> = {
   LOG_FENCED: 30,
   INGEST_LOST: 30,
   REGISTRY_UNAVAILABLE: 5,
+  REGISTRY_REFUSED: 30,
   TRANSFORM_LOAD: 30,
   TRANSFORM_STOPPED: 5,
 };

@@ -8,7 +8,7 @@ import {PlatformError} from '../../src/errors.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {packRecords} from '../../src/schema/frame.ts';
 import {ask, type RegistryServer, startRegistry, token} from '../registry/server.ts';
-import {makeRoot} from '../support/cli.ts';
+import {cli, makeRoot, writeFiles} from '../support/cli.ts';
 import {type Started, startIn} from '../support/running.ts';
 
 let server: RegistryServer;
@@ -70,7 +70,7 @@ async function registerForeign(channel: string): Promise<number> {
   return (answer.body as {id: number}).id;
 }
 
-function frameOf(id: number, amount: number): Uint8Array {
+function frameOf(id: number, amount: number): Uint8Array<ArrayBuffer> {
   const values = {amount, event_id: `e${id}.${amount}`, timestamp: Date.now(), user_id: 'u', channel: 'app'};
   const header = Buffer.alloc(5);
   header.writeUInt32BE(id, 1);
@@ -85,13 +85,23 @@ const appendForeign = ({ingest}: RunningPlatform, partition: number, frames: Uin
     appends: [{topic: 'shop.order', partition, count: frames.length, bytes: packRecords(frames)}],
   });
 
-async function send(running: RunningPlatform, eventType: string, events: object[]): Promise<void> {
-  const access = readFileSync(join(running.dirs.state, '..', 'token'), 'utf8').trim();
-  const response = await fetch(`${running.url}/v1/events/shop/${eventType}`, {
+const accessTo = ({dirs}: RunningPlatform): string =>
+  `Bearer ${readFileSync(join(dirs.state, '..', 'token'), 'utf8').trim()}`;
+
+const post = (
+  running: RunningPlatform,
+  eventType: string,
+  type: string,
+  body: string | Uint8Array<ArrayBuffer>,
+) =>
+  fetch(`${running.url}/v1/events/shop/${eventType}`, {
     method: 'POST',
-    headers: {authorization: `Bearer ${access}`, 'content-type': 'application/json'},
-    body: JSON.stringify(events),
+    headers: {authorization: accessTo(running), 'content-type': type},
+    body,
   });
+
+async function send(running: RunningPlatform, eventType: string, events: object[]): Promise<void> {
+  const response = await post(running, eventType, 'application/json', JSON.stringify(events));
   assert.ok(response.ok, await response.text());
 }
 
@@ -121,9 +131,8 @@ test('schemas are registered at the server, with the rule of the configuration; 
     const level = await ask(server, 'GET', '/config/shop.order-value');
     assert.deepEqual(level.body, {compatibilityLevel: 'FULL'});
     assert.equal((await ask(server, 'GET', '/config/dlq.shop-value')).status, 404);
-    const access = readFileSync(join(running.dirs.state, '..', 'token'), 'utf8').trim();
     const own = await fetch(`${running.url}/registry/subjects`, {
-      headers: {authorization: `Bearer ${access}`},
+      headers: {authorization: accessTo(running)},
     });
     assert.equal(own.status, 404);
     assert.match(await own.text(), /are registered at http:\/\/127/);
@@ -135,6 +144,43 @@ test('schemas are registered at the server, with the rule of the configuration; 
     );
   } finally {
     await running.drain();
+  }
+});
+
+test('commands ask the server', async () => {
+  const root = makeRoot(filesOf());
+  await (await startIn(root)).running.drain();
+  const list = await cli(root, 'schema', 'list', '--json');
+  assert.equal(list.code, 0, list.stderr);
+  const listed = JSON.parse(list.stdout) as {subject: string; version: number}[];
+  assert.ok(listed.some(({subject, version}) => subject === 'shop.order-value' && version === 1));
+  const show = await cli(root, 'schema', 'show', 'shop.order');
+  assert.equal((JSON.parse(show.stdout) as {name: string}).name, 'order');
+  assert.equal((await cli(root, 'schema', 'check')).code, 0);
+  writeFiles(root, {
+    'config/domains/shop.yaml': `defaults: {compatibility: full}
+event_types: [{name: order, attributes: [user_id], metrics: [{name: amount, type: long}, {name: tax, type: long}]}]
+`,
+  });
+  const check = await cli(root, 'schema', 'check');
+  assert.equal(check.code, 3, check.stderr);
+  assert.match(check.stdout, /READER_FIELD_MISSING_DEFAULT_VALUE at order\.tax/);
+  const plan = await cli(root, 'plan');
+  assert.match(plan.stdout + plan.stderr, /tax/);
+  assert.notEqual(plan.code, 4);
+  const doctor = await cli(root, 'doctor');
+  assert.match(doctor.stdout, /registry.*subjects/);
+  await stopServer();
+  try {
+    for (const argv of [['schema', 'list'], ['plan']]) {
+      const failed = await cli(root, ...argv);
+      assert.equal(failed.code, 4, failed.stdout);
+      assert.match(failed.stderr, /REGISTRY_UNAVAILABLE/);
+      assert.doesNotMatch(failed.stderr + failed.stdout, new RegExp(token));
+    }
+    assert.match((await cli(root, 'doctor')).stdout, /registry.*does not answer/);
+  } finally {
+    await startServer();
   }
 });
 
@@ -201,6 +247,10 @@ test('down at an unseen id: its partition waits, visibly, the others go on; noth
     assert.deepEqual([held!.topic, held!.partition, held!.schemaId], ['shop.order', 0, id]);
     assert.match(held!.message!, /does not answer/);
     await until('the views', () => countsOf(running, 'shop.views').aggregated === 2);
+    // Who sends us such a record over HTTP is asked to come again.
+    const refused = await post(running, 'order', 'application/avro', frameOf(id, 8));
+    assert.equal(refused.status, 503, await refused.text());
+    assert.ok(refused.headers.get('retry-after'));
     const text = await running.metrics.render();
     assert.match(text, /^millrace_query_held_partitions\{query="shop.orders"\} 1$/m);
     assert.match(text, /^millrace_registry_available 0$/m);
@@ -220,6 +270,12 @@ test('down at an unseen id: its partition waits, visibly, the others go on; noth
     await appendForeign(running, 1, [frameOf(id, 3)]);
     await send(running, 'order', [{amount: 9}]);
     await until('more orders', () => countsOf(running, 'shop.orders').aggregated === 4);
+    // A schema that was never met is learned from the registry, over HTTP, too.
+    await startServer();
+    const newer = await registerForeign('http');
+    const taken = await post(running, 'order', 'application/avro', frameOf(newer, 11));
+    assert.equal(taken.status, 200, await taken.text());
+    await until('its order', () => countsOf(running, 'shop.orders').aggregated === 5);
   } finally {
     await running.drain();
     await startServer().catch(() => {});
