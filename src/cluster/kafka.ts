@@ -26,6 +26,7 @@ import {
   stopProcess,
   tailOf,
 } from './process.ts';
+import {requireFree} from './single.ts';
 import {removeAtEnd} from './watchdog.ts';
 
 /** What kind of cluster is wanted. */
@@ -98,6 +99,9 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   }
 }
 
+const portsOf = ({brokers}: KafkaLayout): number[] =>
+  brokers.flatMap(({controllerPort, ports}) => [controllerPort, ...Object.values(ports)]);
+
 class Cluster {
   readonly #dir: string;
   readonly #options: KafkaOptions;
@@ -131,6 +135,8 @@ class Cluster {
           hint: 'remove what it kept first: npx millrace down kafka --wipe',
         },
       );
+    if (this.#options.dir)
+      await requireFree(portsOf(this.#layout), this.#dir, 'begin anew: npx millrace down kafka --wipe');
     if (listeners.some((name) => name.endsWith('tls'))) this.#certificates = keptCertificates(this.#dir);
     const indexes = this.#layout.brokers.map((_, index) => index);
     await Promise.all(indexes.map((index) => this.#launch(index)));

@@ -155,11 +155,14 @@ export async function awaitReady(
         `${server.title} ${ended ? 'ended while it started' : `did not answer within ${timeoutMs / 1000} s`}${lastLines(server.log)}`,
         {place: server.log, ...(last === undefined ? {} : {cause: last})},
       );
-    try {
-      if (await ask()) return;
-    } catch (error) {
+    const answer = ask().catch((error: unknown) => {
       last = error;
-    }
+      return false;
+    });
+    // A server that ended is not waited for until the request to it gives up.
+    while (!(await Promise.race([answer.then(() => true), pause(25).then(() => false)])))
+      if (server.processes.some((each) => !isRunning(each))) break;
+    if (server.processes.every(isRunning) && (await answer)) return;
     await pause(25);
   }
 }

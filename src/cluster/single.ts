@@ -51,6 +51,7 @@ export type SinglePlan = Omit<ServerCommand, 'log'> & {
   end: {signal: NodeJS.Signals; graceMs: number};
 };
 
+const portsFile = 'ports.json';
 /** How often a server is tried on other ports when somebody takes one between our look and its start. */
 const clashTriesMax = 3;
 const clash = /address already in use|EADDRINUSE|Address in use|already bound|Port \d+ .* in use/i;
@@ -70,17 +71,19 @@ export async function startSingle<Names extends string>(
     if (!options.dir) removeAtEnd(dir);
     mkdirSync(dir, {recursive: true});
     const ports = await keptPorts(dir, names);
+    if (options.dir)
+      await requireFree(Object.values(ports), dir, `remove ${portsFile} there: the server gets other ports`);
     const log = join(dir, 'log');
     const discard = () => options.dir || rmSync(dir, {recursive: true, force: true});
     try {
       const server = new Single(dir, log, await plan({dir, ports}), options);
       await server.launch();
-      return {...handle(server, discard), ports};
+      // Not a spread: pid and process are as of the moment at which they are asked for.
+      return Object.assign(handle(server, discard), {ports});
     } catch (error) {
       const isClash = clash.test(tailOf(log));
       discard();
-      if (isClash && options.dir) throw await takenPort(dir, ports, error);
-      if (!isClash || tries === clashTriesMax) throw error;
+      if (!isClash || options.dir || tries === clashTriesMax) throw error;
     }
   }
 }
@@ -110,7 +113,7 @@ async function keptPorts<Names extends string>(
   dir: string,
   names: readonly Names[],
 ): Promise<Record<Names, number>> {
-  const path = join(dir, 'ports.json');
+  const path = join(dir, portsFile);
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as Record<Names, number>;
   } catch {
@@ -124,15 +127,17 @@ async function keptPorts<Names extends string>(
   }
 }
 
-async function takenPort(dir: string, ports: Record<string, number>, cause: unknown): Promise<unknown> {
-  for (const port of Object.values(ports))
+/**
+ * Looks whether somebody has taken a port that a directory remembers: whoever it is might answer in place of the server.
+ * @throws SERVER_FAILED
+ */
+export async function requireFree(ports: number[], place: string, otherwise: string): Promise<void> {
+  for (const port of ports)
     if (!(await isFree(port)))
-      return new PlatformError('SERVER_FAILED', `port ${port}, which the server had before, is in use`, {
-        hint: `end the program that listens there, or remove ports.json there to take other ports`,
-        place: dir,
-        cause,
+      throw new PlatformError('SERVER_FAILED', `port ${port}, which the server had before, is in use`, {
+        hint: `end the program that listens there; or ${otherwise}`,
+        place,
       });
-  return cause;
 }
 
 class Single {

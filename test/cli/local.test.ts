@@ -1,0 +1,148 @@
+/** `millrace up`, `down`, and what `status` says of local servers. */
+import assert from 'node:assert/strict';
+import {readFileSync, statSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {after, suite, test} from 'node:test';
+import {type LocalServer, listServers} from '../../src/cluster/local.ts';
+import {isRunning} from '../../src/cluster/process.ts';
+import {skipWithout} from '../cluster/needs.ts';
+import {cli, makeRoot} from '../support/cli.ts';
+
+const domain = 'domain: shop\nevent_types:\n  - {name: sale, dimensions: [shop]}\n';
+const single = `log: {backend: kafka, kafka: {brokers: [127.0.0.1:1]}}
+sinks:
+  records: {backend: postgres, postgres: {url: postgres://a@127.0.0.1:1/b}}
+secrets: {backend: vault, vault: {url: http://127.0.0.1:1}}
+`;
+
+type Shown = {servers: {name: string; phase: string; pids: number[]; address: string}[]};
+const shown = (stdout: string) => (JSON.parse(stdout) as Shown).servers;
+
+suite('local servers', skipWithout('psql', 'python3'), () => {
+  const root = makeRoot({'config/domains/shop.yaml': domain});
+  const home = join(root, '.millrace', 'cluster');
+  after(async () => void (await cli(root, 'down', '--wipe')));
+
+  test('up starts what is named, and a second up finds it', async () => {
+    const first = await cli(root, 'up', 'postgres', 'vault', '--json');
+    assert.equal(first.code, 0, first.stderr);
+    const servers = shown(first.stdout);
+    assert.deepEqual(
+      servers.map(({name, phase}) => [name, phase]),
+      [
+        ['postgres', 'running'],
+        ['vault', 'running'],
+      ],
+    );
+    const {variables, settings} = JSON.parse(first.stdout);
+    assert.equal(variables.MILLRACE_POSTGRES, `postgres://millrace@${servers[0]!.address}/millrace`);
+    assert.deepEqual(settings.sinks.records.postgres, {
+      url: variables.MILLRACE_POSTGRES,
+      password: '${secret:postgres_password}',
+    });
+    const second = await cli(root, 'up', 'vault', 'postgres', '--json');
+    assert.deepEqual(
+      shown(second.stdout).map(({pids}) => pids),
+      servers.map(({pids}) => pids),
+    );
+    assert.match(second.stderr, /postgres: PostgreSQL runs already\n/);
+  });
+
+  test('status lists them, without a password, also where no platform runs', async () => {
+    const {code, stdout, stderr} = await cli(root, 'status');
+    assert.equal(code, 4);
+    assert.match(stderr, /NOT_RUNNING/);
+    assert.match(
+      stdout,
+      /^postgres +running +\d+ +127\.0\.0\.1:\d+ +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +[\d.]+ MiB$/m,
+    );
+    const json = await cli(root, 'status', '--json');
+    assert.equal(shown(json.stdout).length, 2);
+    assert.ok(!json.stdout.includes('VAULT_TOKEN'));
+  });
+
+  test('up starts one again that was killed, at its address', async () => {
+    const before = listServers(home).find(({name}) => name === 'vault')!;
+    process.kill(before.processes[0]!.pid, 'SIGKILL');
+    while (isRunning(before.processes[0]!)) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.match((await cli(root, 'status')).stdout, /^vault +stopped +http/m);
+    const {stdout} = await cli(root, 'up', 'vault', '--json');
+    const [after] = shown(stdout);
+    assert.equal(after!.address, before.address);
+    assert.notEqual(after!.pids[0], before.processes[0]!.pid);
+  });
+
+  test('--write-env sets variables in .env and leaves the rest, for its owner alone', async () => {
+    const path = join(root, '.env');
+    writeFileSync(path, 'POSTGRES_PASSWORD=old\nOWN=1\n');
+    const {stderr} = await cli(root, 'up', 'postgres', '--write-env');
+    const lines = readFileSync(path, 'utf8').split('\n');
+    assert.deepEqual(lines.slice(0, 2), ['POSTGRES_PASSWORD=millrace', 'OWN=1']);
+    assert.match(lines[2]!, /^MILLRACE_POSTGRES=postgres:/);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.ok(!stderr.includes('=millrace'));
+  });
+
+  test('down ends them and leaves a stranger alone that has the pid of one', async () => {
+    const path = join(home, 'vault', 'state.json');
+    const real = readFileSync(path, 'utf8');
+    const state = JSON.parse(real) as LocalServer;
+    writeFileSync(path, JSON.stringify({...state, processes: [{pid: process.pid, start: '1'}]}));
+    assert.equal((await cli(root, 'down', 'vault')).stderr, 'no local server runs here\n');
+    writeFileSync(path, real);
+    const {stdout, code} = await cli(root, 'down', '--json');
+    assert.equal(code, 0);
+    assert.deepEqual(JSON.parse(stdout), {ended: ['postgres', 'vault'], wiped: false});
+    assert.deepEqual(
+      listServers(home).map(({phase}) => phase),
+      ['stopped', 'stopped'],
+    );
+  });
+
+  test('what they kept is there after the next up, until it is wiped', async () => {
+    const address = listServers(home)[0]!.address;
+    const [server] = shown((await cli(root, 'up', 'postgres', '--json')).stdout);
+    assert.equal(server!.address, address);
+    const {stderr} = await cli(root, 'down', '--wipe');
+    assert.match(stderr, /postgres: ended, and what it kept is removed\n/);
+    assert.deepEqual(listServers(home), []);
+  });
+});
+
+suite('up says what it cannot do', () => {
+  test('for a name that is none', async () => {
+    const {code, stderr} = await cli(makeRoot({'config/domains/shop.yaml': domain}), 'up', 'postgre');
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /error NAME_UNKNOWN there is no local server "postgre"\n {2}hint: did you mean postgres\?/,
+    );
+  });
+
+  test('for two brokers', async () => {
+    const root = makeRoot({'config/domains/shop.yaml': domain});
+    const {code, stderr} = await cli(root, 'up', 'kafka', '--brokers', '2');
+    assert.equal(code, 2);
+    assert.match(stderr, /error USAGE --brokers 2: one broker or three/);
+  });
+
+  test('outside of a platform', async () => {
+    const {code, stderr} = await cli(makeRoot(), 'up');
+    assert.equal(code, 2);
+    assert.match(stderr, /there is no config\//);
+  });
+});
+
+test('up without names starts what the environment runs on', async () => {
+  const {neededServers} = await import('../../src/cli/local.ts');
+  const root = makeRoot({
+    'config/domains/shop.yaml': domain,
+    'config/platform.yaml': 'engine: {embedded: {checkpoints: s3://bucket/checkpoints}}\n',
+    'config/environments/single.yaml': single,
+  });
+  assert.deepEqual(neededServers(root, 'single'), ['kafka', 'postgres', 'vault', 's3']);
+  assert.deepEqual(neededServers(makeRoot({'config/domains/shop.yaml': domain}), 'single'), [
+    'kafka',
+    'postgres',
+  ]);
+});
