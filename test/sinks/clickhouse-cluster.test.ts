@@ -1,5 +1,6 @@
 /** Statements for several servers: no cluster can be had here, so ClickHouse reads them and says how it understood them. */
 import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
 import {after, before, test} from 'node:test';
 import {createTable, createView, type Placement} from '../../src/sinks/clickhouse/ddl.ts';
 import {alterOn, on} from '../../src/sinks/clickhouse/names.ts';
@@ -65,6 +66,15 @@ test('views are made and replaced on all servers; replicas of a table tell each 
   assert.equal(alterOn(placed(true)), '');
   assert.equal(alterOn(placed(false)), ' ON CLUSTER `main`');
   assert.equal(on({}), '');
+});
+
+test('the rights that the guide asks for are rights of ClickHouse', async () => {
+  const guide = readFileSync(new URL('../../docs/clickhouse.md', import.meta.url), 'utf8');
+  const statements = [...guide.matchAll(/^```sql\n([\s\S]*?)^```/gm)]
+    .flatMap(([, block]) => block!.split(';\n'))
+    .filter((statement) => statement.trim() !== '');
+  assert.equal(statements.length, 6);
+  for (const statement of statements) assert.match(await understood(statement), /^(CREATE USER|GRANT) /);
 });
 
 test('an insert into replicated tables waits for most replicas, unless the settings say otherwise', () => {
