@@ -1,5 +1,5 @@
 import type {GeneratorStatus} from '../platform/generate-types.ts';
-import type {InputStatus, PlatformStatus, RawStatus} from '../platform/status.ts';
+import type {InputStatus, PlatformStatus, RawStatus, RowsStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import {formatBytes} from '../quantity.ts';
 import {escapeControls, formatCount, type palette} from './output.ts';
@@ -29,6 +29,7 @@ export function picture(
     {lines: status.inputs.map((input) => inputLine(input, color, space)), rank: 3},
     {lines: status.generators.map((generator) => generatorLine(generator, color)), rank: 3},
     {lines: queryLines(status, color, space), rank: 7},
+    {lines: status.rows.map((rows) => rowsLine(rows, color)), rank: 2},
     {lines: status.raw.map((raw) => rawLine(raw, color)), rank: 2},
     {lines: troubleLines(status, color), rank: 8},
     {lines: [totalsLine(status, color)], rank: 9},
@@ -72,6 +73,12 @@ function headLines(
   if (phase === 'stopped') return [title, `  ${sums}`];
   const speed = `  ${color.bold(formatCount(rates.events).padStart(9))} events/s   ${color.bold(formatCount(rates.rows).padStart(7))} rows/s`;
   return columns >= 90 ? [title, `${speed}   ${sums}`] : [title, speed, `  ${sums}`];
+}
+
+function rowsLine({sink, table, state, message, written, dead, lagRows}: RowsStatus, color: Colors): string {
+  const note =
+    state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
+  return `  ${color.dim('rows')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}, lag ${formatCount(lagRows)}${note}`;
 }
 
 function rawLine({sink, table, state, message, written, dead, lagEvents}: RawStatus, color: Colors): string {

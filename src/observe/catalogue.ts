@@ -277,6 +277,11 @@ export const metricSpecs = {
     labels: ['domain', 'lookup'],
     help: '1 while the file of the lookup cannot be used, so that the last good snapshot stands in',
   },
+  millrace_rows_lag: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Rows in a topic that the sink does not have, in a process that delivers for an engine elsewhere',
+  },
   millrace_raw_lag_events: {
     type: 'gauge',
     labels: ['sink', 'table'],

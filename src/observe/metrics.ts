@@ -7,6 +7,8 @@ import {type LabelOf, type MetricName, metricSpecs, secondsBuckets} from './cata
 export type Readings = {
   queries: QueryStatus[];
   raw: {sink: string; table: string; lagEvents: number; written: number}[];
+  /** Of a process that delivers rows from topics. */
+  rows: {sink: string; table: string; lagRows: number}[];
   delivery: {sink: string; table: string; pending: number; paused: boolean}[];
   events: {bytes: number; requests: number};
   /** What waits for Kafka; undefined with a log of our own. */
@@ -208,6 +210,9 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   byQuery('millrace_events_replayed', (status) => sum(status, 'replayed'));
   byQuery('millrace_events_late', (status) => sum(status, 'late'));
   byQuery('millrace_events_dead', (status) => sum(status, 'dead'));
+  gauge('millrace_rows_lag', (self) => {
+    for (const {sink, table, lagRows} of read().rows) self.set({sink, table}, lagRows);
+  });
   gauge('millrace_raw_lag_events', (self) => {
     for (const {sink, table, lagEvents} of read().raw) self.set({sink, table}, lagEvents);
   });

@@ -56,6 +56,7 @@ function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
     deliveries: parts.flatMap(({deliveries}) => deliveries),
     rows: parts.flatMap(({rows}) => rows),
     raw: parts.flatMap(({raw}) => raw),
+    events: parts.flatMap(({events}) => events),
     totals: {
       received: sum(({received}) => received),
       appended: sum(({appended}) => appended),

@@ -2,7 +2,7 @@ import type {IngestCounts} from '../log/types.ts';
 import {buildLedger, type Ledger} from '../observe/ledger.ts';
 import type {Metrics, Readings} from '../observe/metrics.ts';
 import type {Parts} from './parts.ts';
-import type {PlatformStatus, RawStatus} from './status.ts';
+import type {PlatformStatus, RawStatus, RowsStatus} from './status.ts';
 import {totalsOf} from './totals.ts';
 
 /** Figures of a running platform as they were when they were looked at last. */
@@ -10,6 +10,8 @@ export type Figures = {
   /** Looks at the log's books and at the raw deliveries. */
   refresh(parts: Pick<Parts, 'log' | 'outputs'>): Promise<void>;
   raw(): RawStatus[];
+  /** Rows are delivered from topics here: what their deliveries say. */
+  deliversRows(status: () => RowsStatus[]): void;
   /** For the metrics. */
   readings(parts: Pick<Parts, 'engine' | 'outputs' | 'events' | 'registry' | 'dirs' | 'spool'>): Readings;
   totals(parts: Pick<Parts, 'engine' | 'outputs'>): PlatformStatus['totals'];
@@ -20,6 +22,7 @@ export type Figures = {
 export function createFigures(): Figures {
   let counts: IngestCounts[] = [];
   let raw: RawStatus[] = [];
+  let rows: () => RowsStatus[] = () => [];
   /** Since this process started. */
   let rowsWritten = 0;
   return {
@@ -28,12 +31,19 @@ export function createFigures(): Figures {
       raw = await outputs.raw.status();
     },
     raw: () => raw,
+    deliversRows(status) {
+      rows = status;
+    },
     readings: ({engine, outputs, events, registry, dirs, spool}) => ({
       queries: engine.status(),
       raw: raw.flatMap(({lagEvents, ...rest}) => (lagEvents === null ? [] : [{...rest, lagEvents}])),
-      delivery: outputs
-        .deliveries()
-        .map(({sink, table, pending, state}) => ({sink, table, pending, paused: state !== 'running'})),
+      rows: rows(),
+      delivery: [...outputs.deliveries(), ...rows()].map(({sink, table, pending, state}) => ({
+        sink,
+        table,
+        pending,
+        paused: state !== 'running',
+      })),
       events: events.inFlight(),
       ...(dirs.registry.server ? {registryAvailable: registry.status().state === 'running'} : {}),
       ...(spool.status() ? {spool: spool.status()!} : {}),

@@ -1,5 +1,6 @@
 import {KafkaClient} from '../log/kafka/client.ts';
 import {commitOffsets, fetchOffsets} from '../log/kafka/group-offsets.ts';
+import {compactedConfigs, ensureTopics} from '../log/kafka/topics.ts';
 import {openLog} from '../log/open.ts';
 import {sinksByQuery} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
@@ -22,10 +23,15 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
   if (!kafka || !platform.roles?.includes('sinks') || platform.roles.includes('engine')) return undefined;
   const client = new KafkaClient(kafka);
   await client.refreshMetadata();
+  const book = bookTopic(kafka.clientId);
+  // Whoever comes first makes it.
+  await ensureTopics(client, [
+    {name: book, partitions: 1, replication: kafka.topics.replication, configs: compactedConfigs},
+  ]);
   const log = await openLog(dirs.source);
   const targets = sinksByQuery(configured);
   const service = await startRowsService({
-    book: bookTopic(kafka.clientId),
+    book,
     log,
     sinksOf: (query) => targets[query] ?? [],
     openSink: (name) => outputs.sink(name),

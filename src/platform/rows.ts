@@ -6,6 +6,7 @@ import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {Book, bookEntryOf} from '../sinks/kafka/book.ts';
+import {rowsTopic} from '../sinks/kafka/rows.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {sinkError} from '../sinks/retry.ts';
 import {revisionOf, tableId} from '../sinks/tables.ts';
@@ -48,6 +49,8 @@ type Way = {
   /** Resolves the wait for news. */
   wake(): void;
   stopped: PlatformError | undefined;
+  /** What went wrong last and is tried again. */
+  waits: PlatformError | undefined;
   done: Promise<void>;
 };
 
@@ -133,7 +136,11 @@ class Service {
   async #arrange(): Promise<void> {
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
-        if (!this.#ways.has(`${sinkName} ${id}`)) await this.#begin(sinkName, table);
+        if (!this.#ways.has(`${sinkName} ${id}`)) {
+          // Its topic may be newer than what is known of the cluster.
+          if (this.#options.log.partitions(rowsTopic(table)) === 0) await this.#options.log.refresh();
+          await this.#begin(sinkName, table);
+        }
     for (const [key, way] of this.#ways)
       if (this.#book.dropped.has(way.id)) {
         this.#ways.delete(key);
@@ -172,6 +179,7 @@ class Service {
       stop: new AbortController(),
       wake: () => {},
       stopped: undefined,
+      waits: undefined,
       done: Promise.resolve(),
     };
     this.#ways.set(`${sinkName} ${way.id}`, way);
@@ -188,6 +196,7 @@ class Service {
         if (!isOpen) await feed.open();
         isOpen = true;
         const hasRead = await feed.turn();
+        way.waits = undefined;
         await this.#follow(way);
         if (!hasRead || performance.now() - savedMs >= saveMs) {
           savedMs = performance.now();
@@ -225,7 +234,12 @@ class Service {
   async #failed(way: Way, error: PlatformError): Promise<void> {
     const {clock, telemetry} = this.#options;
     const {signal} = way.stop;
-    if (error.retry) return clock.sleep(againMs, signal).catch(() => {});
+    if (error.retry) {
+      const text = `rows of ${way.id} wait for ${way.sinkName}: ${error.code} ${error.message}`;
+      if (way.waits?.message !== error.message) telemetry.emit('Log', {level: 'warn', message: text});
+      way.waits = error;
+      return clock.sleep(againMs, signal).catch(() => {});
+    }
     way.stopped = error;
     telemetry.emit('Log', {
       level: 'error',
@@ -267,13 +281,13 @@ class Service {
   }
 
   status(): RowsStatus[] {
-    return [...this.#ways.values()].map(({sinkName, id, delivery, feed, stopped}) => {
-      const reason = stopped ?? delivery.reason();
+    return [...this.#ways.values()].map(({sinkName, id, delivery, feed, stopped, waits}) => {
+      const reason = stopped ?? delivery.reason() ?? waits;
       const state = delivery.state();
       return {
         sink: sinkName,
         table: id,
-        state: stopped ? 'stopped' : state === 'closed' ? 'stopped' : state,
+        state: stopped || state === 'closed' ? 'stopped' : waits ? 'paused' : state,
         ...delivery.counts(),
         lagRows: feed.lagRows,
         skipped: feed.skipped,

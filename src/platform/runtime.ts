@@ -133,6 +133,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     outputs.raw.start(parts.schemas, dirs);
     const rows = await startRows(parts, options.configured ?? platform);
     closing.push(() => rows?.close());
+    if (rows) parts.figures.deliversRows(() => rows.status());
     const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
 
     const refresh = async () => {
@@ -178,7 +179,12 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           events: events.shares(),
           totals: figures.totals(parts),
         },
-      ledger: () => readLedger(platform, dirs, [...outputs.deliveries(), ...rawLines(figures.raw())]),
+      ledger: () =>
+        readLedger(platform, dirs, [
+          ...outputs.deliveries(),
+          ...(rows?.status() ?? []),
+          ...rawLines(figures.raw()),
+        ]),
       async idle(signal) {
         await untilIdle(parts, refresh, signal);
         await rows?.settled(signal);

@@ -90,6 +90,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   const sink = {sink: 's', table: 'shop.sales'};
   const metrics = createMetrics(() => ({
     queries: [status],
+    rows: [{sink: 'analytics', table: 'shop.revenue__r1', lagRows: 3}],
     raw: [{...sink, lagEvents: 0, written: 0}],
     delivery: [{...sink, pending: 0, paused: false}],
     events: {bytes: 0, requests: 0},

@@ -3,7 +3,14 @@ import {test} from 'node:test';
 import {buildLedger} from '../../src/observe/ledger.ts';
 import {createMetrics} from '../../src/observe/metrics.ts';
 
-const nothing = () => ({queries: [], raw: [], delivery: [], events: {bytes: 0, requests: 0}, shares: []});
+const nothing = () => ({
+  queries: [],
+  rows: [],
+  raw: [],
+  delivery: [],
+  events: {bytes: 0, requests: 0},
+  shares: [],
+});
 
 /** Value of a sample by its name and labels. */
 async function sample(metrics: ReturnType<typeof createMetrics>, name: string): Promise<number> {
@@ -75,6 +82,7 @@ test('what is no longer there leaves no gauge behind', async () => {
   let paused = [{sink: 'a', table: 't', pending: 3, paused: true}];
   const metrics = createMetrics(() => ({
     queries: [],
+    rows: [],
     raw: [],
     delivery: paused,
     events: {bytes: 0, requests: 0},

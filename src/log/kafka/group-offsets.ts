@@ -48,7 +48,8 @@ export async function fetchOffsets(
   topic: string,
   partitions: number,
 ): Promise<GroupOffset[]> {
-  const body = new WireWriter().string(group).array([topic], (name) =>
+  const body = new WireWriter().string(group);
+  body.array([topic], (name) =>
     body.string(name).array(
       Array.from({length: partitions}, (_, partition) => partition),
       (partition) => body.int32(partition),
