@@ -35,8 +35,13 @@ function runHere() {
 
 function handOver(node) {
   const {spawn} = require('node:child_process');
-  const env = Object.assign({}, process.env, {NODE_COMPILE_CACHE: compileCache});
-  const child = spawn(node, [main].concat(process.argv.slice(2)), {stdio: 'inherit', env});
+  const env = Object.assign({}, process.env, {
+    NODE_COMPILE_CACHE: compileCache,
+    MILLRACE_LAUNCHER: String(process.pid),
+  });
+  // Nothing is said over the channel: it ends with this process, however that ends, and the platform drains then.
+  const stdio = ['inherit', 'inherit', 'inherit', 'ipc'];
+  const child = spawn(node, [main].concat(process.argv.slice(2)), {stdio, env});
   // A terminal sends Ctrl-C to the whole group as well; the platform counts signals that arrive together as one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   child.on('error', (error) => {

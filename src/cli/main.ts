@@ -3,6 +3,7 @@ import {Command, CommanderError} from 'commander';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
 import {printJson, reportFailure} from './output.ts';
+import {endWithLauncher} from './signals.ts';
 
 const overview: [string, string][] = [
   ['millrace init', 'make a platform in this directory'],
@@ -97,6 +98,7 @@ const examplesText = (examples: [string, string][]): string => {
 
 /** The process itself as the outside world; sets its exit code. */
 export async function start(): Promise<void> {
+  endWithLauncher();
   const {stdout, stderr} = process;
   // A reader that went away (`| head`) ends the command, it is no failure of ours.
   stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));

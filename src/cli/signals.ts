@@ -52,3 +52,17 @@ export function listenForStop(): Stop {
   };
   return listening;
 }
+
+/**
+ * Ends this process as a signal would when the launcher that started it is gone, killed say: what it was told to pass on would
+ * never come. Started without one, it does nothing.
+ */
+export function endWithLauncher(env: NodeJS.ProcessEnv = process.env): void {
+  const isLaunched = env.MILLRACE_LAUNCHER === String(process.ppid) && process.channel;
+  // What this process starts has no launcher.
+  delete env.MILLRACE_LAUNCHER;
+  if (!isLaunched) return;
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  // A command that is done ends, whoever listens.
+  process.channel?.unref();
+}

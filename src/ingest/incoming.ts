@@ -288,7 +288,7 @@ export class Incoming {
               ],
         ...(keys.length > 0 ? {progress: keys} : {}),
         ledger: [{...counts, received, appended: received - rejected, duplicate: 0, rejected}],
-        ...(lane.transform && {transformed: [{...counts, ...transformed}]}),
+        ...(lane.transform && {transformed: [{...counts, ...transformed, letters: ofTransform(letters)}]}),
       });
       failpoint('incoming.after-append');
       const events = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
@@ -302,10 +302,20 @@ export class Incoming {
         rejected: rejected - known,
         seconds: (performance.now() - startMs) / 1000,
       });
-      if (lane.transform) telemetry.emit('EventsTransformed', {domain, eventType, ...transformed});
+      if (lane.transform) {
+        const {dropped} = results[appends.length] ?? {};
+        const again = dropped ? ofTransform(letters).filter((index) => dropped[index]).length : 0;
+        const {in: given, out, rejected: refused} = transformed;
+        const told = {in: given - again, out, rejected: refused - again};
+        telemetry.emit('EventsTransformed', {domain, eventType, ...told});
+      }
       group.settle(appends, results);
     } catch (error) {
       for (const {reject} of group.taken) reject(error);
     }
   }
 }
+
+/** Places of the letters of records that the transform rejected. */
+const ofTransform = (letters: readonly {stage: string}[]): number[] =>
+  letters.flatMap(({stage}, index) => (stage === 'transform' ? [index] : []));

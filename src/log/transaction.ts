@@ -7,7 +7,7 @@ import type {StoredBatch} from './outbox-tables.ts';
 import {withoutRecords} from './records.ts';
 import {ledgerCrc} from './streams.ts';
 import {transformedStatements} from './transformed.ts';
-import type {Append, AppendResult, AppendTransaction, IngestCounts} from './types.ts';
+import type {Append, AppendResult, AppendTransaction, IngestCounts, TransformCounts} from './types.ts';
 
 /** What `apply` changes beside the database; given to the writer only when the commit succeeded. */
 export type Streams = {
@@ -128,7 +128,8 @@ export function appendStatements(database: DatabaseSync, index: IdIndex) {
         insert(streams.change(topic, partition), 1, appendTimeMs, timeMs, null, new Uint8Array(0));
       for (const {source, position} of transaction.progress ?? [])
         setProgress.run(source, position, rowCrc(source, position));
-      for (const counts of transaction.transformed ?? []) addTransformed(counts);
+      for (const counts of transaction.transformed ?? [])
+        addTransformed(withoutKnown(counts, transaction, appends));
       for (const counts of transaction.ledger ?? []) {
         const duplicate = duplicates.get(`${counts.domain}.${counts.eventType}`) ?? 0;
         const known = knownLetters(transaction, counts, duplicates);
@@ -142,6 +143,18 @@ export function appendStatements(database: DatabaseSync, index: IdIndex) {
       return {appends, appendTimeMs};
     },
   };
+}
+
+/** Counts without the records that the transform rejected before. */
+function withoutKnown(
+  {letters = [], ...counts}: TransformCounts,
+  {appends}: AppendTransaction,
+  results: AppendResult['appends'],
+): TransformCounts {
+  const at = appends.findIndex(({topic}) => topic === `dlq.${counts.domain}`);
+  const {dropped} = results[at] ?? {};
+  const known = dropped ? letters.filter((index) => dropped[index]).length : 0;
+  return {...counts, in: counts.in - known, rejected: counts.rejected - known};
 }
 
 /**

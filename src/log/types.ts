@@ -64,6 +64,11 @@ export type TransformCounts = {
   in: number;
   out: number;
   rejected: number;
+  /**
+   * Where in the append to `dlq.<domain>` the letters of these rejected records are: a record whose letter the topic has already
+   * was given to the transform before, and is not counted again.
+   */
+  letters?: number[];
 };
 
 export type IngestCounts = {

@@ -54,12 +54,12 @@ export async function verifyRunning(
   if (!domain) throw new PlatformError('NAME_UNKNOWN', `there is no domain "${name}"`);
   const known = (await running.generators.refresh()).find((each) => each.domain === name);
   const isOn = known?.state === 'running';
-  if (isOn) await running.generators.change(name, {paused: true});
+  if (isOn) await running.generators.change(name, {paused: true, passing: true});
   try {
     await running.idle(signal);
     return await verifyGenerated(running, domain);
   } finally {
-    if (isOn) await running.generators.change(name, {paused: false});
+    if (isOn) await running.generators.change(name, {paused: false, passing: true});
   }
 }
 

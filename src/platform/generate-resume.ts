@@ -29,6 +29,7 @@ export function resume(
       n: 0,
       configured,
       earlier,
+      ...(position?.paused ? {paused: true} : {}),
     };
     return {generator: new Generator({...options, run}, first), position: fresh};
   }

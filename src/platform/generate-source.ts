@@ -60,6 +60,10 @@ export class GeneratorSource {
   /** Event time and clock at the moment from which both run together, epoch ms. */
   #anchor: {eventMs: number; clockMs: number};
   #wake = () => {};
+  /** Whether the log knows that it was paused, or goes on. */
+  #isToldPause = true;
+  /** Who waits for that. */
+  readonly #untold: (() => void)[] = [];
 
   constructor(context: GenerateContext, start: GenerateStart) {
     const {domain, log, partitions, schemaIds, clock} = context;
@@ -89,6 +93,7 @@ export class GeneratorSource {
     this.#takeConfiguration(start.generate);
     this.#anchor = {eventMs: generator.nextMs, clockMs: clock.now()};
     if (this.#isLive && !start.fast) this.#skipToNow();
+    if (position.paused) this.#state = 'paused';
     this.change(start.change);
   }
 
@@ -120,11 +125,15 @@ export class GeneratorSource {
   }
 
   /** @throws PlatformError USAGE for faults that cannot be read. */
-  change({perSecond, faults, paused}: GenerateChange): void {
+  change({perSecond, faults, paused, passing}: GenerateChange): void {
     const {generate} = this.#start;
     if (faults !== undefined)
       this.#note({faults: parseFaults(faults, this.#generator.faults, generate.faults)});
     if (perSecond !== undefined) this.#note({perSecond});
+    if (paused !== undefined && passing !== true && (this.#position.paused === true) !== paused) {
+      this.#position.paused = paused;
+      this.#isToldPause = false;
+    }
     if (paused === true && this.#state === 'running') this.#state = 'paused';
     if (paused === false && this.#state === 'paused') {
       this.#state = 'running';
@@ -132,6 +141,12 @@ export class GeneratorSource {
       else this.#anchor = {eventMs: this.#generator.nextMs, clockMs: this.#context.clock.now()};
     }
     this.#wake();
+  }
+
+  /** Resolves when the log knows whether it is paused. */
+  kept(): Promise<void> {
+    if (this.#isToldPause) return Promise.resolve();
+    return new Promise((resolve) => this.#untold.push(resolve));
   }
 
   stop(): void {
@@ -171,6 +186,7 @@ export class GeneratorSource {
       while (!signal.aborted) {
         const behind = this.#state === 'running' && this.#fill();
         if (this.#chunk.events > 0) await this.#flush(signal);
+        else if (!this.#isToldPause) await this.#tellPause(signal);
         if (this.#isDone()) {
           this.#state = 'done';
           return;
@@ -187,6 +203,22 @@ export class GeneratorSource {
       };
       throw error;
     }
+  }
+
+  /** A restart finds it as it was left. */
+  async #tellPause(signal: AbortSignal): Promise<void> {
+    const {log, clock, telemetry, domain} = this.#context;
+    const {paused} = this.#position;
+    const position = JSON.stringify(this.#position);
+    const source = `${generatorSource} of ${domain.name}`;
+    const transaction = {appends: [], progress: [{source: positionKey(domain.name), position}]};
+    await appendPatiently(log, transaction, {clock, telemetry, signal, source});
+    this.#told(paused);
+  }
+
+  #told(paused: boolean | undefined): void {
+    this.#isToldPause ||= paused === this.#position.paused;
+    if (this.#isToldPause) for (const tell of this.#untold.splice(0)) tell();
   }
 
   async #rest(clock: Clock, signal: AbortSignal): Promise<void> {
@@ -245,6 +277,7 @@ export class GeneratorSource {
     });
     failpoint('generate.after-append');
     this.#position.n = position.n;
+    this.#told(position.paused);
     for (const counts of transformed) telemetry.emit('EventsTransformed', counts);
     const seconds = (clock.now() - startMs) / 1000;
     for (const [type, {received, appended, rejected}] of chunk.counts.entries()) {

@@ -36,8 +36,10 @@ export function createGenerators(contextOf: (domain: string) => GenerateContext)
       }
       const known = sources.get(domain);
       if (order.kind === 'stop') await stop(domain);
-      else if (known) known.source.change(order.change);
-      else
+      else if (known) {
+        known.source.change(order.change);
+        await Promise.race([known.source.kept(), known.done]);
+      } else
         throw new PlatformError('NAME_UNKNOWN', `no generator of ${domain} runs`, {
           hint: `npx millrace generate ${domain}`,
         });

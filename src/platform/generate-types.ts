@@ -20,6 +20,8 @@ export type GeneratorPosition = {
   configured: {perSecond: number; faults: GenerateFaults};
   /** Events of earlier runs: what they were cannot be said any more. */
   earlier: number;
+  /** Somebody paused it, and nobody let it go on since. */
+  paused?: boolean;
 };
 
 /** A state to go on from without making everything again; under `generate:<domain>/state`. */
@@ -50,7 +52,13 @@ export type GenerateStart = {
 };
 
 /** What may be changed while it runs. */
-export type GenerateChange = {perSecond?: number; faults?: string; paused?: boolean};
+export type GenerateChange = {
+  perSecond?: number;
+  faults?: string;
+  paused?: boolean;
+  /** A pause of the platform's own, which a restart ends. */
+  passing?: boolean;
+};
 
 export type GenerateOrder =
   | {kind: 'start'; start: GenerateStart}

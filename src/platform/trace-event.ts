@@ -20,6 +20,7 @@ import {openRegistry} from '../schema/registry-open.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import {uuid5} from '../schema/uuid5.ts';
 import {plansToRun} from './apply-plans.ts';
+import {type LetterHistory, readHistory, statusOf} from './letters.ts';
 import {createLookupStore} from './lookups.ts';
 import type {PlatformDirs} from './places.ts';
 import {readRevisions} from './revisions.ts';
@@ -95,6 +96,7 @@ class Tracer {
   readonly #log: LogReader;
   readonly #registry: SchemaRegistry;
   readonly #finder: Finder;
+  readonly #replays = new Map<string, LetterHistory>();
 
   constructor(options: TraceOptions, log: LogReader, registry: SchemaRegistry) {
     this.#options = options;
@@ -189,15 +191,36 @@ class Tracer {
     const identity = (stage: string) => uuid5(domainNamespace(domain.name), `${place}/${stage}/${plan.id}`);
     const known = (in_: string, id: string) =>
       this.#log.partitions(in_) > 0 && this.#log.knows(in_, [id])[0]!;
-    if (known(`late.${plan.id}`, identity('late')))
-      return trace('late', `it lies in late.${plan.id}: npx millrace late list ${plan.id}`);
-    for (const stage of ['expression', 'decode'])
-      if (known(deadLetterTopic(domain.name), identity(stage)))
-        return trace(
-          'dead',
-          `it became a dead letter: npx millrace dlq show ${domain.name} ${identity(stage).slice(0, 8)}`,
-        );
+    for (const stage of ['late', 'expression', 'decode']) {
+      const letter = identity(stage);
+      const isLate = stage === 'late';
+      if (!known(isLate ? `late.${plan.id}` : deadLetterTopic(domain.name), letter)) continue;
+      const status = statusOf((await this.#replaysOf(domain.name)).get(letter) ?? []);
+      const was = isLate ? 'late' : 'dead';
+      if (status === 'replayed') {
+        const now = await this.#judged(domain, plan, header!, eventType, event, trace);
+        // What was mended is not in the log as it was counted.
+        const isMended = now.class === 'dead';
+        const reason = isMended ? 'what was mended of it counts' : now.reason;
+        const since = `it was ${was} at first and was replayed since; ${reason}`;
+        return {...now, class: isMended ? 'aggregated' : now.class, reason: since};
+      }
+      const waits = status === 'queued' ? '; a replay of it waits for the query' : '';
+      return trace(
+        was,
+        isLate
+          ? `it lies in late.${plan.id}: npx millrace late list ${plan.id}${waits}`
+          : `it became a dead letter: npx millrace dlq show ${domain.name} ${letter.slice(0, 8)}${waits}`,
+      );
+    }
     return this.#judged(domain, plan, header!, eventType, event, trace);
+  }
+
+  /** What the journal of a domain's replays says; read when something of it was set aside. */
+  async #replaysOf(domain: string): Promise<LetterHistory> {
+    let history = this.#replays.get(domain);
+    if (!history) this.#replays.set(domain, (history = await readHistory(this.#log, domain)));
+    return history;
   }
 
   async #judged(

@@ -1,4 +1,5 @@
 import type {Clock} from '../clock.ts';
+import {replayJournalTopic} from '../schema/replay.ts';
 import {cutsOf} from './books.ts';
 import {isChanging} from './change.ts';
 import type {IngestThread} from './ingest-thread.ts';
@@ -51,6 +52,12 @@ async function trim(running: RunningPlatform, retentionMs: number | null, nowMs:
     if (waiting.has(topic)) continue;
     await trimAll(ingest, topic, Number(key.slice(slash + 1)), {beforeMs: nowMs - retentionMs, belowOffset});
   }
+  // What the journal of replays says counts for as long as what it speaks of can be read again.
+  for (const {name, defaults} of platform.domains)
+    await trimAll(ingest, replayJournalTopic(name), 0, {
+      beforeMs: nowMs - Math.max(retentionMs, defaults.deadLetters.retentionMs),
+      belowOffset: Number.MAX_SAFE_INTEGER,
+    });
 }
 
 /** A call deletes a bounded number of batches, so that appends get their turn in between. */

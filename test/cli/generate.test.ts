@@ -133,12 +133,15 @@ test('a running platform makes events at their rate, and rate and faults change 
     assert.ok((JSON.parse(verified.stdout) as Verification).events > before);
     assert.equal((await cli(root, 'generate', 'games', '--pause')).code, 0);
     await until(({state}) => state === 'paused');
-    // Killed and started again: it goes on.
+    // Killed and started again it is still paused; told to, it goes on.
     const {events} = (await look())!;
     run.kill('SIGKILL');
     await run.ended;
     const again = start(root, ['run', '--port', '0']);
     try {
+      await until(({state}) => state === 'paused');
+      assert.equal((await look())!.events, events);
+      assert.equal((await cli(root, 'generate', 'games', '--resume')).code, 0);
       await until((status) => status.events > events + 500);
       const proven = await cli(root, 'generate', 'games', '--verify');
       assert.equal(proven.code, 0, proven.stdout);

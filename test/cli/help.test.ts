@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import {spawnSync} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
+import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {test} from 'node:test';
 import type {CommandSpec} from '../../src/cli/command.ts';
 import {commands} from '../../src/cli/commands.ts';
-import {cli, cliWith, makeRoot} from '../support/cli.ts';
+import {cli, cliWith, makeRoot, makeShop} from '../support/cli.ts';
 
 const cwd = makeRoot();
 
@@ -81,6 +82,45 @@ test('the launcher runs from any directory and hands back the exit code', () => 
   const refused = launch('validate');
   assert.equal(refused.status, 2);
   assert.match(refused.stderr, /CONFIG_NOT_FOUND/);
+});
+
+test('a launcher that is killed takes the platform with it, which drains', async (t) => {
+  const launcher = join(import.meta.dirname, '../../bin/millrace.js');
+  const root = await makeShop();
+  // As an old Node does it: hand over to the pinned one.
+  const old = `Object.defineProperty(process, 'versions', {value: {...process.versions, node: '20.0.0'}});
+    require(${JSON.stringify(launcher)})`;
+  const child = spawn(process.execPath, ['-e', old, '--', launcher, 'run', '--port', '0'], {
+    cwd: root,
+    stdio: 'ignore',
+  });
+  t.after(() => child.kill('SIGKILL'));
+  const lock = join(root, '.millrace/lock');
+  const holder = (): number => {
+    try {
+      return Number((JSON.parse(readFileSync(lock, 'utf8')) as {pid: number}).pid);
+    } catch {
+      return 0;
+    }
+  };
+  const until = async (done: () => boolean) => {
+    for (let tries = 0; !done(); tries++) {
+      assert.ok(tries < 600, 'in time');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const lives = (pid: number) => {
+    try {
+      return process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  };
+  await until(() => holder() > 0 && existsSync(join(root, '.millrace/control.sock')));
+  const platform = holder();
+  assert.notEqual(platform, child.pid);
+  child.kill('SIGKILL');
+  await until(() => !lives(platform));
 });
 
 test('a reader that goes away is no failure', () => {

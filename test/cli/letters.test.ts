@@ -194,6 +194,22 @@ test('a running platform counts what is replayed and says so', async (t) => {
   );
   const {stdout} = await cli(root, 'late', 'show', 'strict', late.id.slice(0, 6));
   assert.match(stdout, /its query: counted/);
+  const tapped = await cli(root, 'tap', 'shop.purchase', '--from', 'start', '--limit', '4', '--json');
+  for (const [user, was] of [
+    ['u2', 'dead'],
+    ['u7', 'late'],
+  ]) {
+    const line = tapped.stdout.split('\n').find((each) => each.includes(`"${user}"`))!;
+    const {events} = await json(root, 'explain', 'event', JSON.parse(line).event.event_id);
+    const told = events[0].queries.map((each: Record<string, string>) => [each.class, each.reason]);
+    assert.deepEqual(
+      told.map(([kind]: string[]) => kind),
+      ['aggregated', 'aggregated'],
+    );
+    assert.ok(
+      told.some(([, why]: string[]) => why!.startsWith(`it was ${was} at first and was replayed since`)),
+    );
+  }
 });
 
 test('letters are selected by reason, time, id, type and by expressions over the letter and its event', async () => {
