@@ -126,7 +126,7 @@ export type LogReader = {
   /**
    * Whole batches from the one that holds `offset`, up to about `bytesMax` (at least one); empty at the end. The caller skips
    * records below `offset`. Throws LOG_CORRUPT naming the place when a checksum differs or `offset` is beyond the end,
-   * LOG_TRIMMED when `offset` is gone.
+   * LOG_TRIMMED when `offset` is gone; KAFKA_UNAVAILABLE when brokers do not answer for a while: it may be tried again.
    */
   read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]>;
   /** Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. */
@@ -140,5 +140,10 @@ export type LogReader = {
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
   /** Why the log cannot be read just now, and for how long, ms; undefined while it can, absent where it always can. */
   trouble?(): {error: PlatformError; ms: number} | undefined;
+  /**
+   * Shows others how far somebody has read, where the log has a place for that: with Kafka as offsets of the consumer group
+   * `<client id>.<name>`, which then has no members.
+   */
+  publish?(name: string, places: {topic: string; partition: number; offset: number}[]): Promise<void>;
   close(): void;
 };

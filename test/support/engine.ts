@@ -8,7 +8,7 @@ import {
   type InlineEngine,
 } from '../../src/process/embedded/engine.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
-import type {LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
+import type {LookupSnapshot, QueryCounts, QueryStatus} from '../../src/process/types.ts';
 import type {KafkaMirror} from './kafka-mirror.ts';
 import type {EventLog} from './log.ts';
 import {scratchDir} from './scratch.ts';
@@ -102,6 +102,15 @@ export class Running {
           settled === true && lagEvents === 0 && (counts.length > 0 || wanted === 0),
       )
     );
+  }
+
+  status(): QueryStatus[] {
+    return this.#engine.status();
+  }
+
+  /** What is in memory is gone; `start` begins again from log and checkpoints. */
+  stop(): Promise<void> {
+    return this.#engine.stop();
   }
 
   counts(id: string): QueryCounts[] {

@@ -27,8 +27,6 @@ export const apis = {
   createTopics: {name: 'CreateTopics', key: 19, version: 4},
   deleteTopics: {name: 'DeleteTopics', key: 20, version: 3},
   initProducerId: {name: 'InitProducerId', key: 22, version: 1},
-  offsetForLeaderEpoch: {name: 'OffsetForLeaderEpoch', key: 23, version: 3},
   describeConfigs: {name: 'DescribeConfigs', key: 32, version: 2},
   saslAuthenticate: {name: 'SaslAuthenticate', key: 36, version: 1},
-  createPartitions: {name: 'CreatePartitions', key: 37, version: 1},
 } as const satisfies Record<string, KafkaApi>;

@@ -13,6 +13,7 @@ import {listOffsets} from './offsets.ts';
 import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
 import {clientDefaults, type KafkaClientSettings} from './settings.ts';
 import type {Stream} from './stream.ts';
+import {anyBroker, Trouble} from './trouble.ts';
 
 /** Memory of all that is fetched and not handed out; a stream's share is never less than the second. A larger batch passes it alone. */
 export const budgetBytes = 64 * 1024 * 1024;
@@ -43,8 +44,7 @@ export class Fetcher {
   readonly #busy = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
-  /** Why the last request failed, and since when requests fail; undefined while they succeed. */
-  trouble: {error: PlatformError; since: number} | undefined;
+  readonly trouble = new Trouble();
 
   constructor(client: KafkaClient, events: FetcherEvents) {
     this.#client = client;
@@ -61,14 +61,16 @@ export class Fetcher {
     const groups = new Map<string, {broker: number; isBehind: boolean; streams: Stream[]}>();
     let nextMs = Number.POSITIVE_INFINITY;
     let isStale = false;
+    const leaders = new Set<number>();
     for (const stream of this.streams) {
+      const broker = this.#client.partition(stream.topic, stream.partition)?.leader ?? -1;
+      leaders.add(broker);
       if (stream.isAsked || stream.failure !== undefined) continue;
       if (stream.buffered >= bytesMax * ahead) continue;
       if (stream.notBefore > now) {
         nextMs = Math.min(nextMs, stream.notBefore - now);
         continue;
       }
-      const broker = this.#client.partition(stream.topic, stream.partition)?.leader ?? -1;
       if (broker < 0) {
         isStale = true;
         stream.notBefore = now + pause.failed;
@@ -83,6 +85,7 @@ export class Fetcher {
       groups.set(key, group);
     }
     for (const {broker, isBehind, streams} of groups.values()) this.#ask(broker, isBehind, streams);
+    this.trouble.keep(leaders);
     if (isStale) this.#refresh();
     this.#wakeIn(nextMs);
   }
@@ -115,8 +118,8 @@ export class Fetcher {
     const bytesMax = Math.max(answerBytes, ...places.map((place) => place.bytesMax));
     fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : this.#settings.pollMs, bytesMax})
       .then(
-        (answers) => this.#answered(streams, answers),
-        (error: unknown) => this.#failed(streams, error),
+        (answers) => this.#answered(broker, streams, answers),
+        (error: unknown) => this.#failed(broker, streams, error),
       )
       .finally(() => {
         this.#busy.delete(key);
@@ -125,10 +128,10 @@ export class Fetcher {
       });
   }
 
-  #answered(streams: Stream[], answers: FetchAnswer[]): void {
-    this.trouble = undefined;
+  #answered(broker: number, streams: Stream[], answers: FetchAnswer[]): void {
     const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
     let isStale = false;
+    let failure: unknown;
     for (const stream of streams) {
       const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
       if (!answer || !this.streams.has(stream)) continue;
@@ -137,7 +140,7 @@ export class Fetcher {
       else if (isTransient(answer.code)) {
         stream.notBefore = performance.now() + pause.moved;
         isStale ||= isMoved(answer.code);
-        this.#note(kafkaError(answer.code, `reading ${stream.topic}/${stream.partition}`));
+        failure = kafkaError(answer.code, `reading ${stream.topic}/${stream.partition}`);
       } else
         stream.fail(
           kafkaError(
@@ -147,6 +150,8 @@ export class Fetcher {
           ),
         );
     }
+    if (failure === undefined) this.trouble.clear(broker);
+    else this.trouble.note(broker, failure);
     if (isStale) this.#refresh();
   }
 
@@ -200,34 +205,27 @@ export class Fetcher {
       if (position < start) stream.fail(trimmed(topic, partition, position, start));
       else if (position > end) stream.fail(lostBeyond(topic, partition, position, end));
     } catch (error) {
-      this.#note(error);
+      this.trouble.note(anyBroker, error);
     }
   }
 
-  #failed(streams: Stream[], error: unknown): void {
+  #failed(broker: number, streams: Stream[], error: unknown): void {
     const isFinal = !(error instanceof PlatformError) || error.code === 'KAFKA_ACCESS';
     for (const stream of streams) {
       if (isFinal) stream.fail(error);
       stream.notBefore = performance.now() + pause.failed;
     }
-    this.#note(error);
+    this.trouble.note(broker, error);
     this.#refresh();
-  }
-
-  #note(error: unknown): void {
-    const told =
-      error instanceof PlatformError
-        ? error
-        : new PlatformError('KAFKA_UNAVAILABLE', `a broker does not answer: ${String(error)}`, {
-            cause: error,
-          });
-    this.trouble = {error: told, since: this.trouble?.since ?? performance.now()};
   }
 
   #refresh(): void {
     this.#client.refreshMetadata().then(
-      () => this.pump(),
-      (error: unknown) => this.#note(error),
+      () => {
+        this.trouble.clear(anyBroker);
+        this.pump();
+      },
+      (error: unknown) => this.trouble.note(anyBroker, error),
     );
   }
 }

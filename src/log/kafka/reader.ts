@@ -10,6 +10,7 @@ import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from '../typ
 import {BatchFailure} from './batch-header.ts';
 import {KafkaClient} from './client.ts';
 import {Fetcher} from './fetcher.ts';
+import {commitOffsets} from './group-offsets.ts';
 import {listOffsets, type Partition} from './offsets.ts';
 import {patiently} from './patience.ts';
 import {readOnce} from './read-once.ts';
@@ -17,6 +18,7 @@ import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
 import {clientDefaults, type KafkaSettings} from './settings.ts';
 import type {Stream} from './stream.ts';
 import {StreamTable} from './stream-table.ts';
+import {anyBroker} from './trouble.ts';
 
 export type KafkaReaderOptions = {
   /** How long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
@@ -88,8 +90,7 @@ export class KafkaReader implements LogReader {
 
   /** Why the brokers cannot be read just now, and for how long, ms; undefined when they can. */
   trouble(): {error: PlatformError; ms: number} | undefined {
-    const {trouble} = this.#fetcher;
-    return trouble && {error: trouble.error, ms: performance.now() - trouble.since};
+    return this.#fetcher.trouble.now();
   }
 
   async refresh(): Promise<void> {
@@ -178,6 +179,11 @@ export class KafkaReader implements LogReader {
     }
   }
 
+  publish(name: string, places: {topic: string; partition: number; offset: number}[]): Promise<void> {
+    const offsets = places.map((place) => ({...place, metadata: ''}));
+    return commitOffsets(this.#client, `${this.#client.settings.clientId}.${name}`, offsets);
+  }
+
   ledger(): IngestCounts[] {
     return this.#box()?.ledger() ?? [];
   }
@@ -262,8 +268,10 @@ export class KafkaReader implements LogReader {
       if (isOld) this.#metadataAt = performance.now();
       if (wanted.length > 0) await this.#look(wanted, 'end');
     })()
-      // Who reads meets the same failure and tells it.
-      .catch(() => {})
+      .then(
+        () => this.#fetcher.trouble.clear(anyBroker),
+        (error: unknown) => this.#fetcher.trouble.note(anyBroker, error),
+      )
       .finally(() => {
         this.#looking = undefined;
       });
@@ -282,7 +290,7 @@ export class KafkaReader implements LogReader {
   }
 
   #unavailable(place: string): PlatformError {
-    const {error} = this.#fetcher.trouble ?? {};
+    const {error} = this.trouble() ?? {};
     return new PlatformError(
       'KAFKA_UNAVAILABLE',
       error?.message ?? `${place} was not answered within ${this.#patienceMs} ms`,

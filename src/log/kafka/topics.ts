@@ -119,7 +119,7 @@ async function untilLed(client: KafkaClient, names: readonly string[]): Promise<
   }
 }
 
-/** Deletes topics; one that does not exist is as good. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_REFUSED */
+/** Deletes topics, and waits until they are gone; one that does not exist is as good. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_REFUSED */
 export async function deleteTopics(client: KafkaClient, names: readonly string[]): Promise<void> {
   if (names.length === 0) return;
   await client.refreshMetadata();
@@ -132,7 +132,15 @@ export async function deleteTopics(client: KafkaClient, names: readonly string[]
     const code = reader.int16();
     if (code !== 0 && code !== unknownTopic) throw kafkaError(code, `deleting topic ${name}`);
   });
-  await client.refreshMetadata();
+  const untilMs = performance.now() + createMs;
+  for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 500)) {
+    const {topics} = await client.refreshMetadata();
+    const left = names.find((name) => topics.has(name));
+    if (left === undefined) return;
+    if (performance.now() > untilMs)
+      throw new PlatformError('KAFKA_UNAVAILABLE', `topic ${left} was deleted and is still there`);
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+  }
 }
 
 async function compare(client: KafkaClient, wanted: readonly WantedTopic[]): Promise<TopicDifference[]> {

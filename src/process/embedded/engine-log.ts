@@ -1,14 +1,22 @@
 import type {Telemetry} from '../../telemetry.ts';
-import type {WorkerEvent} from './worker-messages.ts';
+import type {LogTold} from './worker-messages.ts';
 
-/** Tells that a worker cannot read the log, or can again. */
-export function tellLog(
-  telemetry: Telemetry,
-  event: Extract<WorkerEvent, {kind: 'logAway' | 'logBack'}>,
-): void {
-  const message =
-    event.kind === 'logAway'
-      ? `the log cannot be read: ${event.message}; reading goes on by itself`
-      : `the log can be read again, after ${event.seconds.toFixed(1)} s`;
-  telemetry.emit('Log', {level: event.kind === 'logAway' ? 'warn' : 'info', message});
+/** Tells what a worker says of the log. */
+export function tellLog(telemetry: Telemetry, told: LogTold): void {
+  switch (told.about) {
+    case 'away': {
+      const message = `the log cannot be read: ${told.message}; reading goes on by itself`;
+      telemetry.emit('Log', {level: 'warn', message});
+      break;
+    }
+    case 'back': {
+      const message = `the log can be read again, after ${told.seconds.toFixed(1)} s`;
+      telemetry.emit('Log', {level: 'info', message});
+      break;
+    }
+    case 'unpublished': {
+      const message = `offsets of queries cannot be published as those of consumer groups: ${told.message}; nothing depends on them`;
+      telemetry.emit('Log', {level: 'warn', message});
+    }
+  }
 }

@@ -125,7 +125,7 @@ class Host implements InlineEngine {
     const snapshots: DomainSnapshot[] = [];
     const newer: DomainSnapshot[] = [];
     const queries: QueryStart[] = [];
-    const store = openStateStore(stateDir, this.#writer.connect());
+    const store = openStateStore(stateDir, this.#writer.connect(), this.#writer.lease);
     for (const plan of plans) {
       this.#plans.set(plan.id, plan);
       try {
@@ -143,6 +143,7 @@ class Host implements InlineEngine {
       workers: this.#count,
       log,
       stateDir,
+      lease: this.#writer.lease,
       queries,
       schemas,
       asksSchemas: this.#options.schemaOf !== undefined,
@@ -261,9 +262,8 @@ class Host implements InlineEngine {
       case 'reopened':
         this.#options.onStopped?.(event.query);
         break;
-      case 'logAway':
-      case 'logBack':
-        tellLog(telemetry, event);
+      case 'log':
+        tellLog(telemetry, event.told);
         break;
       case 'stopped':
         this.#stopped(this.#plans.get(event.query)!, event.failure);

@@ -4,6 +4,15 @@ import type {Merger} from './merger.ts';
 import type {StateStore} from './statestore.ts';
 import type {SideGate} from './worker-side.ts';
 
+/** `places`: next offset of every partition that is not in the checkpoint. */
+export type Written = {
+  epoch: number;
+  bytes: number;
+  pauseSeconds: number;
+  seconds: number;
+  places: {topic: string; partition: number; offset: number}[];
+};
+
 /**
  * Copies what changed, on this thread and between two deltas, and has it committed by the writer's.
  * @returns its epoch and size, how long the copy held this thread, and how long it took until it was durable; undefined when
@@ -14,10 +23,11 @@ export async function writeCheckpoint(
   merger: Merger,
   store: StateStore,
   side: SideGate,
-): Promise<{epoch: number; bytes: number; pauseSeconds: number; seconds: number} | undefined> {
+): Promise<Written | undefined> {
   failpoint('checkpoint.before-copy');
   const startedMs = performance.now();
-  const commit = commitOf(merger.plan, merger.checkpoint());
+  const copy = merger.checkpoint();
+  const commit = commitOf(merger.plan, copy);
   const pauseSeconds = (performance.now() - startedMs) / 1000;
   const bytes = commit.puts.reduce((sum, put) => sum + put.bytes.length, 0);
   // What was set aside below these offsets must be durable first: a restart would not come by it again.
@@ -25,5 +35,7 @@ export async function writeCheckpoint(
   failpoint('checkpoint.before-commit');
   await store.commit(commit);
   failpoint('checkpoint.after-commit');
-  return {epoch: commit.epoch, bytes, pauseSeconds, seconds: (performance.now() - startedMs) / 1000};
+  const seconds = (performance.now() - startedMs) / 1000;
+  const places = copy.header.cuts.map(({topic, partition, offset}) => ({topic, partition, offset}));
+  return {epoch: commit.epoch, bytes, pauseSeconds, seconds, places};
 }

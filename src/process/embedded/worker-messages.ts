@@ -68,6 +68,12 @@ export type WorkerCommand =
   | {kind: 'drain'}
   | {kind: 'stop'};
 
+/** What a worker says of the log. `unpublished`: others cannot be shown how far queries are; told once for a reason. */
+export type LogTold =
+  | {about: 'away'; message: string}
+  | {about: 'back'; seconds: number}
+  | {about: 'unpublished'; message: string};
+
 /** From a worker to the main thread. */
 export type WorkerEvent =
   | {kind: 'rows'; rows: EmittedRows}
@@ -77,9 +83,7 @@ export type WorkerEvent =
   | {kind: 'stopped'; query: string; failure: Failure}
   /** It begins again from its checkpoint by itself: rows that are on their way come again. */
   | {kind: 'reopened'; query: string}
-  /** The log cannot be read for now, or can again after so long. */
-  | {kind: 'logAway'; message: string}
-  | {kind: 'logBack'; seconds: number}
+  | {kind: 'log'; told: LogTold}
   | {kind: 'checkpoint'; query: string; bytes: number; seconds: number; pauseSeconds: number}
   /** Records name schemas that the worker does not know; each is answered by itself. */
   | {kind: 'schemas'; worker: number; wanted: WantedSchema[]}
@@ -111,6 +115,8 @@ export type WorkerSetup = {
   workers: number;
   log: LogSource;
   stateDir: string;
+  /** `CheckpointWriter.lease` */
+  lease: number | undefined;
   queries: QueryStart[];
   schemas: RegisteredSchema[];
   /** Others are asked for; else they are not known. */

@@ -7,7 +7,7 @@ import type {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {ReplayFeed} from './replay-feed.ts';
 import type {Delta} from './types.ts';
-import {writeCheckpoint} from './worker-checkpoint.ts';
+import {type Written, writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
 import {endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
 import type {Failure, PeerMessage, SideOutput, StopPlace} from './worker-messages.ts';
@@ -29,6 +29,8 @@ const orderedCheckpointMs = 100;
  */
 export class QueryOwner {
   readonly plan: QueryPlan;
+  /** Where the last checkpoint of this process stands; undefined before it. */
+  committedPlaces: Written['places'] | undefined;
   #options: OwnerOptions;
   #places: PartitionPlace[];
   #feeds: Feeds;
@@ -325,6 +327,7 @@ export class QueryOwner {
     const written = await writeCheckpoint(merger, store, this.#side);
     if (!written || merger !== this.#merger) return;
     this.#committing = false;
+    this.committedPlaces = written.places;
     const mark = merger.committed(written.epoch, store.sizeBytes(stateName(this.plan)));
     const {bytes, seconds, pauseSeconds} = written;
     toMain({kind: 'checkpoint', query: this.plan.id, bytes, seconds, pauseSeconds});

@@ -12,6 +12,7 @@ import {
   type WorkerSetup,
 } from './worker-messages.ts';
 import {QueryOwner} from './worker-owner.ts';
+import {PublishedOffsets} from './worker-published.ts';
 import {WriterSchemas} from './worker-schemas.ts';
 
 /** Ends of partitions are looked at, and idle partitions noticed, at least so often. */
@@ -42,6 +43,7 @@ export class EngineWorker {
   #reader: Reader;
   #schemas: WriterSchemas;
   #feeds: FeedTable;
+  #published: PublishedOffsets | undefined;
   #busy: Int32Array;
   #waiting: Promise<boolean> | undefined;
   #wake: () => void = () => {};
@@ -62,6 +64,7 @@ export class EngineWorker {
     this.#setup = setup;
     this.#busy = new Int32Array(setup.busy);
     this.#log = options.log;
+    if (this.#log.publish) this.#published = new PublishedOffsets(this.#log, options.toMain);
     const ask: ConstructorParameters<typeof WriterSchemas>[2] = (wanted) =>
       options.toMain({kind: 'schemas', worker: setup.worker, wanted});
     this.#schemas = new WriterSchemas(setup.schemas, clock, setup.asksSchemas ? ask : undefined);
@@ -112,6 +115,7 @@ export class EngineWorker {
     if (nowMs - this.#statusMs >= statusMs) {
       this.#statusMs = nowMs;
       for (const owner of this.owners.values()) owner.lookForPartitions();
+      this.#published?.look(this.owners.values());
       await this.sendStatus();
     }
     if (this.#isDraining && this.#isDrained()) {
@@ -177,9 +181,10 @@ export class EngineWorker {
     const {error, ms = 0} = this.#log.trouble?.() ?? {};
     if (error && this.#awayMs === undefined && ms >= awayTellMs) {
       this.#awayMs = clock.now() - ms;
-      toMain({kind: 'logAway', message: error.message});
+      toMain({kind: 'log', told: {about: 'away', message: error.message}});
     } else if (!error && this.#awayMs !== undefined) {
-      toMain({kind: 'logBack', seconds: (clock.now() - this.#awayMs) / 1000});
+      const seconds = (clock.now() - this.#awayMs) / 1000;
+      toMain({kind: 'log', told: {about: 'back', seconds}});
       this.#awayMs = undefined;
     }
     return this.#awayMs === undefined ? undefined : error?.message;

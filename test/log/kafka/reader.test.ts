@@ -78,7 +78,12 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
     kafka = await startKafka({
       listeners: ['sasl-tls'],
       users: {alice: 'alice-password'},
-      properties: {'log.cleaner.backoff.ms': '100', 'log.retention.check.interval.ms': '1000'},
+      properties: {
+        'log.cleaner.backoff.ms': '100',
+        // A broker that was killed may come back so soon.
+        'broker.session.timeout.ms': '1500',
+        'broker.heartbeat.interval.ms': '300',
+      },
     });
     java = await startJavaClients(kafka.brokers);
   });

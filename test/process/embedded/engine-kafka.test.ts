@@ -1,0 +1,175 @@
+/** The engine on a log in Kafka, where partitions come, brokers go, and retention does not wait. */
+import assert from 'node:assert/strict';
+import {after, before, suite, test} from 'node:test';
+import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
+import type {Value} from '../../../src/expr/types.ts';
+import {buildPlan} from '../../../src/process/plan/build.ts';
+import type {QueryStatus} from '../../../src/process/types.ts';
+import {skipWithout} from '../../cluster/needs.ts';
+import {compareRows} from '../../support/changelog.ts';
+import {Running} from '../../support/engine.ts';
+import {KafkaMirror} from '../../support/kafka-mirror.ts';
+import {EventLog} from '../../support/log.ts';
+import {naiveOf} from '../../support/outcome.ts';
+import {loadDomain} from '../../support/platform.ts';
+
+const topic = 'shop.sale';
+const waitMsMax = 30_000;
+const startMs = Date.UTC(2026, 0, 5);
+
+const domain = await loadDomain(`domain: shop
+event_types:
+  - name: sale
+    dimensions: [country]
+    metrics: [{name: amount, type: long}]
+aggregations:
+  - name: revenue
+    from: sale
+    window: {type: tumbling, size: 1m}
+    group_by: country
+    measures: {orders: count(), total: sum(amount)}
+    watermark: 1m
+`);
+const plans = domain.aggregations.map((aggregation) => buildPlan(domain, aggregation));
+const [plan] = plans;
+
+suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
+  let kafka: Kafka;
+  let mirror: KafkaMirror;
+  let log: EventLog;
+  let running: Running | undefined;
+  let sent = 0;
+
+  before(async () => {
+    // A broker that was killed may come back so soon.
+    const properties = {'broker.session.timeout.ms': '1500', 'broker.heartbeat.interval.ms': '300'};
+    kafka = await startKafka({properties});
+    mirror = new KafkaMirror(kafka.brokers);
+    mirror.settings.client = {metadataMs: 500};
+  });
+  after(async () => {
+    mirror?.close();
+    await kafka?.stop();
+  });
+
+  /** A log of its own for each test: `partitionsNow` of its three partitions are there at first. */
+  async function begin(partitionsNow: number): Promise<void> {
+    log = new EventLog();
+    log.add(domain, () => 3);
+    sent = 0;
+    await mirror.begin(log.reader, partitionsNow);
+    running = new Running({plans, log, workers: 2, threads: true, kafka: mirror});
+  }
+
+  async function end(): Promise<void> {
+    await running?.close();
+    await log.close();
+  }
+
+  async function append(partition: number, count: number): Promise<void> {
+    const events = Array.from({length: count}, (): Record<string, Value> => {
+      const n = sent++;
+      return {event_id: `e${n}`, timestamp: startMs + n * 500, country: `c${n % 5}`, amount: n};
+    });
+    await log.append([{kind: 'events', topic, partition, events}]);
+    await mirror.ship();
+  }
+
+  const read = () => running!.counts(plan!.id).reduce((sum, {read: count}) => sum + count, 0);
+
+  async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+    const untilMs = performance.now() + waitMsMax;
+    while (!(await isSo())) {
+      assert.ok(performance.now() < untilMs, `${what}: ${JSON.stringify(status())}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  const status = (): Partial<QueryStatus> => running!.status()[0] ?? {};
+  const isSettled = () =>
+    read() === log.naive.length && status().settled === true && status().lagEvents === 0;
+  const check = () =>
+    assert.deepEqual(
+      compareRows(plan!, running!.told.get(plan!.id)!.changelog.read(), naiveOf(plan!, log).rows),
+      [],
+    );
+
+  test('new partitions are taken up from their first record, nothing is lost or counted twice; others see how far it is', async () => {
+    await begin(1);
+    await append(0, 500);
+    await running!.start();
+    try {
+      await until('the first partition is read', () => read() === 500);
+      await mirror.grow(topic, 3);
+      await append(1, 300);
+      await append(0, 100);
+      await append(2, 200);
+      await until('all partitions are read', isSettled);
+      check();
+      assert.deepEqual(
+        running!
+          .counts(plan!.id)
+          .map(({partition, read: count, aggregated}) => [partition, count, aggregated]),
+        [
+          [0, 600, 600],
+          [1, 300, 300],
+          [2, 200, 200],
+        ],
+      );
+      // An offset without a record is passed and not counted.
+      await mirror.gap(topic, 1);
+      await until('the gap is passed', async () => {
+        const [, second] = status().positions!;
+        return second!.offset === 301 && isSettled();
+      });
+      await until('the offsets are published', async () => {
+        const offsets = await mirror.groupOffsets(`test.${plan!.id}`, topic, 3);
+        return offsets.join() === '600,301,200';
+      });
+    } finally {
+      await end();
+    }
+  });
+
+  test('a broker that is killed is waited for: the status says so, and reading goes on by itself', async () => {
+    await begin(3);
+    await append(0, 400);
+    await running!.start();
+    try {
+      await until('what is there is read', isSettled);
+      await append(1, 50);
+      await kafka.kill(0);
+      await until('the status says that the log is away', () => status().logAway !== undefined);
+      assert.equal(status().state, 'running');
+      await kafka.restart(0);
+      await until('the broker leads', () => mirror.isUp());
+      await append(2, 100);
+      await until('all is read', isSettled);
+      check();
+      await until('the status is well', () => status().logAway === undefined);
+    } finally {
+      await end();
+    }
+  });
+
+  test('a query whose offset retention has passed stops with the range, and the ways out', async () => {
+    await begin(3);
+    await append(0, 300);
+    await running!.start();
+    try {
+      await until('what is there is read', isSettled);
+      await running!.stop();
+      await append(0, 200);
+      await append(0, 200);
+      await mirror.trim(topic, 0, 450);
+      await running!.start();
+      await until('it stops', () => status().state === 'stopped');
+      const {code, message, hint} = status().reason!;
+      assert.equal(code, 'LOG_TRIMMED');
+      assert.match(message, /^shop\.sale partition 0: offsets 300 to 449 were deleted by retention$/);
+      assert.match(hint!, /millrace rebuild.*millrace backfill/);
+    } finally {
+      await end();
+    }
+  });
+});
