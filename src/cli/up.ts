@@ -1,6 +1,8 @@
 import {chmodSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {cacheDir} from '../cluster/cache.ts';
 import {type LocalServer, listServers, upServer} from '../cluster/local.ts';
+import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
 import {PlatformError} from '../errors.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
 import {localJson, localNamesOf, localPlace, localTable, neededServers} from './local.ts';
@@ -20,6 +22,7 @@ export const run: CommandBody = async (call) => {
     return 0;
   }
   const say = (name: string, text: string) => io.stderr.write(`${name}: ${text}\n`);
+  if (options.fetchOnly) return fetchOnly(call, names, say);
   const outcomes = await Promise.allSettled(
     names.map(async (name) => {
       const {server, isNew} = await upServer(home, name, {
@@ -36,6 +39,20 @@ export const run: CommandBody = async (call) => {
   await show(call, home, servers, failures);
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
+
+/** One after the other: each has the whole line, and what is told stays readable. */
+async function fetchOnly(
+  {options, io}: CommandCall,
+  names: LocalName[],
+  say: (name: string, text: string) => void,
+): Promise<number> {
+  for (const name of names) {
+    await localKinds[name].fetch?.((text) => say(name, text));
+    say(name, 'everything is there');
+  }
+  if (options.json) printJson(io, {fetched: names, cache: cacheDir(io.env)});
+  return 0;
+}
 
 function brokersOf(text: unknown): 1 | 3 | undefined {
   if (text === undefined) return undefined;

@@ -35,7 +35,7 @@ const startMsMax = 90_000;
 /** Starts Apicurio. @throws SERVER_MISSING, SERVER_FETCH, SERVER_FAILED */
 export async function startRegistry(options: RegistryOptions = {}): Promise<Registry> {
   const java = await findJava('Apicurio', 17);
-  const program = await fetched(options.progress ?? (() => {}));
+  const program = await fetchRegistry(options.progress ?? (() => {}));
   let certificates: Certificates | undefined;
   let base = '';
   const server = await startSingle('apicurio', ['http'] as const, options, async ({dir, ports}) => {
@@ -62,7 +62,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
   return Object.assign(server, {port: server.ports.http, url: base, ...(certificates ? {certificates} : {})});
 }
 
-async function fetched(progress: Progress): Promise<string> {
+/** Fetches Apicurio if it is not there. @returns the path of its program. @throws SERVER_MISSING, SERVER_FETCH */
+export async function fetchRegistry(progress: Progress): Promise<string> {
   const name = `apicurio-registry-app-${version}`;
   const dir = await cached(
     {

@@ -1,15 +1,16 @@
 import {rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {startRegistry} from './apicurio.ts';
+import {fetchRegistry, startRegistry} from './apicurio.ts';
 import type {Progress} from './cache.ts';
 import {ask} from './http.ts';
 import {startKafka} from './kafka.ts';
-import {startVault} from './openbao.ts';
+import {kafkaProgram} from './kafka-program.ts';
+import {fetchVault, startVault} from './openbao.ts';
 import {startPostgres, wipePostgres} from './postgres.ts';
 import type {ProcessIdentity} from './process.ts';
 import {startPrometheus} from './prometheus.ts';
-import {startObjectStore} from './seaweedfs.ts';
+import {fetchObjectStore, startObjectStore} from './seaweedfs.ts';
 import {type SingleServer, startSingle} from './single.ts';
 
 /** Servers that `millrace up` starts. */
@@ -35,6 +36,8 @@ export type StartLocal = {dir: string; brokers: 1 | 3 | undefined; progress: Pro
 /** How a server is called, started, and what else goes with its directory. */
 export type LocalKind = {
   title: string;
+  /** Fetches what it needs that is not there yet; absent where that is installed or comes with us. */
+  fetch?(progress: Progress): Promise<unknown>;
   start(options: StartLocal): Promise<StartedServer>;
   wipe(dir: string): void;
 };
@@ -49,6 +52,7 @@ const single = (server: SingleServer) => ({processes: [server.process], logs: [s
 
 const kafka: LocalKind = {
   title: 'Kafka',
+  fetch: kafkaProgram,
   wipe: removeDir,
   async start({dir, brokers, progress}) {
     const cluster = await startKafka({
@@ -72,6 +76,7 @@ const kafka: LocalKind = {
 
 const registry: LocalKind = {
   title: 'Apicurio (schema registry)',
+  fetch: fetchRegistry,
   wipe: removeDir,
   async start({dir, progress}) {
     const server = await startRegistry({dir, detached: true, progress});
@@ -106,6 +111,7 @@ const postgres: LocalKind = {
 
 const vault: LocalKind = {
   title: 'OpenBao (Vault)',
+  fetch: fetchVault,
   wipe: removeDir,
   async start({dir, progress}) {
     const server = await startVault({dir, detached: true, progress});
@@ -121,6 +127,7 @@ const vault: LocalKind = {
 
 const s3: LocalKind = {
   title: 'SeaweedFS (S3)',
+  fetch: fetchObjectStore,
   wipe: removeDir,
   async start({dir, progress}) {
     const server = await startObjectStore({dir, detached: true, progress});

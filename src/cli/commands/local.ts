@@ -9,6 +9,7 @@ export const localCommands: CommandSpec[] = [
     options: [
       {flags: '--brokers <n>', doc: 'brokers of a new Kafka: 1 (default) or 3'},
       {flags: '--write-env', doc: 'write addresses and passwords into .env, where `secrets:` looks first'},
+      {flags: '--fetch-only', doc: 'only fetch what they need; start nothing'},
     ],
     examples: [
       ['millrace up', 'what config/environments/single.yaml needs; without that file kafka and postgres'],
