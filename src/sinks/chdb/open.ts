@@ -2,14 +2,17 @@ import {type ClickHouseClient, createClient} from '@clickhouse/client';
 import {type ChdbConnection, createChdbConnection} from 'chdb/connection';
 import {PlatformError} from '../../errors.ts';
 import type {Lock} from '../../log/lock.ts';
+import type {Table} from '../../model/types.ts';
 import type {ClickHouseConnection} from '../clickhouse/connection.ts';
-import {quoteTable} from '../clickhouse/names.ts';
+import {physical, quote, quoteTable} from '../clickhouse/names.ts';
+import {encodeNative} from '../clickhouse/native.ts';
 import {createClickHouseSink} from '../clickhouse/sink.ts';
 import {encodeText} from '../clickhouse/text.ts';
 import {damageHint} from '../damage.ts';
 import {ownDirectory} from '../directory.ts';
 import {tableId} from '../tables.ts';
-import type {Sink, SinkContext} from '../types.ts';
+import type {RowBatch, Sink, SinkContext} from '../types.ts';
+import {openBlocks} from './blocks.ts';
 
 /** chDB types its connection against its own copy of the client's interface. */
 type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['connection']>;
@@ -27,6 +30,12 @@ const tableSettings = [
   "serialization_info_version = 'basic'",
   'write_marks_for_substreams_in_compact_parts = 0',
 ];
+/**
+ * From so many rows on they go as a Native block, which chDB reads from a file alone, in a third of the time of text; below it the file
+ * costs more than it saves.
+ */
+const blockRowsMin = 400;
+
 /**
  * Options: `dir`; `<dir>.lock` names its owner to a second opener, which chDB itself refuses without a reason.
  * Throws LOCKED, SINK_DAMAGED when the database does not open or has lost parts of a table.
@@ -100,30 +109,43 @@ async function connect(dir: string, lock: Lock, readOnly: boolean): Promise<Clic
     });
     return opened;
   };
-  const insertText = async (table: string, columns: string[], tsv: string): Promise<void> => {
+  const use = async <T>(work: (session: ChdbConnection) => Promise<T>): Promise<T> => {
     const least = inserting.reduce((a, b) => (b.queued < a.queued ? b : a));
     least.queued += 1;
     try {
-      await least.session.chdb.rawInsert({
-        table,
-        columns,
-        values: Buffer.from(tsv),
-        format: 'TabSeparated',
-      });
+      return await work(least.session);
     } finally {
       least.queued -= 1;
     }
   };
+  const insertText = (table: string, columns: string[], tsv: string): Promise<void> =>
+    use(async ({chdb}) => {
+      await chdb.rawInsert({table, columns, values: Buffer.from(tsv), format: 'TabSeparated'});
+    });
+  const blocks = openBlocks(`${dir}.inserts`, readOnly);
+  const insertBlock = (table: Table, batch: RowBatch): Promise<void> =>
+    blocks.with(encodeNative(table, batch), (path) =>
+      use(async ({chdb}) => {
+        const columns = table.columns.map(({name}) => quote(name)).join(', ');
+        const file = `'${path.replace(/[\\']/g, '\\$&')}'`;
+        await chdb.queryAsync(
+          `INSERT INTO ${physical(table)} (${columns}) FROM INFILE ${file} COMPRESSION 'none' FORMAT Native`,
+          {format: 'Null'},
+        );
+      }),
+    );
   return {
     client,
     patient: client,
     tableSettings: () => tableSettings,
     insert: (table, batch) =>
-      insertText(
-        tableId(table),
-        table.columns.map(({name}) => name),
-        encodeText(table, batch),
-      ),
+      batch.count >= blockRowsMin
+        ? insertBlock(table, batch)
+        : insertText(
+            tableId(table),
+            table.columns.map(({name}) => name),
+            encodeText(table, batch),
+          ),
     insertText,
     async read(sql) {
       reader ??= openReader();
@@ -143,6 +165,7 @@ async function connect(dir: string, lock: Lock, readOnly: boolean): Promise<Clic
     },
     async close() {
       for (const session of sessions) await session.close();
+      blocks.close();
       lock.release();
     },
   };
