@@ -201,10 +201,7 @@ class Host implements InlineEngine {
   }
 
   status(): QueryStatus[] {
-    return [...this.#plans.keys()].flatMap((id) => {
-      const status = this.#status.get(id);
-      return status ? [this.#wanted.shown(status)] : [];
-    });
+    return this.#wanted.shown([...this.#plans.keys()].flatMap((id) => this.#status.get(id) ?? []));
   }
 
   async settle(): Promise<void> {

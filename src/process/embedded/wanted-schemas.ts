@@ -32,14 +32,16 @@ export class WantedSchemas {
     }
   }
 
-  /** The status of a query with the partitions in which it waits: those that it has read up to where the schema is wanted. */
-  shown(status: QueryStatus): QueryStatus {
-    if (this.#held.size === 0) return status;
-    const held = [...this.#held.values()].filter(({topic, partition, offset}) =>
-      status.positions?.some(
-        (place) => place.topic === topic && place.partition === partition && place.offset === offset,
-      ),
-    );
-    return held.length > 0 ? {...status, held} : status;
+  /** Statuses with the partitions in which they wait: those that a query has read up to where the schema is wanted. */
+  shown(all: QueryStatus[]): QueryStatus[] {
+    if (this.#held.size === 0) return all;
+    return all.map((status) => {
+      const held = [...this.#held.values()].filter(({topic, partition, offset}) =>
+        status.positions?.some(
+          (place) => place.topic === topic && place.partition === partition && place.offset === offset,
+        ),
+      );
+      return held.length > 0 ? {...status, held} : status;
+    });
   }
 }
