@@ -11,7 +11,7 @@ export const vault = defineSecretBackend({
   fields: {
     url: {
       type: 'string',
-      pattern: /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
+      url: ['http', 'https'],
       doc: 'Address of Vault, without credentials.',
       required: true,
       examples: ['https://vault.example.com:8200'],

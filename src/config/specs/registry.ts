@@ -14,7 +14,7 @@ export const registryBackends: BackendSpecs = {
         required: true,
         of: {
           type: 'string',
-          pattern: /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/,
+          url: ['http', 'https'],
           doc: 'An address, without credentials.',
           examples: ['http://localhost:8081'],
         },
