@@ -10,6 +10,7 @@ import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load
 import {type Role, withRoles} from '../model/roles.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type Control, connectControl, connectTo} from '../platform/control.ts';
+import {followCheckpoints} from '../platform/ownership.ts';
 import {dirsOf, type PlatformDirs, placesOf, privacyOf} from '../platform/places.ts';
 import {setPrivacy} from '../privacy/opener.ts';
 import {sinks} from '../sinks/registry.ts';
@@ -56,7 +57,19 @@ export type Opened = {platform: Platform; dirs: PlatformDirs; control: Control |
 /** The platform, where it keeps things, and a connection to it if it runs. One that is just starting is waited for. */
 export async function openPlatform(call: CommandCall, more: {keeper?: SecretKeeper} = {}): Promise<Opened> {
   const platform = await requirePlatform(call, more);
-  return openAs(platform, () => connectControl(platform.root));
+  const opened = await openAs(platform, () => connectControl(platform.root));
+  if (!opened.control && platform.engine.bucket) await follow(call, opened);
+  return opened;
+}
+
+/** What another machine has written is looked at as it is now; as it was, where the store cannot be asked. */
+async function follow({io}: CommandCall, {platform, dirs}: Opened): Promise<void> {
+  try {
+    await followCheckpoints(platform, dirs);
+  } catch (error) {
+    if (!(error instanceof PlatformError)) throw error;
+    io.stderr.write(`checkpoints as they were here last: ${error.message}\n`);
+  }
 }
 
 /** The same for a process that has some of the roles: only another one of the same roles is in its way. */

@@ -102,6 +102,7 @@ export async function dropRevision(
   query: string,
   revision: number,
 ): Promise<void> {
+  await engine.sync();
   for (const sink of Object.keys(platform.sinks)) {
     failpoint('prune.before-drop');
     await outputs.dropTable(sink, `${query}__r${revision}`);

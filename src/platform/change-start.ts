@@ -24,6 +24,7 @@ export async function finishSwitches(
   const unfinished = Object.entries(revisions).filter(([, {switching}]) => switching);
   if (unfinished.length === 0) return;
   const switchedMs = Date.now();
+  await engine.sync();
   for (const [query, known] of unfinished) {
     const plan = engine.plan(query) ?? planOfRevision(dirs, query, known, known.switching!);
     if (plan) await outputs.switchView(plan);

@@ -167,6 +167,8 @@ async function* switchOver(
     noted[id] = {...(noted[id] ?? {current: 1, filling: null}), switching: revision};
   failpoint('change.before-switching');
   writeRevisions(dirs.revisions, noted);
+  // Whoever would take over must find it, too, before anybody sees the new rows.
+  await running.engine.sync();
   failpoint('change.after-switching');
   for (const plan of plans) await outputs.switchView(plan);
   const done = readRevisions(dirs.revisions);

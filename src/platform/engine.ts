@@ -148,7 +148,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     );
   const synced = async () => {
     assert(writer, 'the engine runs');
-    const store = openStateStore(dirs.state, writer.connect());
+    const store = openStateStore(dirs.state, writer.connect(), writer.lease);
     await store.sync().finally(() => store.close());
   };
   void ownership?.fenced.then((error) => {

@@ -77,6 +77,17 @@ export const showCheckpoints = ({engine}: Pick<Platform, 'engine'>, {state}: Pla
   engine.bucket ? `s3://${engine.bucket.name}/${engine.bucket.prefix.replace(/\/$/, '')}` : state;
 
 /**
+ * Brings this machine's copy of checkpoints in a bucket up to date, for reading; nothing to do for a directory, or where a platform
+ * runs here. @throws STORE_*, CHECKPOINT_*, FILE_ACCESS
+ */
+export async function followCheckpoints(platform: Platform, dirs: PlatformDirs): Promise<void> {
+  const {dir, remote} = checkpointsOf(platform, dirs);
+  if (!remote) return;
+  const {followBucket} = await import('../process/embedded/state-bucket.ts');
+  await followBucket(dir, remote, 'millrace');
+}
+
+/**
  * Takes the lease on the checkpoints. @throws LOCKED, when somebody else has it and this is no standby, STORE_*, CHECKPOINT_*, and
  * the reason of `signal`
  */

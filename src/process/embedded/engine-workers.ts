@@ -125,7 +125,7 @@ export async function startInline(options: WorkersOptions): Promise<EngineThread
     return new EngineWorker({
       setup: {...setup, worker, firstRun: 0},
       log,
-      store: openStateStore(setup.stateDir, options.connect()),
+      store: openStateStore(setup.stateDir, options.connect(), setup.lease),
       clock,
       toPeer: (to, message) => void mail.push({to, message: structuredClone(message)}),
       toMain: (event) => void events.push(event),

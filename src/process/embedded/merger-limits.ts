@@ -18,6 +18,30 @@ export function checkMemory({limits, id}: QueryPlan, groups: number, bytes: numb
     );
 }
 
+/** A checkpoint that is not durable after so long waits for a store that does not answer, ms. */
+const storeWaitMs = 5_000;
+/** Of a limit: what is on its way when reading pauses still has room. */
+const shareMax = 0.75;
+
+/**
+ * Whether reading has to pause: what only a checkpoint can take out of memory would pass the query's limits otherwise.
+ * @param waitingMs for how long a checkpoint has been on its way
+ */
+export const waitsForStore = (
+  {limits}: QueryPlan,
+  waitingMs: number,
+  groups: number,
+  bytes: () => number,
+): boolean =>
+  waitingMs > storeWaitMs && (groups > limits.groups * shareMax || bytes() > limits.memoryBytes * shareMax);
+
+/** What is said of it. */
+export const storeWait = {
+  code: 'STORE_UNAVAILABLE',
+  message: 'its checkpoint waits for a store that does not answer, and its memory is nearly used up',
+  hint: 'reading goes on by itself when the store answers',
+} as const;
+
 /**
  * @param slowest the partition that holds state longest
  * @throws PlatformError QUERY_LIMIT when the store holds more of a query than it may

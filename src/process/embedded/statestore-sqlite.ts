@@ -1,4 +1,5 @@
 import type {DatabaseSync, StatementSync} from 'node:sqlite';
+import {fenced, type Holder} from './state-lease.ts';
 import type {StateReader} from './statestore.ts';
 import {
   type CheckpointRow,
@@ -19,8 +20,32 @@ export class SqliteStateReader implements StateReader {
   #database: DatabaseSync | undefined;
   readonly #prepared = new Map<string, StatementSync>();
 
-  constructor(dir: string) {
+  readonly #lease: number | undefined;
+
+  /**
+   * @param lease epoch of the lease under which its reader owns the store: what an owner reads must be what it wrote itself, and a
+   * later owner's is refused with FENCED. Undefined: whatever is there.
+   */
+  constructor(dir: string, lease?: number) {
     this.#dir = dir;
+    this.#lease = lease;
+  }
+
+  /** In one snapshot of the file: the writer, or another owner, may commit between two statements. */
+  #snapshot<T>(body: () => T): T {
+    this.#all('BEGIN');
+    try {
+      if (this.#lease !== undefined) this.#checkLease(this.#lease);
+      return body();
+    } finally {
+      this.#all('COMMIT');
+    }
+  }
+
+  #checkLease(lease: number): void {
+    const [row] = this.#all('SELECT lease, holder FROM meta') as {lease: number; holder: string | null}[];
+    if (row && row.lease !== lease)
+      throw fenced(this.#dir, row.holder === null ? null : (JSON.parse(row.holder) as Holder));
   }
 
   #all(sql: string, ...values: (string | number)[]): Record<string, unknown>[] {
@@ -45,13 +70,7 @@ export class SqliteStateReader implements StateReader {
   }
 
   load(query: string): {meta: string; epoch: number} | undefined {
-    // One snapshot: the writer may commit the next checkpoint between two statements.
-    this.#all('BEGIN');
-    try {
-      return this.#load(query);
-    } finally {
-      this.#all('COMMIT');
-    }
+    return this.#snapshot(() => this.#load(query));
   }
 
   #load(query: string): {meta: string; epoch: number} | undefined {
@@ -66,10 +85,12 @@ export class SqliteStateReader implements StateReader {
   }
 
   get(query: string, key: string): Uint8Array | undefined {
-    const [row] = this.#all(
-      'SELECT crc, bytes FROM state WHERE query = (SELECT id FROM checkpoints WHERE query = ?) AND key = ?',
-      query,
-      key,
+    const [row] = this.#snapshot(() =>
+      this.#all(
+        'SELECT crc, bytes FROM state WHERE query = (SELECT id FROM checkpoints WHERE query = ?) AND key = ?',
+        query,
+        key,
+      ),
     ) as {crc: number; bytes: Uint8Array}[];
     if (row && stateCrc(query, key, row.bytes) !== row.crc)
       throw corruptCheckpoint(query, `the checksum of ${key} differs`);
@@ -77,14 +98,18 @@ export class SqliteStateReader implements StateReader {
   }
 
   keys(query: string): string[] {
-    return this.#all(
-      'SELECT key FROM state WHERE query = (SELECT id FROM checkpoints WHERE query = ?) ORDER BY key',
-      query,
+    return this.#snapshot(() =>
+      this.#all(
+        'SELECT key FROM state WHERE query = (SELECT id FROM checkpoints WHERE query = ?) ORDER BY key',
+        query,
+      ),
     ).map(({key}) => key as string);
   }
 
   journal(query: string): string[] {
-    const rows = this.#all('SELECT number, entry, crc FROM journal WHERE query = ? ORDER BY number', query);
+    const rows = this.#snapshot(() =>
+      this.#all('SELECT number, entry, crc FROM journal WHERE query = ? ORDER BY number', query),
+    );
     return (rows as {number: number; entry: string; crc: number}[]).map(({number, entry, crc}, index) => {
       if (number !== index || journalCrc(query, number, entry) !== crc)
         throw corruptCheckpoint(query, `entry ${index} of its lookup journal differs`, journalHint);

@@ -127,6 +127,8 @@ export type CheckpointWriter = {
   connect(): MessagePort;
   /** Number of this owner: it grows with every one that the store has had. */
   epoch: number;
+  /** The same where other owners write to the same file; undefined where every machine has a copy of its own. */
+  lease: number | undefined;
   /** For how long the lease is certain to be ours, ms; 0 or less: it may be another's. */
   heldForMs(): number;
   /**
@@ -180,6 +182,7 @@ export async function startCheckpointWriter(
   const renewed = new Float64Array(renewedMs);
   return {
     epoch,
+    lease: setup.remote ? undefined : epoch,
     connect() {
       const {port1, port2} = new MessageChannel();
       worker.postMessage(port2, [port2]);
@@ -204,9 +207,13 @@ export function openStateReader(dir: string): StateReader & {close(): void} {
   return new SqliteStateReader(dir);
 }
 
-/** Opens the store in `dir` with a port of its writer (`CheckpointWriter.connect`), in any thread of the process. */
-export function openStateStore(dir: string, port: MessagePort): StateStore {
-  return new PortStateStore(dir, port);
+/**
+ * Opens the store in `dir` with a port of its writer (`CheckpointWriter.connect`), in any thread of the process.
+ * @param lease `CheckpointWriter.lease`: reading what a later owner wrote is refused with FENCED, since it is not what this
+ * one's own state goes on from
+ */
+export function openStateStore(dir: string, port: MessagePort, lease?: number): StateStore {
+  return new PortStateStore(dir, port, lease);
 }
 
 class PortStateStore extends SqliteStateReader implements StateStore {
@@ -215,8 +222,8 @@ class PortStateStore extends SqliteStateReader implements StateStore {
   #lastId = 0;
   #ended = false;
 
-  constructor(dir: string, port: MessagePort) {
-    super(dir);
+  constructor(dir: string, port: MessagePort, lease: number | undefined) {
+    super(dir, lease);
     this.#port = port;
     port.on('message', ({id, failure}: StateReply) => {
       const waiting = this.#waiting.get(id);

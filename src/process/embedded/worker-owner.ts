@@ -4,6 +4,7 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import type {QueryStatus} from '../types.ts';
 import {type LookupSwitch, stateName} from './checkpoint.ts';
 import type {Merger} from './merger.ts';
+import {storeWait, waitsForStore} from './merger-limits.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {ReplayFeed} from './replay-feed.ts';
 import type {Delta} from './types.ts';
@@ -43,6 +44,8 @@ export class QueryOwner {
   #until: StopPlace[] | null = null;
   #isDraining = false;
   #committing = false;
+  /** Reading pauses because the checkpoint store does not answer. */
+  #waitsForStore = false;
   #checkpointMs = -Infinity;
   #emitMs = -Infinity;
   #retryMs = Infinity;
@@ -102,7 +105,7 @@ export class QueryOwner {
     const merger = this.#merger;
     if (!merger || this.isStopped) return;
     this.#feeds.open(worker, this.#run, merger, this.#journal);
-    if (this.#isPaused) this.#feeds.pause(this.#run, true);
+    if (this.#isReadingPaused) this.#feeds.pause(this.#run, true);
     if (this.#until) this.#feeds.until(this.#run, this.#until);
     if (this.#holding || this.#isDraining || this.#switches.isUnderWay) this.#feeds.hold(this.#run);
   }
@@ -260,14 +263,18 @@ export class QueryOwner {
     this.#replay = undefined;
     this.#holding = undefined;
     this.#side.forget();
-    this.#committing = false;
+    this.#committing = this.#waitsForStore = false;
     this.#options.setBusy(false);
   }
 
   status(lagMsOf: LagOf): Promise<QueryStatus> {
     const isSettled = this.isSettled && !this.#isPaused;
     const now = {isSettled, unreadReplays: this.#replay?.unread ?? 0, nowMs: this.#options.clock.now()};
-    return statusOf(this.plan, this.#merger, {state: this.#state, reason: this.#reason, ...now}, lagMsOf);
+    const shown =
+      this.#waitsForStore && this.#state === 'running'
+        ? {state: 'paused' as const, reason: storeWait}
+        : {state: this.#state, reason: this.#reason};
+    return statusOf(this.plan, this.#merger, {...shown, ...now}, lagMsOf);
   }
 
   /** @param endOf offset that the next record of a (topic, partition) will get */
@@ -284,7 +291,16 @@ export class QueryOwner {
     merger.apply(delta, this.#options.clock.now());
     failpoint('engine.after-merge');
     if (delta.side.length > 0) this.#sendSide({records: delta.side, failures: [], replays: []});
+    this.#mindStore(merger);
     this.#feeds.merged(delta.worker, this.#run);
+  }
+
+  #mindStore(merger: Merger): void {
+    const waitingMs = this.#committing ? this.#options.clock.now() - this.#checkpointMs : 0;
+    const waits = waitsForStore(this.plan, waitingMs, merger.groups.count, () => merger.bytes());
+    if (waits === this.#waitsForStore) return;
+    this.#waitsForStore = waits;
+    this.#broadcastPause();
   }
 
   #pump(merger: Merger, nowMs: number): number {
@@ -327,6 +343,7 @@ export class QueryOwner {
     const written = await writeCheckpoint(merger, store, this.#side);
     if (!written || merger !== this.#merger) return;
     this.#committing = false;
+    this.#mindStore(merger);
     this.committedPlaces = written.places;
     const mark = merger.committed(written.epoch, store.sizeBytes(stateName(this.plan)));
     const {bytes, seconds, pauseSeconds} = written;
@@ -351,12 +368,16 @@ export class QueryOwner {
 
   /** Only between deltas that see the same lookups, and while the query reads at all. */
   #mayReplay(): boolean {
-    if (this.isStopped || this.#isPaused || this.#isDraining || this.#side.isFull) return false;
+    if (this.isStopped || this.#isReadingPaused || this.#isDraining) return false;
     return !this.#holding && !this.#switches.isUnderWay;
   }
 
+  get #isReadingPaused(): boolean {
+    return this.#isPaused || this.#side.isFull || this.#waitsForStore;
+  }
+
   #broadcastPause(): void {
-    this.#feeds.pause(this.#run, this.#isPaused || this.#side.isFull);
+    this.#feeds.pause(this.#run, this.#isReadingPaused);
   }
 
   #hold(): void {

@@ -22,7 +22,7 @@ const peers = new Map<number, MessagePort>();
 const worker = new EngineWorker({
   setup,
   log: await openLog(setup.log, {patienceMs: readPatienceMs}),
-  store: openStateStore(setup.stateDir, statePort),
+  store: openStateStore(setup.stateDir, statePort, setup.lease),
   clock: systemClock,
   toPeer: (to, message) => peers.get(to)?.postMessage(message),
   toMain: (event: WorkerEvent) => parentPort!.postMessage(event),
