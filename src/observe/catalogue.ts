@@ -275,7 +275,7 @@ export const metricSpecs = {
   millrace_lookup_refused: {
     type: 'gauge',
     labels: ['domain', 'lookup'],
-    help: '1 while the file of the lookup cannot be used, so that the last good snapshot stands in',
+    help: '1 while the file or table of the lookup cannot be used, so that the last good snapshot stands in',
   },
   millrace_rows_lag: {
     type: 'gauge',

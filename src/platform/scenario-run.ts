@@ -1,5 +1,5 @@
 /** Runs one scenario: the real ingestion, log and engine, in this thread, with a clock that the scenario moves. No database. */
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {type TestClock, testClock} from '../clock.ts';
@@ -8,7 +8,7 @@ import {Incoming} from '../ingest/incoming.ts';
 import {openLogReader} from '../log/embedded.ts';
 import type {LogReader, LogWriter} from '../log/types.ts';
 import {openLogWriter} from '../log/writer.ts';
-import type {Domain, Lookup} from '../model/types.ts';
+import type {Domain} from '../model/types.ts';
 import {openPrivacy} from '../privacy/opener.ts';
 import {protectLog} from '../privacy/protected-log.ts';
 import {createProtector, hasPii} from '../privacy/protector.ts';
@@ -25,6 +25,7 @@ import {openTransforms, type Transforms} from '../transforms/open.ts';
 import {parseSnapshot} from './lookups.ts';
 import {keyOf, type Row, type Rows, readOutcome} from './scenario-outcome.ts';
 import type {Outcome, Scenario, ScenarioStep, Suite} from './scenario-types.ts';
+import {fileOfLookup} from './scenario-values.ts';
 import {sideTransaction} from './side.ts';
 
 /** Where scenarios run, one after another. */
@@ -140,7 +141,7 @@ class World {
   async start(): Promise<void> {
     this.#lookups = await Promise.all(
       this.#domain.lookups.map((lookup) =>
-        parseSnapshot(lookup, Buffer.from(this.#scenario.lookups.get(lookup.name) ?? readLookup(lookup))),
+        parseSnapshot(lookup, Buffer.from(this.#scenario.lookups.get(lookup.name) ?? fileOfLookup(lookup))),
       ),
     );
     await this.#startEngine();
@@ -285,30 +286,6 @@ function startOf({steps}: Scenario): number {
     if (step.kind === 'advance') return step.toMs;
   }
   return Date.UTC(2026, 0, 5);
-}
-
-function readLookup({csv, sink, name}: Lookup): string {
-  if (csv === null)
-    throw new PlatformError(
-      'LOOKUP_INVALID',
-      `the rows of the lookup ${name} are in the sink ${sink}, and a test has none`,
-      {
-        hint: `give its rows in the test: lookups: {${name}: [{...}]}`,
-      },
-    );
-  try {
-    return readFileSync(csv, 'utf8');
-  } catch (cause) {
-    throw new PlatformError(
-      'LOOKUP_INVALID',
-      `the lookup's file cannot be read: ${(cause as Error).message}`,
-      {
-        place: csv,
-        hint: 'give its rows in the test: lookups: {<name>: [{...}]}',
-        cause,
-      },
-    );
-  }
 }
 
 /** Ids as a registry would give them. */

@@ -1,8 +1,11 @@
 /** Values of test files as the engine holds them, and the other way round. */
+import {readFileSync} from 'node:fs';
 import {type ConfigNode, describeNode, type ScalarNode} from '../config/nodes.ts';
+import {PlatformError} from '../errors.ts';
 import {formatDate, formatTimestamp, parseDate, parseTimestamp} from '../expr/calendar.ts';
 import type {Value, ValueType} from '../expr/types.ts';
 import {decimalToCents, int64Max, int64Min, parseUuid, toInteger} from '../expr/values.ts';
+import type {Lookup} from '../model/types.ts';
 
 /** "10:00", "10:00:00" or "10:00:00.000" of the scenario's day in UTC, or a whole timestamp -> epoch ms; undefined when it is none. */
 export function instantOf(text: string, date: string): number | undefined {
@@ -80,4 +83,21 @@ export function jsonOf(node: ConfigNode): string {
   const {value, text} = node;
   if (typeof value === 'number' && /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(text)) return text;
   return JSON.stringify(value);
+}
+
+/** Text of a lookup's file, for a test that does not give its rows. @throws LOOKUP_INVALID */
+export function fileOfLookup({csv, sink, name}: Lookup): string {
+  const hint = `give its rows in the test: lookups: {${name}: [{...}]}`;
+  if (csv === null)
+    throw new PlatformError(
+      'LOOKUP_INVALID',
+      `the rows of the lookup ${name} are in the sink ${sink}, and a test has none`,
+      {hint},
+    );
+  try {
+    return readFileSync(csv, 'utf8');
+  } catch (cause) {
+    const message = `the lookup's file cannot be read: ${(cause as Error).message}`;
+    throw new PlatformError('LOOKUP_INVALID', message, {place: csv, hint, cause});
+  }
 }

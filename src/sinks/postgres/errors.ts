@@ -18,22 +18,22 @@ export function stateOf(error: unknown): string | undefined {
 }
 
 /** A page with a wrong checksum, a broken index: what is on disk cannot be what was written. */
-function damage(error: unknown, place?: string): PlatformError | undefined {
+function damage(error: unknown, place?: string, hint = damageHint): PlatformError | undefined {
   const state = stateOf(error);
   if (state !== 'XX001' && state !== 'XX002') return undefined;
   return new PlatformError('SINK_DAMAGED', `${(error as Error).message} (SQLSTATE ${state})`, {
     cause: error,
-    hint: damageHint,
+    hint,
     ...(place === undefined ? {} : {place}),
   });
 }
 
 /** A failure of a statement of ours: SINK_UNAVAILABLE when it can pass, SINK_DAMAGED for a damaged page, SINK_ROW for a value, else SINK_REFUSED. */
-export function statementError(error: unknown, place: string): PlatformError {
+export function statementError(error: unknown, place: string, wayOfDamage?: string): PlatformError {
   if (error instanceof PlatformError) return error;
   const state = stateOf(error);
   const message = error instanceof Error ? error.message : String(error);
-  const damaged = damage(error, place);
+  const damaged = damage(error, place, wayOfDamage);
   if (damaged) return damaged;
   if (state === undefined) return connectionError(error, place);
   if (passing.some((known) => state.startsWith(known)))

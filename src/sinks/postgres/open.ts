@@ -25,6 +25,8 @@ export async function openPostgres(options: Record<string, unknown>, context: Si
   return createPostgresSink(connection, (oid) => names.get(oid) ?? `oid ${oid}`, {
     readOnly,
     raw: settings.raw,
+    damageHint:
+      'restore the database, or drop what is damaged: it is filled again from the log, see docs/postgres.md',
     check: () =>
       checkVersion(connection, settings).catch((error) => {
         throw connectionError(error, serverName(settings));

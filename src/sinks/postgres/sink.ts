@@ -23,6 +23,8 @@ export type PostgresSinkOptions = {
    * being opened. Without it everything is looked at at once.
    */
   check?: () => Promise<void>;
+  /** The way out of damaged pages; default: that of an embedded database. */
+  damageHint?: string;
 };
 
 /** A check constraint, or a partition that is not there. */
@@ -40,6 +42,7 @@ export async function createPostgresSink(
     raw = {partitionBy: 'none', retentionMs: null},
     now = Date.now,
     check,
+    damageHint,
   }: PostgresSinkOptions = {},
 ): Promise<Sink> {
   let looked: Promise<void> | undefined;
@@ -59,7 +62,7 @@ export async function createPostgresSink(
       await ready();
       return await work();
     } catch (error) {
-      throw statementError(error, place);
+      throw statementError(error, place, damageHint);
     }
   };
   if (!check) await guarded('millrace.delivered', async () => {});
