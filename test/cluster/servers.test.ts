@@ -78,7 +78,7 @@ suite('servers that are fetched', {concurrency: false}, () => {
   test('Prometheus asks its targets', skipWithout('prometheus'), async () => {
     const server = await startPrometheus({targets: ['127.0.0.1:9']});
     try {
-      const {text} = await ask(`${server.url}/api/v1/targets`);
+      const {text} = await ask(`${server.url}/api/v1/status/config`);
       assert.match(text, /127\.0\.0\.1:9/);
     } finally {
       await server.stop();

@@ -119,7 +119,9 @@ function mistakeIn(words: string[]): string | undefined {
   }
   const args = spec.arguments?.split(' ') ?? [];
   const required = args.filter((arg) => arg.startsWith('<')).length;
-  if (positional < required || positional > args.length)
+  // The last may take any number: `[query...]`.
+  const most = args.at(-1)?.includes('...') ? Number.POSITIVE_INFINITY : args.length;
+  if (positional < required || positional > most)
     return `${spec.name} takes ${spec.arguments ?? 'nothing'}, not ${positional} arguments`;
   return undefined;
 }
@@ -138,6 +140,7 @@ test('the check of commands sees what is wrong', () => {
   assert.match(mistakeIn(['run', '--fasst'])!, /no option --fasst/);
   assert.match(mistakeIn(['ingest'])!, /takes <input> \[file\], not 0/);
   assert.match(mistakeIn(['status', 'all'])!, /not 1/);
+  assert.equal(mistakeIn(['up', 'kafka', 'postgres', 'vault']), undefined);
   assert.match(mistakeIn(['dlq'])!, /subcommand/);
 });
 
