@@ -34,7 +34,7 @@ const tableSettings = [
  * From so many rows on they go as a Native block, which chDB reads from a file alone, in a third of the time of text; below it the file
  * costs more than it saves.
  */
-const blockRowsMin = 400;
+const blockRowsMin = 600;
 
 /**
  * Options: `dir`; `<dir>.lock` names its owner to a second opener, which chDB itself refuses without a reason.
