@@ -1,7 +1,7 @@
 import {chmodSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {cacheDir} from '../cluster/cache.ts';
-import {type LocalServer, listServers, upServer} from '../cluster/local.ts';
+import {type LocalServer, listServers, shareSecrets, upServer, variablesOf} from '../cluster/local.ts';
 import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
 import {PlatformError} from '../errors.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
@@ -35,6 +35,12 @@ export const run: CommandBody = async (call) => {
   );
   const servers = outcomes.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  const vault = servers.find(({name}) => name === 'vault');
+  if (vault)
+    await shareSecrets(
+      vault,
+      servers.filter((each) => each !== vault),
+    );
   if (options.writeEnv && servers.length > 0) writeEnvironment(join(root, '.env'), variablesOf(servers), io);
   await show(call, home, servers, failures);
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
@@ -62,9 +68,6 @@ function brokersOf(text: unknown): 1 | 3 | undefined {
     hint: 'npx millrace up kafka --brokers 3',
   });
 }
-
-const variablesOf = (servers: LocalServer[]): Record<string, string> =>
-  Object.assign({}, ...servers.map(({variables}) => variables));
 
 async function show(
   call: CommandCall,
@@ -104,7 +107,8 @@ async function show(
   io.stdout.write(
     `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
   );
-  if (lines.some((line) => line.includes('${secret:')) && !options.writeEnv)
+  if (names.has('vault')) io.stdout.write('\nTheir passwords are in Vault, at secret/millrace\n');
+  else if (lines.some((line) => line.includes('${secret:')) && !options.writeEnv)
     io.stdout.write('\nTheir passwords: npx millrace up --write-env puts them into .env\n');
 }
 

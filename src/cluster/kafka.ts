@@ -68,7 +68,7 @@ export type Kafka = {
   dir: string;
   /** Sends a signal to a broker, counted from 0; default SIGKILL, after which its process is gone. */
   kill(index: number, signal?: NodeJS.Signals): Promise<void>;
-  /** Starts a broker again that was killed, at the same address, and waits until it serves. */
+  /** Starts a broker again at the same address, after it has ended in good order if it still runs; waits until it serves. */
   restart(index: number): Promise<void>;
   /** Ends all brokers and, where the directory was a temporary one, removes it. */
   stop(): Promise<void>;
@@ -165,7 +165,7 @@ class Cluster {
       dir: this.#dir,
       kill: (index, signal = 'SIGKILL') => this.#kill(index, signal),
       restart: async (index) => {
-        assert.ok(!isRunning(processes[index]!), 'kill the broker first');
+        await stopProcess(processes[index]!, {signal: 'SIGTERM', graceMs: stopMsMax});
         await this.#launch(index);
         await this.#ready(index);
       },

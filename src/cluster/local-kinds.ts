@@ -22,8 +22,10 @@ export type StartedServer = {
   logs: string[];
   /** As programs are told it: `host:port`, or a URL. */
   address: string;
-  /** Variables that say where it is and how to get in: for `.env`, scripts and other programs. */
+  /** Variables that say where it is: for `.env`, scripts and other programs. */
   variables: Record<string, string>;
+  /** What it takes to get in, by the names under which `settings` ask for it. */
+  secrets: Record<string, string>;
   /** What a configuration that uses it says, as it stands in `config/environments/single.yaml`. */
   settings: Record<string, unknown>;
   /** A command that reaches it. */
@@ -67,6 +69,7 @@ const kafka: LocalKind = {
       logs: cluster.logs,
       address: cluster.brokers.join(','),
       variables: {MILLRACE_KAFKA: cluster.brokers.join(',')},
+      secrets: {},
       settings: {log: {backend: 'kafka', kafka: {brokers: cluster.brokers}}},
       tryIt: `kcat -b ${cluster.brokers[0]} -L`,
       end: gently,
@@ -84,6 +87,7 @@ const registry: LocalKind = {
       ...single(server),
       address: server.url,
       variables: {MILLRACE_REGISTRY: server.url},
+      secrets: {},
       settings: {registry: {backend: 'confluent', confluent: {url: server.url}}},
       tryIt: `curl ${server.url}/subjects`,
     };
@@ -100,7 +104,8 @@ const postgres: LocalKind = {
     return {
       ...single(server),
       address: `127.0.0.1:${port}`,
-      variables: {MILLRACE_POSTGRES: url, POSTGRES_PASSWORD: password},
+      variables: {MILLRACE_POSTGRES: url},
+      secrets: {postgres_password: password},
       settings: {
         sinks: {records: {backend: 'postgres', postgres: {url, password: secret('postgres_password')}}},
       },
@@ -118,7 +123,8 @@ const vault: LocalKind = {
     return {
       ...single(server),
       address: server.url,
-      variables: {MILLRACE_VAULT: server.url, VAULT_TOKEN: server.token},
+      variables: {MILLRACE_VAULT: server.url},
+      secrets: {vault_token: server.token},
       settings: {secrets: {backend: 'vault', vault: {url: server.url}}},
       tryIt: `curl -H "X-Vault-Token: $VAULT_TOKEN" ${server.url}/v1/secret/metadata?list=true`,
     };
@@ -136,7 +142,8 @@ const s3: LocalKind = {
     return {
       ...single(server),
       address: endpoint,
-      variables: {MILLRACE_S3: endpoint, S3_ACCESS_KEY: accessKey, S3_SECRET_KEY: secretKey},
+      variables: {MILLRACE_S3: endpoint},
+      secrets: {s3_access_key: accessKey, s3_secret_key: secretKey},
       settings: {
         engine: {
           backend: 'embedded',
@@ -176,6 +183,7 @@ const clickhouse: LocalKind = {
       ...single(server),
       address: url,
       variables: {MILLRACE_CLICKHOUSE: url},
+      secrets: {},
       settings: {sinks: {analytics: {backend: 'clickhouse', clickhouse: {url}}}},
       tryIt: `curl ${url} -d 'SELECT version()'`,
     };
@@ -191,6 +199,7 @@ const prometheus: LocalKind = {
       ...single(server),
       address: server.url,
       variables: {MILLRACE_PROMETHEUS: server.url},
+      secrets: {},
       settings: {},
       tryIt: `curl '${server.url}/api/v1/query?query=up'`,
     };

@@ -7,6 +7,7 @@ import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {acquireLock} from '../log/lock.ts';
 import type {Progress} from './cache.ts';
+import {ask} from './http.ts';
 import {type LocalName, localKinds, type StartedServer} from './local-kinds.ts';
 import {childrenOf, isRunning, type ProcessIdentity, stopProcess} from './process.ts';
 
@@ -105,6 +106,33 @@ export function listServers(home: string): LocalStatus[] {
       },
     ];
   });
+}
+
+/** Variables that say where servers are and how to get in: a secret by its name in capitals, as `secrets: env` looks for it. */
+export const variablesOf = (servers: LocalServer[]): Record<string, string> =>
+  Object.fromEntries(
+    servers.flatMap(({variables, secrets}) => [
+      ...Object.entries(variables),
+      ...Object.entries(secrets).map(([name, value]) => [name.toUpperCase(), value]),
+    ]),
+  );
+
+/**
+ * Puts what it takes to enter the other servers into a Vault of this machine, where `secrets: vault` looks for it; what else is
+ * there stays. @throws SERVER_FAILED
+ */
+export async function shareSecrets(vault: LocalServer, others: LocalServer[]): Promise<void> {
+  const secrets = Object.assign({}, ...others.map((each) => each.secrets)) as Record<string, string>;
+  if (Object.keys(secrets).length === 0) return;
+  const url = `${vault.address}/v1/secret/data/millrace`;
+  const headers = {'X-Vault-Token': vault.secrets.vault_token!};
+  const {status, text} = await ask(url, {headers});
+  const present = status === 200 ? (JSON.parse(text) as {data: {data: object}}).data.data : {};
+  const written = await ask(url, {method: 'POST', headers, body: {data: {...present, ...secrets}}});
+  if (written.status !== 200)
+    throw new PlatformError('SERVER_FAILED', `Vault does not take secrets: status ${written.status}`, {
+      place: url,
+    });
 }
 
 function phaseOf({processes}: LocalServer): LocalStatus['phase'] {

@@ -36,7 +36,7 @@ export type SingleServer = {
   end: SinglePlan['end'];
   /** Sends it a signal; default SIGKILL, after which it is gone with all its processes. */
   kill(signal?: NodeJS.Signals): Promise<void>;
-  /** Starts it again after a kill, at the same address, and waits until it serves. */
+  /** Starts it again at the same address, after it has ended in good order if it still runs; waits until it serves. */
   restart(): Promise<void>;
   /** Ends it and, where the directory was a temporary one, removes that. */
   stop(): Promise<void>;
@@ -100,7 +100,10 @@ function handle(server: Single, discard: () => void): SingleServer {
     dir: server.dir,
     end: server.end,
     kill: (signal = 'SIGKILL') => server.kill(signal),
-    restart: () => server.launch(),
+    async restart() {
+      await stopProcess(server.process!, server.end);
+      await server.launch();
+    },
     async stop() {
       await server.stop();
       discard();

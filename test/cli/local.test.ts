@@ -40,6 +40,11 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
       url: variables.MILLRACE_POSTGRES,
       password: '${secret:postgres_password}',
     });
+    const read = await fetch(`${variables.MILLRACE_VAULT}/v1/secret/data/millrace`, {
+      headers: {'X-Vault-Token': variables.VAULT_TOKEN},
+    });
+    const {data} = (await read.json()) as {data: {data: object}};
+    assert.deepEqual(data.data, {postgres_password: 'millrace'});
     const second = await cli(root, 'up', 'vault', 'postgres', '--json');
     assert.deepEqual(
       shown(second.stdout).map(({pids}) => pids),
@@ -107,6 +112,28 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
     assert.match(stderr, /postgres: ended, and what it kept is removed\n/);
     assert.deepEqual(listServers(home), []);
   });
+});
+
+test('up starts Kafka and an interface of ClickHouse, which answer', skipWithout('java', 'mvn'), async () => {
+  const root = makeRoot({'config/domains/shop.yaml': domain});
+  try {
+    const {stdout, stderr, code} = await cli(root, 'up', 'kafka', 'clickhouse');
+    assert.equal(code, 0, stderr);
+    const address = /^ {8}url: (http:\S+)$/m.exec(stdout)?.[1];
+    assert.equal(
+      await (await fetch(`${address}/?query=SELECT%20sum(number)%20FROM%20numbers(4)`)).text(),
+      '6\n',
+    );
+    assert.match(
+      stdout,
+      /^ {2}log:\n {4}backend: kafka\n {4}kafka:\n {6}brokers:\n {8}- 127\.0\.0\.1:\d+\n/m,
+    );
+    const three = await cli(root, 'up', 'kafka', '--brokers', '3');
+    assert.equal(three.code, 4);
+    assert.match(three.stderr, /the Kafka that runs here has one broker, not 3/);
+  } finally {
+    await cli(root, 'down', '--wipe');
+  }
 });
 
 suite('up says what it cannot do', () => {

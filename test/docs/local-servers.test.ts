@@ -34,6 +34,7 @@ test('the table of the page is what up prints', () => {
     title: '',
     logs: [],
     variables: {},
+    secrets: {},
     settings: {},
     tryIt: '',
     end: {signal: 'SIGTERM', graceMs: 0},
