@@ -368,6 +368,13 @@ export const errors = {
     retry: false,
     exit: 4,
   },
+  LOG_STANDBY: {
+    summary:
+      'Another process appends events to these topics; this one stands by and takes over when it has ended.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   LOG_FENCED: {
     summary:
       'Another process writes the same topics, or ships the same outbox: this one appends nothing more.',

@@ -4,11 +4,13 @@ import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction, LogWriter} from '../log/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 
+/** Nothing of the transaction was appended, and it can be when space is back, or when another process has ended. */
+const passing: ReadonlySet<string> = new Set(['LOG_FULL', 'LOG_DISK_FULL', 'LOG_STANDBY']);
 /** How long a full log is left alone before the next attempt, ms. */
 const retryMs = 1000;
 
 /**
- * Appends, and while the log is full tries again: nothing of the transaction was appended, so it is sent as it is.
+ * Appends, and while the log is full, or another process writes it, tries again: nothing of the transaction was appended, so it is sent as it is.
  * @throws PlatformError LOG_IO; what the signal was aborted with
  */
 export async function appendPatiently(
@@ -25,9 +27,7 @@ export async function appendPatiently(
     try {
       return await log.append(transaction);
     } catch (error) {
-      const full =
-        error instanceof PlatformError && (error.code === 'LOG_FULL' || error.code === 'LOG_DISK_FULL');
-      if (!full) throw error;
+      if (!(error instanceof PlatformError && passing.has(error.code))) throw error;
       if (attempt % 30 === 0)
         telemetry.emit('Log', {level: 'warn', message: `${source} waits: ${error.message}`});
       await clock.sleep(retryMs, signal);

@@ -32,11 +32,14 @@ export async function registerRows(dirs: PlatformDirs, subject: string, schema: 
   }
 }
 
-/** What the ingest thread of a platform is started with. */
+/**
+ * What the ingest thread of a platform is started with. `canWait`: whether it stands by while another process appends events to
+ * the same topics of Kafka; default true.
+ */
 export function ingestStart(
   platform: Platform,
   dirs: PlatformDirs,
-  given: Pick<IngestStart, 'schemaIds' | 'counter' | 'command'>,
+  {canWait = true, ...given}: Pick<IngestStart, 'schemaIds' | 'counter' | 'command'> & {canWait?: boolean},
 ): IngestStart {
   const {
     domains,
@@ -49,7 +52,7 @@ export function ingestStart(
     logDir: dirs.log,
     registry: dirs.registry,
     sizeMaxBytes: typeof options.size_max === 'number' ? options.size_max : null,
-    kafka: kafkaOf(platform, dirs, Object.keys(given.schemaIds)),
+    kafka: kafkaOf(platform, dirs, Object.keys(given.schemaIds), canWait),
     partitions: newPartitionsOf(platform),
     tempDir: dirs.temp,
     develop: env === 'dev',
@@ -61,7 +64,12 @@ export function ingestStart(
 const isOfEvents = (topic: string): boolean => !/^(dlq|late|replay)\./.test(topic);
 
 /** Topics with their partitions and retention, and how they are written. */
-function kafkaOf(platform: Platform, {source: {kafka}}: PlatformDirs, topics: string[]): IngestKafka | null {
+function kafkaOf(
+  platform: Platform,
+  {source: {kafka}}: PlatformDirs,
+  topics: string[],
+  canWait: boolean,
+): IngestKafka | null {
   const options = kafkaOptionsOf(platform);
   if (!kafka || !options) return null;
   const letters = new Map(
@@ -80,5 +88,6 @@ function kafkaOf(platform: Platform, {source: {kafka}}: PlatformDirs, topics: st
     spoolBytesMax: options.spool.size_max,
     spoolAfterMs: options.spool.after,
     compression: options.compression,
+    ...(does(platform, 'ingest') ? {lease: {group: `${kafka.clientId}.ingest`, canWait}} : {}),
   };
 }

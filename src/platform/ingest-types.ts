@@ -13,7 +13,7 @@ import type {GenerateOrder, GeneratorStatus} from './generate-types.ts';
 /** What the ingest thread needs to write to Kafka. */
 export type IngestKafka = Pick<
   KafkaWriterOptions,
-  'kafka' | 'topics' | 'spoolBytesMax' | 'spoolAfterMs' | 'compression'
+  'kafka' | 'topics' | 'spoolBytesMax' | 'spoolAfterMs' | 'compression' | 'lease'
 >;
 
 /** What the ingest thread is started with. */

@@ -27,7 +27,10 @@ export async function withIngestThread<T>(
     const {newest} = await registerSchemas(platform, dirs);
     const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
     const counter = new SharedArrayBuffer(4);
-    thread = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), noTelemetry);
+    thread = await startIngestThread(
+      ingestStart(platform, dirs, {schemaIds, counter, command, canWait: false}),
+      noTelemetry,
+    );
     process.once('SIGHUP', stop).once('SIGINT', stop).once('SIGTERM', stop);
     return await work(thread);
   } finally {

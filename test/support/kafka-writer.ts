@@ -54,6 +54,7 @@ export class KafkaRig {
   /** Before each broker. */
   readonly proxies: FaultyProxy[];
   readonly #dirs: string[] = [];
+  readonly #writers: KafkaWriter[] = [];
 
   private constructor(kafka: Kafka, proxies: FaultyProxy[]) {
     this.kafka = kafka;
@@ -113,8 +114,14 @@ export class KafkaRig {
     };
   }
 
-  writer(topics: Record<string, number>, given: Partial<KafkaWriterOptions> = {}): Promise<KafkaWriter> {
-    return openKafkaWriter(this.options(topics, given));
+  /** A writer, which is closed at the end at the latest. */
+  async writer(
+    topics: Record<string, number>,
+    given: Partial<KafkaWriterOptions> = {},
+  ): Promise<KafkaWriter> {
+    const writer = await openKafkaWriter(this.options(topics, given));
+    this.#writers.push(writer);
+    return writer;
   }
 
   /** All batches of each partition of a topic, read past the proxies. */
@@ -134,6 +141,8 @@ export class KafkaRig {
   }
 
   async stop(): Promise<void> {
+    for (const proxy of this.proxies) proxy.restore();
+    for (const writer of this.#writers) await writer.close();
     for (const proxy of this.proxies) await proxy.close();
     await this.kafka.stop();
     for (const dir of this.#dirs) rmSync(dir, {recursive: true, force: true});

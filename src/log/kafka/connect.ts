@@ -18,7 +18,8 @@ const epochMax = 30_000;
 /** How often the reading of others' ids is told, ms. */
 const tellMs = 2_000;
 
-type Parts = {
+/** What is brought together. */
+export type Parts = {
   client: KafkaClient;
   outbox: Outbox;
   log: OutboxWriter;
@@ -34,7 +35,7 @@ type Parts = {
  * producer. @throws KAFKA_*, OUTBOX_OTHER when the outbox belongs to another cluster
  */
 export async function connectOutbox(parts: Parts): Promise<void> {
-  const {client, outbox, log, topics, dir, telemetry} = parts;
+  const {client, outbox, topics, dir, telemetry} = parts;
   for (const {topic, what, is, wanted, command} of await ensureTopics(client, topics))
     telemetry.emit('Log', {
       level: 'warn',
@@ -52,16 +53,23 @@ export async function connectOutbox(parts: Parts): Promise<void> {
       },
     );
   outbox.setHead({cluster: clusterId});
-  for (const {name} of topics) log.ensureTopic(name, found.get(name)?.length ?? 0);
-  const names = new Set(topics.map(({name}) => name));
-  const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
-  const appended = new Set(topics.flatMap(({name, isAppended = true}) => (isAppended ? [name] : [])));
-  await meet(parts, streams, appended);
+  for (const {name} of topics) parts.log.ensureTopic(name, found.get(name)?.length ?? 0);
+  const streams = await learn(parts);
   const isEmpty = streams.every(({id, endOffset}) => outbox.position(id)?.shipped === endOffset);
   const old = outbox.head;
   const isNew = old.producerId < 0 || (old.epoch >= epochMax && isEmpty);
   outbox.setHead(isNew ? {producerId: await initProducer(client), epoch: 0} : {epoch: old.epoch + 1});
   await parts.write();
+}
+
+/** Looks at every partition, and reads the ids that other outboxes brought since. @returns the streams of all topics. Throws KAFKA_*. */
+export async function learn(parts: Parts): Promise<Stream[]> {
+  const {log, topics} = parts;
+  const names = new Set(topics.map(({name}) => name));
+  const appended = new Set(topics.flatMap(({name, isAppended = true}) => (isAppended ? [name] : [])));
+  const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
+  await meet(parts, streams, appended);
+  return streams;
 }
 
 /** Compares what the outbox knows of the partitions with what they have. */

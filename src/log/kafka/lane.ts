@@ -1,6 +1,7 @@
 /** A partition on its way to Kafka: what waits, what is under way, what arrived. It decides nothing about time or brokers. */
 import assert from 'node:assert/strict';
 import type {Stream} from '../chain.ts';
+import type {Outbox} from '../outbox.ts';
 import type {StoredBatch} from '../outbox-tables.ts';
 import {
   type Compression,
@@ -260,4 +261,12 @@ export class Lane {
     this.producer = {id, epoch};
     this.#sequence = sequence;
   }
+}
+
+/** The lane of a stream, as the outbox has it. */
+export function openLane(stream: Readonly<Stream>, outbox: Outbox, compression: Compression): Lane {
+  const shipped = outbox.position(stream.id)?.shipped ?? stream.startOffset;
+  const lane = new Lane(stream, {outbox: outbox.head.name, compression, shipped});
+  outbox.sizes(stream, shipped, (next, bytes) => lane.count(next, bytes));
+  return lane;
 }

@@ -5,6 +5,7 @@ import type {Telemetry} from '../../telemetry.ts';
 import type {StoredBatch} from '../outbox-tables.ts';
 import type {Append} from '../types.ts';
 import type {Compression} from './batch-write.ts';
+import type {LeaseOptions} from './lease-gate.ts';
 import type {KafkaSettings} from './settings.ts';
 import type {WantedTopic} from './topics.ts';
 
@@ -23,6 +24,8 @@ export type KafkaWriterOptions = {
   telemetry: Telemetry;
   /** Grows with every commit of the outbox. */
   counter?: SharedArrayBuffer;
+  /** One process at a time appends events; undefined: whoever opens it does. */
+  lease?: LeaseOptions;
   /** What a refused second process is told. */
   command?: string;
   /**

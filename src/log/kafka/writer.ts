@@ -11,10 +11,11 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, recoverLane} from './connect.ts';
+import {connectOutbox, learn, type Parts, recoverLane} from './connect.ts';
 import {drained} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
-import {Lane} from './lane.ts';
+import {type Lane, openLane} from './lane.ts';
+import {LeaseGate} from './lease-gate.ts';
 import {SpoolNews} from './news.ts';
 import {OutboxCommits} from './outbox-commits.ts';
 import {createFence, type Fence} from './recover.ts';
@@ -33,7 +34,8 @@ const connectAttempts = 6;
 
 /**
  * Opens the outbox and connects it. When no broker can be reached, and the outbox knows the topics, it begins by spooling.
- * @throws LOCKED, LOG_CORRUPT, OUTBOX_OTHER and others of `openLogWriter`; KAFKA_* when a topic is not there and cannot be made
+ * @throws LOCKED, LOG_CORRUPT, OUTBOX_OTHER and others of `openLogWriter`; KAFKA_* when a topic is not there and cannot be made;
+ * LOG_STANDBY
  */
 export async function openKafkaWriter(options: KafkaWriterOptions): Promise<KafkaWriter> {
   const writer = new KafkaWriter(options);
@@ -62,6 +64,7 @@ export class KafkaWriter implements LogWriter {
   #timer: NodeJS.Timeout | undefined;
   #isConnected = false;
   #isClosed = false;
+  #gate: LeaseGate | undefined;
   #failure: PlatformError | undefined;
 
   constructor(options: KafkaWriterOptions) {
@@ -123,7 +126,8 @@ export class KafkaWriter implements LogWriter {
     } catch (error) {
       this.#addLanes();
       const canSpool = this.#options.topics.every(({name}) => this.#partitionsOf(name) > 0);
-      if (!(error instanceof PlatformError && error.retry && canSpool)) throw error;
+      const isAway = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
+      if (!isAway || !canSpool) throw error;
       for (const lane of this.#forwarder.lanes) lane.isSpooling = true;
       this.#news.away(error);
       this.#connectLater();
@@ -153,26 +157,12 @@ export class KafkaWriter implements LogWriter {
   #addLanes(): void {
     for (const stream of this.#log.streams()) {
       if (stream.partition < 0 || this.#forwarder.lane(stream.id)) continue;
-      const lane = new Lane(stream, {
-        outbox: this.#outbox.head.name,
-        compression: this.#options.compression,
-        shipped: this.#outbox.position(stream.id)?.shipped ?? stream.startOffset,
-      });
-      this.#outbox.sizes(stream, lane.acknowledged, (next, bytes) => lane.count(next, bytes));
-      this.#forwarder.add(lane);
+      this.#forwarder.add(openLane(stream, this.#outbox, this.#options.compression));
     }
   }
 
   async #connect(): Promise<void> {
-    await connectOutbox({
-      client: this.#client,
-      outbox: this.#outbox,
-      log: this.#log,
-      topics: this.#options.topics,
-      dir: this.#options.dir,
-      telemetry: this.#options.telemetry,
-      write: () => this.#write(),
-    });
+    await connectOutbox(this.#parts());
     this.#addLanes();
     const {producerId: id, epoch, name} = this.#outbox.head;
     for (const lane of this.#forwarder.lanes) {
@@ -182,6 +172,17 @@ export class KafkaWriter implements LogWriter {
     }
     this.#isConnected = true;
     this.#forwarder.start();
+    const {lease, telemetry, command = ''} = this.#options;
+    if (!lease || this.#gate) return;
+    const learnNow = async () => void (await learn(this.#parts()));
+    this.#gate = new LeaseGate(this.#client, lease, {learn: learnNow, telemetry, command});
+    await this.#gate.decided();
+  }
+
+  #parts(): Parts {
+    const {topics, dir, telemetry} = this.#options;
+    const write = () => this.#write();
+    return {client: this.#client, outbox: this.#outbox, log: this.#log, topics, dir, telemetry, write};
   }
 
   #connectLater(): void {
@@ -266,7 +267,8 @@ export class KafkaWriter implements LogWriter {
   }
 
   async append(given: AppendTransaction): Promise<AppendResult> {
-    if (this.#failure) throw this.#failure;
+    const refusal = this.#failure ?? this.#gate?.refusal();
+    if (refusal) throw refusal;
     const transaction = this.#outbox.head.rebuilt ? withIds(given) : given;
     const result = await this.#log.append(transaction);
     const batches = this.#stored.get(transaction);
@@ -301,6 +303,7 @@ export class KafkaWriter implements LogWriter {
     if (this.#isConnected && !this.#failure) await drained(this.#forwarder.lanes);
     this.#isClosed = true;
     clearInterval(this.#timer);
+    await this.#gate?.close();
     this.#forwarder.close();
     this.#waiting.close();
     this.#client.close();

@@ -1,0 +1,75 @@
+/** Whether this process may append events: it holds the lease of its topics (lease.ts), or nobody can tell. */
+import {hostname} from 'node:os';
+import {PlatformError} from '../../errors.ts';
+import type {Telemetry} from '../../telemetry.ts';
+import type {KafkaClient} from './client.ts';
+import {Lease} from './lease.ts';
+
+export type LeaseOptions = {
+  /** Name of the group whose leader holds the lease. */
+  group: string;
+  /** Whether to stand by while another process holds it; else opening fails with LOG_STANDBY. */
+  canWait: boolean;
+};
+
+/** So long the first decision is waited for. */
+const decisionMs = 20_000;
+
+export class LeaseGate {
+  readonly #lease: Lease;
+  readonly #canWait: boolean;
+  readonly #decided = Promise.withResolvers<void>();
+
+  /** @param learn reads what the holder before brought into the topics; events are appended after it */
+  constructor(
+    client: KafkaClient,
+    {group, canWait}: LeaseOptions,
+    {learn, telemetry, command}: {learn: () => Promise<void>; telemetry: Telemetry; command: string},
+  ) {
+    this.#canWait = canWait;
+    const log = (level: 'info' | 'warn', message: string) => telemetry.emit('Log', {level, message});
+    this.#lease = new Lease(client, group, `${hostname()}, process ${process.pid} (${command})`, {
+      taken: async () => {
+        await learn();
+        log('info', `this process appends events now: it holds the lease of group ${group}`);
+        this.#decided.resolve();
+      },
+      lost: (holder) => {
+        if (holder !== '')
+          log(
+            'warn',
+            `this process stands by: ${holder} appends events and holds the lease of group ${group}`,
+          );
+        this.#decided.resolve();
+      },
+      failed: (error) => log('warn', `the lease of group ${group}: ${error.message}`),
+    });
+    this.#lease.start();
+  }
+
+  /** Resolves when it is known who holds the lease, or when that takes too long. Throws LOG_STANDBY when nobody wants to wait. */
+  async decided(): Promise<void> {
+    const timer = setTimeout(() => this.#decided.resolve(), decisionMs);
+    await this.#decided.promise;
+    clearTimeout(timer);
+    const refusal = this.refusal();
+    if (refusal && !this.#canWait) throw refusal;
+  }
+
+  /** LOG_STANDBY while another process holds the lease. */
+  refusal(): PlatformError | undefined {
+    const {state} = this.#lease;
+    if (state.kind !== 'standby') return undefined;
+    return new PlatformError(
+      'LOG_STANDBY',
+      state.holder === ''
+        ? 'another process may append events to these topics now; it is being asked who'
+        : `${state.holder} appends events to these topics`,
+      {hint: 'send them there; this process takes over by itself when that one has ended'},
+    );
+  }
+
+  close(): Promise<void> {
+    return this.#lease.close();
+  }
+}
