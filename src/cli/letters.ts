@@ -5,6 +5,7 @@ import {PlatformError} from '../errors.ts';
 import {invocation} from '../invocation.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Platform} from '../model/types.ts';
+import {createLearner} from '../platform/learn-schemas.ts';
 import {
   type Letter,
   type LetterSelection,
@@ -53,6 +54,10 @@ export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Lett
   original: Buffer.from(original).toString('base64'),
 });
 
+function onlyRegistry(error: unknown): void {
+  if (!(error instanceof PlatformError)) throw error;
+}
+
 async function schemasOf(dirs: PlatformDirs): Promise<RegisteredSchema[]> {
   const registry = await openRegistry(dirs.registry, {readOnly: true});
   try {
@@ -70,12 +75,21 @@ async function* selected(
   selection: LetterSelection,
 ): AsyncGenerator<Letter> {
   const needsSchemas = selection.where !== undefined || platform.pii !== undefined;
-  const events = new LetterEvents(platform.domains, needsSchemas ? await schemasOf(dirs) : [], log);
+  const schemas = needsSchemas ? await schemasOf(dirs) : [];
+  const learner = createLearner(dirs, schemas);
+  const events = new LetterEvents(platform.domains, schemas, log);
   const where = compileWhere(selection.where, eventTypesOf(platform, selection), events);
   const history = new Map();
   for (const domain of selection.domains) await readHistory(log, domain, history);
-  for await (const letter of readLetters(log, selection, history))
-    if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);
+  try {
+    for await (const letter of readLetters(log, selection, history)) {
+      // Without its schema a letter is shown as far as that goes.
+      if (needsSchemas) await learner.learn(letter.original).catch(onlyRegistry);
+      if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);
+    }
+  } finally {
+    learner.close();
+  }
 }
 
 export async function listLetters(kind: Kind, call: CommandCall): Promise<number> {

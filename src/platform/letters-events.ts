@@ -36,14 +36,15 @@ export type RecordShape = {input: Input; columns: string[]};
 /** Reads the events of letters. */
 export class LetterEvents {
   #domains: Domain[];
-  #schemas: Map<number, RegisteredSchema>;
+  #schemas: readonly RegisteredSchema[];
   #log: LogReader;
   #decoders = new Map<string, Decoder | undefined>();
   #shapes = new Map<string, RecordShape | undefined>();
 
-  constructor(domains: Domain[], schemas: RegisteredSchema[], log: LogReader) {
+  /** @param schemas may grow before a letter that names one is read */
+  constructor(domains: Domain[], schemas: readonly RegisteredSchema[], log: LogReader) {
     this.#domains = domains;
-    this.#schemas = new Map(schemas.map((schema) => [schema.id, schema]));
+    this.#schemas = schemas;
     this.#log = log;
   }
 
@@ -115,7 +116,7 @@ export class LetterEvents {
   }
 
   #compile(id: number, eventType: EventType): Decoder | undefined {
-    const writer = this.#schemas.get(id);
+    const writer = this.#schemas.find((schema) => schema.id === id);
     if (!writer) return undefined;
     try {
       return compileResolvingDecoder(writer.schema as AvroRecord, avroSchema(eventType));

@@ -8,6 +8,7 @@ import {noTelemetry} from '../telemetry.ts';
 import {plansToRun} from './apply-plans.ts';
 import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {startIngestThread} from './ingest-thread.ts';
+import {createLearner} from './learn-schemas.ts';
 import {ensureHome, type PlatformDirs, placesOf} from './places.ts';
 import {replayLetters} from './replay.ts';
 import {createSinkReplay} from './replay-sink.ts';
@@ -28,14 +29,18 @@ export async function* replayRunning(
   busy.add(running);
   const {platform, dirs, engine, outputs, ingest, metrics} = running;
   const log = await openLog(dirs.source);
+  let closing = () => {};
   try {
     const {newest, all} = await registerSchemas(platform, dirs);
+    const schemas = createLearner(dirs, all);
+    closing = schemas.close;
     yield* replayLetters(
       {
         platform,
         dirs,
         log,
         schemas: all,
+        learn: schemas.learn,
         schemaIds: Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id])),
         append: (transaction) => ingest.append(transaction),
         planOf: (query) => engine.plan(query),
@@ -51,6 +56,7 @@ export async function* replayRunning(
       request,
     );
   } finally {
+    closing();
     log.close();
     busy.delete(running);
   }
@@ -72,6 +78,8 @@ export async function* replayOffline(
   const closing: (() => unknown)[] = [() => lock.release()];
   try {
     const {newest, all} = await registerSchemas(platform, dirs);
+    const schemas = createLearner(dirs, all);
+    closing.push(() => schemas.close());
     const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
     const counter = new SharedArrayBuffer(4);
     const ingest = await startIngestThread(
@@ -103,6 +111,7 @@ export async function* replayOffline(
         dirs,
         log,
         schemas: all,
+        learn: schemas.learn,
         schemaIds,
         append: (transaction) => ingest.append(transaction),
         planOf,

@@ -8,6 +8,7 @@ import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import type {SchemaLearner} from './learn-schemas.ts';
 import type {LetterSelection} from './letters.ts';
 import type {PlatformDirs} from './places.ts';
 import type {SinkReplay} from './replay-sink.ts';
@@ -56,6 +57,8 @@ export type ReplayContext = {
   dirs: PlatformDirs;
   log: LogReader;
   schemas: RegisteredSchema[];
+  /** Adds the schema that a letter's record names. */
+  learn: SchemaLearner['learn'];
   /** Topic -> id of its newest schema. */
   schemaIds: Record<string, number>;
   append(transaction: AppendTransaction): Promise<AppendResult>;

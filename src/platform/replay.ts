@@ -126,6 +126,7 @@ class Replay {
       if (limit !== null && this.#selected >= limit) return;
       // What a query or a sink set aside is in the log: it passed the transform of its time.
       if (transform !== null && reachedLog(letter)) continue;
+      await this.#context.learn(letter.original);
       if (this.#where && !(await this.#where(letter))) continue;
       this.#selected++;
       yield letter;

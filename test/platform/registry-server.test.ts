@@ -296,12 +296,32 @@ test('where the configuration says so, records of an unseen id become dead lette
   }
 });
 
-test('an id that nobody registered is a dead letter, also while the registry answers', async () => {
-  const {running} = await startIn(makeRoot(filesOf()));
+test('an id that nobody registered is a dead letter; once it is registered a replay counts it', async () => {
+  const root = makeRoot(filesOf());
+  const {running} = await startIn(root);
   try {
-    await appendForeign(running, 0, [frameOf(123_456, 1)]);
-    await until('the dead letter', () => countsOf(running, 'shop.orders').dead === 1);
-    assert.match(await running.metrics.render(), /^millrace_schemas_asked_total\{outcome="unknown"\} 1$/m);
+    // Ids are given one after another.
+    const next = (await registerForeign('before')) + 1;
+    await appendForeign(running, 0, [frameOf(next, 1), frameOf(123_456, 1)]);
+    await until('the dead letters', () => countsOf(running, 'shop.orders').dead === 2);
+    assert.match(await running.metrics.render(), /^millrace_schemas_asked_total\{outcome="unknown"\} 2$/m);
+    const list = await cli(root, 'dlq', 'list', '--json');
+    const letters = JSON.parse(list.stdout) as {code: string; schema_id: number; original: string}[];
+    assert.deepEqual(letters.map(({code, schema_id}) => [code, schema_id]).sort(), [
+      ['UNKNOWN_SCHEMA', 123_456],
+      ['UNKNOWN_SCHEMA', next],
+    ]);
+    assert.ok(letters.every(({original}) => Buffer.from(original, 'base64').length > 10));
+
+    assert.equal(await registerForeign('after'), next);
+    const replayed = await cli(root, 'dlq', 'replay', '--all', '--json');
+    assert.match(replayed.stdout, /counted/, replayed.stderr + replayed.stdout);
+    await until('the order', () => countsOf(running, 'shop.orders').aggregated === 1);
+    assert.equal(countsOf(running, 'shop.orders').dead, 1);
+    const where = await cli(root, 'dlq', 'list', '--where', 'amount = 1', '--json');
+    assert.equal(where.code, 0, where.stderr);
+    const tap = await cli(root, 'tap', 'shop.order', '--from', 'start', '--limit', '1', '--json');
+    assert.match(tap.stdout, /"amount": ?1/, tap.stderr);
   } finally {
     await running.drain();
   }

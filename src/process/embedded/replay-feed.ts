@@ -69,6 +69,8 @@ export class ReplayFeed {
   #inEffect: Record<string, string>;
   /** Attempts that an earlier reading refused, since their windows were gone: they stay refused. */
   #refused: Set<string> | undefined;
+  /** The attempt for which an id was asked again. */
+  #rechecked: string | undefined;
 
   constructor(options: ReplayFeedOptions) {
     this.#options = options;
@@ -97,7 +99,7 @@ export class ReplayFeed {
     return this.unread > 0 && !(next && (this.#isAhead(next.event) || this.#lacksSchema(next.event)));
   }
 
-  /** Its schema is not known yet. */
+  /** Its schema is asked for. */
   #lacksSchema({frame}: ReplayEvent): boolean {
     return (
       frame.length >= frameHeaderBytes && frame[0] === 0 && this.#options.schemas.isWanted(idOf(frame, 0))
@@ -133,6 +135,21 @@ export class ReplayFeed {
     if (found.length === 0) replay.mergedThrough(nextOffset);
   }
 
+  /** Asks for the schema of an event where that is not known; also for one that the registry did not have before. */
+  #wantsSchema(event: ReplayEvent, offset: number): boolean {
+    const {schemas} = this.#options;
+    const {frame, id: attempt} = event;
+    if (frame.length < frameHeaderBytes || frame[0] !== 0) return false;
+    const id = idOf(frame, 0);
+    if (schemas.schemaNow(id) === undefined && this.#rechecked !== attempt) {
+      this.#rechecked = attempt;
+      schemas.recheck(id);
+    }
+    if (!schemas.isWanted(id)) return false;
+    schemas.want([{id, topic: this.#topic, partition: 0, offset}]);
+    return true;
+  }
+
   /** Merges what can be merged now. @returns what became of each; empty while the next one waits for its event to be read */
   step(): ReplayTold[] {
     const {merger} = this.#options;
@@ -147,10 +164,7 @@ export class ReplayFeed {
       const {offset, event} = next;
       const {topic, partition, offset: place} = event;
       if (this.#isAhead(event)) break;
-      if (this.#lacksSchema(event)) {
-        this.#options.schemas.want([{id: idOf(event.frame, 0), topic: this.#topic, partition: 0, offset}]);
-        break;
-      }
+      if (this.#wantsSchema(event, offset)) break;
       const steps = this.#stepsAt(offset);
       if (steps.length > 0 || run.some((each) => isSame(each.event, event))) flush();
       for (const {lookup, snapshot} of steps) this.#use(lookup, snapshot);

@@ -67,6 +67,11 @@ export class WriterSchemas {
     if (fresh.length > 0) this.#ask?.(fresh);
   }
 
+  /** An id that the registry did not have may be asked for again at once. */
+  recheck(id: number): void {
+    this.#absent.delete(id);
+  }
+
   answer({id, schema}: SchemaAnswer): void {
     this.#asked.delete(id);
     if (schema !== null) {
