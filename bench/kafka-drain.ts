@@ -1,0 +1,204 @@
+/**
+ * Drains a topic once and says as JSON what it took:
+ *
+ *   node bench/kafka-drain.ts --brokers 127.0.0.1:9092 --topic shop.purchase [--mode engine|read] [--workers 1] [--load EVENTS]
+ *                             [--partitions 2] [--schema writer.avsc] [--schema-id 1]
+ *
+ * `engine`: job A (tumbling 1 minute by category and country: count, sum, max, average) with checkpoints every second, rows taken
+ * and acknowledged; ends when everything that the topic held at the start is in rows and in a checkpoint. `read`: the reader
+ * alone, checksums checked. `--load` makes the topic first, with that many events of job A's shape. The answer is
+ * {mode, events, seconds, cpuSeconds, rows, memoryMiB}: seconds from opening the log to the last row, CPU of this process.
+ */
+import assert from 'node:assert/strict';
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {parseArgs} from 'node:util';
+import {encodeBatch, setProducer} from '../src/log/kafka/batch-write.ts';
+import {KafkaClient} from '../src/log/kafka/client.ts';
+import {produce} from '../src/log/kafka/produce.ts';
+import {openKafkaReader} from '../src/log/kafka/reader.ts';
+import type {KafkaSettings} from '../src/log/kafka/settings.ts';
+import {deleteTopics, ensureTopics, keptConfigs} from '../src/log/kafka/topics.ts';
+import {createEngine} from '../src/process/embedded/engine.ts';
+import {buildPlan} from '../src/process/plan/build.ts';
+import {avroSchema} from '../src/schema/avro.ts';
+import {compileEncoder} from '../src/schema/encode.ts';
+import {loadDomain} from '../test/support/platform.ts';
+
+const {values: given} = parseArgs({
+  options: {
+    brokers: {type: 'string', default: '127.0.0.1:9092'},
+    topic: {type: 'string', default: 'shop.purchase'},
+    mode: {type: 'string', default: 'engine'},
+    workers: {type: 'string', default: '1'},
+    load: {type: 'string'},
+    partitions: {type: 'string', default: '2'},
+    schema: {type: 'string'},
+    'schema-id': {type: 'string', default: '1'},
+  },
+});
+const {topic} = given;
+const schemaId = Number(given['schema-id']);
+const batchBytes = 256 * 1024;
+const readBytes = 2 ** 20;
+const settings: KafkaSettings = {
+  brokers: given.brokers.split(','),
+  clientId: 'bench',
+  security: {protocol: 'plaintext'},
+  topics: {partitions: Number(given.partitions), replication: 1, retentionMs: null},
+};
+
+const domain = await loadDomain(`domain: shop
+event_types:
+  - name: purchase
+    attributes: [user_id, product_id]
+    dimensions: [category, country, device]
+    metrics: [{name: amount, type: money}]
+aggregations:
+  - name: revenue
+    from: purchase
+    window: {type: tumbling, size: 1m}
+    group_by: [category, country]
+    measures: {orders: count(), revenue: sum(amount), largest: max(amount), average: avg(amount)}
+    watermark: 10s
+`);
+const [eventType] = domain.eventTypes;
+const schema = given.schema ? JSON.parse(readFileSync(given.schema, 'utf8')) : avroSchema(eventType!);
+
+const memoryMiB = () => Math.round(process.memoryUsage().rss / 2 ** 20);
+const cpuSeconds = () => {
+  const {user, system} = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+
+if (given.load) await load(Number(given.load));
+const result = given.mode === 'read' ? await drainReader() : await drainEngine();
+console.log(JSON.stringify({mode: given.mode, ...result}));
+
+/** 5,000 events a second of event time, 2 % of them up to 10 s behind; 12 categories, 30 countries. */
+async function load(events: number): Promise<void> {
+  const client = new KafkaClient(settings);
+  await deleteTopics(client, [topic]);
+  const {partitions} = settings.topics;
+  await ensureTopics(client, [{name: topic, partitions, replication: 1, configs: keptConfigs(settings)}]);
+  const encoder = compileEncoder(avroSchema(eventType!), schemaId);
+  const buffer = new Uint8Array(batchBytes);
+  let state = 1;
+  const below = (n: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+  let at = 0;
+  let partition = 0;
+  const send = async () => {
+    const made = encodeBatch(
+      [{bytes: buffer.subarray(0, at), at: 0}],
+      {timeMs: 0, compression: 'none', headers: []},
+      2 ** 24,
+      2 ** 24,
+    );
+    setProducer(made, {id: -1, epoch: -1, sequence: -1});
+    const {leader} = client.partition(topic, partition)!;
+    const [answer] = await produce(client, leader, [{topic, partition, bytes: made.bytes}], 30_000);
+    assert.equal(answer?.code, 0);
+    partition = (partition + 1) % partitions;
+    at = 0;
+  };
+  for (let n = 0; n < events; n++) {
+    const values = [
+      `${n.toString(16).padStart(8, '0')}-0000-7000-8000-${below(2 ** 31)
+        .toString(16)
+        .padStart(12, '0')}`,
+      1767225600000 + Math.floor(n / 5) - (below(50) === 0 ? below(10_000) : 0),
+      `u_${String(below(1_000_000)).padStart(7, '0')}`,
+      `p_${String(below(5_614)).padStart(6, '0')}`,
+      `category_${below(12)}`,
+      `C${below(30)}`,
+      ['mobile', 'desktop', 'tablet'][below(3)]!,
+      below(100_000),
+    ];
+    if (at + encoder.sizeMax(values) + 4 > batchBytes) await send();
+    const end = encoder.encode(values, buffer, at + 4);
+    new DataView(buffer.buffer).setUint32(at, end - at - 4, true);
+    at = end;
+  }
+  if (at > 0) await send();
+  client.close();
+}
+
+async function drainReader() {
+  const startMs = performance.now();
+  const cpu = cpuSeconds();
+  const reader = await openKafkaReader({dir: '/nowhere', kafka: settings});
+  let events = 0;
+  const drain = async (partition: number) => {
+    const end = reader.endOffset(topic, partition);
+    for (let offset = reader.startOffset(topic, partition); offset < end; )
+      for (const {kind, baseOffset, count} of await reader.read(topic, partition, offset, readBytes)) {
+        if (kind === 'data') events += count;
+        offset = baseOffset + count;
+      }
+  };
+  for (let partition = 0; partition < reader.partitions(topic); partition++) await drain(partition);
+  const seconds = (performance.now() - startMs) / 1000;
+  reader.close();
+  return {events, seconds, cpuSeconds: cpuSeconds() - cpu, rows: 0, memoryMiB: memoryMiB()};
+}
+
+async function drainEngine() {
+  const stateDir = mkdtempSync(join(tmpdir(), 'millrace-drain-'));
+  const plan = domain.aggregations.map((aggregation) => buildPlan(domain, aggregation))[0]!;
+  plan.sources = plan.sources.map((source) => ({...source, topic}));
+  const reader = await openKafkaReader({dir: '/nowhere', kafka: settings});
+  const ends = Array.from({length: reader.partitions(topic)}, (_, partition) =>
+    reader.endOffset(topic, partition),
+  );
+  reader.close();
+  const wanted = ends.reduce((sum, end) => sum + end, 0);
+  const startMs = performance.now();
+  const cpu = cpuSeconds();
+  let rows = 0;
+  let lastMs = startMs;
+  let done: (events: number) => void;
+  let failed: (error: Error) => void;
+  const finished = new Promise<number>((resolve, reject) => {
+    done = resolve;
+    failed = reject;
+  });
+  const engine = createEngine({
+    log: {dir: '/nowhere', kafka: settings},
+    stateDir,
+    schemas: [{id: schemaId, schema, subject: `${topic}-value`, version: 1}],
+    workers: Number(given.workers),
+    flushMs: 100,
+    checkpointIntervalMs: 1_000,
+    marked: async () => undefined,
+    onRows(batch) {
+      rows += batch.count;
+      lastMs = performance.now();
+      engine.acknowledge(batch.query, batch.sequence);
+    },
+    onMark: (query, epoch) => engine.marked(query, epoch),
+    onSide: (_plan, _side, durable) => durable(),
+    onStatus([status]) {
+      if (status?.reason) failed(new Error(status.reason.message));
+      const at = status?.positions?.reduce((sum, {offset}) => sum + offset, 0) ?? 0;
+      if (at < wanted || !status?.settled) return;
+      done(status.counts.reduce((sum, {read}) => sum + read, 0));
+    },
+  });
+  await engine.start([plan]);
+  const poll = setInterval(() => engine.report(), 50);
+  const events = await finished;
+  clearInterval(poll);
+  const spent = {
+    seconds: (lastMs - startMs) / 1000,
+    cpuSeconds: cpuSeconds() - cpu,
+    rows,
+    memoryMiB: memoryMiB(),
+  };
+  await engine.stop();
+  rmSync(stateDir, {recursive: true});
+  return {events, ...spent};
+}

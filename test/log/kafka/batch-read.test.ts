@@ -1,0 +1,248 @@
+/** Record batches as a broker could send them: whole, with holes, torn, and with any bit wrong. */
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {gzipSync, zstdCompressSync} from 'node:zlib';
+import {BatchFailure, batchAt} from '../../../src/log/kafka/batch-header.ts';
+import {addBatch, checkCrc} from '../../../src/log/kafka/batch-read.ts';
+import {chunkOf, takeFrom} from '../../../src/log/kafka/chunk.ts';
+import {inflate} from '../../../src/log/kafka/codecs.ts';
+import {crc32c} from '../../../src/log/kafka/crc32c.ts';
+import {CodecFailure} from '../../../src/log/kafka/growing.ts';
+import {fenceHeader, markHeader} from '../../../src/log/kafka/record.ts';
+import {framesOf} from '../../../src/log/records.ts';
+import type {RecordBatch} from '../../../src/log/types.ts';
+import {random} from '../../schema/random.ts';
+
+type Given = {delta: number; value: string | null; key?: string; headers?: [string, string][]};
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = BigInt(value) * 2n;
+  if (rest < 0n) rest = -rest - 1n;
+  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return [...bytes, Number(rest)];
+}
+
+const field = (text: string | null) =>
+  text === null ? varint(-1) : [...varint(Buffer.byteLength(text)), ...Buffer.from(text)];
+
+function recordOf({delta, value, key, headers = []}: Given): number[] {
+  const pairs = headers.flatMap(([name, text]) => [...field(name), ...field(text)]);
+  const body = [0, ...varint(delta * 3), ...varint(delta), ...field(key ?? null), ...field(value)];
+  body.push(...varint(headers.length), ...pairs);
+  return [...varint(body.length), ...body];
+}
+
+/** Literals alone, as any snappy or lz4 decoder has to take them. */
+function snappyOf(bytes: Uint8Array): Uint8Array {
+  const length: number[] = [];
+  for (let rest = bytes.length; ; rest = Math.floor(rest / 128)) {
+    length.push(rest > 127 ? (rest & 127) | 128 : rest);
+    if (rest < 128) break;
+  }
+  return Buffer.concat([Buffer.from(length), Buffer.from([62 << 2, ...size24(bytes.length - 1)]), bytes]);
+}
+
+const size24 = (size: number) => [size & 255, (size >> 8) & 255, size >> 16];
+
+function lz4Of(bytes: Uint8Array): Uint8Array {
+  const head = Buffer.from([0x04, 0x22, 0x4d, 0x18, 0x60, 0x70, 0]);
+  const size = Buffer.alloc(4);
+  // Not packed: the highest bit.
+  size.writeUInt32LE((bytes.length | 0x80000000) >>> 0);
+  return Buffer.concat([head, size, bytes, Buffer.alloc(4)]);
+}
+
+const codecs: ((bytes: Uint8Array) => Uint8Array)[] = [
+  (bytes) => bytes,
+  (bytes) => gzipSync(bytes),
+  snappyOf,
+  lz4Of,
+  (bytes) => zstdCompressSync(bytes),
+];
+
+function batchOf(
+  given: Given[],
+  {base = 100, last = given.at(-1)?.delta ?? 0, codec = 0, timeMs = 7_000} = {},
+): Buffer {
+  const records = codecs[codec]!(Buffer.from(given.flatMap(recordOf)));
+  const bytes = Buffer.alloc(61 + records.length);
+  bytes.writeBigInt64BE(BigInt(base), 0);
+  bytes.writeInt32BE(bytes.length - 12, 8);
+  bytes[16] = 2;
+  bytes.writeInt16BE(codec, 21);
+  bytes.writeInt32BE(last, 23);
+  bytes.writeBigInt64BE(BigInt(timeMs), 35);
+  bytes.writeBigInt64BE(-1n, 43);
+  bytes.writeInt32BE(given.length, 57);
+  bytes.set(records, 61);
+  return seal(bytes);
+}
+
+function seal(bytes: Buffer): Buffer {
+  bytes.writeUInt32BE(crc32c(bytes, 21), 17);
+  return bytes;
+}
+
+function readBatch(bytes: Buffer): RecordBatch[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const batch = batchAt(bytes, view, 0);
+  if (!batch) throw new BatchFailure('it is torn');
+  checkCrc(bytes, batch);
+  const batches: RecordBatch[] = [];
+  addBatch({topic: 't', partition: 0, batches}, bytes, batch);
+  return batches;
+}
+
+const shown = (batches: RecordBatch[]) =>
+  batches.map(({kind, baseOffset, count, bytes, markTimeMs}) => [
+    kind,
+    baseOffset,
+    count,
+    kind === 'mark' ? markTimeMs : [...framesOf(bytes)].map((frame) => Buffer.from(frame).toString()).join(),
+  ]);
+
+for (const [codec, name] of ['none', 'gzip', 'snappy', 'lz4', 'zstd'].entries())
+  test(`values of a batch become records of ours: ${name}`, () => {
+    const given = Array.from({length: 200}, (_, delta) => ({
+      delta,
+      value: `value ${delta} ${'x'.repeat(delta % 90)}`,
+      ...(delta % 3 === 0 ? {key: 'k'.repeat(delta)} : {}),
+      ...(delta % 7 === 0 ? {headers: [['a', 'b']] as [string, string][]} : {}),
+    }));
+    const [batch, ...more] = readBatch(batchOf(given, {codec}));
+    assert.deepEqual(more, []);
+    assert.equal(batch!.appendTimeMs, 7_000);
+    assert.deepEqual(shown([batch!]), [['data', 100, 200, given.map(({value}) => value).join()]]);
+  });
+
+test('copies that overlap themselves are unpacked, and copies from nowhere are refused: snappy, lz4', () => {
+  const inflated = (codec: number, bytes: number[]) =>
+    Buffer.from(inflate(codec, Buffer.from(bytes), 1_000)).toString();
+  const abcd = [...Buffer.from('abcd')];
+  // Four literals, then eight bytes from four before; at the end five literals, as lz4 wants them.
+  assert.equal(inflated(2, [12, 3 << 2, ...abcd, (4 << 2) | 1, 4]), 'abcdabcdabcd');
+  const block = [0x44, ...abcd, 4, 0, 0x50, ...Buffer.from('efghi')];
+  const frame = (inner: number[]) => [
+    0x04,
+    0x22,
+    0x4d,
+    0x18,
+    0x60,
+    0x40,
+    0,
+    inner.length,
+    0,
+    0,
+    0,
+    ...inner,
+    0,
+    0,
+    0,
+    0,
+  ];
+  assert.equal(inflated(3, frame(block)), 'abcdabcdabcdefghi');
+  assert.throws(() => inflated(2, [12, 3 << 2, ...abcd, (4 << 2) | 1, 5]), CodecFailure);
+  assert.throws(() => inflated(3, frame(block.with(5, 9))), CodecFailure);
+  // More than is allowed.
+  assert.throws(() => inflate(1, gzipSync(Buffer.alloc(5_000)), 1_000), CodecFailure);
+  assert.throws(() => inflate(4, zstdCompressSync(Buffer.alloc(5_000)), 1_000), CodecFailure);
+  assert.throws(() => inflate(2, snappyOf(Buffer.alloc(5_000)), 1_000), CodecFailure);
+  assert.throws(() => inflate(3, lz4Of(Buffer.alloc(5_000)), 1_000), CodecFailure);
+});
+
+test('holes, marks, fences, tombstones and empty values each have their offsets', () => {
+  const batches = readBatch(
+    batchOf(
+      [
+        {delta: 2, value: 'a'},
+        {delta: 3, value: 'b'},
+        {delta: 6, value: 'c'},
+        {delta: 7, value: null, key: 'k'},
+        {delta: 8, value: '', headers: [[markHeader, '1234']]},
+        {delta: 9, value: null, headers: [[fenceHeader, '3']]},
+        {delta: 10, value: ''},
+        {delta: 11, value: 'd', headers: [[markHeader, '5']]},
+      ],
+      {last: 14},
+    ),
+  );
+  assert.deepEqual(shown(batches), [
+    ['gap', 100, 2, ''],
+    ['data', 102, 2, 'a,b'],
+    ['gap', 104, 2, ''],
+    ['data', 106, 1, 'c'],
+    ['data', 107, 1, ''],
+    ['mark', 108, 1, 1234],
+    ['gap', 109, 1, ''],
+    ['data', 110, 1, ''],
+    ['data', 111, 1, 'd'],
+    ['gap', 112, 3, ''],
+  ]);
+});
+
+test('a batch without records is a gap; an older format, a wrong checksum and a torn end are told', () => {
+  assert.deepEqual(shown(readBatch(batchOf([], {last: 4}))), [['gap', 100, 5, '']]);
+  const old = batchOf([{delta: 0, value: 'a'}]);
+  old[16] = 1;
+  assert.throws(() => readBatch(old), /version 1; version 2/);
+  const wrong = batchOf([{delta: 0, value: 'a'}]);
+  wrong[62]! ^= 1;
+  assert.throws(() => readBatch(wrong), /checksum/);
+  const whole = batchOf([{delta: 0, value: 'a'}]);
+  for (let length = 0; length < whole.length; length++)
+    assert.throws(() => readBatch(Buffer.from(whole.subarray(0, length))), BatchFailure);
+});
+
+test('what compaction left out between two batches is a gap, and the cut end of an answer is not looked at', () => {
+  const first = batchOf([{delta: 0, value: 'a'}], {base: 10});
+  const second = batchOf([{delta: 0, value: 'b'}], {base: 15});
+  const bytes = Buffer.concat([first, second, second.subarray(0, 40)]);
+  const chunk = chunkOf(
+    {topic: 't', partition: 0, code: 0, stableOffset: 16, startOffset: 0, aborted: [], bytes},
+    8,
+  )!;
+  const batches: RecordBatch[] = [];
+  assert.equal(takeFrom(chunk, {topic: 't', partition: 0, batches}, 8, 1 << 20), 16);
+  assert.deepEqual(shown(batches), [
+    ['gap', 8, 2, ''],
+    ['data', 10, 1, 'a'],
+    ['gap', 11, 4, ''],
+    ['data', 15, 1, 'b'],
+  ]);
+});
+
+test('any bit may be wrong, with a checksum that is right: told as broken, or batches whose offsets follow each other', () => {
+  const chance = random(11);
+  const given: Given[] = Array.from({length: 30}, (_, delta) => ({
+    delta: delta + (delta > 20 ? 3 : 0),
+    value: delta === 12 ? null : `value ${delta} ${'yz'.repeat(delta)}`,
+    ...(delta % 4 === 0 ? {key: `key ${delta}`, headers: [['h', 'v']] as [string, string][]} : {}),
+  }));
+  let read = 0;
+  let broken = 0;
+  for (const codec of codecs.keys()) {
+    const whole = batchOf(given, {codec, last: 40});
+    for (let round = 0; round < 3_000; round++) {
+      const bytes = Buffer.from(whole);
+      for (let flips = 1 + chance.int(3); flips > 0; flips--) {
+        const at = chance.int(bytes.length);
+        bytes[at]! ^= 1 << chance.int(8);
+      }
+      seal(bytes);
+      try {
+        let offset: number | undefined;
+        for (const batch of readBatch(bytes)) {
+          assert.ok(batch.count > 0 && (offset === undefined || batch.baseOffset === offset));
+          offset = batch.baseOffset + batch.count;
+          if (batch.kind === 'data') assert.equal([...framesOf(batch.bytes)].length, batch.count);
+        }
+        read++;
+      } catch (error) {
+        if (!(error instanceof BatchFailure)) throw error;
+        broken++;
+      }
+    }
+  }
+  assert.ok(read > 500 && broken > 500, `${read} read, ${broken} broken`);
+});
