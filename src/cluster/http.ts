@@ -14,6 +14,8 @@ export function ask(
   const {method = 'GET', body, headers = {}, ca} = options;
   const all = {
     method,
+    // A connection of its own: one that is kept may be to a server that was killed since.
+    agent: false,
     timeout: timeoutMs,
     headers: {...headers, ...(body === undefined ? {} : {'content-type': 'application/json'})},
   };

@@ -151,14 +151,14 @@ function unprivileged(): Account {
 /** Somebody else may not enter every directory of root: then the data lie where temporary files outlive a restart. */
 function dataDirOf(dir: string, account: Account | undefined): string {
   if (!account) return join(dir, 'data');
-  for (let parent = dir; dirname(parent) !== parent; parent = dirname(parent)) {
-    const {mode, uid} = statSync(parent);
-    if (uid !== account.uid && (mode & 0o001) === 0) {
-      if (parent !== dir) return elsewhere(dir);
-      // The server's own directory is ours to give away.
-      chownSync(dir, account.uid, account.gid);
-    }
-  }
+  const mayEnter = (path: string) => {
+    const {mode, uid} = statSync(path);
+    return uid === account.uid || (mode & 0o001) !== 0;
+  };
+  for (let parent = dirname(dir); dirname(parent) !== parent; parent = dirname(parent))
+    if (!mayEnter(parent)) return elsewhere(dir);
+  // The server's own directory is ours to give away.
+  if (!mayEnter(dir)) chownSync(dir, account.uid, account.gid);
   return join(dir, 'data');
 }
 

@@ -8,12 +8,13 @@ import {KafkaClient} from '../../src/log/kafka/client.ts';
 import type {KafkaSecurity} from '../../src/log/kafka/settings.ts';
 import {skipWithout} from './needs.ts';
 
+const topics = {partitions: 1, replication: 1, retentionMs: null};
+
 /** The numbers of the brokers that a cluster shows to a client. */
 async function brokersSeen(
   brokers: string[],
   security: KafkaSecurity = {protocol: 'plaintext'},
 ): Promise<number[]> {
-  const topics = {partitions: 1, replication: 1, retentionMs: null};
   const client = new KafkaClient({brokers, clientId: 'test', security, topics});
   try {
     return [...(await client.refreshMetadata()).brokers.keys()].sort();
@@ -25,7 +26,11 @@ async function brokersSeen(
 suite('a broker', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   before(async () => {
-    kafka = await startKafka({listeners: ['sasl', 'tls', 'sasl-tls'], users: {alice: 'alice-password'}});
+    kafka = await startKafka({
+      listeners: ['sasl', 'tls', 'sasl-tls', 'proxied'],
+      users: {alice: 'alice-password'},
+      proxiedPorts: [1],
+    });
   });
   after(() => kafka?.stop());
 
@@ -55,6 +60,18 @@ suite('a broker', skipWithout('java', 'mvn'), () => {
         /SASL_AUTHENTICATION_FAILED/,
       );
     });
+
+  test('sends clients of the proxied listener to the proxy', async () => {
+    const client = new KafkaClient({
+      brokers: kafka.listeners.proxied!,
+      clientId: 'test',
+      security: {protocol: 'plaintext'},
+      topics,
+    });
+    const {brokers} = await client.refreshMetadata();
+    client.close();
+    assert.deepEqual([...brokers], [[1, {host: '127.0.0.1', port: 1}]]);
+  });
 
   test('is gone after a kill and back at the same address after a restart, with its users', async () => {
     const killed = kafka.pids[0]!;
