@@ -94,6 +94,14 @@ describeWithPostgres('raw events by day in a PostgreSQL server', () => {
     await sink.writeRaw!(table, batch(table, 2, [{id: 'c', appendedMs: day0 + dayMs}]));
     assert.deepEqual(await partitionsOf(table), ['20260128', '20260131', '20260201', '20260202']);
     assert.deepEqual(await idsIn(table), ['a at 0', 'b at 1', 'c at 2']);
+    const indexes = await server.sql(
+      `SELECT count(*) FROM pg_indexes WHERE tablename LIKE 'ahead\\_\\_d%' AND indexdef LIKE '%brin (_partition, _offset)%'`,
+    );
+    assert.deepEqual(
+      indexes.map(([count]) => Number(count)),
+      [4],
+      'every day has the index that finds offsets',
+    );
     const [[routed]] = (await server.sql('SELECT count(*) FROM shop.ahead__d20260201')) as [Value[]];
     assert.equal(Number(routed), 1);
   });
