@@ -71,3 +71,7 @@ export function formatBytes(bytes: number): string {
     if (bytes >= byteUnits[unit]!) return `${+(bytes / byteUnits[unit]!).toFixed(1)} ${unit}`;
   return `${bytes} B`;
 }
+
+/** 1, "row" -> "1 row"; 1234, "row" -> "1,234 rows". @param many default: with an "s" */
+export const counted = (count: number, one: string, many = `${one}s`): string =>
+  `${count.toLocaleString('en-US')} ${count === 1 ? one : many}`;

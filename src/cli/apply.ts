@@ -9,7 +9,7 @@ import {connectControl} from '../platform/control.ts';
 import {readRevisions} from '../platform/revisions.ts';
 import {startPlatform} from '../platform/runtime.ts';
 import type {PlatformStatus} from '../platform/status.ts';
-import {parseDuration} from '../quantity.ts';
+import {counted, parseDuration} from '../quantity.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
 import {type Opened, openPlatform, queryOf, requirePlatform} from './context.ts';
 import {formatCount, palette, printJson} from './output.ts';
@@ -21,7 +21,8 @@ export const run: CommandBody = async (call) => {
   const settings = changeSettings(options);
   const {plan} = await readPlan(call);
   const opened = await openPlatform(call);
-  if (!options.json) io.stdout.write(asTyped(formatPlan(plan, palette(io.stdout, io.env)), io.cwd));
+  if (!options.json)
+    io.stdout.write(asTyped(formatPlan(plan, palette(io.stdout, io.env), options.dryRun === true), io.cwd));
   if (plan.changes.length === 0 || options.dryRun) {
     if (options.json) printJson(io, {plan, applied: 0});
     return 0;
@@ -132,12 +133,12 @@ export function lineText(line: ApplyLine): string {
   if ('switched' in line) return `${line.query} now shows revision ${line.revision}; ${line.old} stays\n`;
   const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled} = line;
   const share = events > 0 ? Math.floor(((events - lagEvents) / events) * 100) : 100;
-  return `${query} revision ${revision}: ${share} %, ${formatCount(lagEvents)} events to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;
+  return `${query} revision ${revision}: ${share} %, ${counted(lagEvents, 'event')} to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;
 }
 
 function archiveText({archive, events, offsets, duplicates}: ArchiveLine): string {
   const twice = duplicates > 0 ? `; ${formatCount(duplicates)} in the log are counted there` : '';
-  return `${archive}: ${formatCount(events)} events from the raw table for ${formatCount(offsets)} offsets that the log no longer has${twice}\n`;
+  return `${archive}: ${counted(events, 'event')} from the raw table for ${counted(offsets, 'offset')} that the log no longer has${twice}\n`;
 }
 
 /** Counts and samples of rows that differ. */
@@ -146,9 +147,9 @@ export function comparisonText(comparison: Comparison): string {
     comparison;
   if (skipped) return `${query} in ${sink}: not compared: ${skipped}\n`;
   if (!differs(comparison))
-    return `${query} in ${sink}: all ${formatCount(rowsAfter)} rows are the same in ${before} and ${after}\n`;
+    return `${query} in ${sink}: ${rowsAfter === 1 ? 'the one row is' : `all ${formatCount(rowsAfter)} rows are`} the same in ${before} and ${after}\n`;
   const lines = [
-    `${query} in ${sink}: ${formatCount(same)} rows are the same, ${formatCount(different)} differ, ${formatCount(onlyBefore)} only in ${before}, ${formatCount(onlyAfter)} only in ${after}; ${formatCount(windows)} windows${comparison.isPart ? ' (of the newest rows)' : ''}`,
+    `${query} in ${sink}: ${counted(same, 'row is', 'rows are')} the same, ${counted(different, 'differs', 'differ')}, ${formatCount(onlyBefore)} only in ${before}, ${formatCount(onlyAfter)} only in ${after}; ${counted(windows, 'window')}${comparison.isPart ? ' (of the newest rows)' : ''}`,
   ];
   for (const sample of comparison.samples)
     lines.push(

@@ -10,7 +10,7 @@ import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, placesOf} from '../platform/places.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
-import {formatBytes} from '../quantity.ts';
+import {counted, formatBytes} from '../quantity.ts';
 import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
 import {openSink} from '../sinks/host.ts';
 import type {CommandBody} from './command.ts';
@@ -123,7 +123,7 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
   if (hasLog(dirs.source))
     await attempt(
       'log',
-      async () => `${(await checkLog(dirs.source)).toLocaleString('en-US')} records, every checksum right`,
+      async () => `${counted(await checkLog(dirs.source), 'record')}, every checksum right`,
     );
   if (hasRegistry(dirs.registry))
     await attempt('registry', async () => {
@@ -137,7 +137,7 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
     const names = states.queries();
     for (const name of names) states.load(name);
     states.close();
-    return `${names.length} queries`;
+    return counted(names.length, 'query', 'queries');
   });
   if (!control)
     for (const name of Object.keys(platform.sinks))

@@ -3,6 +3,7 @@ import {text} from 'node:stream/consumers';
 import {PlatformError} from '../errors.ts';
 import {type ForgetReport, type ForgetRequest, forgetValue} from '../platform/forget.ts';
 import {startPlatform} from '../platform/runtime.ts';
+import {counted} from '../quantity.ts';
 import {agrees} from './apply.ts';
 import type {CommandBody, CommandCall} from './command.ts';
 import {type Opened, openPlatform} from './context.ts';
@@ -63,14 +64,14 @@ function textOf(report: ForgetReport): string {
     return `nothing holds it: no event${dryRun ? ' and no dead letter' : ', dead letter or key'} has this value of ${attribute}\n`;
   const lines = [
     dryRun
-      ? `would forget the value of ${attribute}: ${events} events, ${letters} dead letters`
-      : `forgot the value of ${attribute}: ${events} events, ${letters} dead letters; ${destroyed} keys destroyed`,
+      ? `would forget the value of ${attribute}: ${counted(events, 'event')}, ${counted(letters, 'dead letter')}`
+      : `forgot the value of ${attribute}: ${counted(events, 'event')}, ${counted(letters, 'dead letter')}; ${counted(destroyed, 'key')} destroyed`,
     ...tables.map(({sink, table, events: count, erased}) =>
       erased
-        ? `  ${table} in ${sink}: NULL in ${count} events`
+        ? `  ${table} in ${sink}: NULL in ${counted(count, 'event')}`
         : dryRun
-          ? `  ${table} in ${sink}: NULL in ${count} events, where the sink can`
-          : `  ${table} in ${sink}: the sink cannot change ${count} events; delete what it wrote and let it be filled again`,
+          ? `  ${table} in ${sink}: NULL in ${counted(count, 'event')}, where the sink can`
+          : `  ${table} in ${sink}: the sink cannot change ${counted(count, 'event')}; delete what it wrote and let it be filled again`,
     ),
   ];
   if (stays.length > 0)
@@ -79,7 +80,7 @@ function textOf(report: ForgetReport): string {
     );
   if (plain > 0)
     lines.push(
-      `  stays: ${plain} events of the log from before ${attribute} was protected hold the value itself`,
+      `  stays: ${counted(plain, 'event')} of the log from before ${attribute} was protected ${plain === 1 ? 'holds' : 'hold'} the value itself`,
     );
   lines.push('  not reached: backups, and copies that others made');
   return `${lines.join('\n')}\n`;

@@ -4,7 +4,7 @@ import type {GenerateRequest} from '../platform/generate.ts';
 import {generateOffline, whenDone} from '../platform/generate-offline.ts';
 import type {GenerateChange, GeneratorStatus} from '../platform/generate-types.ts';
 import type {Verification} from '../platform/generate-verify.ts';
-import {parseCount, parseDuration, parseRate} from '../quantity.ts';
+import {counted, parseCount, parseDuration, parseRate} from '../quantity.ts';
 import type {CommandBody, CommandCall} from './command.ts';
 import {domainOf, type Opened, openPlatform, requirePlatform} from './context.ts';
 import {writeLines} from './generate-lines.ts';
@@ -27,7 +27,7 @@ export const run: CommandBody = async (call) => {
       out: String(options.out),
       io,
     });
-    if (options.out !== '-') io.stderr.write(`${formatCount(lines)} lines in ${String(options.out)}\n`);
+    if (options.out !== '-') io.stderr.write(`${counted(lines, 'line')} in ${String(options.out)}\n`);
     return 0;
   }
   const opened = await openPlatform(call);
@@ -134,7 +134,7 @@ function show({io, options}: CommandCall, status: GeneratorStatus | null): void 
   const {domain, state, events, ratePerSecond, seed, eventTimeMs, message} = status;
   const time = new Date(eventTimeMs).toISOString();
   io.stderr.write(
-    `${domain}: ${state}, ${formatCount(events)} events (seed ${seed}), ${formatCount(ratePerSecond)}/s, event time ${time}${message ? `, ${escapeControls(message)}` : ''}\n`,
+    `${domain}: ${state}, ${counted(events, 'event')} (seed ${seed}), ${formatCount(ratePerSecond)}/s, event time ${time}${message ? `, ${escapeControls(message)}` : ''}\n`,
   );
 }
 
@@ -151,7 +151,7 @@ function report({io, options}: CommandCall, verification: Verification): number 
     }
     const verdict =
       differences === 0 ? 'what became of them is what must' : `${formatCount(differences)} differences`;
-    io.stdout.write(`${domain}: ${formatCount(events)} events of seed ${seed}: ${verdict}\n`);
+    io.stdout.write(`${domain}: ${counted(events, 'event')} of seed ${seed}: ${verdict}\n`);
   }
   return verification.differences === 0 ? 0 : differ;
 }

@@ -9,6 +9,7 @@ import type {Input, Platform} from '../model/types.ts';
 import {readMaxima} from '../platform/books.ts';
 import {ingestOffline} from '../platform/offline.ts';
 import type {PlatformDirs} from '../platform/places.ts';
+import {counted} from '../quantity.ts';
 import {noTelemetry} from '../telemetry.ts';
 import {openTransforms} from '../transforms/open.ts';
 import type {CommandBody, CommandIo} from './command.ts';
@@ -104,12 +105,12 @@ function wouldDo(
   input: string,
   {final}: {final: boolean},
 ): string {
-  const facts = `${formatCount(rows)} rows of ${format}`;
+  const facts = `${counted(rows, 'row')} of ${format}`;
   const moved = final ? '; --final would move time past the last window' : '';
   if (state === 'unchanged')
     return `would append nothing: ${path} (${facts}) was ingested before as ${source}${moved}`;
   const from = state === 'continues' ? `, of which ${formatCount(done)} are done` : '';
-  return `would ingest ${path} as ${input}: ${facts}${from}, ${events === undefined ? '' : `its transform would make ${formatCount(events)} events of them, `}${formatCount(rejected)} would be rejected${reasonsText(reasons)}${moved}`;
+  return `would ingest ${path} as ${input}: ${facts}${from}, ${events === undefined ? '' : `its transform would make ${counted(events, 'event')} of them, `}${formatCount(rejected)} would be rejected${reasonsText(reasons)}${moved}`;
 }
 
 function inputOf({domains}: Platform, name: string): Input {
@@ -142,9 +143,9 @@ function summary({
     return `${source}: this content was ingested before, nothing to do (--as NAME takes it as another file)`;
   const begin = state === 'stopped' ? 'stopped, goes on from here next time' : 'done';
   const made = transformed
-    ? `, of ${formatCount(transformed.in)} records its transform made ${formatCount(transformed.out)} events`
+    ? `, of ${counted(transformed.in, 'record')} its transform made ${counted(transformed.out, 'event')}`
     : '';
-  return `${source}: ${begin}: ${formatCount(received)} rows${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${reasonsText(reasons)}${made}, in ${seconds.toFixed(1)} s`;
+  return `${source}: ${begin}: ${counted(received, 'row')}${resumedAt > 0 ? ` (after ${formatCount(resumedAt)} of an earlier run)` : ''}, ${formatCount(appended)} appended, ${formatCount(duplicate)} duplicate, ${formatCount(rejected)} rejected${reasonsText(reasons)}${made}, in ${seconds.toFixed(1)} s`;
 }
 
 function reasonsText(reasons: Record<string, number>): string {

@@ -34,7 +34,9 @@ export async function domainOfCsv(domain: string, path: string, at: string): Pro
   if (!time)
     throw new PlatformError('USAGE', `no column of ${basename(path)} holds times`, {
       place: path,
-      hint: 'a column with timestamps (2026-01-05T10:00:00Z, 2026-01-05 10:00:00, 2026-01-05 or epoch ms) says when each event happened; columns are separated by commas',
+      hint:
+        separatorHint(columns) ??
+        'a column with timestamps (2026-01-05T10:00:00Z, 2026-01-05 10:00:00, 2026-01-05 or epoch ms) says when each event happened; columns are separated by commas',
     });
   const fields = columns
     .filter((column) => column !== time)
@@ -53,6 +55,14 @@ export async function domainOfCsv(domain: string, path: string, at: string): Pro
   const attributes = fields.filter((field) => !metrics.includes(field) && !dimensions.includes(field));
   const eventType = identifier(contentName(path).replace(/\.[^.]*$/, '')) ?? 'event';
   return text({domain, eventType, path: relative(at, resolve(path)), time, attributes, dimensions, metrics});
+}
+
+/** What a file whose columns are separated by something else looks like: one column with several names. */
+function separatorHint([first, second]: Column[]): string | undefined {
+  const found = [';', '\t', '|'].find((separator) => first?.header.includes(separator));
+  if (second !== undefined || found === undefined) return undefined;
+  const name = found === '\t' ? 'tabs' : `"${found}"`;
+  return `its columns are separated by ${name}; commas are read: save it with commas, or convert it (decimal commas become points)`;
 }
 
 async function look(path: string): Promise<{columns: Column[]; rows: number}> {

@@ -53,11 +53,22 @@ export const run: CommandBody = async ({args, options, io}) => {
   io.stderr.write(
     `${options.dryRun ? 'would write' : 'wrote'} in ${root}:\n${written.map((path) => `  ${path}\n`).join('')}`,
   );
+  if (!asked && !options.yes) tellDefaults(io, given, answers);
   const start = invocation(root);
   const send = answers.from === 'http' ? `  ${start} export curl     # lines that send an event each\n` : '';
   io.stderr.write(`next:\n${cd ? `  cd ${cd}\n` : ''}  ${start} validate\n  ${start} run\n${send}`);
   return 0;
 };
+
+/** Without a terminal nobody is asked, whatever is piped in. */
+function tellDefaults(io: CommandIo, given: Partial<Answers>, answers: Answers): void {
+  const taken = (['from', 'like', 'domain'] as const)
+    .filter((key) => given[key] === undefined)
+    .filter((key) => key !== 'like' || Object.hasOwn(sources, answers.from))
+    .map((key) => `--${key} ${answers[key]}`);
+  if (taken.length > 0)
+    io.stderr.write(`no terminal, so nothing was asked (nor read): taken was ${taken.join(' ')}\n`);
+}
 
 function domainName(name: string): string {
   if (nameProblem(name) === undefined && !isReservedDomain(name)) return name;

@@ -1,6 +1,7 @@
 /** How a run ended, from what stopped in it. */
 import {errors} from '../errors.ts';
 import type {PlatformStatus} from '../platform/status.ts';
+import {counted} from '../quantity.ts';
 import {formatCount} from './output.ts';
 
 type Stopped = {queries: string[]; inputs: string[]; raw: string[]};
@@ -27,8 +28,8 @@ export function farewell(status: PlatformStatus): string {
   const {appended, rowsWritten, ledgerBalanced} = status.totals;
   const {queries, inputs, raw} = stoppedIn(status);
   const parts = [
-    `${formatCount(appended)} events in the log`,
-    `${formatCount(rowsWritten)} rows written in this run`,
+    `${counted(appended, 'event')} in the log`,
+    `${counted(rowsWritten, 'row')} written in this run`,
     `ledger ${ledgerBalanced ? 'balanced' : 'NOT balanced'}`,
     ...stoppedText(queries.length, 'query', 'queries'),
     ...stoppedText(inputs.length, 'input', 'inputs'),

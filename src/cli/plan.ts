@@ -8,7 +8,7 @@ import {
   type ChangePlan,
   changeClasses,
 } from '../platform/plan-types.ts';
-import {formatBytes} from '../quantity.ts';
+import {counted, formatBytes} from '../quantity.ts';
 import type {CommandBody, CommandCall} from './command.ts';
 import {load, printDiagnostics} from './context.ts';
 import {formatCount, palette, printJson, ReportedError} from './output.ts';
@@ -40,8 +40,15 @@ const classNames: Record<ChangeClass, string> = {
 };
 const signs: Record<Change['action'], string> = {add: '+', remove: '-', change: '~', rename: '>'};
 
-/** The plan as people read it: a paragraph a change, with its class and its place in the files. */
-export function formatPlan({appliedMs, changes}: ChangePlan, paint: ReturnType<typeof palette>): string {
+/**
+ * The plan as people read it: a paragraph a change, with its class and its place in the files.
+ * @param withWay says how it is applied; not to somebody who does that just now
+ */
+export function formatPlan(
+  {appliedMs, changes}: ChangePlan,
+  paint: ReturnType<typeof palette>,
+  withWay = true,
+): string {
   const since =
     appliedMs === null
       ? 'nothing has run here yet'
@@ -55,7 +62,7 @@ export function formatPlan({appliedMs, changes}: ChangePlan, paint: ReturnType<t
   const refused = changes.some((change) => change.refused);
   const closing = refused
     ? 'it cannot be applied as it is\n'
-    : `${restartText(changes)}apply it: npx millrace apply\n`;
+    : `${restartText(changes)}${withWay ? 'apply it: npx millrace apply\n' : ''}`;
   return `${changes.length} ${changes.length === 1 ? 'change' : 'changes'} (${counts.join(', ')}), ${since}\n\n${paragraphs.join('\n')}\n${closing}`;
 }
 
@@ -106,7 +113,7 @@ function formatRefill(
     measured === 'none'
       ? 'its rate cannot be measured here'
       : `about ${secondsText(seconds)} at ${formatCount(eventsPerSecond)} events/s, ${measured === 'refill' ? 'as it was filled last' : 'measured on a sample now'}`;
-  return `${formatCount(events)} events, ${formatBytes(bytes)}, ${rate}${missing}`;
+  return `${counted(events, 'event')}, ${formatBytes(bytes)}, ${rate}${missing}`;
 }
 
 const secondsText = (seconds: number): string =>

@@ -1,6 +1,7 @@
 import {withoutSecrets} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import type {PlatformStatus} from '../platform/status.ts';
+import {counted} from '../quantity.ts';
 import type {CommandIo} from './command.ts';
 import {escapeControls, formatCount, palette} from './output.ts';
 import {picture, type Space} from './picture.ts';
@@ -48,7 +49,7 @@ function lineView(io: CommandIo, untilIdle: boolean): View {
       lastMs = nowMs;
       const {totals} = status;
       const waits = untilIdle && status.phase === 'running' ? waitingText(status) : '';
-      const facts = `${formatCount(totals.appended)} events, ${formatCount(totals.rowsWritten)} rows, lag ${lagOf(status)}, dead letters ${formatCount(totals.rejected + totals.dead)}, late ${formatCount(totals.late)}, ledger ${totals.ledgerBalanced ? 'balanced' : 'NOT balanced'}${waits ? ` | waiting for: ${waits}` : ''}`;
+      const facts = `${counted(totals.appended, 'event')}, ${counted(totals.rowsWritten, 'row')}, lag ${lagOf(status)}, dead letters ${formatCount(totals.rejected + totals.dead)}, late ${formatCount(totals.late)}, ledger ${totals.ledgerBalanced ? 'balanced' : 'NOT balanced'}${waits ? ` | waiting for: ${waits}` : ''}`;
       const rates = `${formatCount(events(totals.appended, nowMs))} events/s, ${formatCount(rows(totals.rowsWritten, nowMs))} rows/s`;
       if (facts === lastText) return;
       lastText = facts;

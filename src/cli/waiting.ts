@@ -1,4 +1,5 @@
 import type {PlatformStatus} from '../platform/status.ts';
+import {counted} from '../quantity.ts';
 import {formatCount} from './output.ts';
 
 /** What `--until-idle` still waits for, a phrase each: inputs first, then queries, sinks, raw tables. */
@@ -12,7 +13,7 @@ export function waitingFor({inputs, queries, startingQueries, deliveries, raw}: 
     else if (state !== 'running') continue;
     else if (held) found.push(`query ${query}: schema ${held[0]!.schemaId} from the registry`);
     else if (logAway) found.push(`query ${query}: the log`);
-    else if (lagEvents > 0) found.push(`query ${query}: ${formatCount(lagEvents)} events to go`);
+    else if (lagEvents > 0) found.push(`query ${query}: ${counted(lagEvents, 'event')} to go`);
     else if (!settled) found.push(`query ${query}: its rows`);
   }
   for (const {sink, table, state, pending} of deliveries)
@@ -22,7 +23,7 @@ export function waitingFor({inputs, queries, startingQueries, deliveries, raw}: 
   for (const {table, state, lagEvents} of raw) {
     if (state === 'paused') found.push(`raw ${table} (paused)`);
     else if (state === 'running' && lagEvents)
-      found.push(`raw ${table}: ${formatCount(lagEvents)} events to go`);
+      found.push(`raw ${table}: ${counted(lagEvents, 'event')} to go`);
   }
   return found;
 }

@@ -11,6 +11,7 @@ import {type CheckpointWriter, openStateReader, openStateStore} from '../process
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
+import {counted} from '../quantity.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
@@ -292,7 +293,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       const {domain, name} = lookup;
       engine?.refreshLookup(domain, snapshot);
       filling?.engine.refreshLookup(domain, snapshot);
-      const message = `lookup ${domain}.${name} has a new snapshot of ${snapshot.rows.size} rows`;
+      const message = `lookup ${domain}.${name} has a new snapshot of ${counted(snapshot.rows.size, 'row')}`;
       telemetry.emit('Log', {level: 'info', message});
     },
     async drain() {

@@ -7,6 +7,7 @@ import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.t
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {windowsOf} from '../process/naive.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import {counted} from '../quantity.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {lateOf, lateSchema} from '../schema/side.ts';
 import {type Ask, dialectOf, type Row, recordsOf} from './ask.ts';
@@ -219,14 +220,14 @@ function reasonsOf(facts: Facts): string[] {
     if (rows!.length > 0) {
       const {plan} = question;
       reasons.push(
-        `the window has ${rows!.length} rows, none of this group: look at the values of ${plan.groupBy.map(({name}) => name).join(', ')}`,
+        `the window has ${counted(rows!.length, 'row')}, none of this group: look at the values of ${plan.groupBy.map(({name}) => name).join(', ')}`,
       );
     } else reasons.push(...whyEmpty(facts));
   }
   reasons.push(...whyState(facts));
   if (facts.late > 0)
     reasons.push(
-      `${facts.late} events came too late for it and lie in late.${id}: npx millrace late list ${id}; npx millrace backfill ${id} counts them`,
+      `${counted(facts.late, 'event')} came too late for it and ${facts.late === 1 ? 'lies' : 'lie'} in late.${id}: npx millrace late list ${id}; npx millrace backfill ${id} counts ${facts.late === 1 ? 'it' : 'them'}`,
     );
   return reasons;
 }
@@ -242,14 +243,18 @@ function troubleOf(status: PlatformStatus | undefined, id: string): string[] {
   for (const {sink, table, state, pending, message} of status.deliveries)
     if (table.replace(/__r\d+$/, '') === id && (state !== 'running' || pending > 0))
       reasons.push(
-        `${pending} rows are not in ${sink} yet${state === 'running' ? '' : `, it is ${state}: ${message ?? ''}`}`,
+        `${counted(pending, 'row is', 'rows are')} not in ${sink} yet${state === 'running' ? '' : `, it is ${state}: ${message ?? ''}`}`,
       );
   return reasons;
 }
 
 function unreadOf({partitions}: Facts): string[] {
   const unread = partitions.reduce((sum, {read, end}) => sum + Math.max(0, end - read), 0);
-  return unread === 0 ? [] : [`${unread} records of the log are not in the query's last checkpoint yet`];
+  return unread === 0
+    ? []
+    : [
+        `${counted(unread, 'record of the log is', 'records of the log are')} not in the query's last checkpoint yet`,
+      ];
 }
 
 function whyEmpty({question, partitions, state}: Facts): string[] {
@@ -275,7 +280,7 @@ function whyState({question, endMs, state, partitions}: Facts): string[] {
       .map(({topic, partition, watermark}) => `${topic}/${partition} at ${watermark}`);
     return [
       `it closes when every watermark has passed ${end}; ${behind.length} of ${partitions.length} partitions have not: ${behind.slice(0, 4).join(', ')}${behind.length > 4 ? ', ...' : ''}`,
-      `a partition that is read to its end and silent for ${idleMs / 1000} s holds nothing back; the rows above say whether it is closed already`,
+      `a partition that is read to its end and silent for ${idleMs / 1000} s holds nothing back; the rows below say whether it is closed already`,
     ];
   }
   if (state === 'beyond corrections') return ['no event can change it any more'];

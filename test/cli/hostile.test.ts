@@ -78,11 +78,11 @@ aggregations:
   writeFileSync(join(root, 'p.csv'), 'k,brand\na,new\na,newer\n');
   await child.says(/the key "a" stands twice; the last good snapshot stays in use/);
   assert.equal((await cli(root, 'ingest', 'in', 'one.csv')).code, 0);
-  await child.says(/ 1 rows, lag 0/);
+  await child.says(/ 1 row, lag 0/);
   rmSync(join(root, 'p.csv'));
   await child.says(/the file cannot be read: ENOENT/);
   writeFileSync(join(root, 'p.csv'), 'k,brand\na,new\n');
-  await child.says(/lookup d\.p has a new snapshot of 1 rows/);
+  await child.says(/lookup d\.p has a new snapshot of 1 row/);
   // The switch waits for a checkpoint.
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   assert.equal((await cli(root, 'ingest', 'in', 'two.csv')).code, 0);

@@ -107,4 +107,18 @@ describe('init', () => {
     assert.equal(await ended, 2);
     assert.ok(!existsSync(join(cwd, 'config')));
   });
+
+  test('a file whose columns are separated by something else is told so; without a terminal it says what was taken', async () => {
+    const root = makeRoot({'sales.csv': 'when;who;amount\n2026-01-05T10:00:00Z;a;1,50\n'});
+    const {code, stderr} = await cli(root, 'init', 'here', '--from', 'sales.csv');
+    assert.equal(code, 2);
+    assert.match(stderr, /its columns are separated by ";"; commas are read/);
+    const taken = await cli(root, 'init', 'there', '--like', 'purchases');
+    assert.match(
+      taken.stderr,
+      /no terminal, so nothing was asked \(nor read\): taken was --from sample --domain /,
+    );
+    const silent = await cli(root, 'init', 'yes', '--yes');
+    assert.doesNotMatch(silent.stderr, /no terminal/);
+  });
 });

@@ -125,7 +125,7 @@ describe('explain window', () => {
     );
     assert.match(
       await reasons('per_minute', '2026-01-05T10:00', 'country=FR'),
-      /has 1 rows, none of this group/,
+      /has 1 row, none of this group/,
     );
     assert.match(await reasons('per_minute', '2026-01-05T10:02'), /no event counts in it/);
   });

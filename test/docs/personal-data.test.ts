@@ -29,7 +29,7 @@ test('the commands of the page do what it says', () => {
     const shown = run(line);
     if (line.includes('forget')) said += shown;
   }
-  assert.match(said, /would forget the value of shop.email: 1 events/);
-  assert.match(said, /\nforgot the value of shop.email: 1 events, 0 dead letters; 1 keys destroyed/);
-  assert.match(said, /the sink cannot change 1 events/);
+  assert.match(said, /would forget the value of shop.email: 1 event, /);
+  assert.match(said, /\nforgot the value of shop.email: 1 event, 0 dead letters; 1 key destroyed/);
+  assert.match(said, /the sink cannot change 1 event/);
 });
