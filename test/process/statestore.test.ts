@@ -204,6 +204,28 @@ test('a newer format is refused, another file is not taken for a store, and neit
   await withStore(dir, async (store) => assert.equal(store.load('q')!.epoch, 1));
 });
 
+test('a store of the release before leases is taken over; its lease begins', async (t) => {
+  const dir = temporary(t);
+  await withStore(dir, async (store) =>
+    store.commit({query: 'q', epoch: 4, meta: '{"a":1}', puts: [put('p', 'x')], deletes: []}),
+  );
+  // What version 2 added is taken away again.
+  const columns = ['lease', 'holder', 'stamp', 'history'].map(
+    (name) => `ALTER TABLE meta DROP COLUMN ${name};`,
+  );
+  damage(dir, `${columns.join(' ')} DROP TABLE files; PRAGMA user_version = 1`);
+  const reader = openStateReader(dir);
+  assert.equal(reader.load('q')?.epoch, 4);
+  reader.close();
+  const writer = await startCheckpointWriter(dir);
+  assert.equal(writer.epoch, 1);
+  const store = openStateStore(dir, writer.connect(), writer.lease);
+  assert.deepEqual(store.get('q', 'p'), bytes('x'));
+  await store.commit({query: 'q', epoch: 5, meta: '{}', puts: [], deletes: []});
+  store.close();
+  await writer.close();
+});
+
 test('a second writer is refused', async (t) => {
   const dir = temporary(t);
   await withStore(dir, async () => {
