@@ -1,8 +1,10 @@
 /** The client for servers' JSON APIs: limits, several addresses, new attempts, and where credentials never go. */
 import assert from 'node:assert/strict';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
+import {createServer as createSecureServer} from 'node:https';
 import type {AddressInfo} from 'node:net';
 import {type TestContext, test} from 'node:test';
+import {makeCertificates} from '../src/cluster/certificates.ts';
 import {createHttpClient, HttpFailure, type HttpOptions} from '../src/http-client.ts';
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
@@ -119,4 +121,25 @@ test('what can pass is tried again for as long as patience lasts; the last answe
   const waiting = client(t, ['http://127.0.0.1:1']).call({...get, patienceMs: 60_000, signal: abort.signal});
   setTimeout(() => abort.abort(new Error('enough')), 50);
   await assert.rejects(waiting);
+});
+
+test('over TLS an authority of one’s own is trusted where it is named, and a certificate is shown where it is asked for', async (t) => {
+  const {ca, server: own, client: mine} = makeCertificates();
+  const settings = {ca, cert: own.cert, key: own.key, requestCert: true, rejectUnauthorized: true};
+  const server = createSecureServer(settings, (_, response) => json(response, 200, {secure: true}));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const known = {ca, cert: mine.cert, key: mine.key};
+  assert.deepEqual((await client(t, [url], {tls: known}).call(get)).json, {secure: true});
+  const stranger = await failure(client(t, [url]).call(get));
+  assert.match(stranger.message, /name (that|it) in tls\.ca/);
+  assert.equal(stranger.retry, false);
+  const nameless = await failure(client(t, [url], {tls: {ca}}).call(get));
+  assert.match(nameless.message, /tls\.cert and tls\.key|the connection was cut/);
+  const plain = await failure(client(t, [url.replace('https', 'http')]).call(get));
+  assert.match(plain.message, /cannot be used/);
 });

@@ -11,6 +11,7 @@ import type {SecretBackend, SecretContext} from '../../src/config/secrets/types.
 import {vault} from '../../src/config/secrets/vault.ts';
 import {loadPlatform} from '../../src/model/load.ts';
 import {skipWithout} from '../cluster/needs.ts';
+import {conformance} from '../conformance/secrets.ts';
 import {directory, sinkSpecs} from './directory.ts';
 
 const canary = 'CANARY-of-the-vault';
@@ -95,6 +96,15 @@ test(
     assert.equal(await (await open(t, {mount: 'old', kv: 1})).read('password'), 'version 1');
     assert.match(await failure((await open(t, {kv: 1})).read('password')), /set secrets\.vault\.kv to 2/);
   },
+);
+
+conformance(
+  'vault',
+  async (secrets) => {
+    await server.ask('POST', 'secret/data/suite', {data: secrets});
+    return vault.open(optionsOf({path: 'suite'}), {root: scratch, env: {VAULT_TOKEN: server.token}});
+  },
+  needs,
 );
 
 test(
