@@ -1,7 +1,8 @@
 /** What the writer of the embedded log is opened with, and which transactions it commits together. */
 import type {DatabaseSync} from 'node:sqlite';
 import type {Clock} from '../clock.ts';
-import type {PlatformError} from '../errors.ts';
+import {PlatformError} from '../errors.ts';
+import {formatBytes} from '../quantity.ts';
 import type {Stream} from './chain.ts';
 import type {StoredBatch} from './outbox-tables.ts';
 import type {AppendResult, AppendTransaction, LogWriter} from './types.ts';
@@ -43,6 +44,8 @@ export type CommitHooks = {
   usedBytes(): number;
   /** The first offset of a stream whose ids count. */
   idsFrom(stream: Stream): number;
+  /** Whether the record went nowhere: its id may come again. */
+  isGone: (stream: number, offset: number) => boolean;
   /** LOG_FULL, told where the limit is reached. */
   full(): PlatformError;
   /**
@@ -82,3 +85,10 @@ export function takeGroup(waiting: Pending[]): Pending[] {
 /** What the transaction takes of the log, bytes. */
 export const sizeOf = ({appends}: AppendTransaction): number =>
   appends.reduce((sum, batch) => sum + batch.bytes.length + batchOverheadBytes, 0);
+
+/** LOG_FULL of a log of its own. */
+export const logFull = (dir: string, bytesMax: number): PlatformError =>
+  new PlatformError('LOG_FULL', `the log has reached its limit of ${formatBytes(bytesMax)}`, {
+    hint: 'raise log.embedded.size_max, or set log.embedded.retention',
+    place: dir,
+  });

@@ -32,6 +32,8 @@ export class Outbox {
   readonly #last = new Map<number, Range>();
   readonly #idStarts: Map<number, number>;
   readonly #changed = new Set<number>();
+  /** Records that Kafka refused: no range holds them. */
+  readonly #refused = new Map<number, Set<number>>();
   #ranges: ({stream: number} & Range)[] = [];
   #forgotten: {stream: number; below: number}[] = [];
   #left = 0;
@@ -97,7 +99,32 @@ export class Outbox {
       this.#positions.set(stream, {shipped, kafkaNext, known});
       const range = last.get(stream) as (Range & {crc: number}) | undefined;
       if (range) this.#last.set(stream, checkedRange(stream, range));
+      this.#readRefused(stream, shipped);
     }
+  }
+
+  /** What was settled and lies in no range, behind the first of them, was refused. */
+  #readRefused(stream: number, shipped: number): void {
+    const ranges = this.#database
+      .prepare('SELECT first, next FROM outbox_ranges WHERE stream = ? ORDER BY first')
+      .iterate(stream) as Iterable<unknown> as Iterable<{first: number; next: number}>;
+    let end: number | undefined;
+    for (const {first, next} of ranges) {
+      for (let offset = end ?? first; offset < first; offset++) this.refuse(stream, offset);
+      end = next;
+    }
+    for (let offset = end ?? shipped; offset < shipped; offset++) this.refuse(stream, offset);
+  }
+
+  /** Kafka refuses the record for good: its id may come again. */
+  refuse(stream: number, offset: number): void {
+    const refused = this.#refused.get(stream);
+    if (refused) refused.add(offset);
+    else this.#refused.set(stream, new Set([offset]));
+  }
+
+  isRefused(stream: number, offset: number): boolean {
+    return this.#refused.get(stream)?.has(offset) === true;
   }
 
   get head(): OutboxHead {

@@ -5,7 +5,6 @@ import type {DatabaseSync} from 'node:sqlite';
 import {type Clock, systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import {formatBytes} from '../quantity.ts';
 import type {Stream} from './chain.ts';
 import {commitsIn, logError, openForWriting, witnessFile} from './database.ts';
 import {syncNames} from './directory.ts';
@@ -13,6 +12,7 @@ import {checkEnds} from './ends.ts';
 import {
   type CommitHooks,
   type LogWriterOptions,
+  logFull,
   type OutboxWriter,
   othersOf,
   type Pending,
@@ -98,7 +98,7 @@ class EmbeddedWriter implements OutboxWriter {
     this.#sequence = held.sequence;
     if (options.attach === undefined) refuseOutbox(database, dir);
     this.#hooks = options.attach?.(database);
-    this.#ids = new IdIndex(database, streams.map(this.#forIds));
+    this.#ids = new IdIndex(database, streams.map(this.#forIds), undefined, this.#hooks?.isGone);
     this.#statements = {
       append: appendStatements(database, this.#ids),
       streams: streamChanges(database),
@@ -184,7 +184,7 @@ class EmbeddedWriter implements OutboxWriter {
             : (this.#statements.size.get() as {bytes: number}).bytes;
           for (const {transaction, bytes, resolve, reject} of group) {
             if (bytes > 0 && usedBytes + bytes > this.#sizeMaxBytes) {
-              settled.push(() => reject(this.#full()));
+              settled.push(() => reject(this.#hooks?.full() ?? logFull(this.#dir, this.#sizeMaxBytes)));
               continue;
             }
             usedBytes += bytes;
@@ -209,18 +209,6 @@ class EmbeddedWriter implements OutboxWriter {
     for (const [key, stream] of changed) this.#streams.set(key, stream);
     this.#hooks?.committed(stored);
     for (const settle of settled) settle();
-  }
-
-  #full(): PlatformError {
-    if (this.#hooks) return this.#hooks.full();
-    return new PlatformError(
-      'LOG_FULL',
-      `the log has reached its limit of ${formatBytes(this.#sizeMaxBytes)}`,
-      {
-        hint: 'raise log.embedded.size_max, or set log.embedded.retention',
-        place: this.#dir,
-      },
-    );
   }
 
   /** Runs `work` in a transaction and makes it durable, or throws LOG_DISK_FULL, LOG_IO with nothing of it in the log. */

@@ -67,7 +67,8 @@ function letterOf(
   const frame = bytes.subarray(4);
   const isWhole = frame.length <= originalBytesMax;
   const size = isWhole ? '' : `; of its ${frame.length} bytes the first ${originalBytesMax} are kept`;
-  const position = {topic, partition, offset: baseOffset};
+  // Its offset is one of the outbox, no place in the log: it never reached that.
+  const position = {request: `${topic}/${partition}`, index: baseOffset};
   const id = uuid5Of(domainNamespace(domain.name), `dlq/kafka/${topic}/${partition}/`).of(
     `${baseOffset}/${appendMs}`,
   );

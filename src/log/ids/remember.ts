@@ -36,6 +36,7 @@ export class IdIndex {
   readonly #queries;
   readonly #changes;
   readonly #tailMax: number;
+  readonly #isGone: Belongs;
   readonly #tail = new EntryTable();
   readonly #key = new Uint32Array(6);
   /** Entries of the tail that the file has. */
@@ -50,9 +51,18 @@ export class IdIndex {
   #due = 0;
   #writtenBytes = 0;
 
-  /** Reads all but the buckets. Throws LOG_CORRUPT. @param tailMax entries at which the tail becomes a run */
-  constructor(database: DatabaseSync, streams: Iterable<Stream>, tailMax = tailEntries) {
+  /**
+   * Reads all but the buckets. Throws LOG_CORRUPT. @param tailMax entries at which the tail becomes a run
+   * @param isGone records whose ids do not count although their streams have not passed them
+   */
+  constructor(
+    database: DatabaseSync,
+    streams: Iterable<Stream>,
+    tailMax = tailEntries,
+    isGone: Belongs = () => false,
+  ) {
     this.#tailMax = tailMax;
+    this.#isGone = isGone;
     this.#queries = idQueries(database);
     this.#changes = idChanges(database);
     this.load(streams);
@@ -82,7 +92,8 @@ export class IdIndex {
     this.#streams[id] = {topic, startOffset};
   }
 
-  readonly #remembered: Belongs = (stream, offset) => offset >= this.#streams[stream]!.startOffset;
+  readonly #remembered: Belongs = (stream, offset) =>
+    offset >= this.#streams[stream]!.startOffset && !this.#isGone(stream, offset);
 
   /** Remembers the place of an id. @returns false when its topic has the id already */
   add({id: stream, topic}: Stream, id: string, offset: number): boolean {

@@ -23,6 +23,7 @@ export async function divide(
   failpoint('kafka.refused');
   // It takes no place in Kafka: the next record follows the one before it.
   const {kafkaNext} = outbox.position(lane.stream.id)!;
+  outbox.refuse(lane.stream.id, lane.acknowledged);
   lane.restart(lane.acknowledged + 1);
   outbox.settle(lane.stream.id, lane.acknowledged, kafkaNext);
   lane.countMax = Number.POSITIVE_INFINITY;

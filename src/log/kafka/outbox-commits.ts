@@ -45,6 +45,8 @@ export class OutboxCommits implements CommitHooks {
     return this.#given.bytes();
   }
 
+  readonly isGone = (stream: number, offset: number): boolean => this.#outbox.isRefused(stream, offset);
+
   idsFrom(stream: Stream): number {
     return this.#outbox.idsFrom(stream);
   }
