@@ -7,8 +7,8 @@ import {parseFaults} from '../generate/faults.ts';
 import {Generator} from '../generate/generator.ts';
 import {lineOf, textMax} from '../generate/jsonl.ts';
 import type {Domain, Platform} from '../model/types.ts';
+import {askOf} from '../platform/ask.ts';
 import {type GenerateRequest, generateOf, lookupRows, plainStartMs} from '../platform/generate.ts';
-import {askOnce} from '../platform/lookup-rows.ts';
 import {createLookupStore} from '../platform/lookups.ts';
 import {dirsOf} from '../platform/places.ts';
 import type {CommandIo} from './command.ts';
@@ -35,7 +35,7 @@ export async function writeLines(
   const lookups = await lookupRows(
     domain,
     generate,
-    createLookupStore(`${dirsOf(platform).state}/lookups`, askOnce(platform)),
+    createLookupStore(`${dirsOf(platform).state}/lookups`, askOf(platform, undefined)),
   );
   const rows = new Map(lookups.map((each) => [each.name, each]));
   const originMs = generate.startMs ?? request.startMs ?? plainStartMs;

@@ -1,9 +1,9 @@
 /** Generating without a running platform. */
 import type {Domain, Platform} from '../model/types.ts';
 import {noTelemetry} from '../telemetry.ts';
+import {askOf} from './ask.ts';
 import {createGeneratorHost, type GenerateRequest} from './generate.ts';
 import type {GenerateChange, GeneratorStatus} from './generate-types.ts';
-import {askOnce} from './lookup-rows.ts';
 import {createLookupStore} from './lookups.ts';
 import {withIngestThread} from './offline.ts';
 import type {PlatformDirs} from './places.ts';
@@ -22,7 +22,7 @@ export function generateOffline(
   change: GenerateChange,
 ): Promise<GeneratorStatus> {
   return withIngestThread(platform, dirs, 'millrace generate', async (thread) => {
-    const lookups = createLookupStore(`${dirs.state}/lookups`, askOnce(platform));
+    const lookups = createLookupStore(`${dirs.state}/lookups`, askOf(platform, undefined));
     const host = createGeneratorHost(platform, thread, lookups, noTelemetry);
     await host.start(name, request, change);
     return whenDone(() => host.refresh(), name);

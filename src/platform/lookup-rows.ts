@@ -2,12 +2,8 @@
 import {PlatformError} from '../errors.ts';
 import type {Value, ValueType} from '../expr/types.ts';
 import {nullOfRows} from '../model/lookups.ts';
-import type {Lookup, Platform} from '../model/types.ts';
-import {openSink} from '../sinks/host.ts';
-import type {QueryResult} from '../sinks/types.ts';
-
-/** Asks a sink, by its name, with SQL. @throws SINK_QUERY, SINK_UNAVAILABLE, ... */
-export type AskSink = (sink: string, sql: string) => Promise<QueryResult>;
+import type {Lookup} from '../model/types.ts';
+import type {Ask} from './ask.ts';
 
 /** A lookup is in the memory of every thread that uses it. */
 const limits = {rowsMax: 1_000_000, bytesMax: 256 * 1024 * 1024};
@@ -23,7 +19,7 @@ export const lookupPlace = ({csv, sink, table}: Lookup): string =>
  */
 export async function readRows(
   lookup: Lookup,
-  ask: AskSink,
+  ask: Ask,
   {rowsMax = limits.rowsMax, bytesMax = limits.bytesMax}: Partial<typeof limits> = {},
 ): Promise<Buffer> {
   const {rows} = await ask(lookup.sink!, statementOf(lookup, rowsMax)).catch((error) => {
@@ -66,15 +62,3 @@ const invalid = (lookup: Lookup, message: string, cause?: unknown) =>
     hint: 'mend the table, or name the columns that are wanted with query:',
     ...(cause === undefined ? {} : {cause}),
   });
-
-/** Asks sinks of a platform that does not run: each is opened for one question, to read only. */
-export const askOnce =
-  ({root, plugins, sinks}: Platform): AskSink =>
-  async (name, sql) => {
-    const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
-    try {
-      return await sink.query!(sql);
-    } finally {
-      await sink.close();
-    }
-  };

@@ -12,7 +12,8 @@ import {replaceFile} from '../log/directory.ts';
 import {nullOfRows} from '../model/lookups.ts';
 import type {Field, Lookup} from '../model/types.ts';
 import type {LookupSnapshot} from '../process/types.ts';
-import {type AskSink, lookupPlace, readRows} from './lookup-rows.ts';
+import type {Ask} from './ask.ts';
+import {lookupPlace, readRows} from './lookup-rows.ts';
 
 /**
  * Lookup snapshots by content: `<id>.csv` as the file was, `<id>.rows.csv` the rows of a database. Every snapshot that was ever used is kept as a file, since a replay of the log must see what
@@ -32,7 +33,7 @@ export type LookupStore = {
 const lastName = 'last';
 
 /** @param ask answers for lookups that come from a sink; without it what they gave last is what they say now */
-export function createLookupStore(dir: string, ask?: AskSink): LookupStore {
+export function createLookupStore(dir: string, ask?: Ask): LookupStore {
   const homeOf = ({domain, name}: Lookup) => join(dir, domain, name);
   const kept = (lookup: Lookup, id: string): {bytes: Buffer; nulls: string[]} | undefined => {
     const home = homeOf(lookup);

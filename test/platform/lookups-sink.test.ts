@@ -6,8 +6,9 @@ import {join} from 'node:path';
 import {after, before, type TestContext, test} from 'node:test';
 import type {Value} from '../../src/expr/types.ts';
 import type {Lookup} from '../../src/model/types.ts';
+import type {Ask} from '../../src/platform/ask.ts';
 import {createCurrentLookups} from '../../src/platform/current-lookups.ts';
-import {type AskSink, readRows} from '../../src/platform/lookup-rows.ts';
+import {readRows} from '../../src/platform/lookup-rows.ts';
 import {createLookupStore} from '../../src/platform/lookups.ts';
 import {type HostedSink, openSink} from '../../src/sinks/host.ts';
 import {makeRoot, writeFiles} from '../support/cli.ts';
@@ -151,7 +152,7 @@ describeWithPostgres('lookups in PostgreSQL', () => {
       code: 'LOOKUP_INVALID',
       message: /nothing/,
     });
-    const ask: AskSink = (_, sql) => sink.query!(sql);
+    const ask: Ask = (_, sql) => sink.query!(sql);
     const large = lookup({query: 'SELECT n::text AS id, NULL AS brand FROM generate_series(1, 11) n'});
     delete large.table;
     assert.ok((await readRows(large, ask, {rowsMax: 11})).length > 0);
