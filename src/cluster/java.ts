@@ -1,6 +1,6 @@
 import {execFile} from 'node:child_process';
-import {existsSync, readdirSync, realpathSync} from 'node:fs';
-import {join} from 'node:path';
+import {existsSync, readdirSync, readFileSync, realpathSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {promisify} from 'node:util';
 import {PlatformError} from '../errors.ts';
 
@@ -42,7 +42,15 @@ function candidates(env: NodeJS.ProcessEnv): string[] {
   return [...new Set(paths.filter((path) => existsSync(path)).map((path) => realpathSync(path)))];
 }
 
+/** From the file `release` that a Java has beside its programs; without one it is asked, which starts it. */
 async function describe(command: string): Promise<Java | undefined> {
+  const release = join(dirname(dirname(command)), 'release');
+  if (existsSync(release)) {
+    const text = readFileSync(release, 'utf8');
+    const number = /^JAVA_VERSION="((?:1\.)?(\d+)[^"]*)"/m.exec(text);
+    const build = /^(?:IMPLEMENTOR_VERSION|JAVA_RUNTIME_VERSION)="([^"]*)"/m.exec(text)?.[1] ?? '';
+    if (number) return {command, major: Number(number[2]), version: `${number[1]} ${build}`.trim()};
+  }
   try {
     const {stderr} = await run(command, ['-version'], {timeout: 20_000});
     const major = /version "(?:1\.)?(\d+)/.exec(stderr)?.[1];
