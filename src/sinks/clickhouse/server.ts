@@ -12,6 +12,8 @@ import {createPace} from './pace.ts';
 import {createPost} from './post.ts';
 import type {ServerSettings, ServerValues} from './settings.ts';
 
+/** A server that does not answer a first question in this time is down: a start waits for nobody longer. */
+const checkTimeoutMs = 5_000;
 /** A column of a large table may be rewritten for so long. */
 const patientTimeoutMs = 3_600_000;
 const connectionsMax = 16;
@@ -64,6 +66,7 @@ export async function connectServer(
     });
   const quick = client(settings.requestTimeoutMs);
   const patient = client(patientTimeoutMs);
+  const first = client(Math.min(checkTimeoutMs, settings.requestTimeoutMs));
   const pace = createPace({
     sinkName: name,
     partsMax: settings.partsMax,
@@ -91,7 +94,7 @@ export async function connectServer(
     patient,
     ...(cluster ? {cluster} : {}),
     tableSettings: (kind) => (kind === 'raw' && !cluster?.replicated ? rawSettings : []),
-    check: () => checkServer(quick, cluster?.name),
+    check: () => checkServer(first, cluster?.name),
     async insert(table, batch, token) {
       const id = tableId(table);
       await pace.wait(id);
@@ -115,7 +118,7 @@ export async function connectServer(
     },
     async close() {
       pace.close();
-      await Promise.all([quick.close(), patient.close()]);
+      await Promise.all([quick.close(), patient.close(), first.close()]);
       agent.destroy();
     },
   };
