@@ -154,7 +154,7 @@ describeWithPostgres('a PostgreSQL server that fails', () => {
   });
 
   test('a server that only reads, as one that stands by, is waited for', async (t) => {
-    const sink = await openFor(t, server.choice());
+    const sink = await openFor(t, server.choice({pool: 1}));
     const loaded = await load(sink, 'reading');
     await loaded.until(2);
     await server.sql('ALTER SYSTEM SET default_transaction_read_only = on');
