@@ -55,6 +55,8 @@ export type HttpClient = {
 };
 
 const redirectsMax = 3;
+/** Connections to one address at once; more requests wait for one. */
+const maxSockets = 8;
 const pauseMs = 250;
 const pauseMsMax = 4_000;
 /** Statuses that say nothing of the request: the server, or what stands before it, cannot answer just now. */
@@ -63,8 +65,8 @@ const passing = new Set([429, 500, 502, 503, 504]);
 export function createHttpClient(options: HttpOptions): HttpClient {
   const {urls, clock = systemClock, random = Math.random} = options;
   const agents = {
-    http: new HttpAgent({keepAlive: true}),
-    https: new HttpsAgent({keepAlive: true, ...options.tls}),
+    http: new HttpAgent({keepAlive: true, maxSockets}),
+    https: new HttpsAgent({keepAlive: true, maxSockets, ...options.tls}),
   };
   let first = 0;
   const round = async (call: HttpCall): Promise<HttpAnswer> => {

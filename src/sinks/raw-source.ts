@@ -20,6 +20,8 @@ const rowsMax = 20_000;
 /** An id that cannot be read is looked at again after so long; bytes that are no events can name any. */
 const unreadableMs = 30_000;
 const unreadableMax = 10_000;
+/** Ids of one read that are asked for together. */
+const askedAtOnce = 64;
 
 /** An open log with the decoders of the schemas that it holds. */
 export type RawSource = {
@@ -72,7 +74,11 @@ export async function openSource(job: RawJob): Promise<RawSource> {
       for (const batch of batches)
         eachFrame(batch, fromOffset, (_, pos) => ids.add(readId(batch.bytes, pos)));
       const byId = new Map<number, Decoder | null>();
-      for (const id of ids) byId.set(id, id < 0 ? null : await decoderOf(id));
+      const wanted = [...ids].filter((id) => id >= 0);
+      for (let from = 0; from < wanted.length; from += askedAtOnce)
+        await Promise.all(
+          wanted.slice(from, from + askedAtOnce).map(async (id) => byId.set(id, await decoderOf(id))),
+        );
       return decodeRows({job, partition, fromOffset, batches, byId, fields: fields.length});
     },
     close() {

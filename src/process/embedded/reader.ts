@@ -37,7 +37,7 @@ type Partition = {
 const awayMs = 250;
 
 /** Ids of one batch that are asked for at once; bytes that are no events can name many. */
-const idsMax = 256;
+const idsMax = 1024;
 
 /**
  * Reads the partitions of one worker for all its queries. Cursors that stand at one offset share the read and the decode;

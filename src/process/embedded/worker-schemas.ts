@@ -19,8 +19,11 @@ export class SchemaWanted extends Error {
 
 /** An id that the registry did not have is asked for again after so long: it may have been registered since. */
 const absentMs = 30_000;
-/** Bytes that are no event can name any id; of so many the answer is kept. */
-const absentMax = 10_000;
+/**
+ * Bytes that are no event can name any id. Of so many the answer is kept: more than one batch can name, since the answers of a
+ * batch must be there together when it is decoded again.
+ */
+const absentMax = 400_000;
 
 /** Writers' schemas as one worker knows them: those of the start, and those that it asked for since. */
 export class WriterSchemas {
@@ -78,7 +81,14 @@ export class WriterSchemas {
       this.#known.set(id, schema);
       return;
     }
-    if (this.#absent.size >= absentMax) this.#absent.clear();
+    this.#absent.delete(id);
     this.#absent.set(id, this.#clock.now() + absentMs);
+    if (this.#absent.size < absentMax) return;
+    // The oldest half: those of the batch that waits are younger.
+    let left = absentMax / 2;
+    for (const old of this.#absent.keys()) {
+      if (left-- === 0) break;
+      this.#absent.delete(old);
+    }
   }
 }

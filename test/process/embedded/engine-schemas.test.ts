@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import {type TestContext, test} from 'node:test';
 import avsc from 'avsc';
+import {testClock} from '../../../src/clock.ts';
+import {WriterSchemas} from '../../../src/process/embedded/worker-schemas.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import type {AvroField, AvroRecord, AvroSchema} from '../../../src/schema/types.ts';
 import {EngineRig, type EngineRigOptions} from './engine-rig.ts';
@@ -252,4 +254,35 @@ test('what cannot be resolved into the event type is a dead letter that says why
     [null, null, 2.5, null, 1],
   ]);
   assert.equal(asked.size, 8);
+});
+
+test('a batch in which every record names another id that nobody knows is read through, and each id asked for once', async (t) => {
+  const asked: number[] = [];
+  const rig = await started(t, {
+    schemaOf: async (id) => {
+      asked.push(id);
+      return null;
+    },
+  });
+  const count = 3_000;
+  await append(
+    rig,
+    0,
+    Array.from({length: count}, (_, index) => Uint8Array.of(0, 9, 9, index >> 8, index & 255, 1)),
+  );
+  await rig.engine.settle();
+  const [status] = rig.engine.status();
+  assert.deepEqual(
+    status!.counts.map(({read, dead}) => [read, dead]),
+    [[count, count]],
+  );
+  assert.equal(asked.length, count);
+  assert.equal(new Set(asked).size, count);
+});
+
+test('answers for ids that are not there are kept for more than a batch can name', () => {
+  const schemas = new WriterSchemas([], testClock(0), () => {});
+  for (let id = 1; id <= 450_000; id++) schemas.answer({id, schema: null});
+  for (let id = 450_000 - 200_000; id <= 450_000; id++) assert.ok(!schemas.isWanted(id), String(id));
+  assert.ok(schemas.isWanted(1), 'the oldest is forgotten');
 });
