@@ -35,9 +35,21 @@ export function localNamesOf(typed: string[]): LocalName[] {
   return localNames.filter((name) => typed.includes(name));
 }
 
-/** What an environment runs on, by the backends that its files name. Mistakes in them are not looked for here. */
-export function neededServers(root: string, env: string): LocalName[] {
-  if (!existsSync(join(root, 'config', 'environments', `${env}.yaml`))) return ['kafka', 'postgres'];
+/**
+ * What an environment runs on, by the backends that its files name. Mistakes in them are not looked for here.
+ * @param chosen undefined: `single`, and Kafka and PostgreSQL where there is no such environment yet
+ * @throws CONFIG_INVALID for an environment that is chosen and not there
+ */
+export function neededServers(root: string, chosen: string | undefined): LocalName[] {
+  const env = chosen ?? 'single';
+  const file = join(root, 'config', 'environments', `${env}.yaml`);
+  if (env !== 'dev' && !existsSync(file)) {
+    if (chosen === undefined) return ['kafka', 'postgres'];
+    throw new PlatformError('CONFIG_INVALID', `there is no environment "${env}"`, {
+      place: file,
+      hint: 'name servers instead: npx millrace up kafka postgres',
+    });
+  }
   const {platform, environment} = readLayers(root, env, new Diagnostics());
   const node = merge(platform?.node, environment?.node);
   const backend = (section: ConfigNode | undefined) => textOf(child(section, 'backend'));

@@ -14,11 +14,12 @@ export const run: CommandBody = async (call) => {
   const {options, io, args} = call;
   const {root, home} = localPlace(call);
   const brokers = brokersOf(options.brokers);
-  const env = options.env ?? defaultEnvironment;
-  const names = args.length > 0 ? localNamesOf(args) : neededServers(root, env);
+  const names = args.length > 0 ? localNamesOf(args) : neededServers(root, environmentOf(call));
   if (names.length === 0) {
     if (options.json) printJson(io, {servers: [], variables: {}, settings: {}});
-    io.stderr.write(`the environment ${env} needs no servers beside the platform\n`);
+    io.stderr.write(
+      `the environment ${environmentOf(call) ?? defaultEnvironment} needs no servers beside the platform\n`,
+    );
     return 0;
   }
   const say = (name: string, text: string) => io.stderr.write(`${name}: ${text}\n`);
@@ -45,6 +46,9 @@ export const run: CommandBody = async (call) => {
   await show(call, home, servers, failures);
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
+
+const environmentOf = ({options, io}: CommandCall): string | undefined =>
+  options.env ?? (io.env.MILLRACE_ENV || undefined);
 
 /** One after the other: each has the whole line, and what is told stays readable. */
 async function fetchOnly(
@@ -103,7 +107,7 @@ async function show(
   if (Object.keys(settings).length === 0) return;
   const {stringify} = await import('yaml');
   const lines = stringify(settings, {lineWidth: 0}).trimEnd().split('\n');
-  const where = `config/environments/${options.env ?? defaultEnvironment}.yaml`;
+  const where = `config/environments/${environmentOf(call) ?? defaultEnvironment}.yaml`;
   io.stdout.write(
     `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
   );

@@ -167,8 +167,10 @@ test('up without names starts what the environment runs on', async () => {
     'config/platform.yaml': 'engine: {embedded: {checkpoints: s3://bucket/checkpoints}}\n',
     'config/environments/single.yaml': single,
   });
-  assert.deepEqual(neededServers(root, 'single'), ['kafka', 'postgres', 'vault', 's3']);
-  assert.deepEqual(neededServers(makeRoot({'config/domains/shop.yaml': domain}), 'single'), [
+  assert.deepEqual(neededServers(root, undefined), ['kafka', 'postgres', 'vault', 's3']);
+  assert.deepEqual(neededServers(root, 'dev'), ['s3']);
+  assert.throws(() => neededServers(root, 'production'), /there is no environment "production"/);
+  assert.deepEqual(neededServers(makeRoot({'config/domains/shop.yaml': domain}), undefined), [
     'kafka',
     'postgres',
   ]);
