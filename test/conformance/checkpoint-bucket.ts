@@ -1,9 +1,9 @@
 /** What a store in a bucket promises beside what every store does: outages, lost answers, damage, bounds. */
 import assert from 'node:assert/strict';
-import {rmSync, truncateSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
 import {createServer, request} from 'node:http';
 import type {AddressInfo} from 'node:net';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {type TestContext, test} from 'node:test';
 import {followBucket} from '../../src/process/embedded/state-bucket.ts';
@@ -146,6 +146,46 @@ export function bucketSuite(bucket: Bucket | undefined, create: (t: TestContext)
     await assert.rejects(contentAt(shared.machine()), {code: 'CHECKPOINT_NEWER'});
     await client.put(`${prefix}head.json`, head.bytes);
     assert.equal(await contentAt(shared.machine()), expectedAfter(5));
+  });
+
+  test('s3: files beside the checkpoints travel; what an owner changed and never committed is gone once another went on', async (t) => {
+    const shared = create(t);
+    const [first, second] = [shared.machine(), shared.machine()];
+    const write = (place: CheckpointPlace, path: string, text: string) => {
+      mkdirSync(join(place.dir, dirname(path)), {recursive: true});
+      writeFileSync(join(place.dir, path), text);
+    };
+    const textOf = (place: CheckpointPlace, path: string) => {
+      const file = join(place.dir, path);
+      return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+    };
+    await asOwner(first, async (store) => {
+      write(first, 'revisions.json', 'one');
+      write(first, 'lookups/shop/products/abc.csv', 'id,name');
+      write(first, 'gone.json', 'soon');
+      await store.commit(commitOf(1));
+      write(first, 'revisions.json', 'two');
+      rmSync(join(first.dir, 'gone.json'));
+      // Without a commit of a query.
+      await store.sync();
+      write(first, 'revisions.json', 'never kept');
+      write(first, 'stray.json', 'never kept');
+    });
+    await asOwner(second, async (store) => {
+      assert.equal(textOf(second, 'revisions.json'), 'two');
+      assert.equal(textOf(second, 'lookups/shop/products/abc.csv'), 'id,name');
+      assert.equal(textOf(second, 'gone.json'), undefined);
+      await store.commit(commitOf(2));
+    });
+    await asOwner(first, async (store) => {
+      assert.equal(textOf(first, 'revisions.json'), 'two');
+      assert.equal(textOf(first, 'stray.json'), undefined);
+      assert.equal(contentOf(store), expectedAfter(2));
+      // Nobody else went on: what was changed here is the newest there is.
+      write(first, 'revisions.json', 'three');
+    });
+    await asOwner(first, async (store) => store.commit(commitOf(3)));
+    await asOwner(second, async () => assert.equal(textOf(second, 'revisions.json'), 'three'));
   });
 
   test('s3: a copy that is damaged, shortened or gone is made anew from the bucket', async (t) => {

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import {after, test} from 'node:test';
+import {createInlineEngine} from '../../../src/process/embedded/engine.ts';
+import {startCheckpointWriter} from '../../../src/process/embedded/statestore.ts';
+import {startBucket} from '../../support/bucket.ts';
+import {startProxy} from '../../support/proxy.ts';
+import {EngineRig} from './engine-rig.ts';
+import {day, events, purchase, tumbling, view} from './engine-world.ts';
+
+const bucket = await startBucket();
+after(() => bucket?.stop());
+const skip = bucket === undefined && process.env.CI !== 'true' && 'there is no SeaweedFS here';
+
+test('while checkpoints cannot be kept rows go on; a query near its limit stops reading and says why, and goes on by itself', {
+  skip,
+}, async (t) => {
+  assert.ok(bucket, 'CI needs SeaweedFS');
+  // Five groups there are: more than three quarters of six.
+  const near = {...tumbling, limits: {...tumbling.limits, groups: 6}};
+  const roomy = {...tumbling, query: 'roomy', id: 'shop.roomy'};
+  const rig = new EngineRig(t, [purchase, view], [near, roomy]);
+  const proxy = await startProxy({to: {host: '127.0.0.1', port: bucket.port}});
+  t.after(() => proxy.close());
+  const s3 = {...bucket.settings, endpoint: `http://127.0.0.1:${proxy.port}`};
+  const place = {dir: rig.stateDir, remote: {s3, prefix: 'outage/'}};
+  const writer = await startCheckpointWriter(place, {leaseMs: 1_000});
+  t.after(async () => {
+    await rig.engine.stop();
+    await writer.close();
+  });
+  rig.engine = createInlineEngine({...rig.options(), writer});
+  await rig.engine.start(rig.plans);
+  const turns = async (count: number) => {
+    // Ends of partitions are looked at now and then.
+    await rig.clock.advance(300);
+    for (let turn = 0; turn < count; turn++) await rig.engine.turn();
+  };
+  const read = (id: string) =>
+    rig.engine
+      .status()
+      .find(({query}) => query === id)!
+      .counts.reduce((sum, counts) => sum + counts.read, 0);
+  const report = async () => {
+    rig.engine.report();
+    await turns(2);
+  };
+
+  await rig.append(events(200, 1, 1));
+  await rig.engine.settle();
+  proxy.cut();
+  // Its checkpoint is on its way, and the clock says for how long.
+  await rig.append(events(50, 2, 1, day + 600_000));
+  await turns(20);
+  await rig.clock.advance(6_000);
+  await rig.append(events(50, 3, 1, day + 750_000));
+  await turns(20);
+  const before = rig.tables.get(roomy.id)!.rows.size;
+  await rig.append(events(100, 4, 1, day + 900_000));
+  await turns(20);
+  await report();
+  const [nearStatus, roomyStatus] = [near, roomy].map(
+    ({id}) => rig.engine.status().find(({query}) => query === id)!,
+  );
+  assert.equal(nearStatus!.state, 'paused');
+  assert.equal(nearStatus!.reason?.code, 'STORE_UNAVAILABLE');
+  assert.ok(nearStatus!.lagEvents > 0);
+  assert.equal(roomyStatus!.state, 'running');
+  assert.equal(roomyStatus!.lagEvents, 0);
+  assert.ok(rig.tables.get(roomy.id)!.rows.size > before, 'rows need no checkpoint');
+  assert.ok(read(near.id) < read(roomy.id));
+
+  proxy.restore();
+  await rig.engine.settle();
+  rig.check();
+  assert.deepEqual(
+    rig.engine.status().map(({state}) => state),
+    ['running', 'running'],
+  );
+});
