@@ -12,6 +12,10 @@ import {tailOf} from './recover.ts';
 
 /** Ids that are remembered in one transaction. */
 const idsMax = 20_000;
+/** So many records are read without asking whose they are. */
+const readWhole = 50_000;
+const samples = 16;
+const sampleBytes = 64 * 1024;
 /** A longer first field is no id of ours. */
 const idBytesMax = 1_024;
 const decoder = new TextDecoder('utf-8', {fatal: true});
@@ -53,6 +57,25 @@ function idsOfRecords(bytes: Uint8Array): string[] | undefined {
 }
 
 /**
+ * Whether outboxes have written to [from, to) of a partition. A long stretch is only sampled: where others write nearly everything,
+ * duplicates are for the queries' `dedup:` anyway.
+ */
+async function hasOutboxes(
+  client: KafkaClient,
+  place: {topic: string; partition: number},
+  from: number,
+  to: number,
+): Promise<boolean> {
+  if (to - from <= readWhole) return true;
+  for (let sample = 0; sample < samples; sample++) {
+    const offset = from + Math.floor(((to - from - 1) * sample) / (samples - 1));
+    for await (const {outbox} of tailOf(client, place, offset, offset + 1, sampleBytes))
+      if (outbox !== undefined) return true;
+  }
+  return false;
+}
+
+/**
  * Reads [from, to) of a partition and remembers the ids of what other outboxes wrote; records of programs that are no outbox are
  * for the queries' own `dedup:`. @param start first offset that the partition still has. @returns how many ids
  * @throws KAFKA_*, LOG_CORRUPT
@@ -67,6 +90,10 @@ export async function adoptIds(
   const {topic, partition} = place;
   let found: {id: string; offset: number}[] = [];
   let count = 0;
+  if (!(await hasOutboxes(client, place, Math.max(from, start), to))) {
+    onProgress(to - Math.max(from, start));
+    return 0;
+  }
   const remember = (end: number) => {
     writer.adopt(topic, partition, {start, end, ids: found});
     count += found.length;

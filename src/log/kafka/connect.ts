@@ -27,7 +27,7 @@ export type Parts = {
   dir: string;
   telemetry: Telemetry;
   /** Makes what changed in the outbox durable. */
-  write: () => Promise<void>;
+  write: () => Promise<unknown>;
 };
 
 /**
@@ -70,6 +70,21 @@ export async function learn(parts: Parts): Promise<Stream[]> {
   const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
   await meet(parts, streams, appended);
   return streams;
+}
+
+/** The same, where others wrote between own records; a failure is for the next time. */
+export async function learnMore(parts: Parts): Promise<void> {
+  const {outbox, log} = parts;
+  const isBehind = [...log.streams()].some(({id}) => {
+    const position = outbox.position(id);
+    return position !== undefined && position.known < position.kafkaNext;
+  });
+  if (!isBehind) return;
+  try {
+    await learn(parts);
+  } catch (error) {
+    if (!(error instanceof PlatformError)) throw error;
+  }
 }
 
 /** Compares what the outbox knows of the partitions with what they have. */
@@ -175,7 +190,7 @@ export async function recoverLane(
     /** Fences that may be on their way. */
     fences: Map<Lane, Fence>;
     nowMs: number;
-    write: () => Promise<void>;
+    write: () => Promise<unknown>;
     lost: (message: string) => void;
   },
 ): Promise<void> {

@@ -24,7 +24,7 @@ export class LeaseGate {
   constructor(
     client: KafkaClient,
     {group, canWait}: LeaseOptions,
-    {learn, telemetry, command}: {learn: () => Promise<void>; telemetry: Telemetry; command: string},
+    {learn, telemetry, command}: {learn: () => Promise<unknown>; telemetry: Telemetry; command: string},
   ) {
     this.#canWait = canWait;
     const log = (level: 'info' | 'warn', message: string) => telemetry.emit('Log', {level, message});

@@ -11,6 +11,7 @@
  */
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
+import type {OutboxHead} from '../outbox-tables.ts';
 import {BatchFailure, batchAt, type KafkaBatch} from './batch-header.ts';
 import {checkCrc, recordBytes} from './batch-read.ts';
 import {type EncodedBatch, encodeEmpty, setProducer} from './batch-write.ts';
@@ -42,6 +43,7 @@ export async function* tailOf(
   place: {topic: string; partition: number},
   from: number,
   to: number,
+  bytesMax = fetchBytesMax,
 ): AsyncGenerator<TailBatch> {
   const {topic, partition} = place;
   for (let offset = from; offset < to; ) {
@@ -50,8 +52,8 @@ export async function* tailOf(
       throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
     const [answer] = await fetchRecords(
       client,
-      [{...place, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax: fetchBytesMax}],
-      {broker: leader, lane: 'tail', waitMs: 1_000, bytesMax: fetchBytesMax, uncommitted: true},
+      [{...place, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax}],
+      {broker: leader, lane: 'tail', waitMs: 1_000, bytesMax, uncommitted: true},
     );
     if (!answer)
       throw new PlatformError('KAFKA_PROTOCOL', `the answer says nothing of ${topic}/${partition}`);
@@ -134,6 +136,17 @@ export function createFence(outbox: string, id: number, epoch: number, timeMs: n
   });
   setProducer(batch, {id, epoch, sequence: 0});
   return {id, epoch, batch};
+}
+
+/** From now on the lane's batches are of this producer and epoch; where something of it may be on its way, behind a fence. */
+export function beginEpoch(
+  lane: Lane,
+  {producerId: id, epoch, name}: OutboxHead,
+  fences: Map<Lane, Fence>,
+  nowMs: number,
+): void {
+  lane.setProducer(id, epoch, 0);
+  if (lane.state === 'unknown') fences.set(lane, createFence(name, id, epoch, nowMs));
 }
 
 /** Writes the fence. @returns its offset. Throws KAFKA_*; what was not answered is to be sent again. */

@@ -11,14 +11,14 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, learn, type Parts, recoverLane} from './connect.ts';
+import {connectOutbox, learn, learnMore, type Parts, recoverLane} from './connect.ts';
 import {drained} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
 import {type Lane, openLane} from './lane.ts';
 import {LeaseGate} from './lease-gate.ts';
 import {SpoolNews} from './news.ts';
 import {OutboxCommits} from './outbox-commits.ts';
-import {createFence, type Fence} from './recover.ts';
+import {beginEpoch, type Fence} from './recover.ts';
 import {Waiting} from './waiting.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
 
@@ -27,6 +27,8 @@ const batchBytesMax = 512 * 1024;
 /** Batches that were not sent yet are kept in memory up to this; beyond it they are read from the outbox. */
 const memoryBytesMax = 32 * 2 ** 20;
 const tickMs = 100;
+/** What others bring between own records is read so often: a start has only the last of it to read. */
+const learnMs = 60_000;
 /** Pause before the next attempt to reach a cluster that was away at the start. */
 const reconnectMs = 500;
 /** Attempts at the start while brokers answer, and some partition has no leader. */
@@ -63,6 +65,7 @@ export class KafkaWriter implements LogWriter {
   readonly #fences = new Map<Lane, Fence>();
   #timer: NodeJS.Timeout | undefined;
   #isConnected = false;
+  #learnedMs = performance.now();
   #isClosed = false;
   #gate: LeaseGate | undefined;
   #failure: PlatformError | undefined;
@@ -164,25 +167,22 @@ export class KafkaWriter implements LogWriter {
   async #connect(): Promise<void> {
     await connectOutbox(this.#parts());
     this.#addLanes();
-    const {producerId: id, epoch, name} = this.#outbox.head;
     for (const lane of this.#forwarder.lanes) {
-      lane.setProducer(id, epoch, 0);
+      beginEpoch(lane, this.#outbox.head, this.#fences, this.#clock.now());
       lane.isSpooling = false;
-      if (lane.state === 'unknown') this.#fences.set(lane, createFence(name, id, epoch, this.#clock.now()));
     }
     this.#isConnected = true;
     this.#forwarder.start();
     const {lease, telemetry, command = ''} = this.#options;
     if (!lease || this.#gate) return;
-    const learnNow = async () => void (await learn(this.#parts()));
-    this.#gate = new LeaseGate(this.#client, lease, {learn: learnNow, telemetry, command});
+    this.#gate = new LeaseGate(this.#client, lease, {learn: () => learn(this.#parts()), telemetry, command});
     await this.#gate.decided();
   }
 
   #parts(): Parts {
     const {topics, dir, telemetry} = this.#options;
-    const write = () => this.#write();
-    return {client: this.#client, outbox: this.#outbox, log: this.#log, topics, dir, telemetry, write};
+    const [client, outbox, log] = [this.#client, this.#outbox, this.#log];
+    return {client, outbox, log, topics, dir, telemetry, write: () => this.#write()};
   }
 
   #connectLater(): void {
@@ -202,13 +202,19 @@ export class KafkaWriter implements LogWriter {
   }
 
   /** Writes places and deletions with a commit of their own. */
-  async #write(): Promise<void> {
+  #write(): Promise<unknown> {
     this.#commits.request();
-    await this.#log.append({appends: []});
+    return this.#log.append({appends: []});
   }
 
   #tick(): void {
     this.#news.look();
+    if (this.#isConnected && performance.now() - this.#learnedMs > learnMs) {
+      this.#learnedMs = Number.POSITIVE_INFINITY;
+      void learnMore(this.#parts()).finally(() => {
+        this.#learnedMs = performance.now();
+      });
+    }
     if (this.#isClosed || !this.#commits.isDue) return;
     this.#write().catch((error) => this.#fail(error as PlatformError));
   }
@@ -247,9 +253,7 @@ export class KafkaWriter implements LogWriter {
 
   /** Bytes that wait for Kafka. */
   get bytes(): number {
-    let bytes = 0;
-    for (const lane of this.#forwarder.lanes) bytes += lane.bytes;
-    return bytes;
+    return [...this.#forwarder.lanes].reduce((sum, {bytes}) => sum + bytes, 0);
   }
 
   /** Whether the brokers can be reached, as far as is known. */
