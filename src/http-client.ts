@@ -137,7 +137,13 @@ async function attempt(
 
 type Raw = {status: number; location: string | undefined; text: string};
 
-function send(url: URL, call: HttpCall, options: HttpOptions, agents: Agents): Promise<Raw> {
+function send(
+  url: URL,
+  call: HttpCall,
+  options: HttpOptions,
+  agents: Agents,
+  isSecond = false,
+): Promise<Raw> {
   const {method, headers = {}, body, signal} = call;
   const text = body === undefined ? undefined : JSON.stringify(body);
   const isSecure = url.protocol === 'https:';
@@ -161,9 +167,16 @@ function send(url: URL, call: HttpCall, options: HttpOptions, agents: Agents): P
     const timer = setTimeout(() => {
       request.destroy(new HttpFailure(`${url.origin} did not answer within ${options.timeoutMs} ms`, true));
     }, options.timeoutMs);
-    request.on('error', (error) =>
-      fail(signal?.aborted || error instanceof HttpFailure ? error : failureOf(url, error)),
-    );
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      // The server closed a connection that was kept, just as it was taken again: nothing was read of the request.
+      const isStale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      if (isStale && !isSecond) {
+        clearTimeout(timer);
+        send(url, call, options, agents, true).then(resolve, reject);
+        return;
+      }
+      fail(signal?.aborted || error instanceof HttpFailure ? error : failureOf(url, error));
+    });
     request.on('response', (response) =>
       read(response, url, options.bytesMax).then((raw) => {
         clearTimeout(timer);

@@ -143,3 +143,19 @@ test('over TLS an authority of one’s own is trusted where it is named, and a c
   const plain = await failure(client(t, [url.replace('https', 'http')]).call(get));
   assert.match(plain.message, /cannot be used/);
 });
+
+test('a connection that the server closed while it was kept is no failure', async (t) => {
+  let calls = 0;
+  const {url, server} = await serve(t, (request, response) => {
+    calls++;
+    json(response, 200, {calls});
+    // Closed as soon as the answer is out, without a word in it.
+    if (calls < 20) response.on('finish', () => setTimeout(() => request.socket.destroy(), calls % 3));
+  });
+  server.keepAliveTimeout = 60_000;
+  const http = client(t, [url]);
+  for (let call = 1; call <= 20; call++) {
+    assert.deepEqual((await http.call(get)).json, {calls: call});
+    await new Promise((resolve) => setTimeout(resolve, call % 4));
+  }
+});

@@ -7,7 +7,7 @@ import avsc from 'avsc';
 import {PlatformError} from '../../src/errors.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {packRecords} from '../../src/schema/frame.ts';
-import {ask, type RegistryServer, startRegistry, token} from '../registry/server.ts';
+import {ask as askOnce, type RegistryServer, startRegistry, token} from '../registry/server.ts';
 import {cli, makeRoot, writeFiles} from '../support/cli.ts';
 import {type Started, startIn} from '../support/running.ts';
 
@@ -19,6 +19,9 @@ before(async () => {
   port = Number(new URL(server.url).port);
 });
 after(() => server.close());
+
+/** Node's fetch may still hold a connection to the server that was there before. */
+const ask = (...args: Parameters<typeof askOnce>) => askOnce(...args).catch(() => askOnce(...args));
 
 const stopServer = () => server.close();
 /** The same registry again, at the same address. */
@@ -307,10 +310,10 @@ test('an id that nobody registered is a dead letter; once it is registered a rep
     assert.match(await running.metrics.render(), /^millrace_schemas_asked_total\{outcome="unknown"\} 2$/m);
     const list = await cli(root, 'dlq', 'list', '--json');
     const letters = JSON.parse(list.stdout) as {code: string; schema_id: number; original: string}[];
-    assert.deepEqual(letters.map(({code, schema_id}) => [code, schema_id]).sort(), [
-      ['UNKNOWN_SCHEMA', 123_456],
-      ['UNKNOWN_SCHEMA', next],
-    ]);
+    assert.deepEqual(
+      letters.map(({code, schema_id}) => `${schema_id} ${code}`).toSorted(),
+      [next, 123_456].map((id) => `${id} UNKNOWN_SCHEMA`).toSorted(),
+    );
     assert.ok(letters.every(({original}) => Buffer.from(original, 'base64').length > 10));
 
     assert.equal(await registerForeign('after'), next);
