@@ -1,12 +1,13 @@
 /**
  * Drains a topic once and says as JSON what it took:
  *
- *   node bench/kafka-drain.ts --brokers 127.0.0.1:9092 --topic shop.purchase [--mode engine|read] [--workers 1] [--load EVENTS]
+ *   node bench/kafka-drain.ts --brokers 127.0.0.1:9092 --topic shop.purchase [--mode engine|read|bare] [--reuse] [--workers 1] [--load EVENTS]
  *                             [--partitions 2] [--schema writer.avsc] [--schema-id 1]
  *
  * `engine`: job A (tumbling 1 minute by category and country: count, sum, max, average) with checkpoints every second, rows taken
  * and acknowledged; ends when everything that the topic held at the start is in rows and in a checkpoint. `read`: the reader
- * alone, checksums checked. `--load` makes the topic first, with that many events of job A's shape. The answer is
+ * alone, checksums checked, with `--reuse` as the engine uses it. `bare`: answers are fetched and their records counted, one request after
+ * the other, nothing checked. `--load` makes the topic first, with that many events of job A's shape. The answer is
  * {mode, events, seconds, cpuSeconds, rows, memoryMiB}: seconds from opening the log to the last row, CPU of this process.
  */
 import assert from 'node:assert/strict';
@@ -14,10 +15,14 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
+import {batchAt, batchHeaderBytes} from '../src/log/kafka/batch-header.ts';
 import {encodeBatch, setProducer} from '../src/log/kafka/batch-write.ts';
 import {KafkaClient} from '../src/log/kafka/client.ts';
+import {fetchRecords} from '../src/log/kafka/fetch.ts';
+import {AnswerMemory} from '../src/log/kafka/memory.ts';
 import {produce} from '../src/log/kafka/produce.ts';
 import {openKafkaReader} from '../src/log/kafka/reader.ts';
+import {skipVarint, varint} from '../src/log/kafka/record.ts';
 import type {KafkaSettings} from '../src/log/kafka/settings.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../src/log/kafka/topics.ts';
 import {createEngine} from '../src/process/embedded/engine.ts';
@@ -33,6 +38,7 @@ const {values: given} = parseArgs({
     mode: {type: 'string', default: 'engine'},
     workers: {type: 'string', default: '1'},
     load: {type: 'string'},
+    reuse: {type: 'boolean', default: false},
     partitions: {type: 'string', default: '2'},
     schema: {type: 'string'},
     'schema-id': {type: 'string', default: '1'},
@@ -73,7 +79,8 @@ const cpuSeconds = () => {
 };
 
 if (given.load) await load(Number(given.load));
-const result = given.mode === 'read' ? await drainReader() : await drainEngine();
+const drains = {read: drainReader, bare: drainBare, engine: drainEngine};
+const result = await drains[given.mode as keyof typeof drains]();
 console.log(JSON.stringify({mode: given.mode, ...result}));
 
 /** 5,000 events a second of event time, 2 % of them up to 10 s behind; 12 categories, 30 countries. */
@@ -130,7 +137,7 @@ async function load(events: number): Promise<void> {
 async function drainReader() {
   const startMs = performance.now();
   const cpu = cpuSeconds();
-  const reader = await openKafkaReader({dir: '/nowhere', kafka: settings});
+  const reader = await openKafkaReader({dir: '/nowhere', kafka: settings}, {reuse: given.reuse});
   let events = 0;
   const drain = async (partition: number) => {
     const end = reader.endOffset(topic, partition);
@@ -143,6 +150,36 @@ async function drainReader() {
   for (let partition = 0; partition < reader.partitions(topic); partition++) await drain(partition);
   const seconds = (performance.now() - startMs) / 1000;
   reader.close();
+  return {events, seconds, cpuSeconds: cpuSeconds() - cpu, rows: 0, memoryMiB: memoryMiB()};
+}
+
+async function drainBare() {
+  const startMs = performance.now();
+  const cpu = cpuSeconds();
+  const client = new KafkaClient(settings);
+  await client.refreshMetadata();
+  const memory = new AnswerMemory();
+  let events = 0;
+  for (const [partition, {leader}] of client.metadata.topics.get(topic)!.entries())
+    for (let offset = 0, end = 1; offset < end; ) {
+      const place = {topic, partition, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax: readBytes};
+      const options = {broker: leader, lane: 'bare', waitMs: 0, bytesMax: readBytes, memory};
+      const [answer] = await fetchRecords(client, [place], options);
+      const {bytes} = answer!;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+      end = answer!.stableOffset;
+      for (let at = 0; ; ) {
+        const batch = batchAt(bytes, view, at);
+        if (!batch) break;
+        for (let pos = at + batchHeaderBytes; pos < batch.end; events++)
+          pos = skipVarint(bytes, pos) + varint(bytes, pos);
+        at = batch.end;
+        offset = batch.nextOffset;
+      }
+      memory.give(bytes);
+    }
+  const seconds = (performance.now() - startMs) / 1000;
+  client.close();
   return {events, seconds, cpuSeconds: cpuSeconds() - cpu, rows: 0, memoryMiB: memoryMiB()};
 }
 

@@ -25,6 +25,8 @@ export const hasLog = ({dir, kafka}: LogSource): boolean =>
 export type OpenLogOptions = {
   /** With Kafka: how long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
   patienceMs?: number;
+  /** With Kafka: the bytes of what `read` gave may change at the next read of that partition from there on. */
+  reuse?: boolean;
 };
 
 /**

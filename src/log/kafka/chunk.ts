@@ -17,7 +17,17 @@ export type Chunk = {
   aborted: FetchAnswer['aborted'];
   /** Producers whose transaction here was aborted. */
   aborting: Set<bigint>;
+  /** The answer that it is a part of; undefined: its memory is not used again. */
+  answer?: SharedAnswer;
 };
+
+/** Chunks that lie in one answer and are still looked at. */
+export type SharedAnswer = {chunks: number; free(): void};
+
+/** Nobody looks at what the chunk handed out any more. */
+export function releaseChunk({answer}: Chunk): void {
+  if (answer && --answer.chunks === 0) answer.free();
+}
 
 /**
  * The whole batches of an answer that reach beyond `offset`; undefined when there is none. Throws BatchFailure when batches are

@@ -6,6 +6,7 @@ import {PlatformError} from '../../errors.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {isMoved, kafkaError} from './codes.ts';
 import {type Address, Connection, type ConnectionTimes} from './connection.ts';
+import type {AnswerMemory} from './memory.ts';
 import {clientDefaults, type KafkaSettings} from './settings.ts';
 import {type WireReader, WireWriter} from './wire.ts';
 
@@ -29,6 +30,8 @@ export type KafkaRequest = {
   /** A broker answers the requests of one connection in turn: what may wait long gets a connection of its own, by this name. */
   lane?: string;
   timeoutMs?: number;
+  /** Where a large answer gets its memory; whoever asks gives it back. Default: memory of its own. */
+  memory?: AnswerMemory;
 };
 
 /** Pauses before a broker that could not be reached is tried again, ms. */
@@ -81,7 +84,7 @@ export class KafkaClient {
    * Sends a request. @returns the body of the answer
    * @throws AnswerLost when whether it was carried out is unknown; KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL: it was not
    */
-  async request({to, api, body, lane = 'control', timeoutMs}: KafkaRequest): Promise<WireReader> {
+  async request({to, api, body, lane = 'control', timeoutMs, memory}: KafkaRequest): Promise<WireReader> {
     let connection: Connection;
     if (to === 'any') connection = await this.#anyone();
     else {
@@ -91,7 +94,7 @@ export class KafkaClient {
         throw new PlatformError('KAFKA_UNAVAILABLE', `broker ${broker} is not in the cluster just now`);
       connection = await this.#line(`${broker}/${lane}`, address);
     }
-    return connection.request(api, body, timeoutMs);
+    return connection.request(api, body, timeoutMs, memory);
   }
 
   /** Number of the broker that keeps the offsets and members of a group; asked for once, and again after `forgetCoordinator`. */

@@ -12,6 +12,7 @@ import {connect as connectTls} from 'node:tls';
 import {PlatformError} from '../../errors.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {kafkaError} from './codes.ts';
+import type {AnswerMemory} from './memory.ts';
 import {authenticate, saslName} from './sasl.ts';
 import type {KafkaSettings} from './settings.ts';
 import {WireReader, WireWriter} from './wire.ts';
@@ -34,6 +35,7 @@ type Pending = {
   resolve(reader: WireReader): void;
   reject(error: unknown): void;
   timer: NodeJS.Timeout;
+  memory: AnswerMemory | undefined;
 };
 
 export class Connection {
@@ -92,6 +94,7 @@ export class Connection {
     api: KafkaApi,
     body: Uint8Array | Uint8Array[],
     timeoutMs = this.#times.requestMs,
+    memory?: AnswerMemory,
   ): Promise<WireReader> {
     if (this.#authenticating || performance.now() > this.#reauthenticateAt) await this.#again();
     const known = this.#versions.get(api.key);
@@ -102,7 +105,7 @@ export class Connection {
         {hint: 'Kafka 2.7 or later is needed'},
       );
     }
-    return this.#send(api, body, timeoutMs);
+    return this.#send(api, body, timeoutMs, memory);
   }
 
   /** What is under way is lost. */
@@ -212,7 +215,12 @@ export class Connection {
     return this.#authenticating;
   }
 
-  #send(api: KafkaApi, body: Uint8Array | Uint8Array[], timeoutMs: number): Promise<WireReader> {
+  #send(
+    api: KafkaApi,
+    body: Uint8Array | Uint8Array[],
+    timeoutMs: number,
+    memory?: AnswerMemory,
+  ): Promise<WireReader> {
     if (this.#ended) return Promise.reject(this.#ended);
     const parts = body instanceof Uint8Array ? [body] : body;
     this.#correlation = (this.#correlation + 1) & 0x7fffffff;
@@ -229,7 +237,7 @@ export class Connection {
         () => this.#end(this.#lost(`no answer to ${api.name} within ${timeoutMs} ms`)),
         timeoutMs,
       );
-      this.#pending.set(correlation, {api, resolve, reject, timer});
+      this.#pending.set(correlation, {api, resolve, reject, timer, memory});
       this.#socket.cork();
       this.#socket.write(bytes);
       for (const part of parts) this.#socket.write(part);
@@ -281,7 +289,9 @@ export class Connection {
         {hint: isTls ? 'set log.kafka.security.protocol to ssl or sasl_ssl' : 'check the port'},
       );
     }
-    this.#message = Buffer.allocUnsafeSlow(length);
+    // A broker answers the requests of a connection in turn.
+    const [next] = this.#pending.values();
+    this.#message = next?.memory?.take(length) ?? Buffer.allocUnsafeSlow(length);
     this.#messageFilled = 0;
   }
 

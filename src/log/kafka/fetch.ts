@@ -2,6 +2,7 @@
 import {apis} from './api.ts';
 import type {KafkaClient} from './client.ts';
 import {kafkaError} from './codes.ts';
+import type {AnswerMemory} from './memory.ts';
 import {type WireReader, WireWriter} from './wire.ts';
 
 export type FetchPlace = {
@@ -39,6 +40,7 @@ export type FetchOptions = {
   bytesMax: number;
   /** Also records of transactions that are open or were aborted. */
   uncommitted?: boolean;
+  memory?: AnswerMemory;
 };
 
 /** Isolation levels. */
@@ -48,7 +50,7 @@ const isolation = {uncommitted: 0, committed: 1};
 export async function fetchRecords(
   client: KafkaClient,
   places: readonly FetchPlace[],
-  {broker, lane, waitMs, bytesMax, uncommitted}: FetchOptions,
+  {broker, lane, waitMs, bytesMax, uncommitted, memory}: FetchOptions,
 ): Promise<FetchAnswer[]> {
   const byTopic = new Map<string, FetchPlace[]>();
   for (const place of places) byTopic.set(place.topic, [...(byTopic.get(place.topic) ?? []), place]);
@@ -70,7 +72,13 @@ export async function fetchRecords(
   });
   body.compactArray([], () => {});
   body.compactString('').noTags();
-  const reader = await client.request({to: broker, api: apis.fetch, body: body.bytes, lane});
+  const reader = await client.request({
+    to: broker,
+    api: apis.fetch,
+    body: body.bytes,
+    lane,
+    ...(memory ? {memory} : {}),
+  });
   return readAnswer(reader, broker);
 }
 

@@ -5,10 +5,11 @@
  */
 import {PlatformError} from '../../errors.ts';
 import {BatchFailure} from './batch-header.ts';
-import {type Chunk, chunkOf} from './chunk.ts';
+import {type Chunk, chunkOf, type SharedAnswer} from './chunk.ts';
 import type {KafkaClient} from './client.ts';
 import {isMoved, isTransient, kafkaError} from './codes.ts';
 import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
+import {AnswerMemory} from './memory.ts';
 import {listOffsets} from './offsets.ts';
 import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
 import {clientDefaults, type KafkaClientSettings} from './settings.ts';
@@ -40,13 +41,16 @@ export class Fetcher {
   readonly #client: KafkaClient;
   readonly #events: FetcherEvents;
   readonly #settings: KafkaClientSettings;
+  readonly #memory: AnswerMemory | undefined;
   readonly streams = new Set<Stream>();
   readonly #busy = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
   readonly trouble = new Trouble();
 
-  constructor(client: KafkaClient, events: FetcherEvents) {
+  /** @param reuse the memory of what a stream handed out is used again at its next take */
+  constructor(client: KafkaClient, events: FetcherEvents, reuse: boolean) {
+    this.#memory = reuse ? new AnswerMemory() : undefined;
     this.#client = client;
     this.#events = events;
     this.#settings = {...clientDefaults, ...client.settings.client};
@@ -116,7 +120,9 @@ export class Fetcher {
       bytesMax: wanted,
     }));
     const bytesMax = Math.max(answerBytes, ...places.map((place) => place.bytesMax));
-    fetchRecords(this.#client, places, {broker, lane, waitMs: isBehind ? 0 : this.#settings.pollMs, bytesMax})
+    const memory = this.#memory;
+    const waitMs = isBehind ? 0 : this.#settings.pollMs;
+    fetchRecords(this.#client, places, {broker, lane, waitMs, bytesMax, ...(memory ? {memory} : {})})
       .then(
         (answers) => this.#answered(broker, streams, answers),
         (error: unknown) => this.#failed(broker, streams, error),
@@ -132,10 +138,11 @@ export class Fetcher {
     const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
     let isStale = false;
     let failure: unknown;
+    const shared = this.#share(answers);
     for (const stream of streams) {
       const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
       if (!answer || !this.streams.has(stream)) continue;
-      if (answer.code === 0) this.#take(stream, answer);
+      if (answer.code === 0) this.#take(stream, answer, shared);
       else if (answer.code === 1) void this.#outOfRange(stream);
       else if (isTransient(answer.code)) {
         stream.notBefore = performance.now() + pause.moved;
@@ -155,7 +162,13 @@ export class Fetcher {
     if (isStale) this.#refresh();
   }
 
-  #take(stream: Stream, answer: FetchAnswer): void {
+  /** What counts the chunks of an answer; undefined when its memory is not used again. */
+  #share([first]: FetchAnswer[]): SharedAnswer | undefined {
+    const memory = this.#memory;
+    return memory && first && {chunks: 0, free: () => memory.give(first.bytes)};
+  }
+
+  #take(stream: Stream, answer: FetchAnswer, shared: SharedAnswer | undefined): void {
     if (answer.diverged) {
       stream.fail(lostBeyond(stream.topic, stream.partition, stream.position, answer.diverged.endOffset));
       return;
@@ -171,6 +184,10 @@ export class Fetcher {
     this.#events.offsets(stream, answer.startOffset, answer.stableOffset);
     if (chunk) {
       stream.wanted = 0;
+      if (shared) {
+        chunk.answer = shared;
+        shared.chunks++;
+      }
       stream.add(chunk);
       return;
     }

@@ -23,6 +23,8 @@ import {anyBroker} from './trouble.ts';
 export type KafkaReaderOptions = {
   /** How long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
   patienceMs?: number;
+  /** The bytes of what `read` gave may change at the next read of that partition from there on. */
+  reuse?: boolean;
 };
 
 /** How long a read waits that is not told otherwise: leaders change within it. */
@@ -79,10 +81,14 @@ export class KafkaReader implements LogReader {
     this.#openOutbox = outbox;
     this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
     this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
-    this.#fetcher = new Fetcher(client, {
-      offsets: (stream, start, end) => this.#told(stream, start, end),
-      endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
-    });
+    this.#fetcher = new Fetcher(
+      client,
+      {
+        offsets: (stream, start, end) => this.#told(stream, start, end),
+        endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
+      },
+      options.reuse === true,
+    );
     this.#streams = new StreamTable(this.#fetcher.streams);
     this.#timer = setInterval(() => this.#tick(), lookMs);
     this.#timer.unref();

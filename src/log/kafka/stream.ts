@@ -1,7 +1,7 @@
 /** What is read of one partition from one position on: buffered ahead of who reads it. */
 import type {RecordBatch} from '../types.ts';
 import type {BatchTarget} from './batch-read.ts';
-import {batchesBeyond, type Chunk, endOfChunk, takeFrom} from './chunk.ts';
+import {batchesBeyond, type Chunk, endOfChunk, releaseChunk, takeFrom} from './chunk.ts';
 
 export class Stream {
   readonly topic: string;
@@ -29,6 +29,8 @@ export class Stream {
   readonly #chunks: Chunk[] = [];
   /** What the last read handed out: who stopped in the middle of it gets the rest again. */
   #last: {from: number; batches: RecordBatch[]} | undefined;
+  /** Chunks that are handed out whole: looked at until the next take. */
+  #spent: Chunk[] = [];
   #arrived: () => void = () => {};
   #arrival: Promise<void> | undefined;
 
@@ -66,6 +68,7 @@ export class Stream {
 
   /** Hands out the next batches, at least one. Throws BatchFailure. */
   take(bytesMax: number): RecordBatch[] {
+    for (const chunk of this.#spent.splice(0)) releaseChunk(chunk);
     const batches: RecordBatch[] = [];
     const target: BatchTarget = {topic: this.topic, partition: this.partition, batches};
     const from = this.head;
@@ -75,7 +78,9 @@ export class Stream {
       this.head = takeFrom(chunk, target, this.head, bytesMax - taken);
       this.buffered -= before - chunk.left;
       taken += before - chunk.left;
-      if (chunk.left === 0) this.#chunks.shift();
+      if (chunk.left > 0) continue;
+      this.#chunks.shift();
+      this.#spent.push(chunk);
     }
     this.#last = {from, batches};
     return batches;

@@ -21,7 +21,7 @@ const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: Message
 const peers = new Map<number, MessagePort>();
 const worker = new EngineWorker({
   setup,
-  log: await openLog(setup.log, {patienceMs: readPatienceMs}),
+  log: await openLog(setup.log, {patienceMs: readPatienceMs, reuse: true}),
   store: openStateStore(setup.stateDir, statePort, setup.lease),
   clock: systemClock,
   toPeer: (to, message) => peers.get(to)?.postMessage(message),
