@@ -206,7 +206,9 @@ export function platformChanges(before: Platform, after: Platform): Change[] {
   ];
   const changes: Change[] = [];
   if (log.length > 0) changes.push(changeOf('log', 'log', log, {lost, restart: true}));
-  const engine = flatDetails(before.engine, after.engine, (key, old) =>
+  // A record of before there were leases says nothing of them: that is no change.
+  const engineBefore = Object.assign({leaseMs: after.engine.leaseMs}, before.engine);
+  const engine = flatDetails(engineBefore, after.engine, (key, old) =>
     key === 'checkpointsDir'
       ? {
           class: 'destructive',

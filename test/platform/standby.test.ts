@@ -126,14 +126,18 @@ test('a standby says whom it waits for, takes over when the owner is killed, and
   assert.equal(refused.code, 4);
 
   writeFiles(roots[1], {'more.csv': csv('b', 60, Date.UTC(2026, 0, 1, 0, 2))});
+  const killedMs = performance.now();
   first.kill('SIGKILL');
   await first.ended;
   const readyMs = await until(
     'the second is ready',
     async () => (await ask(portB, '/readyz')).status === 200,
   );
-  t.diagnostic(`killed -> ready ${Math.round(readyMs)} ms`);
-  const ingested = await cli(roots[1], 'ingest', 'sales', 'more.csv');
+  const ingesting = cli(roots[1], 'ingest', 'sales', 'more.csv');
+  await until('a new row is there', () => counted(shared) > 120);
+  const rowMs = performance.now() - killedMs;
+  t.diagnostic(`killed -> ready ${Math.round(readyMs)} ms, -> first new row ${Math.round(rowMs)} ms`);
+  const ingested = await ingesting;
   assert.equal(ingested.code, 0, ingested.stderr);
   await until('its rows are there', () => counted(shared) === 180);
   const ledger = JSON.parse((await cli(roots[1], 'ledger', '--json')).stdout);
