@@ -27,15 +27,27 @@ else {
   process.exitCode = 4;
 }
 
+/** What allocates memory reads its settings at the start of a process. */
+function memorySettings() {
+  // Each thread of glibc's would have an arena of its own, of which little is given back: 0.2 GB of a platform.
+  return process.platform === 'linux' && !process.env.MALLOC_ARENA_MAX ? {MALLOC_ARENA_MAX: '2'} : {};
+}
+
 /** This Node will do: a second process would only cost. */
 function runHere() {
+  const settings = memorySettings();
+  // Commands that live long begin again in their own place; for the others that would take longer than they do.
+  if (settings.MALLOC_ARENA_MAX && /^(run|dev)$/.test(process.argv[2] || '') && process.execve) {
+    const args = [process.execPath].concat(process.execArgv, __filename, process.argv.slice(2));
+    process.execve(process.execPath, args, Object.assign({}, process.env, settings));
+  }
   require('node:module').enableCompileCache(compileCache);
   import(require('node:url').pathToFileURL(main).href).then((module) => module.start());
 }
 
 function handOver(node) {
   const {spawn} = require('node:child_process');
-  const env = Object.assign({}, process.env, {
+  const env = Object.assign({}, process.env, memorySettings(), {
     NODE_COMPILE_CACHE: compileCache,
     MILLRACE_LAUNCHER: String(process.pid),
   });
