@@ -95,6 +95,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     delivery: [{...sink, pending: 0, paused: false}],
     events: {bytes: 0, requests: 0},
     registryAvailable: true,
+    spool: {bytes: 1, records: 1, isSpooling: true},
     shares: [{domain: 'shop', eventType: 'e', received: 2, rejected: 1, isOver: true}],
   }));
   const query = {domain: 'shop', query: 'sales'};
@@ -134,13 +135,17 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('CheckpointCommitted', {...query, bytes: 1, seconds: 1, pauseSeconds: 1});
   metrics.emit('QueryStopped', {...query, ...failed});
   metrics.emit('InputStopped', {domain: 'shop', input: 'i', ...failed});
+  metrics.emit('RecordsProduced', {requests: 1, records: 1, bytes: 1, seconds: 1});
+  metrics.emit('ProduceFailed', {code: 'KAFKA_UNAVAILABLE', message: '', retry: true});
+  metrics.emit('RecordsSpooled', {records: 1});
   const text = await metrics.render();
   const exposed = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, ...found]) => found);
   const wanted = Object.entries<MetricSpec>(metricSpecs).map(([name, {help, type}]) => [name, help, type]);
   assert.deepEqual(exposed.sort(), wanted.sort());
   for (const [name, {labels}] of Object.entries<MetricSpec>(metricSpecs)) {
     const sample = new RegExp(`^${name}(?:_count)?(?:\\{(.*)\\})? `, 'm').exec(text);
-    const names = [...(sample![1] ?? '').matchAll(/(\w+)="/g)].map(([, label]) => label);
+    assert.ok(sample, `${name} has no sample`);
+    const names = [...(sample[1] ?? '').matchAll(/(\w+)="/g)].map(([, label]) => label);
     assert.deepEqual(names.sort(), [...labels].sort(), name);
   }
 });

@@ -10,6 +10,7 @@ import {planChanges} from '../../src/platform/plan.ts';
 import {refillRunning} from '../../src/platform/rebuild.ts';
 import {readRevisions} from '../../src/platform/revisions.ts';
 import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
+import type {QueryStatus} from '../../src/process/types.ts';
 import {
   edit,
   loadWorld,
@@ -192,6 +193,10 @@ describe('changes applied while events come in', () => {
     assert.ok(same && 'comparison' in same && same.comparison.same > 0 && same.comparison.different === 0);
     assert.ok(rebuilt.some((line) => 'switched' in line));
 
+    // Only late events make a difference.
+    const lateOf = ({query, counts}: QueryStatus) =>
+      query === 'shop.late_changed' ? counts.reduce((sum, {late}) => sum + late, 0) : 0;
+    await until(() => running.status().queries.some((status) => lateOf(status) > 0));
     const backfill = (yes: boolean) =>
       collect(refillRunning(running, {query: 'shop.late_changed', why: 'backfill'}, {...options(), yes}));
     const asked = await backfill(false);
