@@ -4,6 +4,7 @@
  */
 import {createHash} from 'node:crypto';
 import type {LogWriter} from '../log/types.ts';
+import type {Taken} from './incoming-group.ts';
 import type {IncomingBatch} from './incoming-types.ts';
 
 /** Keys that are remembered at most. */
@@ -39,12 +40,19 @@ export class IncomingKeys {
     return {source, position};
   }
 
-  /** Until its transaction has ended, the log does not know it. */
-  begin({position}: KeyNote): void {
-    this.#pending.set(position.slice(0, digits), position);
-  }
-
-  end({position}: KeyNote): void {
-    this.#pending.delete(position.slice(0, digits));
+  /** Until the transaction of a batch has ended, the log does not know its key. */
+  hold(key: KeyNote, taken: Pick<Taken, 'key' | 'resolve' | 'reject'>): void {
+    const {resolve, reject} = taken;
+    const name = key.position.slice(0, digits);
+    this.#pending.set(name, key.position);
+    taken.key = key;
+    taken.resolve = (result) => {
+      this.#pending.delete(name);
+      resolve(result);
+    };
+    taken.reject = (error) => {
+      this.#pending.delete(name);
+      reject(error);
+    };
   }
 }

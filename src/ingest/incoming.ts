@@ -51,18 +51,7 @@ export class Incoming {
       resolve({kind: 'refused', code: 'KEY_REUSED', message: keyReused});
       return;
     }
-    if (key) {
-      taken.key = key;
-      this.#keys.begin(key);
-      taken.resolve = (result) => {
-        this.#keys.end(key);
-        resolve(result);
-      };
-      taken.reject = (error) => {
-        this.#keys.end(key);
-        reject(error);
-      };
-    }
+    if (key) this.#keys.hold(key, taken);
     this.#read(lane, this.#group(lane), batch, taken);
     this.#taken(lane);
   }
