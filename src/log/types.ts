@@ -141,6 +141,11 @@ export type LogReader = {
   /** Why the log cannot be read just now, and for how long, ms; undefined while it can, absent where it always can. */
   trouble?(): {error: PlatformError; ms: number} | undefined;
   /**
+   * Looks at the ends of the partitions that were asked for lately, where that is a question to somebody else.
+   * @returns false when they could not be told for a while: what is known may be old
+   */
+  lookAtEnds?(): Promise<boolean>;
+  /**
    * Shows others how far somebody has read, where the log has a place for that: with Kafka as offsets of the consumer group
    * `<client id>.<name>`, which then has no members.
    */

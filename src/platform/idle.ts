@@ -3,6 +3,9 @@ import type {EngineHost} from './engine.ts';
 import type {Outputs} from './outputs.ts';
 import type {RawStatus} from './status.ts';
 
+/** A query that stopped for one of these starts again by itself. */
+const startsAgain = new Set<string | undefined>(['CHECKPOINT_DISK_FULL', 'KAFKA_UNAVAILABLE']);
+
 /**
  * Whether everything that is in the log is in rows that were acknowledged, judged by what was observed after `sinceMs`. Queries
  * that stopped cannot become idle and are not waited for.
@@ -20,8 +23,7 @@ export function isIdle(
     queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
     queries.every(
       ({state, reason, settled, lagEvents, observedMs}) =>
-        // A query that waits for space on a disk starts again by itself.
-        ((state === 'stopped' || state === 'failed') && reason?.code !== 'CHECKPOINT_DISK_FULL') ||
+        ((state === 'stopped' || state === 'failed') && !startsAgain.has(reason?.code)) ||
         (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
     ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&

@@ -10,6 +10,7 @@
 import {connect as connectTcp, isIP, type Socket} from 'node:net';
 import {connect as connectTls} from 'node:tls';
 import {PlatformError} from '../../errors.ts';
+import {Answers} from './answers.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {kafkaError} from './codes.ts';
 import type {AnswerMemory} from './memory.ts';
@@ -17,9 +18,6 @@ import {authenticate, saslName} from './sasl.ts';
 import type {KafkaSettings} from './settings.ts';
 import {WireReader, WireWriter} from './wire.ts';
 
-/** An answer beyond this is none of a broker: we never ask for a tenth of it. */
-const answerBytesMax = 256 * 1024 * 1024;
-const scratchBytes = 64 * 1024;
 /** Of a session that SASL limits, the share after which we authenticate again. */
 const sessionShare = 0.8;
 
@@ -45,12 +43,7 @@ export class Connection {
   #socket!: Socket;
   #correlation = 0;
   readonly #pending = new Map<number, Pending>();
-  /** The length of the next answer, as far as it came. */
-  readonly #head = new Uint8Array(4);
-  #headFilled = 0;
-  #message: Uint8Array | undefined;
-  #messageFilled = 0;
-  readonly #scratch = new Uint8Array(scratchBytes);
+  readonly #answers: Answers;
   /** Set once: why nothing can be asked any more. */
   #ended: PlatformError | undefined;
   #versions = new Map<number, {min: number; max: number}>();
@@ -61,6 +54,14 @@ export class Connection {
     this.address = address;
     this.#settings = settings;
     this.#times = times;
+    this.#answers = new Answers(this.#name, {
+      memory: (length) => {
+        // A broker answers the requests of a connection in turn.
+        const [next] = this.#pending.values();
+        return next?.memory?.take(length) ?? Buffer.allocUnsafeSlow(length);
+      },
+      answer: (bytes) => this.#answered(bytes),
+    });
   }
 
   /** Connects, asks for the versions and authenticates. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL. */
@@ -131,7 +132,10 @@ export class Connection {
         : connectTcp({
             host,
             port,
-            onread: {buffer: () => this.#room(), callback: (size, bytes) => this.#received(size, bytes)},
+            onread: {
+              buffer: () => this.#answers.room(),
+              callback: (size, bytes) => this.#received(size, bytes),
+            },
           });
       this.#socket = socket;
       socket.setNoDelay(true);
@@ -245,60 +249,17 @@ export class Connection {
     });
   }
 
-  /** Where the socket puts what comes next: the rest of the answer that is arriving, else the scratch. */
-  #room(): Uint8Array {
-    return this.#message ? this.#message.subarray(this.#messageFilled) : this.#scratch;
-  }
-
   #received(size: number, bytes: Uint8Array): boolean {
     try {
-      if (this.#message && bytes.buffer === this.#message.buffer) {
-        this.#messageFilled += size;
-        if (this.#messageFilled === this.#message.length) this.#complete(this.#message);
-      } else this.#divide(bytes.subarray(0, size));
+      this.#answers.received(size, bytes);
     } catch (error) {
       this.#end(error instanceof PlatformError ? error : this.#lost(String(error), error));
     }
     return this.isOpen;
   }
 
-  /** Divides what came into answers. */
-  #divide(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
-      if (this.#message) {
-        const part = bytes.subarray(at, at + this.#message.length - this.#messageFilled);
-        this.#message.set(part, this.#messageFilled);
-        this.#messageFilled += part.length;
-        at += part.length;
-      } else {
-        this.#head[this.#headFilled++] = bytes[at++]!;
-        if (this.#headFilled === 4) this.#begin();
-      }
-      if (this.#message && this.#messageFilled === this.#message.length) this.#complete(this.#message);
-    }
-  }
-
-  #begin(): void {
-    this.#headFilled = 0;
-    const length = new DataView(this.#head.buffer).getInt32(0);
-    if (length < 4 || length > answerBytesMax) {
-      const isTls = this.#head[0]! >= 0x14 && this.#head[0]! <= 0x17 && this.#head[1] === 3;
-      throw new PlatformError(
-        'KAFKA_PROTOCOL',
-        `${this.#name}: the answer is none of Kafka${isTls ? ', the port speaks TLS' : ''}`,
-        {hint: isTls ? 'set log.kafka.security.protocol to ssl or sasl_ssl' : 'check the port'},
-      );
-    }
-    // A broker answers the requests of a connection in turn.
-    const [next] = this.#pending.values();
-    this.#message = next?.memory?.take(length) ?? Buffer.allocUnsafeSlow(length);
-    this.#messageFilled = 0;
-  }
-
-  #complete(message: Uint8Array): void {
-    this.#message = undefined;
-    this.#messageFilled = 0;
-    const reader = new WireReader(message);
+  #answered(bytes: Uint8Array): void {
+    const reader = new WireReader(bytes);
     const correlation = reader.int32();
     const pending = this.#pending.get(correlation);
     if (!pending) throw new PlatformError('KAFKA_PROTOCOL', `${this.#name}: an answer that nobody asked for`);

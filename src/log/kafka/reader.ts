@@ -9,6 +9,7 @@ import {openLogReader} from '../reader.ts';
 import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from '../types.ts';
 import {BatchFailure} from './batch-header.ts';
 import {KafkaClient} from './client.ts';
+import {EndTable} from './ends.ts';
 import {Fetcher} from './fetcher.ts';
 import {commitOffsets} from './group-offsets.ts';
 import {listOffsets, type Partition} from './offsets.ts';
@@ -31,12 +32,10 @@ export type KafkaReaderOptions = {
 const patienceDefaultMs = 20_000;
 /** Ends of partitions that nobody polls are asked for so often, while somebody wants to know them, ms. */
 const lookMs = 250;
-/** An end is wanted by who asked for it within this time, ms. */
-const interestMs = 5_000;
+/** A look at the ends that somebody waits for takes no longer, ms. */
+const endsMsMax = 1_000;
 /** A smaller read is a question about one place: nothing is read ahead for it. */
 const smallRead = 16 * 1024;
-
-type Ends = {start: number; end: number; askedAt: number};
 
 /** Opens the log for reading. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL, and of an outbox LOG_CORRUPT, LOG_FORMAT. */
 export async function openKafkaReader(
@@ -64,9 +63,8 @@ export class KafkaReader implements LogReader {
   readonly #patienceMs: number;
   readonly #metadataMs: number;
   readonly #fetcher: Fetcher;
-  readonly #places = new Map<string, Ends>();
+  readonly #ends: EndTable;
   readonly #streams: StreamTable;
-  #news = 0;
   #seen = 0;
   #wake: () => void = () => {};
   #waiting: Promise<void> | undefined;
@@ -81,11 +79,15 @@ export class KafkaReader implements LogReader {
     this.#openOutbox = outbox;
     this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
     this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
+    this.#ends = new EndTable(() => {
+      this.#waiting = undefined;
+      this.#wake();
+    });
     this.#fetcher = new Fetcher(
       client,
       {
-        offsets: (stream, start, end) => this.#told(stream, start, end),
-        endOf: (topic, partition) => this.#places.get(`${topic}/${partition}`)?.end ?? 0,
+        offsets: (stream, start, end) => this.#ends.told(stream, start, end),
+        endOf: (topic, partition) => this.#ends.end(topic, partition),
       },
       options.reuse === true,
     );
@@ -110,6 +112,18 @@ export class KafkaReader implements LogReader {
     );
   }
 
+  async lookAtEnds(): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, endsMsMax, false);
+    });
+    const looked = this.#look(this.#ends.wanted(), 'end').then(
+      () => true,
+      () => false,
+    );
+    return Promise.race([looked, over]).finally(() => clearTimeout(timer));
+  }
+
   topics(): string[] {
     return [...this.#client.metadata.topics.keys()];
   }
@@ -119,13 +133,11 @@ export class KafkaReader implements LogReader {
   }
 
   startOffset(topic: string, partition: number): number {
-    return this.#places.get(`${topic}/${partition}`)?.start ?? 0;
+    return this.#ends.start(topic, partition);
   }
 
   endOffset(topic: string, partition: number): number {
-    const ends = this.#ends(topic, partition);
-    ends.askedAt = performance.now();
-    return ends.end;
+    return this.#ends.ask(topic, partition);
   }
 
   async read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]> {
@@ -133,12 +145,13 @@ export class KafkaReader implements LogReader {
     const found = this.#streams.at(topic, partition, offset);
     const again = found?.again(offset);
     if (again) return again;
-    const ends = this.#ends(topic, partition);
     if (!found || (!found.hasRecords && found.failure === undefined)) {
-      if (offset > ends.end) await this.#patiently(() => this.#look([{topic, partition}], 'end'));
-      if (offset === ends.end) return [];
-      if (offset > ends.end) throw lostBeyond(topic, partition, offset, ends.end);
-      if (offset < ends.start) throw trimmed(topic, partition, offset, ends.start);
+      const end = () => this.#ends.end(topic, partition);
+      if (offset > end()) await this.#patiently(() => this.#look([{topic, partition}], 'end'));
+      if (offset === end()) return [];
+      if (offset > end()) throw lostBeyond(topic, partition, offset, end());
+      const start = this.#ends.start(topic, partition);
+      if (offset < start) throw trimmed(topic, partition, offset, start);
     }
     if (!found && bytesMax < smallRead)
       return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
@@ -170,8 +183,8 @@ export class KafkaReader implements LogReader {
   async waitForAppend(timeoutMs: number): Promise<boolean> {
     const untilMs = performance.now() + timeoutMs;
     for (;;) {
-      if (this.#news !== this.#seen) {
-        this.#seen = this.#news;
+      if (this.#ends.news !== this.#seen) {
+        this.#seen = this.#ends.news;
         return true;
       }
       const leftMs = untilMs - performance.now();
@@ -227,32 +240,10 @@ export class KafkaReader implements LogReader {
     return this.#outbox;
   }
 
-  #ends(topic: string, partition: number): Ends {
-    const key = `${topic}/${partition}`;
-    let ends = this.#places.get(key);
-    if (!ends) this.#places.set(key, (ends = {start: 0, end: 0, askedAt: 0}));
-    return ends;
-  }
-
-  /** The end never goes back: a new leader may not know yet how far the old one was. */
-  #told({topic, partition}: Partition, start: number, end: number): void {
-    const ends = this.#ends(topic, partition);
-    ends.start = Math.max(ends.start, start);
-    if (end <= ends.end) return;
-    ends.end = end;
-    this.#tell();
-  }
-
-  #tell(): void {
-    this.#news++;
-    this.#waiting = undefined;
-    this.#wake();
-  }
-
   #look(places: readonly Partition[], kind: 'start' | 'end'): Promise<void> {
     return listOffsets(this.#client, places, kind, (place, offset) => {
-      if (kind === 'start') this.#told(place, offset, 0);
-      else this.#told(place, 0, offset);
+      if (kind === 'start') this.#ends.told(place, offset, 0);
+      else this.#ends.told(place, 0, offset);
     });
   }
 
@@ -260,13 +251,7 @@ export class KafkaReader implements LogReader {
     const now = performance.now();
     this.#streams.expire(now);
     if (this.#looking) return;
-    const wanted: Partition[] = [];
-    for (const [key, {askedAt}] of this.#places) {
-      if (askedAt === 0 || now - askedAt > interestMs) continue;
-      if (this.#streams.isAsked(key)) continue;
-      const slash = key.lastIndexOf('/');
-      wanted.push({topic: key.slice(0, slash), partition: Number(key.slice(slash + 1))});
-    }
+    const wanted = this.#ends.wanted((key) => !this.#streams.isAsked(key));
     const isOld = now - this.#metadataAt > this.#metadataMs;
     if (wanted.length === 0 && !isOld) return;
     this.#looking = (async () => {

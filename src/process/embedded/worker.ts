@@ -161,6 +161,7 @@ export class EngineWorker {
   async sendStatus(): Promise<void> {
     const {clock, toMain} = this.#options;
     // What a status says of the lag is true at its moment.
+    const isFresh = (await this.#log.lookAtEnds?.()) ?? true;
     this.lookAtEnds();
     const nowMs = clock.now();
     const ages = new Map<string, Promise<number>>();
@@ -172,7 +173,8 @@ export class EngineWorker {
     };
     const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf)));
     const logAway = this.#lookAtLog();
-    toMain({kind: 'status', status: logAway ? status.map((each) => ({...each, logAway})) : status});
+    const known = isFresh ? status : status.map((each) => ({...each, settled: false}));
+    toMain({kind: 'status', status: logAway ? known.map((each) => ({...each, logAway})) : known});
   }
 
   /** Tells when the log cannot be read for a while, and when it can again. @returns why it cannot */

@@ -1,0 +1,62 @@
+/** Where partitions begin and end, as of the last look, and who wants to know. */
+import type {Partition} from './offsets.ts';
+
+/** An end is wanted by who asked for it within this time, ms. */
+const interestMs = 5_000;
+
+type Ends = {start: number; end: number; askedAt: number};
+
+export class EndTable {
+  readonly #places = new Map<string, Ends>();
+  /** Grows when some partition does. */
+  news = 0;
+  readonly #onNews: () => void;
+
+  constructor(onNews: () => void) {
+    this.#onNews = onNews;
+  }
+
+  start(topic: string, partition: number): number {
+    return this.#places.get(`${topic}/${partition}`)?.start ?? 0;
+  }
+
+  end(topic: string, partition: number): number {
+    return this.#places.get(`${topic}/${partition}`)?.end ?? 0;
+  }
+
+  /** The end, for somebody who wants to know it from now on. */
+  ask(topic: string, partition: number): number {
+    const ends = this.#at(topic, partition);
+    ends.askedAt = performance.now();
+    return ends.end;
+  }
+
+  /** Neither goes back: a new leader may not know yet how far the old one was. */
+  told({topic, partition}: Partition, start: number, end: number): void {
+    const ends = this.#at(topic, partition);
+    ends.start = Math.max(ends.start, start);
+    if (end <= ends.end) return;
+    ends.end = end;
+    this.news++;
+    this.#onNews();
+  }
+
+  /** Partitions whose ends somebody wants to know. */
+  wanted(isWanted: (place: string) => boolean = () => true): Partition[] {
+    const now = performance.now();
+    const wanted: Partition[] = [];
+    for (const [key, {askedAt}] of this.#places) {
+      if (askedAt === 0 || now - askedAt > interestMs || !isWanted(key)) continue;
+      const slash = key.lastIndexOf('/');
+      wanted.push({topic: key.slice(0, slash), partition: Number(key.slice(slash + 1))});
+    }
+    return wanted;
+  }
+
+  #at(topic: string, partition: number): Ends {
+    const key = `${topic}/${partition}`;
+    let ends = this.#places.get(key);
+    if (!ends) this.#places.set(key, (ends = {start: 0, end: 0, askedAt: 0}));
+    return ends;
+  }
+}
