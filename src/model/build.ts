@@ -94,7 +94,9 @@ type ServerSection = {
 };
 
 function serverOf(section: ServerSection): ServerConfig {
-  const {host, port, token, connections, request_timeout, events, rate} = section;
+  const {host, port, token, connections, request_timeout, rate} = section;
+  // Absent when it has mistakes, which were told.
+  const events = section.events ?? ({} as ServerSection['events']);
   return {
     host,
     port,
