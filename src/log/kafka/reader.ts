@@ -146,7 +146,8 @@ export class KafkaReader implements LogReader {
     const again = found?.again(offset);
     if (again) return again;
     if (!found || (!found.hasRecords && found.failure === undefined)) {
-      const end = () => this.#ends.end(topic, partition);
+      // Who reads at the end wants to know when it moves.
+      const end = () => this.#ends.ask(topic, partition);
       if (offset > end()) await this.#patiently(() => this.#look([{topic, partition}], 'end'));
       if (offset === end()) return [];
       if (offset > end()) throw lostBeyond(topic, partition, offset, end());
