@@ -157,13 +157,17 @@ export class KafkaReader implements LogReader {
     if (!found && bytesMax < smallRead)
       return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
     const stream = found ?? this.#streams.add(topic, partition, offset);
-    return this.#take(stream, bytesMax);
+    return this.#take(stream, offset, bytesMax);
   }
 
-  async #take(stream: Stream, bytesMax: number): Promise<RecordBatch[]> {
+  async #take(stream: Stream, offset: number, bytesMax: number): Promise<RecordBatch[]> {
     stream.usedAt = performance.now();
     this.#fetcher.pump();
-    if (!stream.hasRecords && stream.failure === undefined) await this.#arrival(stream);
+    if (!stream.hasRecords && stream.failure === undefined) {
+      await this.#arrival(stream);
+      // Another read of the same place, which waited as well, has taken what came.
+      if (stream.head !== offset) return this.read(stream.topic, stream.partition, offset, bytesMax);
+    }
     stream.usedAt = performance.now();
     try {
       if (stream.hasRecords) return stream.take(bytesMax);

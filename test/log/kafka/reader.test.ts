@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {after, before, suite, test} from 'node:test';
 import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {writeKeyed} from '../../../src/log/kafka/keyed.ts';
 import {type KafkaReader, type KafkaReaderOptions, openKafkaReader} from '../../../src/log/kafka/reader.ts';
 import type {KafkaSecurity, KafkaSettings} from '../../../src/log/kafka/settings.ts';
 import {ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
@@ -91,6 +92,18 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
     for (const reader of readers) reader.close();
     java?.stop();
     await kafka?.stop();
+  });
+
+  test('two reads of one place at the same time both get what is there', async () => {
+    const client = new KafkaClient(settings());
+    await ensureTopics(client, [{name: 'twice', partitions: 1, replication: 1, configs: {}}]);
+    await writeKeyed(client, 'twice', [{key: Buffer.from('k'), value: Buffer.from('v')}]);
+    client.close();
+    for (let round = 0; round < 5; round++) {
+      const reader = await open();
+      const both = await Promise.all([0, 1].map(() => reader.read('twice', 0, 0, 1 << 20)));
+      assert.deepEqual(both.map(linesOf), [['0 v'], ['0 v']]);
+    }
   });
 
   test('every codec is read, whole and from any place', async () => {
