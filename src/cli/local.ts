@@ -2,6 +2,7 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {type LocalStatus, localNames} from '../cluster/local.ts';
 import type {LocalName} from '../cluster/local-kinds.ts';
+import type {WantedPorts} from '../cluster/single.ts';
 import {Diagnostics} from '../config/diagnostics.ts';
 import {findRoot, readLayers} from '../config/files.ts';
 import {merge} from '../config/merge.ts';
@@ -35,38 +36,108 @@ export function localNamesOf(typed: string[]): LocalName[] {
   return localNames.filter((name) => typed.includes(name));
 }
 
+/** A server that an environment runs on. */
+export type NeededServer = {
+  name: LocalName;
+  /** The ports of this machine that its files name for it; undefined: none, so any will do. */
+  wanted: WantedPorts | undefined;
+  /** An address there that is none of this machine's: somebody else runs that server. */
+  elsewhere: string | undefined;
+};
+
 /**
- * What an environment runs on, by the backends that its files name. Mistakes in them are not looked for here.
+ * What an environment runs on, by the backends and addresses that its files name. Mistakes in them are not looked for here.
  * @param chosen undefined: `single`, and Kafka and PostgreSQL where there is no such environment yet
  * @throws CONFIG_INVALID for an environment that is chosen and not there
  */
-export function neededServers(root: string, chosen: string | undefined): LocalName[] {
+export function neededServers(root: string, chosen: string | undefined): NeededServer[] {
   const env = chosen ?? 'single';
   const file = join(root, 'config', 'environments', `${env}.yaml`);
   if (env !== 'dev' && !existsSync(file)) {
-    if (chosen === undefined) return ['kafka', 'postgres'];
+    if (chosen === undefined)
+      return (['kafka', 'postgres'] as const).map((name) => ({
+        name,
+        wanted: undefined,
+        elsewhere: undefined,
+      }));
     throw new PlatformError('CONFIG_INVALID', `there is no environment "${env}"`, {
       place: file,
-      hint: 'name servers instead: npx millrace up kafka postgres',
+      hint: 'write that file, or name servers without an environment: npx millrace up kafka postgres',
     });
   }
   const {platform, environment} = readLayers(root, env, new Diagnostics());
   const node = merge(platform?.node, environment?.node);
-  const backend = (section: ConfigNode | undefined) => textOf(child(section, 'backend'));
-  const sinks = child(node, 'sinks');
-  const sinkBackends =
-    sinks?.kind === 'map' ? [...sinks.entries.values()].map(({value}) => backend(value)) : [];
-  const checkpoints = textOf(child(child(child(node, 'engine'), 'embedded'), 'checkpoints'));
-  const needs: Record<LocalName, boolean> = {
-    kafka: backend(child(node, 'log')) === 'kafka',
-    registry: backend(child(node, 'registry')) === 'confluent',
-    clickhouse: sinkBackends.includes('clickhouse'),
-    postgres: sinkBackends.includes('postgres'),
-    vault: backend(child(node, 'secrets')) === 'vault',
-    s3: checkpoints?.startsWith('s3://') === true,
-    prometheus: false,
+  const addresses = addressesOf(node);
+  return localNames.flatMap((name) => {
+    const nodes = addresses[name];
+    return nodes ? [{name, ...placesOf(name, nodes)}] : [];
+  });
+}
+
+/** Where the addresses of each server stand, which may be nowhere; undefined for one that is not used. */
+function addressesOf(node: ConfigNode | undefined): Partial<Record<LocalName, (ConfigNode | undefined)[]>> {
+  const at = (from: ConfigNode | undefined, ...path: string[]) =>
+    path.reduce<ConfigNode | undefined>((found, key) => child(found, key), from);
+  const sinks = at(node, 'sinks');
+  const sinkOf = (backend: string) =>
+    sinks?.kind === 'map'
+      ? [...sinks.entries.values()].filter(({value}) => textOf(child(value, 'backend')) === backend)
+      : [];
+  const urls = (backend: string) => {
+    const found = sinkOf(backend).map(({value}) => at(value, backend, 'url'));
+    return found.length > 0 ? {[backend]: found} : {};
   };
-  return localNames.filter((name) => needs[name]);
+  const brokers = at(node, 'log', 'kafka', 'brokers');
+  const embedded = at(node, 'engine', 'embedded');
+  return {
+    ...(textOf(at(node, 'log', 'backend')) === 'kafka'
+      ? {kafka: brokers?.kind === 'list' ? brokers.items : [brokers]}
+      : {}),
+    ...(textOf(at(node, 'registry', 'backend')) === 'confluent'
+      ? {registry: [at(node, 'registry', 'confluent', 'url')]}
+      : {}),
+    ...urls('clickhouse'),
+    ...urls('postgres'),
+    ...(textOf(at(node, 'secrets', 'backend')) === 'vault'
+      ? {vault: [at(node, 'secrets', 'vault', 'url')]}
+      : {}),
+    ...(textOf(child(embedded, 'checkpoints'))?.startsWith('s3://')
+      ? {s3: [at(embedded, 's3', 'endpoint')]}
+      : {}),
+  };
+}
+
+const usualPorts: Partial<Record<LocalName, number>> = {kafka: 9092, clickhouse: 8123, postgres: 5432};
+
+/** Which of the addresses are this machine's. Several sinks may name one server. */
+function placesOf(
+  name: LocalName,
+  nodes: (ConfigNode | undefined)[],
+): Pick<NeededServer, 'wanted' | 'elsewhere'> {
+  const ports = new Set<number>();
+  let place: string | undefined;
+  let elsewhere: string | undefined;
+  for (const node of nodes) {
+    const text = textOf(node);
+    if (node === undefined || text === undefined) continue;
+    const [, host, port] =
+      /^(?:[a-z0-9+]+:\/\/)?(?:[^@/]*@)?(\[[^\]]*\]|[^:/?]+)(?::(\d+))?(?:[/?]|$)/.exec(text) ?? [];
+    // What a variable or a secret says is not looked for.
+    if (host === undefined || host.includes('$')) continue;
+    if (!/^(localhost|127(\.\d+){3}|\[::1\])$/.test(host)) {
+      elsewhere ??= port === undefined ? host : `${host}:${port}`;
+      continue;
+    }
+    const named = port === undefined ? usualPorts[name] : Number(port);
+    if (named === undefined) continue;
+    ports.add(named);
+    const {file, start} = node.place;
+    place ??= `${file.shown}:${file.position(start).line}`;
+  }
+  return {
+    wanted: place === undefined ? undefined : {ports: [...ports], place},
+    elsewhere: place === undefined ? elsewhere : undefined,
+  };
 }
 
 const textOf = (node: ConfigNode | undefined): string | undefined =>

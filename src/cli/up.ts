@@ -14,20 +14,29 @@ export const run: CommandBody = async (call) => {
   const {options, io, args} = call;
   const {root, home} = localPlace(call);
   const brokers = brokersOf(options.brokers);
-  const names = args.length > 0 ? localNamesOf(args) : neededServers(root, environmentOf(call));
+  const needed = neededServers(root, environmentOf(call));
+  const say = (name: string, text: string) => io.stderr.write(`${name}: ${text}\n`);
+  if (args.length === 0)
+    for (const {name, elsewhere} of needed)
+      if (elsewhere)
+        say(name, `the configuration names ${elsewhere}, which is not this machine: not started`);
+  const names =
+    args.length > 0
+      ? localNamesOf(args)
+      : needed.filter(({elsewhere}) => elsewhere === undefined).map(({name}) => name);
   if (names.length === 0) {
     if (options.json) printJson(io, {servers: [], variables: {}, settings: {}});
     io.stderr.write(
-      `the environment ${environmentOf(call) ?? defaultEnvironment} needs no servers beside the platform\n`,
+      `the environment ${environmentOf(call) ?? defaultEnvironment} needs no servers of this machine beside the platform\n`,
     );
     return 0;
   }
-  const say = (name: string, text: string) => io.stderr.write(`${name}: ${text}\n`);
   if (options.fetchOnly) return fetchOnly(call, names, say);
   const outcomes = await Promise.allSettled(
     names.map(async (name) => {
       const {server, isNew} = await upServer(home, name, {
         progress: say,
+        wanted: needed.find((each) => each.name === name)?.wanted,
         ...(name === 'kafka' && brokers !== undefined ? {brokers} : {}),
       });
       say(name, isNew ? `${server.title} runs` : `${server.title} runs already`);

@@ -36,14 +36,19 @@ const protocols = {
 /** SASL mechanisms of the listeners that have SASL. */
 const mechanisms = ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'];
 
-/** The layout that a directory holds, else a new one on free ports, which is written there. */
+/** The layout that a directory holds, else a new one on free ports, which is written there. @param wanted ports of `plain`, by broker */
 export async function kafkaLayout(
   dir: string,
-  wanted: {brokers: number; listeners: KafkaListener[]},
+  wanted: {brokers: number; listeners: KafkaListener[]; ports?: number[]},
 ): Promise<KafkaLayout> {
   const path = join(dir, 'cluster.json');
-  if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')) as KafkaLayout;
-  const layout = await newLayout(wanted);
+  const layout = existsSync(path)
+    ? (JSON.parse(readFileSync(path, 'utf8')) as KafkaLayout)
+    : await newLayout(wanted);
+  for (const [index, port] of (wanted.ports ?? []).entries()) {
+    const broker = layout.brokers[index];
+    if (broker) broker.ports.plain = port;
+  }
   mkdirSync(dir, {recursive: true});
   writeFileSync(path, `${JSON.stringify(layout, null, 2)}\n`);
   return layout;

@@ -26,7 +26,7 @@ import {
   stopProcess,
   tailOf,
 } from './process.ts';
-import {requireFree} from './single.ts';
+import {requireFree, type WantedPorts} from './single.ts';
 import {removeAtEnd} from './watchdog.ts';
 
 /** What kind of cluster is wanted. */
@@ -35,6 +35,8 @@ export type KafkaOptions = {
   brokers?: 1 | 3;
   /** Where everything is kept and found again; default: a temporary directory that `stop` removes. */
   dir?: string;
+  /** Where the brokers listen in plain text; default: where they did, else on free ports. */
+  wanted?: WantedPorts | undefined;
   /** Besides `plain`, which there always is. */
   listeners?: Exclude<KafkaListener, 'plain'>[];
   /** Who may log in on the listeners with SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512): name and password. */
@@ -123,8 +125,12 @@ class Cluster {
   }
 
   async start(): Promise<Kafka> {
-    const {brokers, listeners = [], users = {}} = this.#options;
-    this.#layout = await kafkaLayout(this.#dir, {brokers: brokers ?? 1, listeners: ['plain', ...listeners]});
+    const {brokers, listeners = [], users = {}, wanted} = this.#options;
+    this.#layout = await kafkaLayout(this.#dir, {
+      brokers: brokers ?? 1,
+      listeners: ['plain', ...listeners],
+      ports: wanted?.ports ?? [],
+    });
     const kept = this.#layout.brokers.length;
     if (brokers !== undefined && brokers !== kept)
       throw new PlatformError(
@@ -136,7 +142,10 @@ class Cluster {
         },
       );
     if (this.#options.dir)
-      await requireFree(portsOf(this.#layout), this.#dir, 'begin anew: npx millrace down kafka --wipe');
+      await requireFree(portsOf(this.#layout), this.#dir, {
+        wanted,
+        otherwise: 'begin anew: npx millrace down kafka --wipe',
+      });
     if (listeners.some((name) => name.endsWith('tls'))) this.#certificates = keptCertificates(this.#dir);
     const indexes = this.#layout.brokers.map((_, index) => index);
     await Promise.all(indexes.map((index) => this.#launch(index)));

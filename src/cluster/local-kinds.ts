@@ -11,7 +11,7 @@ import {startPostgres, wipePostgres} from './postgres.ts';
 import type {ProcessIdentity} from './process.ts';
 import {startPrometheus} from './prometheus.ts';
 import {fetchObjectStore, startObjectStore} from './seaweedfs.ts';
-import {type SingleServer, startSingle} from './single.ts';
+import {keptSecret, type SingleServer, startSingle, type WantedPorts} from './single.ts';
 
 /** Servers that `millrace up` starts. */
 export type LocalName = 'kafka' | 'registry' | 'clickhouse' | 'postgres' | 'vault' | 's3' | 'prometheus';
@@ -33,7 +33,15 @@ export type StartedServer = {
   end: {signal: NodeJS.Signals; graceMs: number};
 };
 
-export type StartLocal = {dir: string; brokers: 1 | 3 | undefined; progress: Progress};
+export type StartLocal = {
+  dir: string;
+  brokers: 1 | 3 | undefined;
+  progress: Progress;
+  /** Where it listens; default: as the last time, else on free ports. */
+  wanted: WantedPorts | undefined;
+  /** What it took to get in the last time. */
+  secrets: Record<string, string>;
+};
 
 /** How a server is called, started, and what else goes with its directory. */
 export type LocalKind = {
@@ -56,9 +64,10 @@ const kafka: LocalKind = {
   title: 'Kafka',
   fetch: kafkaProgram,
   wipe: removeDir,
-  async start({dir, brokers, progress}) {
+  async start({dir, brokers, progress, wanted}) {
     const cluster = await startKafka({
       dir,
+      wanted,
       detached: true,
       optimised: true,
       progress,
@@ -81,8 +90,8 @@ const registry: LocalKind = {
   title: 'Apicurio (schema registry)',
   fetch: fetchRegistry,
   wipe: removeDir,
-  async start({dir, progress}) {
-    const server = await startRegistry({dir, detached: true, progress});
+  async start({dir, progress, wanted}) {
+    const server = await startRegistry({dir, wanted, detached: true, progress});
     return {
       ...single(server),
       address: server.url,
@@ -97,8 +106,9 @@ const registry: LocalKind = {
 const postgres: LocalKind = {
   title: 'PostgreSQL',
   wipe: wipePostgres,
-  async start({dir}) {
-    const server = await startPostgres({dir, detached: true});
+  async start({dir, wanted, secrets}) {
+    const kept = keptSecret(dir, 'password', secrets.postgres_password);
+    const server = await startPostgres({dir, wanted, detached: true, password: kept});
     const {user, port, database, password} = server;
     const url = `postgres://${user}@127.0.0.1:${port}/${database}`;
     return {
@@ -109,7 +119,7 @@ const postgres: LocalKind = {
       settings: {
         sinks: {records: {backend: 'postgres', postgres: {url, password: secret('postgres_password')}}},
       },
-      tryIt: `PGPASSWORD=${password} psql ${url}`,
+      tryIt: `PGPASSWORD=$POSTGRES_PASSWORD psql ${url}`,
     };
   },
 };
@@ -118,8 +128,8 @@ const vault: LocalKind = {
   title: 'OpenBao (Vault)',
   fetch: fetchVault,
   wipe: removeDir,
-  async start({dir, progress}) {
-    const server = await startVault({dir, detached: true, progress});
+  async start({dir, progress, wanted}) {
+    const server = await startVault({dir, wanted, detached: true, progress});
     return {
       ...single(server),
       address: server.url,
@@ -135,8 +145,12 @@ const s3: LocalKind = {
   title: 'SeaweedFS (S3)',
   fetch: fetchObjectStore,
   wipe: removeDir,
-  async start({dir, progress}) {
-    const server = await startObjectStore({dir, detached: true, progress});
+  async start({dir, progress, wanted, secrets}) {
+    const own = {
+      accessKey: keptSecret(dir, 'access-key', secrets.s3_access_key),
+      secretKey: keptSecret(dir, 'secret-key', secrets.s3_secret_key),
+    };
+    const server = await startObjectStore({dir, wanted, detached: true, progress, keys: own});
     const {endpoint, bucket, accessKey, secretKey} = server;
     const keys = {access_key: secret('s3_access_key'), secret_key: secret('s3_secret_key')};
     return {
@@ -150,7 +164,7 @@ const s3: LocalKind = {
           embedded: {checkpoints: `s3://${bucket}/checkpoints`, s3: {endpoint, ...keys}},
         },
       },
-      tryIt: `curl ${endpoint}/${bucket} --user ${accessKey}:${secretKey} --aws-sigv4 aws:amz:${server.region}:s3`,
+      tryIt: `curl ${endpoint}/${bucket} --user $S3_ACCESS_KEY:$S3_SECRET_KEY --aws-sigv4 aws:amz:${server.region}:s3`,
     };
   },
 };
@@ -159,12 +173,12 @@ const s3: LocalKind = {
 const clickhouse: LocalKind = {
   title: "ClickHouse's HTTP interface over chDB",
   wipe: removeDir,
-  async start({dir: kept}) {
+  async start({dir: kept, wanted}) {
     const front = fileURLToPath(new URL('clickhouse-front.ts', import.meta.url));
     const server = await startSingle(
       'clickhouse',
       ['http'],
-      {dir: kept, detached: true},
+      {dir: kept, wanted, detached: true},
       async ({dir, ports}) => {
         const options = {dir: join(dir, 'data'), host: '127.0.0.1', port: ports.http, users: {default: ''}};
         return {

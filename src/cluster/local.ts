@@ -10,6 +10,7 @@ import type {Progress} from './cache.ts';
 import {ask} from './http.ts';
 import {type LocalName, localKinds, type StartedServer} from './local-kinds.ts';
 import {childrenOf, isRunning, type ProcessIdentity, stopProcess} from './process.ts';
+import type {WantedPorts} from './single.ts';
 
 /** A server as it was started. */
 export type LocalServer = StartedServer & {
@@ -29,13 +30,18 @@ export type LocalStatus = LocalServer & {
   memoryBytes: number | undefined;
 };
 
-export type UpOptions = {brokers?: 1 | 3; progress?: (name: LocalName, text: string) => void};
+export type UpOptions = {
+  brokers?: 1 | 3;
+  progress?: (name: LocalName, text: string) => void;
+  /** Where it is to listen; default: as the last time, else on free ports. */
+  wanted?: WantedPorts | undefined;
+};
 
 /** Names of every server that there is. */
 export const localNames = Object.keys(localKinds) as LocalName[];
 
 /**
- * Starts a server unless it runs. What it kept, and its address, are those of the last time.
+ * Starts a server unless it runs. What it kept is that of the last time, and so is its address unless another is wanted.
  * @param home `.millrace/cluster`
  * @throws LOCKED while another command starts or stops it; SERVER_MISSING, SERVER_FETCH, SERVER_FAILED
  */
@@ -51,11 +57,14 @@ export async function upServer(
     const known = readState(dir);
     if (known && phaseOf(known) === 'running') {
       checkBrokers(known, options.brokers);
+      checkAddress(known, options.wanted);
       return {server: known, isNew: false};
     }
     if (known) await end(known);
     const progress: Progress = (text) => options.progress?.(name, text);
-    const started = await localKinds[name].start({dir, brokers: options.brokers, progress});
+    const {brokers, wanted} = options;
+    const secrets = known?.secrets ?? {};
+    const started = await localKinds[name].start({dir, brokers, progress, wanted, secrets});
     const server: LocalServer = {name, title: localKinds[name].title, sinceMs: Date.now(), dir, ...started};
     writeState(dir, server);
     return {server, isNew: true};
@@ -70,6 +79,19 @@ function checkBrokers({name, processes, dir}: LocalServer, wanted: number | unde
     'SERVER_FAILED',
     `the Kafka that runs here has ${processes.length === 1 ? 'one broker' : `${processes.length} brokers`}, not ${wanted}`,
     {place: dir, hint: 'remove it with what it keeps first: npx millrace down kafka --wipe'},
+  );
+}
+
+function checkAddress({name, title, address}: LocalServer, wanted: WantedPorts | undefined): void {
+  const ports = [...address.matchAll(/:(\d+)/g)].map(([, port]) => Number(port));
+  if (!wanted || wanted.ports.every((port) => ports.includes(port))) return;
+  throw new PlatformError(
+    'SERVER_FAILED',
+    `${title} runs at ${address}, and the configuration names port ${wanted.ports.join(', ')}`,
+    {
+      place: wanted.place,
+      hint: `npx millrace down ${name}, then npx millrace up again: what it keeps stays`,
+    },
   );
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {randomInt} from 'node:crypto';
+import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
 import {createServer} from 'node:net';
 
 /**
@@ -28,3 +29,39 @@ export const isFree = (port: number): Promise<boolean> =>
     server.once('error', () => resolve(false));
     server.listen({port, host: '127.0.0.1', exclusive: true}, () => server.close(() => resolve(true)));
   });
+
+/** Which program listens on a port of this machine, such as `postgres (process 1536)`; undefined where that cannot be told. */
+export function listenerOf(port: number): string | undefined {
+  const inodes = new Set(['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => listeningInodes(path, port)));
+  if (inodes.size === 0) return undefined;
+  for (const pid of namesIn('/proc').filter((name) => /^\d+$/.test(name)))
+    for (const fd of namesIn(`/proc/${pid}/fd`)) {
+      const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1];
+      if (inode === undefined || !inodes.has(inode)) continue;
+      return `${textIn(`/proc/${pid}/comm`).trim()} (process ${pid})`;
+    }
+  return undefined;
+}
+
+/** Of sockets that listen there: lines of `number: address:port remote state ... inode`, the port and the state in hexadecimal. */
+function listeningInodes(path: string, port: number): string[] {
+  const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  return textIn(path)
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .flatMap(([, local = '', , state, , , , , , inode]) =>
+      local.endsWith(end) && state === '0A' ? [inode!] : [],
+    );
+}
+
+/** What another user's process does not show, or one that ended, is nothing here. */
+function orNothing<T>(read: () => T, nothing: T): T {
+  try {
+    return read();
+  } catch {
+    return nothing;
+  }
+}
+const namesIn = (path: string): string[] => orNothing(() => readdirSync(path), []);
+const textIn = (path: string): string => orNothing(() => readFileSync(path, 'latin1'), '');
+const linkOf = (path: string): string => orNothing(() => readlinkSync(path), '');

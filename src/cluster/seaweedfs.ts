@@ -9,7 +9,11 @@ import {type WheelProgram, wheelProgram} from './wheels.ts';
 export type ObjectStoreOptions = ServerOptions & {
   /** Made at the start; default `millrace`. */
   bucket?: string;
+  /** What lets in; default the same everywhere. */
+  keys?: Keys;
 };
+
+type Keys = {accessKey: string; secretKey: string};
 
 /** SeaweedFS, which has the API of S3, with one bucket. */
 export type ObjectStore = SingleServer & {
@@ -45,7 +49,7 @@ const program: WheelProgram = {
 };
 const startMsMax = 30_000;
 const region = 'us-east-1';
-const keys = {accessKey: 'millrace', secretKey: 'millrace-secret'};
+const defaultKeys: Keys = {accessKey: 'millrace', secretKey: 'millrace-secret'};
 /** Of the parts of SeaweedFS, which all run in one process. */
 const parts = [
   's3',
@@ -63,13 +67,13 @@ export const fetchObjectStore = (progress: Progress): Promise<string> => wheelPr
 
 /** Starts SeaweedFS and waits until an object can be written. @throws SERVER_MISSING, SERVER_FETCH, SERVER_FAILED */
 export async function startObjectStore(options: ObjectStoreOptions = {}): Promise<ObjectStore> {
-  const {bucket = 'millrace'} = options;
+  const {bucket = 'millrace', keys = defaultKeys} = options;
   const command = await fetchObjectStore(options.progress ?? (() => {}));
   const server = await startSingle('seaweedfs', parts, options, async ({dir, ports}) => {
     const data = join(dir, 'data');
     mkdirSync(data, {recursive: true});
     const users = join(dir, 'users.json');
-    writeFileSync(users, `${JSON.stringify(identities, null, 2)}\n`, {mode: 0o600});
+    writeFileSync(users, `${JSON.stringify(identitiesOf(keys), null, 2)}\n`, {mode: 0o600});
     const settings: S3Settings = {
       ...keys,
       endpoint: `http://127.0.0.1:${ports.s3}`,
@@ -118,7 +122,7 @@ function stopAndTidy({stop, ports}: SingleServer & {ports: Record<string, number
   };
 }
 
-const identities = {
+const identitiesOf = (keys: Keys) => ({
   identities: [
     {
       name: 'millrace',
@@ -126,7 +130,7 @@ const identities = {
       actions: ['Admin', 'Read', 'List', 'Tagging', 'Write'],
     },
   ],
-};
+});
 
 const flags = (ports: Record<(typeof parts)[number], number>): string[] => [
   '-s3',

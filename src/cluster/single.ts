@@ -1,9 +1,10 @@
+import {randomBytes} from 'node:crypto';
 import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {Progress} from './cache.ts';
-import {freePorts, isFree} from './ports.ts';
+import {freePorts, isFree, listenerOf} from './ports.ts';
 import {
   awaitReady,
   type ProcessIdentity,
@@ -16,8 +17,18 @@ import {
 } from './process.ts';
 import {removeAtEnd} from './watchdog.ts';
 
+/** Where a server is to listen, since somebody wrote that down. */
+export type WantedPorts = {
+  /** Of its first ports; it gets free ones beside them. */
+  ports: number[];
+  /** Where that stands. */
+  place: string;
+};
+
 /** What every local server takes. */
 export type ServerOptions = {
+  /** Default: the ports of the last time in a directory that is kept, else free ones. */
+  wanted?: WantedPorts | undefined;
   /** Where everything is kept and found again; default: a temporary directory that `stop` removes. */
   dir?: string;
   /** The server goes on when this process ends; default: it ends with it. */
@@ -70,9 +81,12 @@ export async function startSingle<Names extends string>(
     const dir = options.dir ?? mkdtempSync(join(tmpdir(), `millrace-${name}-`));
     if (!options.dir) removeAtEnd(dir);
     mkdirSync(dir, {recursive: true});
-    const ports = await keptPorts(dir, names);
+    const ports = await keptPorts(dir, names, options.wanted?.ports ?? []);
     if (options.dir)
-      await requireFree(Object.values(ports), dir, `remove ${portsFile} there: the server gets other ports`);
+      await requireFree(Object.values(ports), dir, {
+        wanted: options.wanted,
+        otherwise: `remove ${portsFile} there: the server gets other ports`,
+      });
     const log = join(dir, 'log');
     const discard = () => options.dir || rmSync(dir, {recursive: true, force: true});
     try {
@@ -111,36 +125,62 @@ function handle(server: Single, discard: () => void): SingleServer {
   };
 }
 
-/** Ports that a directory remembers, else free ones, which it will. */
+/** Ports that are wanted, else those that a directory remembers, else free ones; it will remember them. */
 async function keptPorts<Names extends string>(
   dir: string,
   names: readonly Names[],
+  wanted: number[],
 ): Promise<Record<Names, number>> {
   const path = join(dir, portsFile);
+  let kept: Partial<Record<string, number>> = {};
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Record<Names, number>;
+    kept = JSON.parse(readFileSync(path, 'utf8')) as typeof kept;
   } catch {
-    const free = await freePorts(names.length);
-    const ports = Object.fromEntries(names.map((name, index) => [name, free[index]])) as Record<
-      Names,
-      number
-    >;
-    writeFileSync(path, `${JSON.stringify(ports)}\n`);
-    return ports;
+    // The first time.
+  }
+  const free = await freePorts(names.length);
+  const ports = Object.fromEntries(
+    names.map((name, index) => [name, wanted[index] ?? kept[name] ?? free[index]]),
+  ) as Record<Names, number>;
+  writeFileSync(path, `${JSON.stringify(ports)}\n`);
+  return ports;
+}
+
+/** A password that a directory keeps for its owner alone; made when there is none. @param before that of a server of before */
+export function keptSecret(dir: string, name: string, before?: string): string {
+  const path = join(dir, name);
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    const secret = before ?? randomBytes(18).toString('base64url');
+    writeFileSync(path, `${secret}\n`, {mode: 0o600});
+    return secret;
   }
 }
 
 /**
- * Looks whether somebody has taken a port that a directory remembers: whoever it is might answer in place of the server.
- * @throws SERVER_FAILED
+ * Looks whether somebody has taken a port that is wanted or that a directory remembers: whoever it is might answer in place of
+ * the server. @param otherwise what else can be done about a port of the last time. @throws SERVER_FAILED
  */
-export async function requireFree(ports: number[], place: string, otherwise: string): Promise<void> {
-  for (const port of ports)
-    if (!(await isFree(port)))
-      throw new PlatformError('SERVER_FAILED', `port ${port}, which the server had before, is in use`, {
-        hint: `end the program that listens there; or ${otherwise}`,
-        place,
-      });
+export async function requireFree(
+  ports: number[],
+  place: string,
+  {wanted, otherwise}: {wanted: WantedPorts | undefined; otherwise: string},
+): Promise<void> {
+  for (const port of ports) {
+    if (await isFree(port)) continue;
+    const isWanted = wanted?.ports.includes(port);
+    const which = isWanted ? 'which the configuration names' : 'which the server had before';
+    const holder = listenerOf(port);
+    throw new PlatformError(
+      'SERVER_FAILED',
+      `port ${port}, ${which}, is in use${holder ? `: ${holder} listens there` : ''}`,
+      {
+        hint: `end ${holder ? 'that program' : 'the program that listens there'}; or ${isWanted ? 'name another port in the configuration' : otherwise}`,
+        place: isWanted ? wanted!.place : place,
+      },
+    );
+  }
 }
 
 class Single {

@@ -1,12 +1,15 @@
 /** `millrace up`, `down`, and what `status` says of local servers. */
 import assert from 'node:assert/strict';
+import {once} from 'node:events';
 import {readFileSync, statSync, writeFileSync} from 'node:fs';
+import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {after, suite, test} from 'node:test';
 import {type LocalServer, listServers} from '../../src/cluster/local.ts';
+import {freePorts} from '../../src/cluster/ports.ts';
 import {isRunning} from '../../src/cluster/process.ts';
 import {skipWithout} from '../cluster/needs.ts';
-import {cli, makeRoot} from '../support/cli.ts';
+import {cli, makeRoot, writeFiles} from '../support/cli.ts';
 
 const domain = 'domain: shop\nevent_types:\n  - {name: sale, dimensions: [shop]}\n';
 const single = `log: {backend: kafka, kafka: {brokers: [127.0.0.1:1]}}
@@ -44,7 +47,12 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
       headers: {'X-Vault-Token': variables.VAULT_TOKEN},
     });
     const {data} = (await read.json()) as {data: {data: object}};
-    assert.deepEqual(data.data, {postgres_password: 'millrace'});
+    assert.deepEqual(data.data, {postgres_password: variables.POSTGRES_PASSWORD});
+    assert.match(
+      variables.POSTGRES_PASSWORD,
+      /^[\w-]{24}$/,
+      'each has its own, which is no word of our messages',
+    );
     const second = await cli(root, 'up', 'vault', 'postgres', '--json');
     assert.deepEqual(
       shown(second.stdout).map(({pids}) => pids),
@@ -80,12 +88,13 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
   test('--write-env sets variables in .env and leaves the rest, for its owner alone', async () => {
     const path = join(root, '.env');
     writeFileSync(path, 'POSTGRES_PASSWORD=old\nOWN=1\n');
-    const {stderr} = await cli(root, 'up', 'postgres', '--write-env');
+    const {stderr, stdout} = await cli(root, 'up', 'postgres', '--write-env');
+    const password = readFileSync(join(home, 'postgres', 'password'), 'utf8').trim();
     const lines = readFileSync(path, 'utf8').split('\n');
-    assert.deepEqual(lines.slice(0, 2), ['POSTGRES_PASSWORD=millrace', 'OWN=1']);
+    assert.deepEqual(lines.slice(0, 2), [`POSTGRES_PASSWORD=${password}`, 'OWN=1']);
     assert.match(lines[2]!, /^MILLRACE_POSTGRES=postgres:/);
     assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.ok(!stderr.includes('=millrace'));
+    assert.ok(!stderr.includes(password) && !stdout.includes(password));
   });
 
   test('down ends them and leaves a stranger alone that has the pid of one', async () => {
@@ -160,18 +169,90 @@ suite('up says what it cannot do', () => {
   });
 });
 
-test('up without names starts what the environment runs on', async () => {
+test('up without names starts what the environment runs on, where it says', async () => {
   const {neededServers} = await import('../../src/cli/local.ts');
   const root = makeRoot({
     'config/domains/shop.yaml': domain,
     'config/platform.yaml': 'engine: {embedded: {checkpoints: s3://bucket/checkpoints}}\n',
     'config/environments/single.yaml': single,
   });
-  assert.deepEqual(neededServers(root, undefined), ['kafka', 'postgres', 'vault', 's3']);
-  assert.deepEqual(neededServers(root, 'dev'), ['s3']);
-  assert.throws(() => neededServers(root, 'production'), /there is no environment "production"/);
-  assert.deepEqual(neededServers(makeRoot({'config/domains/shop.yaml': domain}), undefined), [
-    'kafka',
-    'postgres',
+  const names = (env: string | undefined, at = root) => neededServers(at, env).map(({name}) => name);
+  assert.deepEqual(names(undefined), ['kafka', 'postgres', 'vault', 's3']);
+  assert.deepEqual(names('dev'), ['s3']);
+  assert.throws(() => names('production'), /there is no environment "production"/);
+  assert.deepEqual(names(undefined, makeRoot({'config/domains/shop.yaml': domain})), ['kafka', 'postgres']);
+
+  writeFiles(root, {
+    'config/environments/here.yaml': `log:
+  backend: kafka
+  kafka: {brokers: ["localhost:9092", "127.0.0.1:9094"]}
+sinks:
+  a: {backend: clickhouse, clickhouse: {url: "http://[::1]"}}
+  b: {backend: postgres, postgres: {url: "postgres://me@127.0.0.1:5433/x?sslmode=disable"}}
+  c: {backend: postgres, postgres: {url: "postgres://db.example/x"}}
+registry: {backend: confluent, confluent: {url: "https://registry.example:8081/api"}}
+secrets: {backend: vault, vault: {url: "\${secret:where}"}}
+`,
+  });
+  const at = 'config/environments/here.yaml';
+  const free = {wanted: undefined, elsewhere: undefined};
+  assert.deepEqual(neededServers(root, 'here'), [
+    {name: 'kafka', wanted: {ports: [9092, 9094], place: `${at}:3`}, elsewhere: undefined},
+    {name: 'registry', wanted: undefined, elsewhere: 'registry.example:8081'},
+    {name: 'clickhouse', wanted: {ports: [8123], place: `${at}:5`}, elsewhere: undefined},
+    {name: 'postgres', wanted: {ports: [5433], place: `${at}:6`}, elsewhere: undefined},
+    {name: 'vault', ...free},
+    {name: 's3', ...free},
   ]);
+});
+
+test('up starts a server at the address that the environment names, moves it, and says who has the port', async () => {
+  const [first, second] = (await freePorts(2)) as [number, number];
+  const named = (port: number) =>
+    `sinks: {analytics: {backend: clickhouse, clickhouse: {url: "http://127.0.0.1:${port}"}}}\n`;
+  const environment = 'config/environments/single.yaml';
+  const root = makeRoot({'config/domains/shop.yaml': domain, [environment]: named(first)});
+  const addressOf = (stdout: string) => shown(stdout)[0]!.address;
+  try {
+    assert.equal(addressOf((await cli(root, 'up', '--json')).stdout), `http://127.0.0.1:${first}`);
+    const ask = async (port: number, sql: string) =>
+      (await fetch(`http://127.0.0.1:${port}`, {method: 'POST', body: sql})).text();
+    await ask(first, 'CREATE TABLE kept (n Int64) ENGINE = MergeTree ORDER BY n AS SELECT 42 AS n');
+
+    writeFiles(root, {[environment]: named(second)});
+    const runs = await cli(root, 'up');
+    assert.equal(runs.code, 4);
+    assert.match(
+      runs.stderr,
+      /runs at \S+, and the configuration names port \d+\n.*single\.yaml:1\n.*down clickhouse/,
+    );
+
+    await cli(root, 'down');
+    const other = createServer().listen(second, '127.0.0.1');
+    await once(other, 'listening');
+    const taken = await cli(root, 'up');
+    assert.equal(taken.code, 4);
+    assert.match(taken.stderr, new RegExp(`port ${second}, which the configuration names, is in use`));
+    if (process.platform === 'linux')
+      assert.ok(taken.stderr.includes(`(process ${process.pid}) listens there`));
+    await new Promise((resolve) => other.close(resolve));
+
+    assert.equal(addressOf((await cli(root, 'up', '--json')).stdout), `http://127.0.0.1:${second}`);
+    assert.equal(await ask(second, 'SELECT n FROM kept'), '42\n');
+  } finally {
+    await cli(root, 'down', '--wipe');
+  }
+});
+
+test('up leaves servers alone that are not on this machine', async () => {
+  const root = makeRoot({
+    'config/domains/shop.yaml': domain,
+    'config/environments/single.yaml': 'log: {backend: kafka, kafka: {brokers: ["kafka-1:9093"]}}\n',
+  });
+  const {code, stderr} = await cli(root, 'up');
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /^kafka: the configuration names kafka-1:9093, which is not this machine: not started\n/,
+  );
 });
