@@ -1,4 +1,4 @@
-/** Queries that cannot start because a sink of theirs is down: it is asked again until it answers. */
+/** Queries that cannot start because a sink of theirs, or the database of a lookup, is down: it is asked again until it answers. */
 import type {Clock} from '../clock.ts';
 import type {PlatformError} from '../errors.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -12,8 +12,8 @@ export const isDown = ({code, retry}: PlatformError): boolean =>
   retry && (code === 'SINK_UNAVAILABLE' || code === 'SINK_LOST');
 
 export type WaitingQueries = {
-  /** The query waits from now on. @returns what its status says meanwhile */
-  add(plan: QueryPlan, error: PlatformError): QueryStatus;
+  /** The query waits from now on. @param sinks those that it waits for @returns what its status says meanwhile */
+  add(plan: QueryPlan, error: PlatformError, sinks: string[]): QueryStatus;
   /** Nobody waits any more; what was asked meanwhile starts nothing. */
   clear(): void;
 };
@@ -21,7 +21,7 @@ export type WaitingQueries = {
 export type WaitingOptions = {
   clock: Clock;
   telemetry: Telemetry;
-  /** Asks the sinks of a query something small. @throws while one of them is down */
+  /** Asks what a query needs something small. @throws while something of it is down */
   ask(plan: QueryPlan): Promise<unknown>;
   /** Starts what waits. May be called while it is not possible, and says then that it did not. */
   start(): Promise<boolean>;
@@ -31,7 +31,7 @@ const firstMs = 500;
 const pauseMsMax = 10_000;
 
 export function createWaiting({clock, telemetry, ask, start}: WaitingOptions): WaitingQueries {
-  const waiting = new Map<string, {plan: QueryPlan; sinceMs: number}>();
+  const waiting = new Map<string, {plan: QueryPlan; sinks: string[]; sinceMs: number}>();
   let stop = new AbortController();
   let asking = false;
   /** Stays after a start that did not succeed: a sink that comes and goes is not followed at its own pace. */
@@ -49,9 +49,9 @@ export function createWaiting({clock, telemetry, ask, start}: WaitingOptions): W
       if (!(await oneAnswers()) || signal.aborted) continue;
       const waited = [...waiting.values()];
       if (!(await start())) continue;
-      for (const {plan, sinceMs} of waited)
+      for (const {plan, sinks, sinceMs} of waited)
         if (!waiting.has(plan.id))
-          for (const sink of plan.sinks)
+          for (const sink of sinks)
             telemetry.emit('SinkResumed', {
               sink,
               table: tableId(plan.table),
@@ -62,11 +62,11 @@ export function createWaiting({clock, telemetry, ask, start}: WaitingOptions): W
     }
   };
   return {
-    add(plan, error) {
-      waiting.set(plan.id, {plan, sinceMs: clock.now()});
+    add(plan, error, sinks) {
+      waiting.set(plan.id, {plan, sinks, sinceMs: clock.now()});
       const {code, message} = error;
       const place = {table: tableId(plan.table)};
-      for (const sink of plan.sinks) {
+      for (const sink of sinks) {
         telemetry.emit('SinkFailed', {sink, ...place, code, message, retry: true});
         telemetry.emit('SinkPaused', {sink, ...place, message});
       }

@@ -20,6 +20,7 @@ import {failUnlessClosed} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
+import {firstLookups, lookupOf, lookupSinks} from './lookups-first.ts';
 import type {OutputCallbacks, Outputs} from './outputs.ts';
 import type {Ownership} from './ownership.ts';
 import type {PlatformDirs} from './places.ts';
@@ -105,9 +106,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       checkpointIntervalMs: platform.engine.checkpointIntervalMs,
       telemetry: told,
       async lookup(domain, name, id) {
-        const lookup = of.domains
-          .find((each) => each.name === domain)!
-          .lookups.find((each) => each.name === name)!;
+        const lookup = lookupOf(of, domain, name);
         return id === null ? lookups.read(lookup) : options.lookups.get(lookup, id);
       },
       marked: (plan) => outputs.marked(plan),
@@ -165,7 +164,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const waiting = createWaiting({
     clock: options.clock,
     telemetry,
-    ask: (plan) => outputs.marked(plan),
+    ask: async (plan) => {
+      await outputs.marked(plan);
+      await firstLookups(platform, plan, options.lookups);
+    },
     start: () => restartWhatWaits(),
   });
   const start = async (wanted: QueryPlan[]) => {
@@ -180,15 +182,18 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     await Promise.all(
       wanted.map(async (plan) => {
         plans.set(plan.id, plan);
+        let waitsFor = plan.sinks;
         try {
           // Before its tables: a changed query has other columns, and the way out is the same for both.
           const saved = saves.load(stateName(plan));
           if (saved) checkFingerprint(plan, JSON.parse(saved.meta));
           await outputs.addQuery(plan, callbacksOf(options, current, plan));
+          waitsFor = lookupSinks(platform, plan);
+          await firstLookups(platform, plan, options.lookups);
           ready.push(plan);
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
-          if (isDown(error)) refused.set(plan.id, waiting.add(plan, error));
+          if (isDown(error)) refused.set(plan.id, waiting.add(plan, error, waitsFor));
           else refuse(plan, error);
         }
       }),

@@ -10,6 +10,7 @@ import type {Ask} from '../../src/platform/ask.ts';
 import {createCurrentLookups} from '../../src/platform/current-lookups.ts';
 import {readRows} from '../../src/platform/lookup-rows.ts';
 import {createLookupStore} from '../../src/platform/lookups.ts';
+import {readLatest} from '../../src/sinks/file/read.ts';
 import {type HostedSink, openSink} from '../../src/sinks/host.ts';
 import {makeRoot, writeFiles} from '../support/cli.ts';
 import {describeWithPostgres, password, postgresServer, type TestServer} from '../support/postgres.ts';
@@ -227,5 +228,55 @@ aggregations:
     writeFiles(root, {'config/domains/shop.yaml': domain.replace(/inputs:\n.*\n/, yaml)});
     await runToEnd(root);
     assert.deepEqual(await brands(), ['Acme 100', 'Other 50']);
+  });
+
+  test('a query whose lookup has never been read waits for its database and starts by itself; others run', async () => {
+    await server.sql(
+      `CREATE TABLE public.first (product text, brand text); INSERT INTO public.first VALUES ('shoe', 'Acme')`,
+    );
+    const root = makeRoot({
+      'config/platform.yaml': `platform: first
+sinks:
+  analytics: {backend: file, file: {dir: .millrace/rows}}
+  business: {backend: postgres, postgres: {url: "postgres://${server.user}@127.0.0.1:${server.port}/${server.database}", password: "${password}"}}
+defaults: {raw: none, aggregates: analytics}
+`,
+      'config/domains/shop.yaml': `domain: shop
+event_types:
+  - {name: sale, attributes: [product], enrich: [{lookup: products, on: product, take: {brand: brand}}]}
+  - {name: visit, attributes: [page]}
+lookups:
+  - {name: products, key: product, columns: {brand: string}, from: {sink: business, table: public.first}}
+inputs:
+  - {name: sales, event_type: sale, from: ../../data/sales.csv}
+aggregations:
+  - {name: brands, from: sale, window: {type: tumbling, size: 1d}, group_by: [brand], measures: {sold: count()}}
+  - {name: visits, from: visit, window: {type: tumbling, size: 1d}, measures: {seen: count()}}
+`,
+      'data/sales.csv': 'timestamp,product\n2026-01-31T12:00:00Z,shoe\n',
+    });
+    await server.kill();
+    const {running, told} = await startIn(root);
+    try {
+      const states = () =>
+        Object.fromEntries(running.engine.status().map(({query, state}) => [query, state]));
+      for (const endMs = performance.now() + 20_000; states()['shop.visits'] !== 'running'; ) {
+        assert.ok(performance.now() < endMs, JSON.stringify(states()));
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      assert.equal(states()['shop.brands'], 'paused');
+      const failed = told.filter(({name}) => name === 'SinkFailed').map(({event}) => event.sink);
+      assert.deepEqual(failed, ['business'], 'the database of the lookup, not the sink of its rows');
+      await server.restart();
+      await running.idle(new AbortController().signal);
+      assert.deepEqual(states(), {'shop.brands': 'running', 'shop.visits': 'running'});
+    } finally {
+      await running.drain();
+    }
+    const {rows} = (await readLatest(join(root, '.millrace/rows'), 'shop.brands__r1'))!;
+    assert.deepEqual(
+      rows.map(({brand, sold}) => [brand, sold]),
+      [['Acme', 1]],
+    );
   });
 });
