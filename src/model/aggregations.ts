@@ -183,6 +183,10 @@ function argumentOf(measure: ParsedMeasure): TypedExpr | null {
 /** Columns that every row has. */
 export const fixedColumns = ['window_start', 'window_end', 'events', 'closed', 'deleted', 'version'] as const;
 
+/** `off` and a duration of nothing: null. */
+export const dedupMsOf = (config: number | 'off'): number | null =>
+  config === 'off' || config === 0 ? null : config;
+
 /** Fills in the domain's defaults. */
 export function withDefaults(
   config: AggregationConfig,
@@ -204,6 +208,7 @@ export function withDefaults(
     watermarkMs: config.watermark ?? defaults.watermarkMs,
     late: config.late ?? defaults.late,
     correctForMs: config.correct_for ?? defaults.correctForMs,
+    dedupMs: config.dedup === undefined ? defaults.dedupMs : dedupMsOf(config.dedup),
     idleMs: config.idle ?? defaults.idleMs,
     emit: config.emit ?? defaults.emit,
     limits: {

@@ -52,6 +52,7 @@ export type LatenessConfig = Known<{
   watermark: number;
   late: Late;
   correct_for: number;
+  dedup: number | 'off';
   idle: number;
   emit: 'change' | 'close';
 }>;

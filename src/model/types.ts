@@ -76,6 +76,8 @@ export type Defaults = {
   watermarkMs: number;
   late: Late;
   correctForMs: number;
+  /** How long ids of others' records are known, in event time, ms; null: every record counts. */
+  dedupMs: number | null;
   futureMaxMs: number;
   idleMs: number;
   emit: 'change' | 'close';
@@ -205,6 +207,8 @@ export type Aggregation = {
   watermarkMs: number;
   late: Late;
   correctForMs: number;
+  /** How long ids of others' records are known, in event time, ms; null: every record counts. */
+  dedupMs: number | null;
   idleMs: number;
   emit: 'change' | 'close';
   /** Names of sinks. */

@@ -20,6 +20,7 @@ export function meaningOf(plan: QueryPlan): Meaning {
   add('watermark', plan.watermarkMs, formatDuration(plan.watermarkMs));
   add('late', plan.late, plan.late);
   if (plan.late === 'correct') add('correct_for', plan.correctForMs, formatDuration(plan.correctForMs));
+  if (plan.dedupMs !== undefined) add('dedup', plan.dedupMs, formatDuration(plan.dedupMs));
   for (const {name, column, type} of plan.groupBy) add(`group_by.${name}`, {column, type}, type);
   for (const measure of plan.measures)
     add(`measures.${measure.name}`, exactMeasure(plan, measure), measureText(plan, measure));

@@ -37,6 +37,7 @@ export function naive(
   const sessions = new Map<string, {dimensions: Value[]; events: Kept[]}>();
   const result: NaiveResult = {rows: [], counts: [], late: [], dead: []};
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
+  const seen: {place: string; id: Value; timeMs: number}[] = [];
 
   for (const {topic, partition, offset, values, mark} of events) {
     const source = plan.sources.find((candidate) => candidate.topic === topic);
@@ -48,6 +49,18 @@ export function naive(
     if (mark) continue;
     counts.read++;
     const watermarkMs = maxima.get(place)! - plan.watermarkMs;
+    if (plan.dedupMs !== undefined) {
+      const floorMs = maxima.get(place)! - plan.dedupMs;
+      const id = values.event_id ?? null;
+      const isDuplicate = seen.some(
+        (other) => other.place === place && other.id === id && other.timeMs > floorMs,
+      );
+      seen.push({place, id, timeMs});
+      if (isDuplicate) {
+        counts.duplicate++;
+        continue;
+      }
+    }
     let kept: Kept;
     try {
       const row = columnsOfEvent(source, values, lookups);

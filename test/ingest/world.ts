@@ -49,6 +49,7 @@ export const domain = (eventType: EventType, aggregations: Partial<Aggregation>[
   defaults: {
     watermarkMs: 600_000,
     late: 'correct',
+    dedupMs: null,
     correctForMs: 86_400_000,
     futureMaxMs: 3_600_000,
     idleMs: 30_000,

@@ -211,6 +211,7 @@ function randomQuery(
     watermark: ms([0, 0.1, 0.5, 1, 3]),
     late,
     ...(late === 'correct' ? {correct_for: ms([0, 0.3, 1, 5, 1000])} : {}),
+    ...(chance(random, 40) ? {dedup: ms([0.01, 0.1, 1, 10])} : {}),
     emit: random.pick(['change', 'change', 'close']),
   };
 }

@@ -1,5 +1,6 @@
 /** Seeded runs of the engine over a random log, against the obvious evaluator. */
 import {testClock} from '../../src/clock.ts';
+import type {Value} from '../../src/expr/types.ts';
 import type {Domain} from '../../src/model/types.ts';
 import {stateName} from '../../src/process/embedded/checkpoint.ts';
 import type {StateStore} from '../../src/process/embedded/statestore.ts';
@@ -22,6 +23,7 @@ export type Simulated = {
   rows: number;
   crashes: number;
   late: number;
+  duplicates: number;
   dead: number;
 };
 
@@ -82,13 +84,14 @@ export async function simulate(seed: number, options: SimulateOptions): Promise<
 }
 
 function compareAll(plans: QueryPlan[], driver: Driver, log: EventLog, lookups: LookupSnapshot[]) {
-  const found = {problems: [] as string[], rows: 0, late: 0, dead: 0};
+  const found = {problems: [] as string[], rows: 0, late: 0, dead: 0, duplicates: 0};
   for (const plan of plans) {
     const {changelog, side} = driver.told.get(plan.id)!;
     const wanted = naiveOf(plan, log, lookups);
     found.rows += wanted.rows.length;
     found.late += wanted.late.length;
     found.dead += wanted.dead.length;
+    for (const {duplicate} of wanted.counts) found.duplicates += duplicate;
     const outcome = {changelog, side: side.values(), counts: driver.counts(plan.id)};
     found.problems.push(...compareOutcome(plan, outcome, wanted).map((problem) => `${plan.id}: ${problem}`));
     for (const row of changelog.read())
@@ -152,6 +155,9 @@ function randomSteps(random: Random, domain: Domain, recipe: RandomDomain): Step
     random.pick([0, 0, 5]),
   ];
   const clocks = new Map<string, number>();
+  /** Some come again, mostly soon, in any partition. */
+  const sent = new Map<string, Record<string, Value>[]>();
+  const againShare = random.pick([0, 10, 40]);
   let id = 0;
   return Array.from({length: 5 + random.int(60)}, (): Step => {
     const {name, topic} = random.pick(domain.eventTypes);
@@ -169,13 +175,14 @@ function randomSteps(random: Random, domain: Domain, recipe: RandomDomain): Step
     const events = Array.from({length: 1 + random.int(random.pick([2, 8, 20]))}, () => {
       nowMs += random.pick([0, 1, random.int(recipe.stepMs * 2)]);
       const behindMs = random.int(100) < lateShare ? random.int(recipe.spreadMs) : random.int(3);
-      return randomEvent(
-        random,
-        recipe.columns[name]!,
-        nowMs - behindMs,
-        `e${random.int(1000)}-${id++}`,
-        mode,
-      );
+      const before = sent.get(name) ?? [];
+      sent.set(name, before);
+      if (before.length > 0 && random.int(100) < againShare)
+        return before[Math.max(0, before.length - 1 - random.int(random.pick([2, 20, 1000])))]!;
+      const eventId = `e${random.int(1000)}-${id++}`;
+      const event = randomEvent(random, recipe.columns[name]!, nowMs - behindMs, eventId, mode);
+      before.push(event);
+      return event;
     });
     clocks.set(place, nowMs);
     return {kind: 'events', topic, partition, events};

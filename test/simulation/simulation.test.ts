@@ -76,7 +76,7 @@ async function shrink(seed: number, options: SimulateOptions, appends: number): 
 async function runAll(seeds: number[], whole: boolean) {
   const recipes = seeds.map((seed) => randomDomain(seed, random(seed)));
   const domains = await domainsOf(recipes);
-  const seen = {events: 0, rows: 0, crashes: 0, late: 0, dead: 0};
+  const seen = {events: 0, rows: 0, crashes: 0, late: 0, dead: 0, duplicates: 0};
   const failures: string[] = [];
   for (const [index, seed] of seeds.entries()) {
     const recipe = recipes[index]!;

@@ -111,7 +111,7 @@ export class Stepped {
     };
     merger.time.partitions.forEach(({topic, partition, offset, maxTimeMs}, index) => {
       const worker = index % kernels.length;
-      kernels[worker]!.open(topic, partition, offset, maxTimeMs);
+      kernels[worker]!.open(topic, partition, offset, maxTimeMs, merger.seen.of(topic, partition));
       const cursor: Cursor = {
         topic,
         partition,

@@ -57,6 +57,16 @@ export const lateness: Record<string, FieldSpec> = {
     doc: 'How far the watermark may be past the end of a window for late events to correct it still; later ones are kept aside.',
     default: '1d',
   },
+  dedup: {
+    type: 'oneOf',
+    describe: 'a duration like 10m, or off',
+    options: [
+      {type: 'enum', values: ['off'], doc: 'Every record counts.'},
+      {type: 'duration', doc: 'How long an id is known, in event time.'},
+    ],
+    doc: "For topics that other programs write to: a record counts once when its id was seen in its partition with an event time that is not so far behind the partition's newest one. What comes in through Millrace is counted once without it.",
+    default: 'off',
+  },
   idle: {
     type: 'duration',
     doc: 'A partition that was read to its end and is silent for so long no longer holds windows open.',

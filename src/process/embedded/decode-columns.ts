@@ -71,7 +71,7 @@ export function columnsOfSource(plan: QueryPlan, source: SourcePlan): ColumnSpec
       // What is counted of personal data are the values that it is read as: they have to be looked up.
       if (read.has(name) || (isCounted && of)) add('code');
       else if (isCounted) add('token');
-      if (name === 'event_id' && ordered) add('place');
+      if (name === 'event_id' && (ordered || plan.dedupMs !== undefined)) add('place');
     }
   }
   return specs;

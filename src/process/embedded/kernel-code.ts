@@ -43,6 +43,8 @@ export const isDirect = (plan: QueryPlan, scope: SourceScope, name: string): boo
 export function generateKernelRun(context: CodeContext): KernelRun {
   const {plan, source, scope} = context;
   const emitter = createEmitter(scope);
+  const isDeduplicated = plan.dedupMs !== undefined;
+  if (isDeduplicated) emitter.lines.push('if(U[i]===1){duplicates++;continue;}');
   for (const {name, type, expr} of source.derive) {
     if (isText(type)) emitter.check(expr);
     else emitter.bind(name, emitter.number(expr));
@@ -60,13 +62,13 @@ export function generateKernelRun(context: CodeContext): KernelRun {
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
   // A backfilled revision has batches that nothing in is late.
   const delay = plan.countAllBelow ? 'W' : `${plan.watermarkMs}`;
-  const save = `K.maxMs=max;K.filtered+=filtered;K.corrected+=corrected;`;
+  const save = `K.maxMs=max;K.filtered+=filtered;K.corrected+=corrected;${isDeduplicated ? 'K.duplicates+=duplicates;' : ''}`;
   const text = `return (K,S,i,to)=>{
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 const Q=S.calls;${emitter.memos.map((_, k) => `const Y${k}=S.memos[${k}].table;`).join('')}
 ${plan.groupBy.map((_, k) => `const B${k}=K.shifts[${k}],L${k}=K.limits[${k}];`).join('')}
 let P=K.pane,startMs=0,endMs=0,T,mul=0,sh=0,m=0,G,F${range(objects, (k) => `,O${k}`)}${logs.map((k) => `,D${k},E${k}`).join('')};${reload}
-${plan.countAllBelow ? 'const W=K.watermarkMs;' : ''}let max=K.maxMs,lim=max-${delay},filtered=0,corrected=0;
+${plan.countAllBelow ? 'const W=K.watermarkMs;' : ''}${isDeduplicated ? 'const U=K.isDuplicate;let duplicates=0;' : ''}let max=K.maxMs,lim=max-${delay},filtered=0,corrected=0;
 for(;i<to;i++){
 const ts=C${time}[i];if(ts>max){max=ts;lim=ts-${delay};}
 ${emitter.lines.join('\n')}

@@ -108,6 +108,7 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
     };
     for (const [column, problem] of special?.bad ?? [])
       if (source.scope.used.has(column)) return dead('DECODE', problem);
+    if (plan.dedupMs !== undefined && store.isDuplicate[row] === 1) return void counts.duplicate++;
     let given: Arguments;
     let dimensions: Value[];
     try {

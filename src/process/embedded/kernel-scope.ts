@@ -20,7 +20,7 @@ export type SourceScope = {
   getWith(text: () => string | null): Get;
   /** Reads names in a row of the current batch. */
   getRow(row: number): Get;
-  /** The event's id in a row, for `first` and `last`. */
+  /** The event's id in a row, for `first`, `last` and `dedup`. */
   eventId(row: number): string;
   setBatch(decoded: DecodedBatch): void;
 };

@@ -42,6 +42,9 @@ export type Store = {
   watermarkMs: number;
   filtered: number;
   corrected: number;
+  duplicates: number;
+  /** By row of the batch that is walked: 1 for a duplicate; only with `dedup`. */
+  isDuplicate: Uint8Array;
   /** Set by generated code in front of a row whose codes have no room in keys. */
   wantsKeys: boolean;
   shifts: Int32Array;
@@ -124,6 +127,8 @@ export function createStore(plan: QueryPlan, keys: Keys, edgeTexts: TextDictiona
     watermarkMs: plan.watermarkMs,
     filtered: 0,
     corrected: 0,
+    duplicates: 0,
+    isDuplicate: new Uint8Array(0),
     wantsKeys: false,
     shifts: keys.shifts,
     limits: keys.limits,

@@ -14,6 +14,7 @@ import {createKeys} from './kernel-keys.ts';
 import {createScope, type SourceScope} from './kernel-scope.ts';
 import {createStore, type Store} from './kernel-store.ts';
 import {createLookupSet} from './lookups.ts';
+import {markDuplicates, type SeenIds, SeenTable} from './seen.ts';
 import type {Delta, PartitionCut} from './types.ts';
 
 export type KernelOptions = {
@@ -26,8 +27,8 @@ export type KernelOptions = {
 
 export type Kernel = {
   plan: QueryPlan;
-  /** Where the query stands in a (topic, partition); before the first `process` of it. @param maxTimeMs -Infinity before any event. */
-  open(topic: string, partition: number, offset: number, maxTimeMs: number): void;
+  /** Where the query stands in a (topic, partition); before the first `process` of it. @param maxTimeMs -Infinity before any event. @param seen ids that a query with `dedup` knows there */
+  open(topic: string, partition: number, offset: number, maxTimeMs: number, seen?: SeenIds[]): void;
   /**
    * Adds a batch that begins where the query stands. What a record holds never makes it throw; when it throws, the kernel's
    * delta is lost and the query has failed.
@@ -64,7 +65,7 @@ export type KernelSource = {
   usedIn: number;
 };
 
-type Partition = PartitionCut & {moved: boolean};
+type Partition = PartitionCut & {moved: boolean; seen: SeenTable | undefined};
 
 export function createKernel({plan, worker, decoders, lookups: snapshots}: KernelOptions): Kernel {
   for (const accumulator of plan.accumulators)
@@ -171,8 +172,9 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
 
   return {
     plan,
-    open(topic, partition, offset, maxTimeMs) {
-      partitions.set(`${topic} ${partition}`, newCut(topic, partition, offset, maxTimeMs));
+    open(topic, partition, offset, maxTimeMs, seen) {
+      const table = plan.dedupMs === undefined ? undefined : new SeenTable(plan.dedupMs, seen);
+      partitions.set(`${topic} ${partition}`, newCut(topic, partition, offset, maxTimeMs, table));
     },
     process(decoded) {
       const {topic} = decoded;
@@ -190,11 +192,19 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
           decoded.nextOffset <= place.offset,
       );
       const watermarkMs = countsAll ? Infinity : plan.watermarkMs;
-      Object.assign(store, {maxMs: partition.maxTimeMs, watermarkMs, filtered: 0, corrected: 0});
-      const classed = () => partition.filtered + partition.late + partition.dead;
+      Object.assign(store, {
+        maxMs: partition.maxTimeMs,
+        watermarkMs,
+        filtered: 0,
+        corrected: 0,
+        duplicates: 0,
+      });
+      if (partition.seen) markDuplicates(store, source.scope, decoded, partition.seen);
+      const classed = () => partition.filtered + partition.duplicate + partition.late + partition.dead;
       const before = classed();
       walk(topic, decoded, partition);
       partition.filtered += store.filtered;
+      partition.duplicate += store.duplicates;
       partition.corrected += store.corrected;
       partition.aggregated += decoded.rows - (classed() - before);
       partition.read += decoded.rows + decoded.dead.length;
@@ -207,14 +217,19 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
     },
     take({endGeneration = false} = {}) {
       const cuts = [...partitions.values()].filter(({moved}) => moved);
-      for (const {topic, partition, offset, maxTimeMs} of cuts)
-        partitions.set(`${topic} ${partition}`, newCut(topic, partition, offset, maxTimeMs));
+      for (const {topic, partition, offset, maxTimeMs, seen} of cuts)
+        partitions.set(`${topic} ${partition}`, newCut(topic, partition, offset, maxTimeMs, seen));
+      const seen = cuts.flatMap(({topic, partition, seen: table}) => {
+        const ids = table?.take();
+        return ids ? [{topic, partition, ...ids}] : [];
+      });
       const delta: Delta = {
         query: plan.id,
         worker,
         generation,
         ...store.take(),
-        cuts: cuts.map(({moved: _, ...cut}) => cut),
+        cuts: cuts.map(({moved: _, seen: __, ...cut}) => cut),
+        ...(seen.length > 0 ? {seen} : {}),
       };
       if (!endGeneration) return delta;
       store.clear();
@@ -232,6 +247,7 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
       store.bytes() +
       keys.bytes() +
       edgeTexts.bytes() +
+      [...partitions.values()].reduce((sum, {seen}) => sum + (seen?.pendingBytes ?? 0), 0) +
       [...sources.values()].reduce(
         (sum, {memos}) => sum + memos.reduce((part, {table}) => part + table.byteLength, 0),
         0,
@@ -244,7 +260,13 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
   };
 }
 
-const newCut = (topic: string, partition: number, offset: number, maxTimeMs: number): Partition => ({
+const newCut = (
+  topic: string,
+  partition: number,
+  offset: number,
+  maxTimeMs: number,
+  seen: SeenTable | undefined,
+): Partition => ({
   topic,
   partition,
   offset,
@@ -258,6 +280,7 @@ const newCut = (topic: string, partition: number, offset: number, maxTimeMs: num
   late: 0,
   dead: 0,
   moved: false,
+  seen,
 });
 
 /** Values for codes that have appeared since. */

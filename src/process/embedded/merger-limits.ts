@@ -4,7 +4,7 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import type {PartitionState} from './merger-time.ts';
 
 /** @throws PlatformError QUERY_LIMIT when a query has more groups with state, or needs more memory, than it may */
-export function checkMemory({limits, id}: QueryPlan, groups: number, bytes: number): void {
+export function checkMemory({limits, id, dedupMs}: QueryPlan, groups: number, bytes: number): void {
   if (groups > limits.groups)
     throw new PlatformError('QUERY_LIMIT', `${id} has more than ${limits.groups} groups`, {
       hint: 'group by fewer or coarser dimensions, or raise limits.groups',
@@ -14,7 +14,10 @@ export function checkMemory({limits, id}: QueryPlan, groups: number, bytes: numb
     throw new PlatformError(
       'QUERY_LIMIT',
       `${id} needs ${formatBytes(bytes)} of memory for its state, its limit is ${formatBytes(limits.memoryBytes)}`,
-      {hint: 'use smaller windows, fewer groups or no distinct, or raise limits.memory', place: id},
+      {
+        hint: `use smaller windows, fewer groups${dedupMs === undefined ? '' : ', a shorter dedup'} or no distinct, or raise limits.memory`,
+        place: id,
+      },
     );
 }
 

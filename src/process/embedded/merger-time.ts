@@ -152,6 +152,11 @@ export class EventTime {
     return isBehind ? -Infinity : this.leastWatermark() - (late === 'correct' ? correctForMs : 0);
   }
 
+  /** Running maximum of event time in a partition, epoch ms; -Infinity before the first event. */
+  maxOf(topic: string, partition: number): number {
+    return this.#byPlace.get(`${topic}/${partition}`)?.maxTimeMs ?? -Infinity;
+  }
+
   /** The partition that holds state longest. */
   slowest(): PartitionState {
     return this.partitions.reduce((least, state) => (state.maxTimeMs < least.maxTimeMs ? state : least));

@@ -7,14 +7,15 @@ import {
   checkFingerprint,
   type LookupSwitch,
   pendingKey,
-  type SavedState,
   tombstonesKey,
 } from './checkpoint.ts';
 import {type EmitFailure, RowBuilder} from './emit.ts';
 import {KernelGroups} from './merger-groups.ts';
 import {checkDisk, checkMemory} from './merger-limits.ts';
-import {EventTime, type PartitionPlace} from './merger-time.ts';
+import type {MergerOptions} from './merger-options.ts';
+import {EventTime} from './merger-time.ts';
 import {type ReplayMove, ReplayState} from './replay-state.ts';
+import {SeenState} from './seen-state.ts';
 import {SessionState} from './sessions.ts';
 import type {QueryState, StateCopy} from './state.ts';
 import {layoutOf} from './state-cells.ts';
@@ -25,25 +26,6 @@ import type {Delta} from './types.ts';
 
 /** Rows per emission: bounds what is in flight. */
 const rowsMax = 50_000;
-
-export type MergerOptions = {
-  plan: QueryPlan;
-  places: PartitionPlace[];
-  nowMs: number;
-  saved?: SavedState | undefined;
-  /** Epoch of the last checkpoint when there is no `saved` but numbers were given before. */
-  epoch?: number;
-  /** Sequences of emissions are counted on from here. */
-  firstSequence?: number;
-  /** Lookup -> snapshot id, for a query that begins. */
-  lookups?: Record<string, string>;
-  /** Entries of the lookup journal that its next checkpoint writes. */
-  journal?: LookupSwitch[];
-  /** So many closed sessions leave memory together; a number that suits the store when absent. */
-  leavingMin?: number;
-  /** Reads committed pieces of this query back. */
-  read(key: string): Uint8Array | undefined;
-};
 
 /**
  * Holds the full state of one query: adds deltas, closes windows, hands out changed rows, copies itself for checkpoints.
@@ -58,6 +40,7 @@ export class Merger {
   readonly groups: Groups;
   readonly lookups: Record<string, string>;
   readonly replay: ReplayState;
+  readonly seen: SeenState;
   /** Switches that the next checkpoint writes to the journal. */
   #switches: LookupSwitch[];
   #starts: CheckpointHeader['starts'];
@@ -97,6 +80,7 @@ export class Merger {
     this.time = new EventTime(plan, options.places, options.nowMs);
     const header = saved?.header.replay;
     this.replay = new ReplayState(saved && header && {...saved, header});
+    this.seen = new SeenState(plan.dedupMs, saved);
     this.#starts =
       saved?.header.starts ??
       options.places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
@@ -119,6 +103,7 @@ export class Merger {
     this.time.advance(delta.cuts, nowMs);
     this.#state.apply(delta, gidOf);
     this.replay.setAside(delta.side);
+    this.seen.apply(delta.seen);
     this.#changed = true;
     checkMemory(this.plan, this.groups.count, this.bytes());
   }
@@ -224,6 +209,7 @@ export class Merger {
     puts.push({key: pendingKey, bytes: encodePending(state.pending, this.groups)});
     puts.push({key: tombstonesKey, bytes: encodePending(state.tombstones, this.groups)});
     const replay = this.replay.copy(puts);
+    this.seen.copy(state, (topic, partition) => this.time.maxOf(topic, partition));
     const header: CheckpointHeader = {
       format: 1,
       fingerprint: this.plan.fingerprint,
@@ -281,7 +267,9 @@ export class Merger {
   }
 
   bytes(): number {
-    return this.groups.bytes + this.#state.bytes() + this.#kernels.bytes + this.replay.bytes;
+    return (
+      this.groups.bytes + this.#state.bytes() + this.#kernels.bytes + this.replay.bytes + this.seen.bytes
+    );
   }
 
   /** Where the state stands in the log. */

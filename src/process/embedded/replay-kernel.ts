@@ -27,7 +27,9 @@ export class ReplayKernel {
     schemaOf: (id: number) => AvroSchema | undefined,
     lookups: Iterable<LookupSnapshot> = [],
   ) {
-    this.#plan = {...plan, late: 'correct', correctForMs: everMs};
+    // An event that was set aside was seen when it was: it is no duplicate of itself.
+    const {dedupMs: _, ...rest} = plan;
+    this.#plan = {...rest, late: 'correct', correctForMs: everMs};
     this.#decoders = new Map(
       plan.sources.map(({topic}) => [topic, createTopicDecoder(topic, [this.#plan], schemaOf)]),
     );

@@ -1,4 +1,5 @@
 import type {Value} from '../../expr/types.ts';
+import type {SeenDelta} from './seen-state.ts';
 
 /**
  * What one worker's kernel of one query accumulated since its last flush. Structured-cloneable (it may cross a thread), and
@@ -20,6 +21,8 @@ export type Delta = {
   sessions: SessionDelta[];
   /** Records that go to the late or the dead-letter topic. */
   side: SideRecord[];
+  /** Ids that were seen, of queries with `dedup`. */
+  seen?: SeenDelta[];
 };
 
 /** How far this delta reaches in one (topic, partition): the state after it is exactly that of the prefix below `offset`. */

@@ -64,8 +64,8 @@ export class Feed {
     this.#lookups = {...lookups};
     if (steps.length > 0) this.#history = new LookupHistory(steps);
     this.#kernel = createKernel({plan, worker, decoders, lookups: snapshots});
-    this.#cursors = places.map(({topic, partition, offset, maxTimeMs}) => {
-      this.#kernel.open(topic, partition, offset, maxTimeMs);
+    this.#cursors = places.map(({topic, partition, offset, maxTimeMs, seen}) => {
+      this.#kernel.open(topic, partition, offset, maxTimeMs, seen);
       const cursor: Cursor = {
         topic,
         partition,

@@ -78,7 +78,9 @@ export class Feeds {
     if (!this.workers.has(worker)) return;
     const places = merger.time.partitions
       .filter(({topic, partition}) => readerOf(topic, partition, this.#options.workers) === worker)
-      .map(({topic, partition, offset, maxTimeMs}) => ({topic, partition, offset, maxTimeMs}));
+      .map(({topic, partition, offset, maxTimeMs}) => {
+        return {topic, partition, offset, maxTimeMs, seen: merger.seen.of(topic, partition)};
+      });
     const owner = this.#options.worker;
     const message = {kind: 'open', query: this.#query, run, owner, places} as const;
     const lookups = {...merger.lookups};

@@ -5,11 +5,19 @@ import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
 import type {EmitFailure} from './emit.ts';
 import type {LookupStep} from './lookup-journal.ts';
 import type {ReplayTold} from './replay-feed.ts';
+import type {SeenIds} from './seen.ts';
 import type {Delta, SideRecord} from './types.ts';
 import type {SchemaAnswer, WantedSchema} from './worker-schemas.ts';
 
 /** A place in the log where a kernel begins. */
-export type OpenPlace = {topic: string; partition: number; offset: number; maxTimeMs: number};
+export type OpenPlace = {
+  topic: string;
+  partition: number;
+  offset: number;
+  maxTimeMs: number;
+  /** Ids that are known there, of a query with `dedup`. */
+  seen: SeenIds[];
+};
 
 /** Where a query stops to read. */
 export type StopPlace = {topic: string; partition: number; offset: number};

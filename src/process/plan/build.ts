@@ -23,6 +23,7 @@ export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1
     watermarkMs: aggregation.watermarkMs,
     late: aggregation.late,
     correctForMs: aggregation.correctForMs,
+    ...(aggregation.dedupMs === null ? {} : {dedupMs: aggregation.dedupMs}),
     idleMs: aggregation.idleMs,
     window: aggregation.window,
     tzdata: aggregation.window.type === 'calendar' ? (process.versions.tz ?? null) : null,
@@ -59,6 +60,7 @@ export function fingerprintOf(plan: Omit<QueryPlan, 'fingerprint'>): string {
     watermarkMs,
     late,
     correctForMs,
+    dedupMs,
     window,
     tzdata,
     groupBy,
@@ -73,6 +75,8 @@ export function fingerprintOf(plan: Omit<QueryPlan, 'fingerprint'>): string {
     watermarkMs,
     late,
     correctForMs: late === 'correct' ? correctForMs : null,
+    // Without one it is not there: the hash of before there was `dedup:` holds.
+    ...(dedupMs === undefined ? {} : {dedupMs}),
     window,
     tzdata,
     groupBy,
@@ -93,6 +97,7 @@ function wantedColumns(aggregation: Aggregation): Set<string> {
   const add = (expr: TypedExpr | null) => {
     if (expr) for (const name of columnsOf(expr)) wanted.add(name);
   };
+  if (aggregation.dedupMs !== null) wanted.add('event_id');
   add(aggregation.where);
   for (const measure of aggregation.measures) {
     if (measure.fn === 'count') add(measure.filter);

@@ -22,6 +22,11 @@ export function explainPlan(plan: QueryPlan): string {
         `${take.map(({name, from}) => (name === from ? name : `${name} = ${from}`)).join(', ')} from ${lookup} on ${on}`,
       );
   }
+  if (plan.dedupMs !== undefined)
+    step(
+      'dedup',
+      `by event_id within a partition, for ${formatDuration(plan.dedupMs)} behind its newest event`,
+    );
   if (plan.where) step('filter', formatExpr(plan.where));
   step(
     'watermark',

@@ -19,6 +19,8 @@ export type QueryPlan = {
   watermarkMs: number;
   late: Late;
   correctForMs: number;
+  /** A record whose id was seen in its partition with an event time within this behind the running maximum is a duplicate. Absent: none is. */
+  dedupMs?: number;
   idleMs: number;
   window: WindowSpec;
   /** ICU tz database version, for calendar windows. */
@@ -39,7 +41,7 @@ export type QueryPlan = {
 export type SourcePlan = {
   topic: string;
   eventType: string;
-  /** Logged fields the query needs (itself, or for derive/enrich), in Avro order; `timestamp` always, `event_id` only for first/last. */
+  /** Logged fields the query needs (itself, or for derive/enrich), in Avro order; `timestamp` always, `event_id` only for first/last and `dedupMs`. */
   fields: {
     name: string;
     column: string;

@@ -112,6 +112,7 @@ export function planOf(types: EventType[], options: QueryOptions): QueryPlan {
     })) as Aggregation['measures'],
     watermarkMs: options.watermarkMs ?? 0,
     late: options.late ?? 'correct',
+    dedupMs: null,
     correctForMs: options.correctForMs ?? 86_400_000,
     idleMs: 30_000,
     emit: 'change',
