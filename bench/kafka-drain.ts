@@ -3,15 +3,18 @@
  *
  *   node bench/kafka-drain.ts --brokers 127.0.0.1:9092 --topic shop.purchase [--mode engine|read|bare] [--reuse] [--workers 1] [--load EVENTS]
  *                             [--partitions 2] [--schema writer.avsc] [--schema-id 1]
+ *                             [--sink none|topic|http://clickhouse:8123] [--dump rows.json]
  *
  * `engine`: job A (tumbling 1 minute by category and country: count, sum, max, average) with checkpoints every second, rows taken
  * and acknowledged; ends when everything that the topic held at the start is in rows and in a checkpoint. `read`: the reader
  * alone, checksums checked, with `--reuse` as the engine uses it. `bare`: answers are fetched and their records counted, one request after
  * the other, nothing checked. `--load` makes the topic first, with that many events of job A's shape. The answer is
  * {mode, events, seconds, cpuSeconds, rows, memoryMiB}: seconds from opening the log to the last row, CPU of this process.
+ * `--sink`: rows count when they are durable there; `--dump` writes those that it holds in the end. `wholeSeconds`, `wholeCpuSeconds`: from the
+ * start of the process.
  */
 import assert from 'node:assert/strict';
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
@@ -25,11 +28,13 @@ import {openKafkaReader} from '../src/log/kafka/reader.ts';
 import {skipVarint, varint} from '../src/log/kafka/record.ts';
 import type {KafkaSettings} from '../src/log/kafka/settings.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../src/log/kafka/topics.ts';
+import {queryTable} from '../src/model/tables.ts';
 import {createEngine} from '../src/process/embedded/engine.ts';
 import {buildPlan} from '../src/process/plan/build.ts';
 import {avroSchema} from '../src/schema/avro.ts';
 import {compileEncoder} from '../src/schema/encode.ts';
 import {loadDomain} from '../test/support/platform.ts';
+import {openDrainSink} from './drain-sink.ts';
 
 const {values: given} = parseArgs({
   options: {
@@ -42,6 +47,8 @@ const {values: given} = parseArgs({
     partitions: {type: 'string', default: '2'},
     schema: {type: 'string'},
     'schema-id': {type: 'string', default: '1'},
+    sink: {type: 'string', default: 'none'},
+    dump: {type: 'string'},
   },
 });
 const {topic} = given;
@@ -193,6 +200,8 @@ async function drainEngine() {
   );
   reader.close();
   const wanted = ends.reduce((sum, end) => sum + end, 0);
+  const table = queryTable(domain.aggregations[0]!, 1);
+  const sink = await openDrainSink(given.sink, table, settings);
   const startMs = performance.now();
   const cpu = cpuSeconds();
   let rows = 0;
@@ -213,8 +222,10 @@ async function drainEngine() {
     marked: async () => undefined,
     onRows(batch) {
       rows += batch.count;
-      lastMs = performance.now();
-      engine.acknowledge(batch.query, batch.sequence);
+      sink.write(batch).then(() => {
+        lastMs = performance.now();
+        engine.acknowledge(batch.query, batch.sequence);
+      }, failed);
     },
     onMark: (query, epoch) => engine.marked(query, epoch),
     onSide: (_plan, _side, durable) => durable(),
@@ -232,10 +243,14 @@ async function drainEngine() {
   const spent = {
     seconds: (lastMs - startMs) / 1000,
     cpuSeconds: cpuSeconds() - cpu,
+    wholeSeconds: performance.now() / 1000,
+    wholeCpuSeconds: cpuSeconds(),
     rows,
     memoryMiB: memoryMiB(),
   };
+  if (given.dump) writeFileSync(given.dump, JSON.stringify(await sink.rows()));
   await engine.stop();
+  await sink.close();
   rmSync(stateDir, {recursive: true});
   return {events, ...spent};
 }
