@@ -1,5 +1,5 @@
 /**
- * The log interface: topics, partitions, offsets, batches. The embedded log (SQLite) implements it; Kafka will.
+ * The log interface: topics, partitions, offsets, batches. The embedded log (SQLite) and Kafka implement it.
  *
  * A record batch's `bytes`: records one after another, each
  *   record := length:u32 little-endian, frame:length bytes
@@ -129,7 +129,10 @@ export type LogReader = {
    * LOG_TRIMMED when `offset` is gone; KAFKA_UNAVAILABLE when brokers do not answer for a while: it may be tried again.
    */
   read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]>;
-  /** Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. */
+  /**
+   * Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. Kafka tells of partitions
+   * whose end was asked for, or that were read, in the last seconds.
+   */
   waitForAppend(timeoutMs: number): Promise<boolean>;
   ledger(): IngestCounts[];
   transformed(): TransformCounts[];

@@ -6,7 +6,7 @@ import {writeSync} from 'node:fs';
 import {join} from 'node:path';
 import {openLogWriter} from '../../src/log/embedded.ts';
 import {openStateStore, startCheckpointWriter} from '../../src/process/embedded/statestore.ts';
-import {batchOf} from '../conformance/log.ts';
+import {batchOf} from '../support/log-records.ts';
 
 const [dir, openings, rounds] = [process.argv[2]!, Number(process.argv[3]), Number(process.argv[4])];
 const recordsOfRound = 4;

@@ -14,7 +14,7 @@ import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import {acknowledgedCommits} from '../../src/log/witness.ts';
 import {openStateReader} from '../../src/process/embedded/statestore.ts';
 import {openStateForWriting, stateFile, stateWitness} from '../../src/process/embedded/statestore-file.ts';
-import {readAll, textsOf} from '../conformance/log.ts';
+import {readAll, textsOf} from '../support/log-records.ts';
 import {Disk, type Loss} from './disk.ts';
 import {hasStrace} from './process.ts';
 import {type DiskStep, traceSteps} from './trace.ts';

@@ -3,7 +3,7 @@
  * acknowledged. Arguments: directory, commits after which it stops (0: never). It continues after the last it finds.
  */
 import {openLogWriter} from '../../src/log/embedded.ts';
-import {batchOf} from '../conformance/log.ts';
+import {batchOf} from '../support/log-records.ts';
 
 const dir = process.argv[2]!;
 const commits = Number(process.argv[3] ?? 0);

@@ -7,7 +7,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {type TestContext, test} from 'node:test';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
-import {batchOf, readAll, textsOf} from '../conformance/log.ts';
+import {batchOf, readAll, textsOf} from '../support/log-records.ts';
 
 const appender = join(import.meta.dirname, 'appender.ts');
 const strace = spawnSync('strace', ['-e', 'trace=none', 'true']).status === 0;

@@ -22,7 +22,7 @@ import {type TestContext, test} from 'node:test';
 import {Worker} from 'node:worker_threads';
 import {PlatformError} from '../../src/errors.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
-import {batchOf, readAll} from '../conformance/log.ts';
+import {batchOf, readAll} from '../support/log-records.ts';
 
 function temporary(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-damage-'));

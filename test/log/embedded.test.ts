@@ -5,11 +5,11 @@ import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import {conformance} from '../conformance/log.ts';
 
 for (const announced of [true, false])
-  conformance(announced ? 'embedded' : 'embedded, polled', async (options) => {
+  conformance(announced ? 'embedded' : 'embedded, polled', async ({clock}) => {
     const dir = mkdtempSync(join(tmpdir(), 'millrace-log-'));
     const counter = new SharedArrayBuffer(4);
     const open = () => {
-      const writer = openLogWriter(dir, {...options, counter});
+      const writer = openLogWriter(dir, {...(clock && {clock}), counter});
       return {writer, reader: openLogReader(dir, announced ? {counter} : {})};
     };
     let log = open();
@@ -19,6 +19,7 @@ for (const announced of [true, false])
     };
     return {
       ...log,
+      suffix: '',
       async reopen() {
         await shut();
         log = open();

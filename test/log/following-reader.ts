@@ -1,7 +1,7 @@
 /** A worker of damage.test.ts: follows a partition up to an offset and posts the texts of its records. */
 import {parentPort, workerData} from 'node:worker_threads';
 import {openLogReader} from '../../src/log/embedded.ts';
-import {textsOf} from '../conformance/log.ts';
+import {textsOf} from '../support/log-records.ts';
 
 const {dir, counter, until} = workerData;
 const reader = openLogReader(dir, {counter});

@@ -12,7 +12,7 @@ import type {KafkaWriterOptions} from '../../src/log/kafka/writer-options.ts';
 import type {RecordBatch} from '../../src/log/types.ts';
 import {packRecords} from '../../src/schema/frame.ts';
 import type {TelemetryEvents} from '../../src/telemetry.ts';
-import {readAll} from '../conformance/log.ts';
+import {readAll} from './log-records.ts';
 import {addressOf, type FaultyProxy, startProxy} from './proxy.ts';
 
 export type Told = {name: keyof TelemetryEvents; event: unknown};
