@@ -14,6 +14,8 @@ import {type Outgoing, produce} from './produce.ts';
 export type KeyedRecord = {key: Uint8Array; value: Uint8Array; partition?: number};
 
 const batchBytesMax = 512 * 1024;
+/** A request has the next batches of so many partitions at most: brokers take no more than 100 MB of one. */
+const batchesMax = 32;
 /** How long the leader waits for the replicas, ms. */
 const replicasMs = 30_000;
 const retries = {count: 3, firstMs: 50};
@@ -33,15 +35,53 @@ export async function writeKeyed(
     ({key, partition}) => partition ?? partitionOfBytes(key, partitions),
   );
   const ends = new Map<number, number>();
+  const queues = [...byPartition].map(([partition, own]) => ({partition, batches: batchesOf(own)}));
+  for (;;) {
+    const next = queues.flatMap(({partition, batches}) => {
+      const {value} = batches.next();
+      return value ? [{topic, partition, ...value}] : [];
+    });
+    if (next.length === 0) return ends;
+    await sendTogether(client, next, ends);
+  }
+}
+
+type Counted = Outgoing & {count: number};
+
+/** One batch of each partition, those of one leader in one request. Adds their ends. */
+async function sendTogether(
+  client: KafkaClient,
+  batches: readonly Counted[],
+  ends: Map<number, number>,
+): Promise<void> {
+  const byLeader = Map.groupBy(
+    batches,
+    ({topic, partition}) => client.partition(topic, partition)?.leader ?? -1,
+  );
+  const requests = [...byLeader].flatMap(([leader, own]) =>
+    Array.from({length: Math.ceil(own.length / batchesMax)}, (_, n) => ({
+      leader,
+      own: own.slice(n * batchesMax, (n + 1) * batchesMax),
+    })),
+  );
   await Promise.all(
-    [...byPartition].map(async ([partition, own]) => {
-      for (const {bytes, count} of batchesOf(own)) {
-        const base = await send(client, {topic, partition, bytes});
-        ends.set(partition, base + count);
-      }
+    requests.map(async ({leader, own}) => {
+      const answers = leader < 0 ? [] : await produce(client, leader, own, replicasMs).catch(onlyUnavailable);
+      await Promise.all(
+        own.map(async (batch) => {
+          const answer = answers.find(({partition}) => partition === batch.partition);
+          // What was not taken is tried again by itself, and says why it fails.
+          const base = answer?.code === 0 ? answer.baseOffset : await send(client, batch);
+          ends.set(batch.partition, base + batch.count);
+        }),
+      );
     }),
   );
-  return ends;
+}
+
+function onlyUnavailable(error: unknown): [] {
+  if (error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE') return [];
+  throw error;
 }
 
 async function partitionsOf(client: KafkaClient, topic: string): Promise<number> {

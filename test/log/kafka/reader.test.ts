@@ -94,6 +94,49 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
     await kafka?.stop();
   });
 
+  test('records with keys that take several batches, into more partitions than a request has, keep their order', async () => {
+    const name = 'wide';
+    const partitions = 40;
+    const client = new KafkaClient(settings());
+    await ensureTopics(client, [{name, partitions, replication: 1, configs: {}}]);
+    // Leaders of a topic that was just made refuse for a while.
+    const first = async (partition: number) => {
+      const record = {key: Buffer.from('first'), value: Buffer.from(`${partition}`), partition};
+      for (let tries = 0; ; tries++)
+        try {
+          return await writeKeyed(client, name, [record]);
+        } catch (error) {
+          if (tries === 20) throw error;
+        }
+    };
+    await Promise.all(Array.from({length: partitions}, (_, partition) => first(partition)));
+    const value = Buffer.alloc(400_000);
+    const records = Array.from({length: partitions + 4}, (_, n) => {
+      const partition = Math.min(n, partitions - 1);
+      return {key: Buffer.from(String(n)), value: partition === n ? Buffer.from(`${n}`) : value, partition};
+    });
+    const ends = await writeKeyed(client, name, records);
+    client.close();
+    assert.deepEqual(
+      [...ends].sort(([a], [b]) => a - b),
+      Array.from({length: partitions}, (_, partition) => [partition, partition === partitions - 1 ? 6 : 2]),
+    );
+    const reader = await open();
+    for (const partition of [0, 31, 32, 38])
+      assert.deepEqual(linesOf(await reader.read(name, partition, 0, 1 << 20)), [
+        `0 ${partition}`,
+        `1 ${partition}`,
+      ]);
+    const sizes: number[] = [];
+    for (let offset = 0; offset < 6; )
+      for (const {bytes, baseOffset, count} of await reader.read(name, partitions - 1, offset, 1 << 24)) {
+        sizes.push(...[...framesOf(bytes)].map((frame) => frame.length));
+        offset = baseOffset + count;
+      }
+    assert.deepEqual(sizes, [2, 2, 400_000, 400_000, 400_000, 400_000]);
+    reader.close();
+  });
+
   test('two reads of one place at the same time both get what is there', async () => {
     const client = new KafkaClient(settings());
     await ensureTopics(client, [{name: 'twice', partitions: 1, replication: 1, configs: {}}]);
