@@ -76,7 +76,12 @@ test('paths of the repository that are mentioned exist', () => {
 
 test('tests that are named as proofs exist', () => {
   const proofs = pages.flatMap(({name, text}) =>
-    [...text.matchAll(/^- `(test\/[^`]+)`: "(.*)"$/gm)].map(([, file, title]) => ({name, file, title})),
+    // One a line of a list, or cells of a table.
+    [...text.matchAll(/(?:^- |\| )`(test\/[^`]+)`: "(.*?)"(?:$| \|)/gm)].map(([, file, title]) => ({
+      name,
+      file,
+      title,
+    })),
   );
   assert.ok(proofs.length > 30, `${proofs.length} proofs`);
   const missing = proofs.filter(
