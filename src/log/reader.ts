@@ -131,7 +131,14 @@ class EmbeddedReader implements LogReader {
       );
     if (offset === stream.endOffset) return [];
     if (offset > stream.endOffset)
-      throw corrupt(topic, partition, offset, `the log ends at ${stream.endOffset}`);
+      throw new PlatformError(
+        'LOG_CORRUPT',
+        `${topic} partition ${partition}: offset ${offset} was read up to, and the log ends at ${stream.endOffset}`,
+        {
+          hint: 'is it another log than before? Put the old one back, or make the rows from this one: npx millrace rebuild <query>',
+          place: `${topic}/${partition}@${offset}`,
+        },
+      );
     const batches: RecordBatch[] = [];
     let bytes = 0;
     let end: {offset: number; crc: number} | undefined;

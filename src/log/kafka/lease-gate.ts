@@ -28,9 +28,11 @@ export class LeaseGate {
   ) {
     this.#canWait = canWait;
     const log = (level: 'info' | 'warn', message: string) => telemetry.emit('Log', {level, message});
+    let told = '';
     this.#lease = new Lease(client, group, `${hostname()}, process ${process.pid} (${command})`, {
       taken: async () => {
         await learn();
+        told = '';
         log('info', `this process appends events now: it holds the lease of group ${group}`);
         this.#decided.resolve();
       },
@@ -42,7 +44,11 @@ export class LeaseGate {
           );
         this.#decided.resolve();
       },
-      failed: (error) => log('warn', `the lease of group ${group}: ${error.message}`),
+      failed: ({message}) => {
+        // It is tried again every second: what lasts is told once.
+        if (message !== told) log('warn', `the lease of group ${group}: ${message}; it is tried again`);
+        told = message;
+      },
     });
     this.#lease.start();
   }

@@ -20,7 +20,7 @@ export const lostBeyond = (topic: string, partition: number, offset: number, end
     'KAFKA_LOST',
     `${topic} partition ${partition}: offset ${offset} was read up to, and the partition ends at ${end} now`,
     {
-      hint: 'look whether the topic was deleted, or a broker became leader that was not in sync; then `millrace rebuild`',
+      hint: 'look whether these are other brokers than before, the topic was deleted, or a broker became leader that was not in sync; then make the rows from what is there: npx millrace rebuild <query>',
       place: placeOf(topic, partition, offset),
     },
   );

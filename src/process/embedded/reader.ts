@@ -49,6 +49,8 @@ export class Reader {
   #decoders: ReadonlyMap<string, TopicDecoder>;
   #schemas: WriterSchemas | undefined;
   #partitions = new Map<string, Partition>();
+  /** Cursors that came from beyond the end of their partition: of a log that is another one, or lost records. A read tells. */
+  #beyond = new Set<Cursor>();
   /** Positions of this round that had no turn yet. */
   #round: {partition: Partition; cursors: Cursor[]}[] = [];
 
@@ -69,9 +71,11 @@ export class Reader {
       this.#partitions.set(key, known);
     }
     known.cursors.add(cursor);
+    if (cursor.offset > known.endOffset) this.#beyond.add(cursor);
   }
 
   remove(cursor: Cursor): void {
+    this.#beyond.delete(cursor);
     this.#partitions.get(`${cursor.topic}/${cursor.partition}`)?.cursors.delete(cursor);
   }
 
@@ -91,8 +95,12 @@ export class Reader {
     const now = performance.now();
     for (const {endOffset, cursors, held, notBefore} of this.#partitions.values())
       for (const cursor of notBefore > now ? [] : cursors)
-        if (cursor.offset < endOffset && !held.has(cursor.offset) && cursor.wants()) return true;
+        if (this.#isWork(cursor, endOffset) && !held.has(cursor.offset) && cursor.wants()) return true;
     return false;
+  }
+
+  #isWork(cursor: Cursor, endOffset: number): boolean {
+    return cursor.offset < endOffset || this.#beyond.has(cursor);
   }
 
   /** Whether some partition waits for a schema. */
@@ -116,7 +124,7 @@ export class Reader {
     for (let next = this.#round.shift(); next; next = this.#round.shift()) {
       const {partition, cursors} = next;
       const [first] = cursors.filter((cursor) => partition.cursors.has(cursor) && cursor.wants());
-      if (!first || first.offset >= partition.endOffset || partition.held.has(first.offset)) continue;
+      if (!first || !this.#isWork(first, partition.endOffset) || partition.held.has(first.offset)) continue;
       const {offset} = first;
       try {
         await this.#read(partition, offset);
@@ -139,7 +147,8 @@ export class Reader {
       const byOffset = new Map<number, Cursor[]>();
       for (const cursor of partition.cursors) {
         const {offset} = cursor;
-        if (offset >= partition.endOffset || partition.held.has(offset) || !cursor.wants()) continue;
+        const isWork = this.#isWork(cursor, partition.endOffset);
+        if (!isWork || partition.held.has(offset) || !cursor.wants()) continue;
         byOffset.set(offset, [...(byOffset.get(offset) ?? []), cursor]);
       }
       for (const cursors of byOffset.values()) positions.push({partition, cursors});
@@ -151,6 +160,8 @@ export class Reader {
     const decoder = this.#decoders.get(partition.topic)!;
     const batches = await this.#log.read(partition.topic, partition.partition, offset, readBytesMax);
     failpoint('engine.after-read');
+    // The log knows the offset: an end that was seen before was old.
+    for (const cursor of partition.cursors) if (cursor.offset === offset) this.#beyond.delete(cursor);
     for (const batch of batches) {
       const endOffset = batch.baseOffset + batch.count;
       // Usually one group: after the first read of a query all positions are ends of batches.
