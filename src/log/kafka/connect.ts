@@ -13,8 +13,6 @@ import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
 import {ensureTopics} from './topics.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
 
-/** A producer whose epoch comes near its end (2^15) gets a new id at the next start with nothing on its way. */
-const epochMax = 30_000;
 /** How often the reading of others' ids is told, ms. */
 const tellMs = 2_000;
 
@@ -57,7 +55,9 @@ export async function connectOutbox(parts: Parts): Promise<void> {
   const streams = await learn(parts);
   const isEmpty = streams.every(({id, endOffset}) => outbox.position(id)?.shipped === endOffset);
   const old = outbox.head;
-  const isNew = old.producerId < 0 || (old.epoch >= epochMax && isEmpty);
+  // With nothing on its way a start is a producer of its own: a copy of the outbox that is put back would count on from the same
+  // epoch, and the broker takes batches with numbers that it has seen for repetitions and acknowledges them without writing them.
+  const isNew = old.producerId < 0 || isEmpty;
   outbox.setHead(isNew ? {producerId: await initProducer(client), epoch: 0} : {epoch: old.epoch + 1});
   await parts.write();
 }
