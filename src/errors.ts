@@ -301,7 +301,8 @@ export const errors = {
     exit: 2,
   },
   PII_KEYS: {
-    summary: 'The file with the keys of protected values is not one, or is held by a reader.',
+    summary:
+      'The file with the keys of protected values is not one, is on another machine, or is held by a reader.',
     actor: 'operator',
     retry: true,
     exit: 1,

@@ -88,6 +88,12 @@ export async function openWithRoles(
         hint: 'set log.backend: kafka, or run without --only',
       },
     );
+  if (platform.roles && platform.pii)
+    throw new PlatformError(
+      'USAGE',
+      '--only: each process would have keys of its own for protected values, and the others would read NULL',
+      {hint: 'run a platform with pii: without --only: docs/personal-data.md says why'},
+    );
   const {controlSocket} = placesOf(platform);
   const opened = await openAs(platform, () => connectTo(controlSocket));
   return {...opened, configured};

@@ -1,7 +1,8 @@
 /** Several processes of one platform, as one. */
-import type {Role} from '../model/roles.ts';
+import {type Role, roles} from '../model/roles.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Control} from './control.ts';
+import type {ReplayLine, ReplayRequest, ReplayTotals} from './replay-types.ts';
 import type {PlatformStatus} from './status.ts';
 
 export type RoleControl = {roles: readonly Role[]; control: Control};
@@ -36,8 +37,47 @@ export function controlOfRoles(processes: readonly RoleControl[]): Control {
       if (done) return done.value;
       throw (answers[0] as PromiseRejectedResult).reason;
     },
-    lines: (path, params, signal, body) => of(path).lines(path, params, signal, body),
+    lines: <T>(
+      path: string,
+      params: Record<string, string | number | undefined>,
+      signal?: AbortSignal,
+      body?: Record<string, unknown>,
+    ) =>
+      path === '/v1/replay' && body
+        ? (replayOfAll(processes, body as ReplayRequest, signal) as AsyncGenerator<T>)
+        : of(path).lines<T>(path, params, signal, body),
   };
+}
+
+/** Each process replays the letters that are its work, one after another; the first one answers for those that are nobody's. */
+async function* replayOfAll(
+  processes: readonly RoleControl[],
+  request: ReplayRequest,
+  signal?: AbortSignal,
+): AsyncGenerator<ReplayLine> {
+  const totals: ReplayTotals = {run: null, dry_run: request.dryRun, selected: 0, outcomes: {}};
+  let absent = roles.filter((role) => !processes.some((process) => process.roles.includes(role)));
+  const ordered = roles.flatMap((role) => processes.find((process) => process.roles.includes(role)) ?? []);
+  for (const {control} of new Set(ordered)) {
+    const limit = request.limit === null ? null : request.limit - totals.selected;
+    if (limit !== null && limit <= 0) break;
+    for await (const line of control.lines<ReplayLine>('/v1/replay', {}, signal, {
+      ...request,
+      limit,
+      absent,
+    })) {
+      if ('letter' in line) {
+        yield line;
+        continue;
+      }
+      totals.run ??= line.run;
+      totals.selected += line.selected;
+      for (const [outcome, count] of Object.entries(line.outcomes) as [keyof typeof line.outcomes, number][])
+        totals.outcomes[outcome] = (totals.outcomes[outcome] ?? 0) + count;
+    }
+    absent = [];
+  }
+  yield totals;
 }
 
 function statusOfAll(parts: PlatformStatus[]): PlatformStatus {

@@ -26,7 +26,7 @@ export type Inputs = {
 export function createInputs(
   {domains}: Platform,
   thread: IngestThread,
-  maximaOf: (topic: string) => (number | null)[],
+  maximaOf: (topic: string) => Promise<(number | null)[]>,
 ): Inputs {
   const status = new Map<string, InputStatus>();
   const running = new Set<Promise<unknown>>();
@@ -40,7 +40,11 @@ export function createInputs(
   };
   const send = async (job: Omit<IngestJob, 'maxima'>, onProgress: (progress: IngestProgress) => void) => {
     const input = all.find(({domain, name}) => domain === job.domain && name === job.input)!;
-    return track(thread.ingest({...job, maxima: maximaOf(`${input.domain}.${input.eventType}`)}, onProgress));
+    const ingest = async () => {
+      const maxima = await maximaOf(`${input.domain}.${input.eventType}`);
+      return thread.ingest({...job, maxima}, onProgress);
+    };
+    return track(ingest());
   };
 
   const start = (input: Input) => {

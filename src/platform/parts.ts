@@ -8,13 +8,14 @@ import type {Platform} from '../model/types.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
 import {setPrivacy} from '../privacy/opener.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
-import {readMaxima} from './books.ts';
+import {maximaOf} from './books-elsewhere.ts';
 import {createEngineHost, type EngineHost} from './engine.ts';
 import {createEvents, type Events} from './events.ts';
 import {createFigures, type Figures} from './figures.ts';
 import {ingestStart, registerRows, registerSchemas} from './ingest-start.ts';
 import {type IngestThread, startIngestThread} from './ingest-thread.ts';
 import {createInputs, type Inputs} from './inputs.ts';
+import {checkKeysHere} from './keys-here.ts';
 import {createLookupStore, type LookupStore} from './lookups.ts';
 import {type Outputs, openOutputs} from './outputs.ts';
 import type {Ownership} from './ownership.ts';
@@ -65,6 +66,8 @@ export type PartsOptions = {
   clock: Clock;
   command: string;
   observe?: Metrics['observers'][number];
+  /** The platform with all its queries, where this process has some of its roles. */
+  configured?: Platform;
   /** How the lease on the checkpoints is taken, in a process that aggregates. */
   claim(platform: Platform, dirs: PlatformDirs, metrics: Metrics): Promise<Ownership>;
 };
@@ -72,7 +75,7 @@ export type PartsOptions = {
 /** Takes the lock, registers the schemas, opens log and sinks. @throws as `startPlatform`; what was opened is in `closing` */
 export async function openParts(
   platform: Platform,
-  {clock, command, observe, claim}: PartsOptions,
+  {clock, command, observe, configured = platform, claim}: PartsOptions,
   closing: Closing,
 ): Promise<Parts> {
   const places = placesOf(platform);
@@ -87,6 +90,7 @@ export async function openParts(
   if (observe) metrics.observers.push(observe);
   const spool = createSpool();
   metrics.observers.push(figures.observe, spool.observe);
+  await checkKeysHere(platform, dirs);
   // Before anything else is looked at: a standby begins with what the owner before it left.
   const ownership = does(platform, 'engine') ? await claim(platform, dirs, metrics) : undefined;
   closing.push(() => ownership?.close({isKept: false}));
@@ -126,7 +130,9 @@ export async function openParts(
     ownership,
   });
   const events = createEvents(platform, ingest, metrics, spool);
-  const inputs = createInputs(platform, ingest, (topic) => readMaxima(platform, dirs, topic));
+  const inputs = createInputs(platform, ingest, (topic) =>
+    maximaOf({configured, isOwner: ownership !== undefined, dirs, telemetry: metrics}, topic),
+  );
   const parts: Parts = {
     platform,
     dirs,

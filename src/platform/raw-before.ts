@@ -3,8 +3,9 @@
  * column that the raw table keeps. What went, and up to where, is on record in the log until the raw table is past it.
  */
 import type {LogReader} from '../log/types.ts';
+import {does} from '../model/roles.ts';
 import {rawTable} from '../model/tables.ts';
-import type {Column, EventType, Platform, Table} from '../model/types.ts';
+import type {Column, Domain, EventType, Platform, Table} from '../model/types.ts';
 import {avroSchema} from '../schema/avro.ts';
 import type {AvroField, AvroRecord} from '../schema/types.ts';
 import type {RawPhase} from '../sinks/raw.ts';
@@ -22,15 +23,39 @@ const sourceOf = (sink: string, table: string): string => `raw-before/${sink}/${
 const goneOf = (log: Pick<LogReader, 'progress'>, sink: string, table: string): Gone[] =>
   JSON.parse(log.progress(sourceOf(sink, table)) ?? '[]') as Gone[];
 
-/** Notes fields that the configuration no longer has, and what was applied last had. Before that record is replaced. */
+/** What of a domain a raw delivery depends on. */
+type Delivered = Pick<Domain, 'name' | 'eventTypes'> & {defaults: Pick<Domain['defaults'], 'raw'>};
+
+/** What a process that only delivers delivered last, in its log's books of sources: it does not depend on when an engine starts. */
+const deliveredSource = 'raw-delivered';
+
+/**
+ * Notes fields that the configuration no longer has, and what was applied last had; in a process that has no engine, what it
+ * delivered last. Before that record is replaced. Nothing to do in a process that has no sinks.
+ */
 export async function noteGoneFields(
   platform: Platform,
   dirs: PlatformDirs,
   {log, ingest}: {log: LogReader; ingest: Pick<IngestThread, 'append'>},
 ): Promise<void> {
-  const applied = readApplied(dirs);
-  const progress = platform.domains.flatMap(({name, defaults, eventTypes}) => {
-    const before = applied?.model.domains.find((domain) => domain.name === name);
+  if (!does(platform, 'sinks')) return;
+  const own = does(platform, 'engine') ? undefined : log.progress(deliveredSource);
+  const known = own === undefined ? readApplied(dirs)?.model.domains : (JSON.parse(own) as Delivered[]);
+  const progress = goneSince(platform, known, log);
+  if (!does(platform, 'engine')) {
+    const position = JSON.stringify(
+      platform.domains.map(
+        ({name, eventTypes, defaults: {raw}}): Delivered => ({name, eventTypes, defaults: {raw}}),
+      ),
+    );
+    if (position !== own) progress.push({source: deliveredSource, position});
+  }
+  if (progress.length > 0) await ingest.append({appends: [], progress});
+}
+
+function goneSince({domains}: Platform, known: readonly Delivered[] | undefined, log: LogReader) {
+  return domains.flatMap(({name, defaults, eventTypes}) => {
+    const before = known?.find((domain) => domain.name === name);
     const {raw: sink} = defaults;
     if (!before || sink === null || before.defaults.raw !== sink) return [];
     return eventTypes.flatMap((eventType) => {
@@ -42,7 +67,6 @@ export async function noteGoneFields(
       return [{source: sourceOf(sink, table), position: JSON.stringify(list)}];
     });
   });
-  if (progress.length > 0) await ingest.append({appends: [], progress});
 }
 
 function goneBetween(old: EventType, eventType: EventType, log: LogReader): Gone | undefined {

@@ -1,14 +1,16 @@
 import {PlatformError} from '../errors.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
+import {does} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
-
+import type {QueryPlan} from '../process/plan/nodes.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {noTelemetry} from '../telemetry.ts';
 import {plansToRun} from './apply-plans.ts';
 import {ingestStart, registerSchemas} from './ingest-start.ts';
 import {startIngestThread} from './ingest-thread.ts';
 import {createLearner} from './learn-schemas.ts';
+import {followCheckpoints} from './ownership.ts';
 import {ensureHome, type PlatformDirs, placesOf} from './places.ts';
 import {replayLetters} from './replay.ts';
 import {createSinkReplay} from './replay-sink.ts';
@@ -27,11 +29,12 @@ export async function* replayRunning(
   if (busy.has(running))
     throw new PlatformError('REPLAY_BUSY', 'a replay is under way', {hint: 'wait until it has ended'});
   busy.add(running);
-  const {platform, dirs, engine, outputs, ingest, metrics} = running;
+  const {platform, dirs, outputs, ingest, metrics} = running;
   const log = await openLog(dirs.source);
   let closing = () => {};
   try {
     const {newest, all} = await registerSchemas(platform, dirs);
+    const planOf = await plansOf(running);
     const schemas = createLearner(dirs, all);
     closing = schemas.close;
     yield* replayLetters(
@@ -43,11 +46,14 @@ export async function* replayRunning(
         learn: schemas.learn,
         schemaIds: Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id])),
         append: (transaction) => ingest.append(transaction),
-        planOf: (query) => engine.plan(query),
+        planOf,
         sinks: createSinkReplay({
           platform,
-          planOf: (query) => engine.plan(query),
-          rows: (sink, table, batch) => outputs.resend(sink, table, batch),
+          planOf,
+          rows: async (sink, table, batch) =>
+            running.rows
+              ? (await outputs.sink(sink)).write(table, batch)
+              : outputs.resend(sink, table, batch),
           raw: (sink, table, batch) => outputs.resendRaw(sink, table, batch),
         }),
         isRunning: true,
@@ -60,6 +66,19 @@ export async function* replayRunning(
     log.close();
     busy.delete(running);
   }
+}
+
+/** The queries as they run, here or in the process with the engine. */
+async function plansOf({
+  platform,
+  configured,
+  dirs,
+  engine,
+}: RunningPlatform): Promise<(query: string) => QueryPlan | undefined> {
+  if (does(platform, 'engine')) return (query) => engine.plan(query);
+  await followCheckpoints(configured, dirs);
+  const plans = plansToRun(configured.domains, readRevisions(dirs.revisions), dirs);
+  return (query) => plans.find(({id}) => id === query);
 }
 
 /**

@@ -3,13 +3,14 @@ import {sep} from 'node:path';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction, LogReader} from '../log/types.ts';
+import {type Role, roles} from '../model/roles.ts';
 import type {Domain, EventType, Platform} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {SchemaLearner} from './learn-schemas.ts';
-import type {LetterSelection} from './letters.ts';
+import type {Letter, LetterSelection} from './letters.ts';
 import type {PlatformDirs} from './places.ts';
 import type {SinkReplay} from './replay-sink.ts';
 
@@ -27,7 +28,16 @@ export type ReplayRequest = {
   limit: number | null;
   /** Who asks, `user@host`. */
   actor: string;
+  /** Roles that no running process of the platform has: their letters are answered for with a refusal. */
+  absent?: readonly Role[];
 };
+
+/** Whose work it is to replay a letter: into the log, to its query, or to the sink that had refused it. */
+export const replayerOf = ({stage, query}: Pick<Letter, 'stage' | 'query'>): Role =>
+  stage === 'sink' ? 'sinks' : query !== null ? 'engine' : 'ingest';
+
+export const isAbsent = ({absent}: ReplayRequest, letter: Letter): boolean =>
+  absent?.includes(replayerOf(letter)) === true;
 
 /** What became of one letter. `was`: the code that it had. */
 export type ReplayedLetter = {
@@ -92,6 +102,16 @@ export function describe({selection, sets, transform, ratePerSecond, limit}: Rep
   };
 }
 
+/** A letter and what becomes of it. */
+export type Judged = {letter: Letter; outcome: ReplayOutcome; code: string | null; message: string | null};
+
+/** A letter whose process does not run. Nothing is on record of it: it is as open as before. */
+export function withoutProcess(letter: Letter): Judged {
+  const role = replayerOf(letter);
+  const message = `a process with the role ${role} replays it, and none runs: npx millrace run --only ${role}`;
+  return {letter, outcome: 'refused', code: null, message};
+}
+
 /** One batch for each partition. */
 export function packed(appends: (AppendTransaction['appends'][number] & {ids: string[]})[]) {
   const byPartition = new Map<number, typeof appends>();
@@ -111,7 +131,8 @@ export function packed(appends: (AppendTransaction['appends'][number] & {ids: st
 
 /** The request that came over the control socket. @throws REQUEST_INVALID */
 export function replayRequestOf(body: Record<string, unknown>): ReplayRequest {
-  const {selection, dryRun, sets, transform, ratePerSecond, limit, actor} = body as Partial<ReplayRequest>;
+  const {selection, dryRun, sets, transform, ratePerSecond, limit, actor, absent} =
+    body as Partial<ReplayRequest>;
   const isKind = selection?.kind === 'dead' || selection?.kind === 'late';
   if (!isKind || !Array.isArray(selection.domains))
     throw new PlatformError('REQUEST_INVALID', '"selection" is missing', {
@@ -127,6 +148,7 @@ export function replayRequestOf(body: Record<string, unknown>): ReplayRequest {
     ratePerSecond: count(ratePerSecond),
     limit: count(limit),
     actor: String(actor ?? 'unknown'),
+    absent: Array.isArray(absent) ? roles.filter((role) => absent.includes(role)) : [],
   };
 }
 

@@ -2,7 +2,8 @@ import {randomUUID} from 'node:crypto';
 import {type Clock, systemClock} from '../clock.ts';
 import {failpoint} from '../failpoint.ts';
 import {pace} from '../ingest/pace.ts';
-import type {AppendTransaction, IngestCounts} from '../log/types.ts';
+import type {IngestCounts} from '../log/types.ts';
+import {does} from '../model/roles.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
 import {type Letter, type LetterHistory, reachedLog, readHistory, readLetters, statusOf} from './letters.ts';
@@ -14,10 +15,14 @@ import {QueryReplay, type QueryVerdict} from './replay-query.ts';
 import {
   describe,
   eventTypesOf,
+  isAbsent,
+  type Judged,
   packed,
   type ReplayContext,
   type ReplayLine,
   type ReplayRequest,
+  replayerOf,
+  withoutProcess,
   withTransform,
 } from './replay-types.ts';
 import {journalAppend} from './side.ts';
@@ -27,8 +32,6 @@ const batchMax = 500;
 /** How long the queries are waited for at the end, ms. */
 const queriesMs = 15_000;
 const lookMs = 100;
-
-type Judged = {letter: Letter; outcome: ReplayOutcome; code: string | null; message: string | null};
 
 /**
  * Replays what is selected, oldest first: into the log through ingestion, to the query that had set it aside, or to the sink
@@ -126,6 +129,7 @@ class Replay {
       if (limit !== null && this.#selected >= limit) return;
       // What a query or a sink set aside is in the log: it passed the transform of its time.
       if (transform !== null && reachedLog(letter)) continue;
+      if (!does(this.#context.platform, replayerOf(letter)) && !isAbsent(this.#request, letter)) continue;
       await this.#context.learn(letter.original);
       if (this.#where && !(await this.#where(letter))) continue;
       this.#selected++;
@@ -143,7 +147,8 @@ class Replay {
         const message =
           letter.status === 'queued' ? 'it waits for its query already' : 'it was replayed before';
         lines.push({letter, outcome: 'duplicate', code: null, message});
-      } else if (letter.stage === 'sink') lines.push(await this.#sink(letter));
+      } else if (isAbsent(this.#request, letter)) lines.push(withoutProcess(letter));
+      else if (letter.stage === 'sink') lines.push(await this.#sink(letter));
       else if (letter.query !== null) note(queries, letter.query, letter);
       // A transaction has one line of the ledger for a topic.
       else note(files, `${letter.domain} ${letter.eventType} ${letter.source}`, letter);
@@ -199,7 +204,7 @@ class Replay {
     const transformed = {domain, eventType: eventType!, source, in: moved - refused, out: all.length};
     const hasTransform = this.#events.typeOf(letters[0]!)?.transform !== undefined;
     failpoint('replay.before-append');
-    await this.#append({
+    await this.#context.append({
       appends: [...packed(appends), this.#entries(domain, judged)],
       ...(moved > 0 ? {ledger: [counts]} : {}),
       ...(moved > 0 && hasTransform ? {transformed: [{...transformed, rejected: -refused}]} : {}),
@@ -226,7 +231,7 @@ class Replay {
     const {schemaIds} = this.#context;
     const batch = events.length > 0 ? [this.#queries.appendOf(query, events, schemaIds)] : [];
     failpoint('replay.before-append');
-    await this.#append({appends: [...batch, this.#entries(letters[0]!.domain, judged)]});
+    await this.#context.append({appends: [...batch, this.#entries(letters[0]!.domain, judged)]});
     failpoint('replay.after-append');
     return judged;
   }
@@ -235,7 +240,7 @@ class Replay {
     const {sinks} = this.#context;
     const {dryRun} = this.#request;
     const judged: Judged = {letter, ...(await sinks.send(letter, this.#events, dryRun))};
-    if (!dryRun) await this.#append({appends: [this.#entries(letter.domain, [judged])]});
+    if (!dryRun) await this.#context.append({appends: [this.#entries(letter.domain, [judged])]});
     return judged;
   }
 
@@ -273,11 +278,6 @@ class Replay {
     return {letter: id, domain, event_type: eventType, query, was, outcome, code, message};
   }
 
-  /** A full log is waited for by whoever asked: the failure says so, and the next attempt goes on. */
-  async #append(transaction: AppendTransaction): Promise<void> {
-    await this.#context.append(transaction);
-  }
-
   #entries(domain: string, judged: Judged[]) {
     const entries = judged.map(
       ({letter, outcome, code, message}): ReplayEntry => ({
@@ -303,7 +303,7 @@ class Replay {
         this.#context.schemaIds,
       ),
     );
-    await this.#append({appends});
+    await this.#context.append({appends});
   }
 
   #common(domain: string): Pick<ReplayEntry, 'id' | 'timeMs' | 'domain' | 'run' | 'actor'> {

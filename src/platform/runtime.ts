@@ -62,6 +62,8 @@ export type RunOptions = {
 /** A platform that runs in this process. */
 export type RunningPlatform = {
   platform: Platform;
+  /** The same with all its queries, where this process has some of the roles. */
+  configured: Platform;
   dirs: PlatformDirs;
   metrics: Metrics;
   inputs: Inputs;
@@ -109,7 +111,13 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
   try {
     const parts = await openParts(
       platform,
-      {clock, command, ...(observe ? {observe} : {}), claim: claimOf(options, clock, command)},
+      {
+        clock,
+        command,
+        ...(observe ? {observe} : {}),
+        ...(options.configured ? {configured: options.configured} : {}),
+        claim: claimOf(options, clock, command),
+      },
       closing,
     );
     const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
@@ -125,10 +133,11 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       await engine.start(plansNow());
       closing.push(() => engine.stop());
       await finishSwitches(engine, outputs, dirs);
-      if (!options.isPart) {
-        await noteGoneFields(options.configured ?? platform, dirs, parts);
+    }
+    if (!options.isPart) {
+      await noteGoneFields(platform, dirs, parts);
+      if (does(platform, 'engine'))
         writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
-      }
     }
     outputs.raw.start(parts.schemas, dirs);
     const rows = await startRows(parts, options.configured ?? platform);
@@ -149,6 +158,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       removed: watch.removed,
       fenced: parts.ownership?.fenced ?? new Promise(() => {}),
       platform,
+      configured: options.configured ?? platform,
       dirs,
       ...(options.keeper ? {keeper: options.keeper} : {}),
       metrics: parts.metrics,

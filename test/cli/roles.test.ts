@@ -51,6 +51,21 @@ test('without Kafka there is nowhere to meet: a usage error that says so', async
   assert.match(wrong.stderr, /"sink" is no role[\s\S]*ingest, engine, sinks/);
 });
 
+test('a platform with personal data is one process: others would not have the keys', async () => {
+  const root = makeRoot({
+    'config/platform.yaml': `platform: shop
+sinks: {rows: {backend: file}}
+defaults: {aggregates: rows, raw: none}
+pii: {key: ${'k'.repeat(32)}}
+log: {backend: kafka, kafka: {brokers: ["127.0.0.1:1"]}}
+`,
+    'config/domains/shop.yaml': domain,
+  });
+  const {code, stderr} = await cli(root, 'run', '--only', 'engine');
+  assert.equal(code, 2);
+  assert.match(stderr, /keys of its own for protected values[\s\S]*without --only/);
+});
+
 suite('processes of a platform', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   let root: string;
