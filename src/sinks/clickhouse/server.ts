@@ -44,9 +44,13 @@ export async function connectServer(
   const {createClient, ClickHouseLogLevel} = await import('@clickhouse/client');
   const {origin, pathname, database, username, password, codec, cluster, values} = settings;
   const agentOptions = {keepAlive: true, keepAliveMsecs: 10_000, maxSockets: connectionsMax};
-  const agent = origin.startsWith('https:')
-    ? new HttpsAgent({...agentOptions, ...settings.tls})
-    : new HttpAgent(agentOptions);
+  const newAgent = () =>
+    origin.startsWith('https:')
+      ? new HttpsAgent({...agentOptions, ...settings.tls})
+      : new HttpAgent(agentOptions);
+  const agent = newAgent();
+  // The client closes connections in time that it let go itself; one that an insert used would be closed by the server as it is used.
+  const posting = newAgent();
   const client = (requestTimeoutMs: number): ClickHouseClient =>
     createClient({
       url: origin,
@@ -74,7 +78,7 @@ export async function connectServer(
     clock,
     telemetry,
   });
-  const post = createPost(settings, agent);
+  const post = createPost(settings, posting);
   const insert = (
     table: string,
     columns: string[],
@@ -120,6 +124,7 @@ export async function connectServer(
       pace.close();
       await Promise.all([quick.close(), patient.close(), first.close()]);
       agent.destroy();
+      posting.destroy();
     },
   };
 }
