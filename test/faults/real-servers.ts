@@ -1,0 +1,284 @@
+/**
+ * A platform on real servers, with something between it and each of them that can fail, under the load of a sender that
+ * remembers what was acknowledged. Sums over what was sent are kept beside the platform: they are what the databases must say.
+ */
+import assert from 'node:assert/strict';
+import {existsSync, mkdtempSync, readFileSync} from 'node:fs';
+import {request} from 'node:http';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {setTimeout as wait} from 'node:timers/promises';
+import {freePorts} from '../../src/cluster/ports.ts';
+import {cli, makeRoot} from '../support/cli.ts';
+import {type TestServer as ClickHouse, clickHouseServer, user} from '../support/clickhouse.ts';
+import {KafkaRig} from '../support/kafka-writer.ts';
+import {type TestServer as PostgresServer, password, postgresServer} from '../support/postgres.ts';
+import {addressOf, type FaultyProxy, startProxy} from '../support/proxy.ts';
+import {type Child, type Fault, start} from './process.ts';
+
+const colors = ['blue', 'green', 'red'];
+/** What a table of colours says: colour, events, cents. */
+export type Sums = [color: string, sold: number, cents: number][];
+
+const domain = `domain: shop
+event_types:
+  - name: sale
+    dimensions: [color]
+    metrics: [{name: amount, type: money}]
+aggregations:
+  - name: per_minute
+    from: sale
+    window: {type: tumbling, size: 1m}
+    group_by: [color]
+    measures: {sold: count(), revenue: sum(amount)}
+    watermark: 1h
+    sinks: [analytics, records]
+`;
+
+/** A directory from which `millrace run` starts: one machine. */
+export type Machine = {root: string; port: number; child: Child | undefined};
+
+export class RealServers {
+  readonly kafka: KafkaRig;
+  readonly clickhouse: ClickHouse;
+  readonly postgres: PostgresServer;
+  /** Before ClickHouse and PostgreSQL. */
+  readonly fronts: {clickhouse: FaultyProxy; postgres: FaultyProxy};
+  readonly machines: Machine[] = [];
+  readonly #state = mkdtempSync(join(tmpdir(), 'millrace-real-'));
+
+  private constructor(
+    kafka: KafkaRig,
+    clickhouse: ClickHouse,
+    postgres: PostgresServer,
+    fronts: RealServers['fronts'],
+  ) {
+    this.kafka = kafka;
+    this.clickhouse = clickhouse;
+    this.postgres = postgres;
+    this.fronts = fronts;
+  }
+
+  static async start(brokers: 1 | 3): Promise<RealServers> {
+    const properties: Record<string, string> = brokers === 3 ? {'min.insync.replicas': '2'} : {};
+    const [kafka, clickhouse, postgres] = await Promise.all([
+      KafkaRig.start({brokers, properties}),
+      clickHouseServer({users: {[user]: password}}),
+      postgresServer(),
+    ]);
+    const fronts = {
+      clickhouse: await startProxy({to: addressOf(new URL(clickhouse.url).host)}),
+      postgres: await startProxy({to: postgres}),
+    };
+    return new RealServers(kafka, clickhouse, postgres, fronts);
+  }
+
+  /** A directory with the configuration. Machines share topics, tables and the place of checkpoints. */
+  async machine(): Promise<Machine> {
+    const [port] = (await freePorts(1)) as [number];
+    const brokers = this.kafka.proxies.map((proxy) => `"127.0.0.1:${proxy.port}"`).join(', ');
+    const {user: pgUser, database} = this.postgres;
+    const {clickhouse, postgres} = this.fronts;
+    const root = makeRoot({
+      '.env': `ch=${password}\npg=${password}\n`,
+      'config/platform.yaml': `platform: real
+server: {port: ${port}}
+log:
+  backend: kafka
+  kafka:
+    brokers: [${brokers}]
+    client_id: real
+    topics: {partitions: 3, replication: ${this.kafka.proxies.length}}
+    spool: {after: 20s}
+engine: {embedded: {checkpoint_interval: 100ms, flush: 20ms, lease: 2s, checkpoints: ${this.#state}}}
+sinks:
+  analytics: {backend: clickhouse, clickhouse: {url: "http://127.0.0.1:${clickhouse.port}", username: ${user}, password: "\${secret:ch}"}}
+  records: {backend: postgres, postgres: {url: "postgres://${pgUser}@127.0.0.1:${postgres.port}/${database}", password: "\${secret:pg}"}}
+defaults: {aggregates: analytics, raw: records}
+`,
+      'config/domains/shop.yaml': domain,
+    });
+    const machine: Machine = {root, port, child: undefined};
+    this.machines.push(machine);
+    return machine;
+  }
+
+  /** Starts the platform on a machine. It is not waited for. */
+  run(machine: Machine, {fault, isStandby = false}: {fault?: Fault; isStandby?: boolean} = {}): Child {
+    const args = isStandby ? ['run', '--standby'] : ['run'];
+    machine.child = start(machine.root, args, fault, 4 * 3_600_000);
+    return machine.child;
+  }
+
+  /** Rows of a statement, asked past the proxy. */
+  async clickHouse(text: string): Promise<unknown[][]> {
+    const answer = await fetch(this.clickhouse.url, {
+      method: 'POST',
+      headers: {'x-clickhouse-user': user, 'x-clickhouse-key': password},
+      body: `${text} FORMAT JSONCompact`,
+    });
+    const body = await answer.text();
+    assert.equal(answer.status, 200, body);
+    return (JSON.parse(body) as {data: unknown[][]}).data;
+  }
+
+  /** What both databases say, and the raw events. */
+  async sums(): Promise<{analytics: Sums; records: Sums; raw: Sums}> {
+    const text =
+      'SELECT color, sum(sold), sum(revenue_cents) FROM shop.per_minute GROUP BY color ORDER BY color';
+    const plain = (rows: unknown[][]): Sums =>
+      rows.map(([color, sold, cents]) => [String(color), Number(sold), Number(cents)]);
+    return {
+      analytics: plain(await this.clickHouse(text)),
+      records: plain(await this.postgres.sql(text)),
+      // Every id once: an event that is there twice makes the sums differ from the count of ids.
+      raw: plain(
+        await this.postgres.sql(
+          'SELECT color, count(DISTINCT event_id), sum(amount_cents) FROM shop.sale GROUP BY color ORDER BY color',
+        ),
+      ),
+    };
+  }
+
+  /** Waits until both databases say what was sent, and the books of the machine balance. */
+  async becomes(expected: Sums, machine: Machine, ms = 60_000): Promise<void> {
+    const untilMs = performance.now() + ms;
+    for (;;) {
+      const found = await this.sums().catch((error: Error) => error);
+      const wanted = {analytics: expected, records: expected, raw: expected};
+      if (JSON.stringify(found) === JSON.stringify(wanted)) break;
+      if (performance.now() > untilMs) {
+        const {stdout} = await cli(machine.root, 'status');
+        assert.deepEqual(found, wanted, `${stdout}\n${machine.child?.stderr().slice(-3_000)}`);
+      }
+      await wait(200);
+    }
+    const count = expected.reduce((sum, [, sold]) => sum + sold, 0);
+    for (;;) {
+      const {code, stdout, stderr} = await cli(machine.root, 'ledger', '--json');
+      const {ingest, query} = JSON.parse(stdout || '{"ingest":[],"query":[]}') as {
+        ingest: {appended: number}[];
+        query: {read: number; aggregated: number; duplicate: number}[];
+      };
+      const sum = (of: number[]) => of.reduce((total, each) => total + each, 0);
+      const books = [sum(query.map(({read}) => read)), sum(query.map(({aggregated}) => aggregated)), code];
+      // The books of queries are those of their last checkpoint.
+      if (books[0] === count && books[1] === count && code === 0 && ingest.length > 0) return;
+      if (performance.now() > untilMs) assert.deepEqual(books, [count, count, 0], `${stdout}${stderr}`);
+      await wait(200);
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const {child} of this.machines) {
+      child?.kill('SIGCONT');
+      child?.kill('SIGKILL');
+      await child?.ended;
+    }
+    for (const front of Object.values(this.fronts)) await front.close();
+    await Promise.all([this.clickhouse.kill(), this.postgres.stop(), this.kafka.stop()]);
+  }
+}
+
+/** Resolves when the machine is ready. */
+export async function ready(machine: Machine, ms = 60_000): Promise<void> {
+  const untilMs = performance.now() + ms;
+  while ((await call(machine, 'GET', '/readyz', '', '')) !== 200) {
+    assert.ok(performance.now() < untilMs, `not ready: ${machine.child?.stderr()}`);
+    await wait(50);
+  }
+}
+
+/** Status of an answer; 0 when none came within ten seconds. */
+const call = ({port}: Machine, method: string, path: string, token: string, body: string): Promise<number> =>
+  new Promise((resolve) => {
+    const headers = {authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson'};
+    const asked = request({host: '127.0.0.1', port, method, path, headers, timeout: 10_000}, (answer) => {
+      answer.resume();
+      answer.once('end', () => resolve(answer.statusCode!));
+      answer.once('error', () => resolve(0));
+    });
+    asked.once('timeout', () => asked.destroy());
+    asked.once('error', () => resolve(0));
+    asked.end(body);
+  });
+
+const batchSize = 100;
+const lanes = 4;
+
+/** Sends batches of events to whichever machine takes them, each until it is acknowledged. */
+export class Sender {
+  readonly #machines: Machine[];
+  readonly #perSecond: number;
+  readonly #name = `s${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
+  readonly #sums = new Map(colors.map((color): [string, [number, number]] => [color, [0, 0]]));
+  #next = 0;
+  #isStopped = false;
+  #isAbandoned = false;
+  #work: Promise<unknown> = Promise.resolve();
+  /** Events whose batch was acknowledged. */
+  acknowledged = 0;
+  /** Attempts that were not. */
+  refused = 0;
+
+  constructor(machines: Machine[], perSecond: number) {
+    this.#machines = machines;
+    this.#perSecond = perSecond;
+  }
+
+  begin(): void {
+    this.#work = Promise.all(Array.from({length: lanes}, () => this.#lane()));
+  }
+
+  /** Sends nothing any more, whatever is under way: for a test that has failed. */
+  abandon(): void {
+    this.#isStopped = this.#isAbandoned = true;
+  }
+
+  /** Begins no batch any more; resolves with what was sent when all of it is acknowledged. */
+  async end(): Promise<Sums> {
+    this.#isStopped = true;
+    await this.#work;
+    return [...this.#sums].map(([color, [sold, cents]]) => [color, sold, cents]);
+  }
+
+  async #lane(): Promise<void> {
+    const pauseMs = (lanes * batchSize * 1_000) / this.#perSecond;
+    while (!this.#isStopped) {
+      const dueMs = performance.now() + pauseMs;
+      await this.#deliver(this.#batch());
+      await wait(Math.max(0, dueMs - performance.now()));
+    }
+  }
+
+  #batch(): string {
+    const lines: string[] = [];
+    for (let left = batchSize; left > 0; left--) {
+      const number = this.#next++;
+      const color = colors[number % colors.length]!;
+      const cents = (number * 7) % 10_000;
+      const sums = this.#sums.get(color)!;
+      sums[0]++;
+      sums[1] += cents;
+      const event = {event_id: `${this.#name}-${number}`, timestamp: Date.now(), color, amount: cents / 100};
+      lines.push(JSON.stringify(event));
+    }
+    return lines.join('\n');
+  }
+
+  async #deliver(body: string): Promise<void> {
+    for (let turn = 0; !this.#isAbandoned; turn++) {
+      const machine = this.#machines[turn % this.#machines.length]!;
+      const file = join(machine.root, '.millrace/token');
+      const token = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+      const status = await call(machine, 'POST', '/v1/events/shop/sale', token, body);
+      assert.ok([0, 200, 401, 429, 503].includes(status), `an answer of ${status}`);
+      if (status === 200) {
+        this.acknowledged += batchSize;
+        return;
+      }
+      this.refused++;
+      await wait(50);
+    }
+  }
+}
