@@ -1,0 +1,137 @@
+/** What was set aside, with processes that meet in Kafka alone: each kind is replayed by the process whose work it is. */
+import assert from 'node:assert/strict';
+import {rmSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {after, before, suite, test} from 'node:test';
+import {setTimeout as wait} from 'node:timers/promises';
+import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
+import type {Role} from '../../src/model/roles.ts';
+import {readLatest} from '../../src/sinks/file/read.ts';
+import {skipWithout} from '../cluster/needs.ts';
+import {type Child, start} from '../faults/process.ts';
+import {cli, makeRoot, writeFiles} from '../support/cli.ts';
+
+const domain = `domain: shop
+event_types:
+  - name: sale
+    dimensions: [country]
+    metrics: [{name: amount, type: int}]
+inputs:
+  - {name: sales, event_type: sale, format: csv}
+aggregations:
+  - name: per_day
+    from: sale
+    window: {type: tumbling, size: 1d}
+    group_by: [country]
+    measures: {sold: count(), revenue: sum(amount)}
+    watermark: 1d
+    late: topic
+`;
+const csv = (...rows: string[]) => `event_id,timestamp,country,amount\n${rows.join('\n')}\n`;
+const row = (id: string, day: string, rest: string) => `${id},2026-01-${day}T12:00:00Z,${rest}`;
+
+suite('letters of processes of a platform', skipWithout('java', 'mvn'), () => {
+  let kafka: Kafka;
+  let root: string;
+  const running = new Map<Role, Child>();
+  const up = async (role: Role) => {
+    const child = start(root, ['run', '--only', role], undefined, 300_000);
+    running.set(role, child);
+    await child.says(/ running /);
+  };
+  const json = async (...argv: string[]) => {
+    const {stdout, stderr} = await cli(root, ...argv, '--json');
+    assert.notEqual(stdout, '', stderr);
+    return JSON.parse(stdout);
+  };
+  const table = async (name: string) => (await readLatest(join(root, '.millrace/rows'), name))?.rows ?? [];
+  const until = async (what: string, holds: () => Promise<boolean>) => {
+    for (let tries = 0; !(await holds()); tries++) {
+      assert.ok(tries < 200, `${what}: ${JSON.stringify(await json('dlq', 'list'))}`);
+      await wait(100);
+    }
+  };
+  const ingest = async (name: string, text: string) => {
+    writeFileSync(join(root, 'data', name), text);
+    const {code, stderr} = await cli(root, 'ingest', 'sales', `data/${name}`);
+    assert.equal(code, 0, stderr);
+  };
+  const sold = async () =>
+    (await table('shop.per_day__r1')).map(({country, sold, revenue}) => `${country} ${sold} ${revenue}`);
+
+  before(async () => {
+    kafka = await startKafka();
+    root = makeRoot({'config/domains/shop.yaml': domain, 'data/none.csv': '', refuse: 'XX'});
+    writeFiles(root, {
+      'config/platform.yaml': `platform: shop
+sinks: {rows: {backend: picky, picky: {dir: .millrace/rows, refuse: "${join(root, 'refuse')}"}}}
+defaults: {aggregates: rows, raw: rows}
+server: {port: 0}
+plugins: [${join(import.meta.dirname, 'picky-sink.ts')}]
+log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: letters, topics: {partitions: 1, replication: 1}}}
+`,
+    });
+    await Promise.all([up('ingest'), up('engine'), up('sinks')]);
+  });
+  after(async () => {
+    for (const child of running.values()) child.kill('SIGKILL');
+    for (const child of running.values()) await child.ended;
+    await kafka?.stop();
+  });
+
+  test('each kind goes back where it belongs, once; what nobody can do now is refused and stays open', async () => {
+    await ingest('one.csv', csv(row('a', '20', 'DE,1'), row('b', '20', 'DE,many'), row('c', '20', 'XX,3')));
+    const stages = async (): Promise<string[]> =>
+      (await json('dlq', 'list')).map(
+        ({stage, query, status}: {stage: string; query: string | null; status: string}) =>
+          `${stage} ${query} ${status}`,
+      );
+    await until('letters', async () => (await stages()).length === 3);
+    assert.deepEqual((await stages()).sort(), [
+      'sink null open',
+      'sink shop.per_day open',
+      'validate null open',
+    ]);
+    // The next but one is behind the watermark.
+    await ingest('two.csv', csv(row('d', '22', 'FR,4')));
+    await until('a window', async () => (await sold()).includes('FR 1 4'));
+
+    // The window is closed, and its last row is refused, too.
+    await until('letters', async () => (await stages()).length === 4);
+    await ingest('three.csv', csv(row('e', '20', 'DE,5')));
+    await until('a late event', async () => (await json('late', 'list')).length === 1);
+    // Only the engine's process can tell; its state of the window goes with a checkpoint.
+    await until('the state is deleted', async () => {
+      const {outcomes} = await json('late', 'replay', '--all', '--dry-run');
+      return outcomes.refused === 1;
+    });
+    const late = await json('late', 'replay', '--all');
+    assert.deepEqual(late.outcomes, {refused: 1});
+    assert.equal(late.letters[0].code, 'WINDOW_GONE');
+
+    const sinks = running.get('sinks')!;
+    sinks.kill('SIGINT');
+    await sinks.ended;
+    const first = await json('dlq', 'replay', '--all', '--set', 'amount=2');
+    assert.deepEqual(first.outcomes, {refused: 3, appended: 1});
+    assert.match(
+      first.letters.find(({outcome}: {outcome: string}) => outcome === 'refused').message,
+      /the role sinks replays it, and none runs: npx millrace run --only sinks/,
+    );
+    assert.deepEqual((await stages()).sort(), [
+      'sink null open',
+      'sink shop.per_day open',
+      'sink shop.per_day open',
+      'validate null replayed',
+    ]);
+    rmSync(join(root, 'refuse'));
+    await up('sinks');
+    const second = await json('dlq', 'replay', '--stage', 'sink');
+    assert.deepEqual(second.outcomes, {written: 3}, JSON.stringify(second));
+    assert.ok((await sold()).includes('XX 1 3'), (await sold()).join());
+    await until('raw events', async () => (await table('shop.sale')).length === 5);
+    const again = await json('dlq', 'replay', '--all');
+    assert.deepEqual(again.outcomes, {duplicate: 4});
+    assert.equal((await json('ledger')).balanced, true);
+  });
+});
