@@ -8,7 +8,8 @@ import {adoptIds} from './adopt.ts';
 import type {KafkaClient} from './client.ts';
 import {kafkaError} from './codes.ts';
 import type {Lane} from './lane.ts';
-import {initProducer, listOffsets} from './produce.ts';
+import {askOffsets} from './offsets.ts';
+import {initProducer} from './produce.ts';
 import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
 import {ensureTopics} from './topics.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
@@ -166,7 +167,7 @@ async function offsetsOf(
         'KAFKA_UNAVAILABLE',
         `${led[0]!.topic} partition ${led[0]!.partition} has no leader`,
       );
-    for (const {topic, partition, code, offset} of await listOffsets(client, leader, led, which)) {
+    for (const {topic, partition, code, offset} of await askOffsets(client, leader, led, which, 'all')) {
       if (code !== 0) throw kafkaError(code, `asking for offsets of ${topic} partition ${partition}`);
       found.set(`${topic}/${partition}`, offset);
     }

@@ -55,32 +55,52 @@ async function askLeader(
   kind: OffsetKind,
   found: (place: Partition, offset: number) => void,
 ): Promise<boolean> {
-  const byTopic = new Map<string, number[]>();
-  for (const {topic, partition} of places) byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition]);
-  const body = new WireWriter().int32(-1).int8(1);
-  body.array([...byTopic], ([topic, indexes]) =>
-    body.string(topic).array(indexes, (index) =>
+  let hasMoved = false;
+  for (const {topic, partition, code, offset} of await askOffsets(
+    client,
+    leader,
+    places,
+    kind,
+    'committed',
+  )) {
+    if (code === 0) found({topic, partition}, offset);
+    else if (!isTransient(code)) throw kafkaError(code, `asking for the ${kind} of ${topic}/${partition}`);
+    else if (isMoved(code)) hasMoved = true;
+  }
+  return hasMoved;
+}
+
+/** First or next offset of partitions of which the broker is the leader. @param records `all`: also those of open transactions */
+export async function askOffsets(
+  client: KafkaClient,
+  broker: number,
+  places: readonly Partition[],
+  kind: OffsetKind,
+  records: 'committed' | 'all',
+): Promise<(Partition & {code: number; offset: number})[]> {
+  const body = new WireWriter().int32(-1).int8(records === 'committed' ? 1 : 0);
+  const byTopic = [...Map.groupBy(places, ({topic}) => topic)];
+  body.array(byTopic, ([topic, items]) =>
+    body.string(topic).array(items, ({partition}) =>
       body
-        .int32(index)
+        .int32(partition)
         .int32(-1)
         .int64(kind === 'start' ? -2 : -1),
     ),
   );
-  const reader = await client.request({to: leader, api: apis.listOffsets, body: body.bytes});
-  let hasMoved = false;
+  const reader = await client.request({to: broker, api: apis.listOffsets, body: body.bytes});
   reader.int32();
-  reader.array(() => {
-    const topic = reader.string();
-    reader.array(() => {
-      const partition = reader.int32();
-      const code = reader.int16();
-      reader.int64();
-      const offset = reader.long();
-      reader.int32();
-      if (code === 0) found({topic, partition}, offset);
-      else if (!isTransient(code)) throw kafkaError(code, `asking for the ${kind} of ${topic}/${partition}`);
-      else if (isMoved(code)) hasMoved = true;
-    });
-  });
-  return hasMoved;
+  return reader
+    .array(() => {
+      const topic = reader.string();
+      return reader.array(() => {
+        const partition = reader.int32();
+        const code = reader.int16();
+        reader.int64();
+        const offset = reader.long();
+        reader.int32();
+        return {topic, partition, code, offset};
+      });
+    })
+    .flat();
 }

@@ -86,40 +86,6 @@ export async function initProducer(client: KafkaClient): Promise<number> {
   return reader.long();
 }
 
-/** First or next offset of partitions of which the broker is the leader, as ListOffsets tells. */
-export async function listOffsets(
-  client: KafkaClient,
-  broker: number,
-  partitions: readonly {topic: string; partition: number}[],
-  which: 'start' | 'end',
-): Promise<{topic: string; partition: number; code: number; offset: number}[]> {
-  const body = new WireWriter().int32(-1).int8(0);
-  const byTopic = [...Map.groupBy(partitions, ({topic}) => topic)];
-  body.array(byTopic, ([topic, items]) =>
-    body.string(topic).array(items, ({partition}) =>
-      body
-        .int32(partition)
-        .int32(-1)
-        .int64(which === 'start' ? -2 : -1),
-    ),
-  );
-  const reader = await client.request({to: broker, api: apis.listOffsets, body: body.bytes});
-  reader.int32();
-  return reader
-    .array(() => {
-      const topic = reader.string();
-      return reader.array(() => {
-        const partition = reader.int32();
-        const code = reader.int16();
-        reader.int64();
-        const offset = reader.long();
-        reader.int32();
-        return {topic, partition, code, offset};
-      });
-    })
-    .flat();
-}
-
 /** Codes of answers that mean more than that something failed. */
 export const produceCodes = {
   outOfOrder: 45,
