@@ -73,6 +73,7 @@ async function* apply(
   options: ApplyOptions,
 ): AsyncGenerator<ApplyLine> {
   refuseAll(changes);
+  const isNew = next !== running.platform;
   const wishes = changes.filter(isRevised).map(({name}): Wish => ({query: name, why: 'change'}));
   if (wishes.length > 0) {
     let waits = false;
@@ -86,10 +87,13 @@ async function* apply(
     if (waits) return;
   }
   const others = changes.filter((change) => !isRevised(change));
-  if (others.some(needsRestart) && next !== running.platform) {
+  if (others.some(needsRestart) && isNew) {
     yield {restarting: true};
     running.replaceBy(next);
-  } else if (others.length > 0) await running.restartEngine(next);
+  } else if (others.length > 0) {
+    await running.restartEngine(next);
+    running.platform = {...running.platform, domains: next.domains};
+  }
   yield {applied: changes.length};
 }
 

@@ -186,6 +186,8 @@ async function* switchOver(
   writeRevisions(dirs.revisions, done);
   failpoint('change.after-switch');
   await running.restartEngine(platform);
+  // What is done next (a rebuild, a rollback) begins with what runs now, not with what ran at the start.
+  running.platform = {...running.platform, domains: platform.domains};
   yield* switched;
 }
 
