@@ -408,6 +408,13 @@ export const errors = {
     retry: true,
     exit: 4,
   },
+  LOG_OTHER: {
+    summary:
+      'The state of a query was made from another log than the one that is configured; its offsets mean nothing here.',
+    actor: 'operator',
+    retry: false,
+    exit: 2,
+  },
   KAFKA_LOST: {
     summary:
       'A Kafka partition ends before an offset up to which it was read: records that were acknowledged are gone, or the topic was made anew.',

@@ -125,6 +125,7 @@ export function withArchive(log: LogReader, {dir}: LogArchive): LogReader {
     progress: (source) => log.progress(source),
     knows: (topic, ids) => log.knows(topic, ids),
     placeOf: (topic, id) => log.placeOf(topic, id),
+    ...(log.identity ? {identity: () => log.identity!()} : {}),
     close() {
       closeSync(file);
       log.close();

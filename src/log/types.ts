@@ -141,6 +141,8 @@ export type LogReader = {
   knows(topic: string, ids: readonly string[]): boolean[];
   /** Where the record of an id lies, by an index; undefined for an id that the topic does not remember. */
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
+  /** Which log it is, among all that offsets may be of; absent for the embedded log, of which a platform has one. */
+  identity?(): string;
   /** Why the log cannot be read just now, and for how long, ms; undefined while it can, absent where it always can. */
   trouble?(): {error: PlatformError; ms: number} | undefined;
   /**

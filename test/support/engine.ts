@@ -37,8 +37,12 @@ export class Running {
     for (const plan of options.plans) this.told.set(plan.id, new Told(plan));
   }
 
-  async start(workers = this.#options.workers): Promise<void> {
-    const {plans, log, lookups = [], clock, threads = false, kafka} = this.#options;
+  /** @param kafka null: from the directory, whatever it was before */
+  async start(
+    workers = this.#options.workers,
+    kafka: KafkaMirror | null = this.#options.kafka ?? null,
+  ): Promise<void> {
+    const {plans, log, lookups = [], clock, threads = false} = this.#options;
     await kafka?.ship();
     const options: EngineOptions = {
       log: kafka ? {dir: '/nowhere', kafka: kafka.settings} : {dir: log.dir, counter: log.counter},

@@ -96,6 +96,10 @@ export class KafkaReader implements LogReader {
     this.#timer.unref();
   }
 
+  identity(): string {
+    return `Kafka cluster ${this.#client.metadata.clusterId}`;
+  }
+
   /** Why the brokers cannot be read just now, and for how long, ms; undefined when they can. */
   trouble(): {error: PlatformError; ms: number} | undefined {
     return this.#fetcher.trouble.now();

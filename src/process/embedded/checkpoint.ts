@@ -1,4 +1,5 @@
 import {PlatformError} from '../../errors.ts';
+import type {LogReader} from '../../log/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {ReplayHeader} from './replay-state.ts';
 import type {RestoredState, StatePut} from './state.ts';
@@ -13,6 +14,8 @@ export type CheckpointHeader = {
   fingerprint: string;
   /** Grows by one with every checkpoint. */
   epoch: number;
+  /** Which log the offsets are of (`logName`); absent in states of before it was kept. */
+  log?: string;
   /** Where the revision began. */
   starts: {topic: string; partition: number; offset: number}[];
   /** Offset, running maximum and counts of every partition: the state is that of the prefixes below the offsets. */
@@ -86,6 +89,23 @@ export function checkFingerprint(plan: QueryPlan, header: CheckpointHeader): voi
     'QUERY_CHANGED',
     `the definition of ${plan.id} means something else than the one its rows were made with`,
     {hint: `npx millrace rebuild ${plan.id}`, place: plan.id},
+  );
+}
+
+/** What checkpoints call a log. */
+export const logName = (log: Pick<LogReader, 'identity'>): string => log.identity?.() ?? 'the embedded log';
+
+/** @throws PlatformError LOG_OTHER when the state was made from another log, whose offsets mean something else */
+export function checkLog(plan: QueryPlan, header: CheckpointHeader, log: LogReader): void {
+  const now = logName(log);
+  if (header.log === undefined || header.log === now) return;
+  throw new PlatformError(
+    'LOG_OTHER',
+    `the state of ${plan.id} was made from ${header.log}, and the log is ${now} now`,
+    {
+      hint: `go back to that log; or give each environment its own engine.embedded.checkpoints; or make the rows anew from this log: npx millrace rebuild ${plan.id}`,
+      place: plan.id,
+    },
   );
 }
 

@@ -7,6 +7,8 @@ export type MergerOptions = {
   plan: QueryPlan;
   places: PartitionPlace[];
   nowMs: number;
+  /** Name of the log, for checkpoints. */
+  log?: string;
   saved?: SavedState | undefined;
   /** Epoch of the last checkpoint when there is no `saved` but numbers were given before. */
   epoch?: number;

@@ -60,6 +60,7 @@ export class Merger {
   #committedEpoch: number;
   #deliveredEpoch = 0;
   #markingEpoch = 0;
+  readonly #log: string | undefined;
   #markedEpoch: number;
   #unmarkedRows: boolean;
   #changed = true;
@@ -84,6 +85,7 @@ export class Merger {
     this.#starts =
       saved?.header.starts ??
       options.places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
+    this.#log = options.log;
     this.#epoch = this.#committedEpoch = saved?.header.epoch ?? options.epoch ?? 0;
     this.#markedEpoch = saved?.header.markedEpoch ?? 0;
     this.lookups = {...(saved?.header.lookups ?? options.lookups)};
@@ -214,6 +216,7 @@ export class Merger {
       format: 1,
       fingerprint: this.plan.fingerprint,
       epoch,
+      ...(this.#log === undefined ? {} : {log: this.#log}),
       starts: this.#starts,
       cuts: this.time.cuts(),
       closedThroughMs: this.time.closedThroughMs,

@@ -1,5 +1,5 @@
 import {PlatformError} from '../../errors.ts';
-import {type LookupSwitch, readCheckpoint, stateName} from './checkpoint.ts';
+import {checkLog, type LookupSwitch, logName, readCheckpoint, stateName} from './checkpoint.ts';
 import {completeJournal} from './lookup-journal.ts';
 import {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
@@ -17,7 +17,7 @@ export type OpenedQuery = {
   hasRead: boolean;
 };
 
-/** @throws PlatformError QUERY_FAILED, QUERY_CHANGED, CHECKPOINT_* */
+/** @throws PlatformError QUERY_FAILED, QUERY_CHANGED, LOG_OTHER, CHECKPOINT_* */
 export function openQuery(
   options: OwnerOptions,
   places: PartitionPlace[],
@@ -28,6 +28,7 @@ export function openQuery(
   if (places.length === 0)
     throw new PlatformError('QUERY_FAILED', `${plan.id} reads topics that the log does not have`);
   const saved = readCheckpoint(store, plan);
+  if (saved) checkLog(plan, saved.header, log);
   const {lookups = start.lookups, starts = beginsOf(places)} = saved?.header ?? {};
   // A partition that the checkpoint does not know came later: all of it is new.
   const known = saved && new Set(saved.header.cuts.map(({topic, partition}) => `${topic}/${partition}`));
@@ -39,6 +40,7 @@ export function openQuery(
     plan,
     places: from,
     nowMs: clock.now(),
+    log: logName(log),
     saved,
     epoch: start.epoch,
     firstSequence,

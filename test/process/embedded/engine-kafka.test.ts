@@ -172,4 +172,27 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       await end();
     }
   });
+
+  test('a state that was made from Kafka is not used with another log, and the way out is named; with its own it goes on', async () => {
+    await begin(1);
+    await append(0, 300);
+    await running!.start();
+    try {
+      await until('what is there is read', isSettled);
+      await running!.stop();
+      await append(0, 200);
+      await running!.start(2, null);
+      await until('it stops', () => status().state === 'stopped');
+      const {code, message, hint} = status().reason!;
+      assert.equal(code, 'LOG_OTHER');
+      assert.match(message, /was made from Kafka cluster \S+, and the log is the embedded log now/);
+      assert.match(hint!, /checkpoints.*millrace rebuild shop\.revenue/);
+      await running!.stop();
+      await running!.start();
+      await until('it goes on', isSettled);
+      check();
+    } finally {
+      await end();
+    }
+  });
 });
