@@ -590,6 +590,13 @@ export function withoutSecrets(message: string): string {
   return shown;
 }
 
+/** A line of a file that may hold secrets, with as many asterisks as they have letters: places in it stay where they are. */
+export function maskSecrets(line: string): string {
+  let shown = line;
+  for (const text of secretTexts) shown = shown.replaceAll(text, '*'.repeat(text.length));
+  return shown;
+}
+
 /** A failure of the user's input or of the outside world; our own mistakes are assertions instead. */
 export class PlatformError extends Error {
   readonly code: ErrorCode;

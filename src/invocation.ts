@@ -23,6 +23,16 @@ function isInstalled(cwd: string): boolean {
   }
 }
 
+let environment: string | undefined;
+
+/** Commands that hints name are for the environment of the command that was given, not for the default one. */
+export function useEnvironment(name: string | undefined): void {
+  environment = name;
+}
+
 /** Hints are written with `npx millrace`; shown, they are what works in directory `cwd`. */
 export const asTyped = (text: string, cwd: string): string =>
-  text.includes('npx millrace') ? text.replaceAll('npx millrace', invocation(cwd)) : text;
+  text.includes('npx millrace') ? text.replaceAll('npx millrace', typed(cwd)) : text;
+
+const typed = (cwd: string): string =>
+  environment === undefined ? invocation(cwd) : `MILLRACE_ENV=${environment} ${invocation(cwd)}`;

@@ -1,5 +1,6 @@
 import {readFileSync} from 'node:fs';
 import {Command, CommanderError} from 'commander';
+import {useEnvironment} from '../invocation.ts';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
 import {printJson, reportFailure} from './output.ts';
@@ -81,6 +82,8 @@ function build(spec: CommandSpec, io: CommandIo, done: (code: number) => void): 
     .option('--env <name>', 'environment: config/environments/<name>.yaml (default: $MILLRACE_ENV or dev)')
     .action(async (...received: unknown[]) => {
       const options = command.opts() as CommandCall['options'];
+      // A name that is none is refused by whoever reads the configuration.
+      useEnvironment(/^[\w.-]+$/.test(options.env ?? '') ? options.env : undefined);
       const args = received
         .slice(0, -2)
         .flat()

@@ -1,3 +1,4 @@
+import {maskSecrets} from '../errors.ts';
 import type {DiagnosticCode} from './codes.ts';
 import type {Place} from './source.ts';
 
@@ -68,11 +69,15 @@ export class Diagnostics {
     return this.#list.some(({diagnostic}) => diagnostic.severity === 'error');
   }
 
-  /** Sorted by file and place. */
+  /** Sorted by file and place; secrets that were read since are masked in the lines shown. */
   all(): Diagnostic[] {
     return this.#list
       .toSorted((a, b) => compareText(a.diagnostic.file, b.diagnostic.file) || a.order - b.order)
-      .map(({diagnostic}) => diagnostic);
+      .map(({diagnostic}) =>
+        diagnostic.source === undefined
+          ? diagnostic
+          : {...diagnostic, source: maskSecrets(diagnostic.source)},
+      );
   }
 
   #add(

@@ -1,4 +1,5 @@
 import {dirname, resolve} from 'node:path';
+import {hideSecret} from '../errors.ts';
 import {parseBytes, parseCount, parseDuration, parseRate, parseShare} from '../quantity.ts';
 import type {DiagnosticCode} from './codes.ts';
 import type {FieldSpec} from './fields.ts';
@@ -122,6 +123,7 @@ function readUrl(text: string, schemes: readonly string[], examples: string[] = 
       `this is no URL that begins with ${schemes.map((each) => `${each}://`).join(' or ')}`,
       hint,
     );
+  hideSecret(url.password);
   if (url.password !== '')
     return wrong(
       'VALUE_INVALID',

@@ -139,7 +139,10 @@ export type LogReader = {
   progress(source: string): string | undefined;
   /** Which of the ids the topic remembers: a record that is appended with one of them is dropped as duplicate. */
   knows(topic: string, ids: readonly string[]): boolean[];
-  /** Where the record of an id lies, by an index; undefined for an id that the topic does not remember. */
+  /**
+   * Where the record of an id lies, by an index; undefined for an id that the topic does not remember, and with Kafka for moments
+   * after an append, until the place is noted.
+   */
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
   /** Which log it is, among all that offsets may be of; absent for the embedded log, of which a platform has one. */
   identity?(): string;

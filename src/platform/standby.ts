@@ -1,7 +1,9 @@
 import type {Server} from 'node:http';
+import {PlatformError} from '../errors.ts';
 import type {Platform} from '../model/types.ts';
 import type {Metrics} from '../observe/metrics.ts';
 import {describeHolder, type Holder} from '../process/embedded/state-lease.ts';
+import {answerFailure} from './events-answer.ts';
 import {createToken, type Places} from './places.ts';
 import {closeServer, listenControl, listenTcp, type ServerOptions} from './server.ts';
 
@@ -39,7 +41,19 @@ export function standBy(
         text,
       }),
     },
-    mounts: {},
+    mounts: {
+      '/v1/events': {
+        async answer({request, response}) {
+          request.resume();
+          answerFailure(
+            response,
+            new PlatformError('LOG_STANDBY', text, {
+              hint: 'send it to the process that holds them, or try again',
+            }),
+          );
+        },
+      },
+    },
     limits: platform.server,
   });
   const open = async (): Promise<Server[]> => {

@@ -206,3 +206,18 @@ test('every value is explained with its origin and what it replaced', async (t) 
     ],
   );
 });
+
+test('a secret that is written in a file is masked in the line that is shown, and so is the password of a URL', async (t) => {
+  const loaded = await load(t, {
+    ...domain,
+    'config/platform.yaml': `sinks:
+  r: {backend: remote, remote: {url: "http://x", password: ${canary}, wrong: 1}}
+registry: {backend: confluent, confluent: {url: "http://user:${canary}2@localhost"}}
+`,
+  });
+  assert.ok(!loaded.ok);
+  const shown = loaded.diagnostics.map(({code, source}) => `${code} ${source}`).join('\n');
+  assert.match(shown, /SECRET_LITERAL .*password: \*{11}, wrong: 1/);
+  assert.match(shown, /VALUE_INVALID .*http:\/\/user:\*{11}\S@localhost/);
+  assert.doesNotMatch(shown, new RegExp(canary));
+});

@@ -116,6 +116,7 @@ test('a domain of three lines is a whole platform, with every default', async (t
     watermarkMs: 600_000,
     late: 'correct',
     correctForMs: 86_400_000,
+    dedupMs: null,
     futureMaxMs: 3_600_000,
     idleMs: 30_000,
     emit: 'change',
