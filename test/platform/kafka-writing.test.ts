@@ -121,7 +121,7 @@ defaults: {aggregates: rows, raw: none}
       assert.equal((await send('e-0')).status, 200);
       rig.proxy.cut();
       const seen = new Map<number, number>();
-      for (let i = 1; i < 2_000 && !seen.has(503); i++) {
+      for (let i = 1; i < 2_000 && !(seen.has(429) && seen.has(503)); i++) {
         const {status, retryAfter, body} = await send(`e-${i}`);
         seen.set(status, (seen.get(status) ?? 0) + 1);
         if (status === 200) continue;
@@ -130,7 +130,8 @@ defaults: {aggregates: rows, raw: none}
         // As a sender that heeds a little of it.
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
-      assert.deepEqual([...seen.keys()], [200, 429, 503], JSON.stringify([...seen]));
+      // A sender that is quicker than the looks at the spool may meet its limit first.
+      assert.deepEqual([...seen.keys()].sort(), [200, 429, 503], JSON.stringify([...seen]));
       const {spool} = running.status();
       assert.ok(spool?.isSpooling && spool.bytes > 100_000 && spool.records > 40, JSON.stringify(spool));
       assert.match(spool.message ?? '', /broker/);
