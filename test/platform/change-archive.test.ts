@@ -124,7 +124,7 @@ describe('a backfill from the archive', () => {
       const refused = await backfill(query, false, false);
       assert.ok(
         refused.some((line) => 'waits' in line),
-        'the log alone has too little',
+        `the log alone has too little: ${JSON.stringify(refused)}`,
       );
       assert.deepEqual(await shown(query), kept, 'nothing was switched unasked');
       const lines = await backfill(query, true);
