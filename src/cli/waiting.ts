@@ -1,6 +1,5 @@
 import type {PlatformStatus} from '../platform/status.ts';
 import {counted} from '../quantity.ts';
-import {formatCount} from './output.ts';
 
 /** What `--until-idle` still waits for, a phrase each: inputs first, then queries, sinks, raw tables. */
 export function waitingFor({inputs, queries, startingQueries, deliveries, raw}: PlatformStatus): string[] {
