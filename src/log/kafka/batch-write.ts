@@ -14,6 +14,7 @@
  * broker takes a batch whole or not at all, so that the last such header in a partition says how far an outbox has come.
  */
 import {constants, gzipSync, zstdCompressSync} from 'node:zlib';
+import {batchHeaderBytes} from './batch-header.ts';
 import {crc32c} from './crc32c.ts';
 
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -22,8 +23,6 @@ export type Compression = 'none' | 'gzip' | 'zstd';
 const codecs: Record<Compression, number> = {none: 0, gzip: 1, zstd: 4};
 /** Smaller batches are not worth it. */
 const compressFrom = 1024;
-/** Bytes of a batch before its records. */
-const batchHeaderBytes = 61;
 /** Most that a record adds to its value: lengths, deltas, attributes, number of headers. */
 const recordOverhead = 5 + 1 + 1 + 5 + 1 + 5 + 1;
 const encoder = new TextEncoder();
@@ -49,11 +48,12 @@ export type EncodedBatch = {
   sources: number;
 };
 
-/** Length of a varint of `value`, which is not negative. */
-const varintLength = (value: number): number =>
+/** Length of a zigzag varint of `value`, which is not negative. */
+export const varintLength = (value: number): number =>
   value < 0x40 ? 1 : value < 0x2000 ? 2 : value < 0x100000 ? 3 : value < 0x8000000 ? 4 : 5;
 
-function writeVarint(value: number, to: Buffer, at: number): number {
+/** Writes a zigzag varint of `value`, which is not negative. @returns position after it */
+export function writeVarint(value: number, to: Buffer, at: number): number {
   let rest = value * 2;
   let end = at;
   for (; rest >= 0x80; rest = Math.floor(rest / 128)) to[end++] = (rest & 0x7f) | 0x80;
@@ -183,21 +183,29 @@ function finish(
       codec = codecs[compression];
     }
   }
+  writeBatchHeader(bytes, {codec, count: made.count, timeMs});
+  return {...made, bytes};
+}
+
+/** Writes what stands before the records of a whole batch, but for the fields of `setProducer`. */
+export function writeBatchHeader(
+  bytes: Buffer,
+  {codec, count, timeMs}: {codec: number; count: number; timeMs: number},
+): void {
   bytes.writeBigInt64BE(0n, 0);
   bytes.writeInt32BE(bytes.length - 12, 8);
   bytes.writeInt32BE(-1, 12);
   bytes[16] = 2;
   bytes.writeInt16BE(codec, 21);
-  bytes.writeInt32BE(made.count - 1, 23);
+  bytes.writeInt32BE(count - 1, 23);
   bytes.writeBigInt64BE(BigInt(timeMs), 27);
   bytes.writeBigInt64BE(BigInt(timeMs), 35);
-  bytes.writeInt32BE(made.count, 57);
-  return {...made, bytes};
+  bytes.writeInt32BE(count, 57);
 }
 
 /** Sets whose batch it is and its place among those of the producer in this partition, and the checksum. */
 export function setProducer(
-  {bytes}: EncodedBatch,
+  {bytes}: Pick<EncodedBatch, 'bytes'>,
   {id, epoch, sequence}: {id: number; epoch: number; sequence: number},
 ): void {
   bytes.writeBigInt64BE(BigInt(id), 43);

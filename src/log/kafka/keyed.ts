@@ -5,9 +5,9 @@
 import {PlatformError} from '../../errors.ts';
 import {partitionOfBytes} from '../partition.ts';
 import {batchHeaderBytes} from './batch-header.ts';
+import {setProducer, varintLength, writeBatchHeader, writeVarint} from './batch-write.ts';
 import type {KafkaClient} from './client.ts';
 import {isMoved, isTransient, kafkaError} from './codes.ts';
-import {crc32c} from './crc32c.ts';
 import {type Outgoing, produce} from './produce.ts';
 
 /** `partition`: given, or that of the key as Kafka's own producers choose it. */
@@ -139,40 +139,19 @@ function batchOf(records: readonly KeyedRecord[]): Uint8Array {
   const bytes = Buffer.alloc(size);
   let at = batchHeaderBytes;
   records.forEach(({key, value}, delta) => {
-    const body = 3 + zigzagLength(delta) + zigzagLength(key.length) + key.length;
-    at = zigzag(body + zigzagLength(value.length) + value.length, bytes, at);
+    const body = 3 + varintLength(delta) + varintLength(key.length) + key.length;
+    at = writeVarint(body + varintLength(value.length) + value.length, bytes, at);
     at += 2; // attributes and the difference of times are 0
-    at = zigzag(delta, bytes, at);
-    at = zigzag(key.length, bytes, at);
+    at = writeVarint(delta, bytes, at);
+    at = writeVarint(key.length, bytes, at);
     bytes.set(key, at);
-    at = zigzag(value.length, bytes, at + key.length);
+    at = writeVarint(value.length, bytes, at + key.length);
     bytes.set(value, at);
     at += value.length;
     bytes[at++] = 0; // no headers
   });
-  const nowMs = BigInt(Date.now());
-  bytes.writeInt32BE(at - 12, 8);
-  bytes.writeInt32BE(-1, 12);
-  bytes[16] = 2;
-  bytes.writeInt32BE(records.length - 1, 23);
-  bytes.writeBigInt64BE(nowMs, 27);
-  bytes.writeBigInt64BE(nowMs, 35);
-  bytes.writeBigInt64BE(-1n, 43);
-  bytes.writeInt16BE(-1, 51);
-  bytes.writeInt32BE(-1, 53);
-  bytes.writeInt32BE(records.length, 57);
-  bytes.writeUInt32BE(crc32c(bytes, 21, at), 17);
-  return bytes.subarray(0, at);
-}
-
-/** Bytes of the varint of a number that is not negative, zigzag. */
-const zigzagLength = (value: number): number =>
-  value < 64 ? 1 : value < 8192 ? 2 : value < 1_048_576 ? 3 : value < 134_217_728 ? 4 : 5;
-
-function zigzag(value: number, to: Uint8Array, at: number): number {
-  let rest = value * 2;
-  let end = at;
-  for (; rest > 127; rest = Math.floor(rest / 128)) to[end++] = (rest % 128) | 128;
-  to[end++] = rest;
-  return end;
+  const batch = bytes.subarray(0, at);
+  writeBatchHeader(batch, {codec: 0, count: records.length, timeMs: Date.now()});
+  setProducer({bytes: batch}, {id: -1, epoch: -1, sequence: -1});
+  return batch;
 }
