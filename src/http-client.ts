@@ -122,11 +122,11 @@ async function attempt(
   for (let redirects = 0; ; redirects++) {
     const {status, location, text} = await send(url, call, options, agents);
     if (location === undefined) return {status, json: parsed(text), url: base};
-    const next = new URL(location, url);
+    const next = URL.parse(location, url);
     // What is sent holds credentials: they are for the address that the configuration names.
-    if (next.origin !== url.origin)
+    if (next?.origin !== url.origin)
       throw new HttpFailure(
-        `${url.origin} sends on to another address, ${next.origin}, which is not followed`,
+        `${url.origin} sends on to another address, ${next && next.origin !== 'null' ? next.origin : 'which is none'}, and is not followed`,
         false,
       );
     if (redirects === redirectsMax)
@@ -210,12 +210,32 @@ async function read(response: IncomingMessage, url: URL, bytesMax: number): Prom
   };
 }
 
+/** Deeper answers are nobody's, and following them takes all of the stack. */
+const depthMax = 100;
+
 function parsed(text: string): unknown {
+  if (depthOf(text) > depthMax) return undefined;
   try {
     return JSON.parse(text);
   } catch {
     return undefined;
   }
+}
+
+/** Deepest nesting of brackets outside strings, as far as it is of interest. */
+function depthOf(text: string): number {
+  let level = 0;
+  let isQuoted = false;
+  for (let at = 0; at < text.length && level <= depthMax; at++) {
+    const unit = text.charCodeAt(at);
+    if (isQuoted) {
+      if (unit === 0x5c) at++;
+      else if (unit === 0x22) isQuoted = false;
+    } else if (unit === 0x22) isQuoted = true;
+    else if (unit === 0x5b || unit === 0x7b) level++;
+    else if (unit === 0x5d || unit === 0x7d) level--;
+  }
+  return level;
 }
 
 /** Codes of Node and OpenSSL that only a change mends -> what they mean. */
@@ -235,6 +255,7 @@ const forGood: Record<string, string> = {
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a certificate of ours: tls.cert and tls.key',
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: 'it refuses the handshake, perhaps for want of tls.cert and tls.key',
 };
+const tlsAlert = 0x15;
 const passes: Record<string, string> = {
   ECONNREFUSED: 'nothing listens there',
   ENOTFOUND: 'the name is not known',
@@ -249,8 +270,11 @@ const passes: Record<string, string> = {
 function failureOf(url: URL, error: Error): HttpFailure {
   // A name with several addresses: the failure of the first.
   const inner = error instanceof AggregateError ? (error.errors[0] as Error) : error;
-  const {code = ''} = inner as NodeJS.ErrnoException;
-  const known = forGood[code] ?? passes[code];
+  const {code = '', rawPacket} = inner as NodeJS.ErrnoException & {rawPacket?: Uint8Array};
+  // An alert: a server that speaks TLS was spoken to without.
+  if (rawPacket?.[0] === tlsAlert)
+    return new HttpFailure(`${url.origin} cannot be used: it speaks TLS there: write https://`, false, error);
+  const known = forGood[code] ?? (code.startsWith('HPE_') ? 'what answers there is no HTTP' : passes[code]);
   const what = known ?? (inner.message.split('\n')[0] || code || 'no answer');
   return new HttpFailure(`${url.origin} cannot be used: ${what}`, forGood[code] === undefined, error);
 }

@@ -84,8 +84,11 @@ export function createSchemas(
         abort.signal.throwIfAborted();
         if (!(error instanceof PlatformError)) throw error;
         telemetry.emit('SchemaAsked', {outcome: 'failed'});
-        // It is there and no schema: asking again does not help.
-        if (error.code === 'SCHEMA_UNSUPPORTED') return null;
+        // It is there and cannot be used: asking again does not help.
+        if (error.code === 'SCHEMA_UNSUPPORTED') {
+          log('warn', `records that name schema ${id} become dead letters: ${error.message}`);
+          return null;
+        }
         isDown(error.message);
         for (const tell of waits) tell(error.message);
       }

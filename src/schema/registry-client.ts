@@ -216,7 +216,7 @@ class RegistryClient implements SchemaRegistry {
   /** @throws REGISTRY_OTHER when the registry means something else by an id that events of the log name */
   async #checkIdentity({id, schema}: RegisteredSchema): Promise<void> {
     const now = await this.#api.schema(id);
-    if (!now || !isSame(await this.#whole(now), schema)) throw this.#other(id);
+    if (!now || !isSame(await this.#whole(now, id), schema)) throw this.#other(id);
   }
 
   #other(id: number): PlatformError {
@@ -236,7 +236,7 @@ class RegistryClient implements SchemaRegistry {
     if (found?.type !== 'AVRO') return undefined;
     const [place] = await this.#api.places(id);
     const {subject, version} = place ?? {subject: '', version: 0};
-    return this.#keep({id, subject, version, schema: await this.#whole(found)});
+    return this.#keep({id, subject, version, schema: await this.#whole(found, id)});
   }
 
   async #version(subject: string, number: number): Promise<RegisteredSchema | undefined> {
@@ -244,7 +244,7 @@ class RegistryClient implements SchemaRegistry {
     if (found?.type !== 'AVRO') return undefined;
     const {id, version} = found;
     const known = this.#known.get(id) ?? this.#cache.byId(id);
-    return {id, subject, version, schema: known?.schema ?? (await this.#whole(found))};
+    return {id, subject, version, schema: known?.schema ?? (await this.#whole(found, id))};
   }
 
   #keep(schema: RegisteredSchema): RegisteredSchema {
@@ -253,26 +253,21 @@ class RegistryClient implements SchemaRegistry {
     return schema;
   }
 
-  /** The schema with what it references in place. @throws PlatformError SCHEMA_UNSUPPORTED when that is not there or is no schema */
-  async #whole({text, references}: ServerSchema): Promise<AvroSchema> {
+  /** The schema with what it references in place. @throws PlatformError SCHEMA_UNSUPPORTED for one that is none, or too large */
+  async #whole({text, references}: ServerSchema, id: number): Promise<AvroSchema> {
+    const found = new Map<string, ServerVersion>();
+    await this.#collect(references, found);
+    const find = (subject: string, version: number) => found.get(`${subject}/${version}`);
     try {
-      if (references.length === 0) return JSON.parse(text) as AvroSchema;
-      const found = new Map<string, ServerVersion>();
-      await this.#collect(references, found);
-      const find = (subject: string, version: number) => found.get(`${subject}/${version}`);
       const {whole} = documentOf({text, references}, find, {checkDefaults: false, normal: false});
-      return JSON.parse(whole) as AvroSchema;
+      return JSON.parse(references.length === 0 ? text : whole) as AvroSchema;
     } catch (error) {
-      if (error instanceof SyntaxError || error instanceof Refusal)
-        throw new PlatformError(
-          'REGISTRY_REFUSED',
-          `the registry has a schema that is none: ${error.message}`,
-          {
-            place: this.#options.place,
-            cause: error,
-          },
-        );
-      throw error;
+      if (!(error instanceof Refusal)) throw error;
+      throw new PlatformError('SCHEMA_UNSUPPORTED', `schema ${id} of the registry: ${error.message}`, {
+        place: this.#options.place,
+        hint: 'have its producer register a schema of Avro within 1 MiB, and write with that',
+        cause: error,
+      });
     }
   }
 

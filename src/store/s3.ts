@@ -44,8 +44,11 @@ export type S3Client = {
 
 const timeoutMsDefault = 30_000;
 /** An object has so many bytes at most: pieces are made smaller, so that more is none of ours. */
-const bytesMax = 256 * 2 ** 20;
-const listPagesMax = 1_000;
+const objectBytesMax = 256 * 2 ** 20;
+/** Any other answer: a page of a list has 1,000 keys, the rest is a few lines. */
+const answerBytesMax = 8 * 2 ** 20;
+/** A list beyond this is none of ours, or does not end. */
+const keysMax = 1_000_000;
 
 type Answer = {status: number; headers: IncomingMessage['headers']; bytes: Buffer};
 type Call = {
@@ -96,7 +99,8 @@ export function createS3Client(settings: S3Settings): S3Client {
       };
       request.on('error', fail);
       request.on('response', (response) => {
-        readWhole(response).then((bytes) => {
+        const isObject = method === 'GET' && key !== '' && response.statusCode === 200;
+        readWhole(response, isObject ? objectBytesMax : answerBytesMax).then((bytes) => {
           clearTimeout(timer);
           resolve({status: response.statusCode ?? 0, headers: response.headers, bytes});
         }, fail);
@@ -108,9 +112,10 @@ export function createS3Client(settings: S3Settings): S3Client {
   return {
     async get(key) {
       const answer = await send({method: 'GET', key});
-      if (answer.status === 404 && codeOf(answer) !== 'NoSuchBucket') return undefined;
+      // Whatever stands before the store may say 404, too: that is no word of it.
+      if (answer.status === 404 && codeOf(answer) === 'NoSuchKey') return undefined;
       check(settings, answer, `read ${key}`);
-      return {bytes: answer.bytes, etag: answer.headers.etag ?? ''};
+      return {bytes: answer.bytes, etag: tagOf(settings, answer)};
     },
     async put(key, body, condition) {
       const headers: Record<string, string> = {'content-type': 'application/octet-stream'};
@@ -120,7 +125,7 @@ export function createS3Client(settings: S3Settings): S3Client {
       if (condition && (answer.status === 412 || (answer.status === 404 && codeOf(answer) === 'NoSuchKey')))
         return undefined;
       check(settings, answer, `write ${key}`);
-      return answer.headers.etag ?? '';
+      return tagOf(settings, answer);
     },
     async delete(key) {
       const answer = await send({method: 'DELETE', key});
@@ -128,17 +133,20 @@ export function createS3Client(settings: S3Settings): S3Client {
     },
     async list(prefix) {
       const keys: string[] = [];
-      let token: string | undefined;
-      for (let page = 0; page < listPagesMax; page++) {
+      const tokens = new Set<string>();
+      for (let token: string | undefined; ; ) {
         const more: Record<string, string> = token === undefined ? {} : {'continuation-token': token};
         const query = {'list-type': '2', 'encoding-type': 'url', prefix, ...more};
         const answer = await send({method: 'GET', query});
         check(settings, answer, `list ${prefix}`);
-        const text = answer.bytes.toString();
-        for (const [, key] of text.matchAll(/<Key>([^<]*)<\/Key>/g)) keys.push(decodeKey(key!));
-        if (elementOf(text, 'IsTruncated') !== 'true') break;
-        token = elementOf(text, 'NextContinuationToken');
-        if (!token) break;
+        const page = pageOf(answer.bytes.toString(), prefix);
+        if (!page) throw noStore(settings, `it does not list ${prefix}`);
+        keys.push(...page.keys);
+        token = page.next;
+        if (token === undefined) break;
+        if (tokens.has(token) || keys.length > keysMax)
+          throw noStore(settings, `its list of ${prefix} does not end`);
+        tokens.add(token);
       }
       return keys;
     },
@@ -146,7 +154,7 @@ export function createS3Client(settings: S3Settings): S3Client {
   };
 }
 
-async function readWhole(response: IncomingMessage): Promise<Buffer> {
+async function readWhole(response: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {
@@ -163,8 +171,39 @@ const elementOf = (xml: string, name: string): string | undefined =>
 
 const codeOf = ({bytes}: Answer): string => elementOf(bytes.toString('utf8', 0, 4096), 'Code') ?? '';
 
+/** Undefined for what is no page of the list of that prefix. `next`: the token of the one that follows. */
+function pageOf(xml: string, prefix: string): {keys: string[]; next?: string} | undefined {
+  if (!/<ListBucketResult[\s>]/.test(xml)) return undefined;
+  const keys = [...xml.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key]) => decodeKey(key!));
+  if (!keys.every((key) => key?.startsWith(prefix))) return undefined;
+  const page = {keys: keys as string[]};
+  if (elementOf(xml, 'IsTruncated') !== 'true') return page;
+  const next = elementOf(xml, 'NextContinuationToken');
+  return next ? {...page, next} : undefined;
+}
+
 /** With `encoding-type=url` a key has no character that XML would have to write as an entity. */
-const decodeKey = (key: string): string => decodeURIComponent(key.replaceAll('+', ' '));
+function decodeKey(key: string): string | undefined {
+  try {
+    return decodeURIComponent(key.replaceAll('+', ' '));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Without a tag no condition can be set on the object: two owners could write. */
+function tagOf(settings: S3Settings, {headers: {etag}}: Answer): string {
+  if (!etag) throw noStore(settings, 'an object has no ETag');
+  return etag;
+}
+
+const noStore = (settings: S3Settings, why: string): PlatformError =>
+  failure(
+    'STORE_REFUSED',
+    settings,
+    `is none: ${why}`,
+    'see what s3.endpoint names, and what stands before it',
+  );
 
 const placeOf = ({endpoint, bucket}: S3Settings): string => `${endpoint}/${bucket}`;
 
@@ -183,12 +222,16 @@ const forGood: Record<string, string> = {
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name than that in s3.endpoint',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   EPROTO: 'it speaks no TLS there: write http:// in s3.endpoint',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'it speaks no TLS there: write http:// in s3.endpoint',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it speaks no TLS there: write http:// in s3.endpoint',
 };
 
 function unavailable(settings: S3Settings, error: Error): PlatformError {
   const inner = error instanceof AggregateError ? (error.errors[0] as Error) : error;
-  const {code = ''} = inner as NodeJS.ErrnoException;
-  const known = forGood[code];
+  const {code = '', rawPacket} = inner as NodeJS.ErrnoException & {rawPacket?: Uint8Array};
+  // An alert: a server that speaks TLS was spoken to without.
+  const known =
+    rawPacket?.[0] === 0x15 ? 'it speaks TLS there: write https:// in s3.endpoint' : forGood[code];
   if (known) return failure('STORE_REFUSED', settings, `cannot be used (${code})`, known, error);
   const hint = 'see whether it runs and can be reached from here';
   return failure('STORE_UNAVAILABLE', settings, `does not answer (${code || inner.message})`, hint, error);

@@ -1,7 +1,7 @@
 import {createHttpClient, type HttpAnswer} from '../../http-client.ts';
 import {readTls} from '../tls.ts';
 import type {SecretBackend, SecretContext} from './types.ts';
-import {dataOf, refusalOf, type VaultOptions, VaultSession} from './vault-session.ts';
+import {dataOf, refusalOf, textsOf, type VaultOptions, VaultSession} from './vault-session.ts';
 
 /** Enters Vault. @throws Error when that is not possible */
 export async function openVault(
@@ -65,9 +65,10 @@ async function readPath(
   const full = kv === 2 ? `${mount}/data/${path}` : `${mount}/${path}`;
   const answer = await session.get(full);
   if (answer.status === 200) {
-    const data = dataOf(answer) as Record<string, unknown>;
+    const data = dataOf(answer);
     const keys = kv === 2 ? data.data : data;
-    if (kv === 1 || keys !== undefined) return (keys ?? undefined) as Record<string, unknown> | undefined;
+    if (keys === null) return undefined;
+    if (typeof keys === 'object' && !Array.isArray(keys)) return keys as Record<string, unknown>;
     throw new Error(`${mount} is no KV engine of version 2: set secrets.vault.kv to 1`);
   }
   if (answer.status === 404) return noPath(answer, mount, full);
@@ -79,9 +80,8 @@ async function readPath(
 }
 
 /** A path that is not there is no failure, an engine that is not there or of the other version is one. */
-function noPath({json}: HttpAnswer, mount: string, full: string): undefined {
-  const {errors = [], warnings} = (json ?? {}) as {errors?: string[]; warnings?: string[] | null};
-  const said = [...errors, ...(warnings ?? [])].join(' ');
+function noPath(answer: HttpAnswer, mount: string, full: string): undefined {
+  const said = [...textsOf(answer, 'errors'), ...textsOf(answer, 'warnings')].join(' ');
   if (/no handler for route/i.test(said))
     throw new Error(`Vault has no engine at ${mount}: set secrets.vault.mount (bao secrets list shows them)`);
   if (/invalid path for a versioned/i.test(said))

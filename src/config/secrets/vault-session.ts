@@ -107,8 +107,9 @@ export class VaultSession {
     if (answer.status === 403)
       throw new Error(`Vault does not know the token of ${from}, or it has expired: put a new one there`);
     if (answer.status !== 200) throw new Error(refusalOf(answer, 'to look at its token'));
-    const {ttl, renewable} = dataOf(answer) as {ttl?: number; renewable?: boolean};
-    return {text, ttlMs: (ttl ?? 0) * 1000, isRenewable: renewable === true};
+    const {data} = objectOf(answer.json);
+    if (!isObject(data)) throw noVault(this.#options.url);
+    return {text, ttlMs: lastsMs(data.ttl), isRenewable: data.renewable === true};
   }
 
   async #findToken(): Promise<{text: string; from: string}> {
@@ -149,14 +150,17 @@ export class VaultSession {
       token: undefined,
     });
     if (answer.status !== 200) throw new Error(refusalOf(answer, `the login at auth/${mount}`));
-    return tokenOf(answer);
+    const token = tokenOf(answer);
+    if (!token) throw noVault(this.#options.url);
+    return token;
   }
 
   #renewIn(ms: number): void {
     clearTimeout(this.#timer);
     if (this.#isClosed) return;
-    // Timers of Node end at 24.8 days; a token of that age can be renewed sooner.
-    this.#timer = setTimeout(() => void this.#renew(), Math.min(ms, 2 ** 31 - 1)).unref();
+    // Timers of Node end at 24.8 days; a token of that age can be renewed sooner. A lease of next to nothing is no reason to ask all the time.
+    const inMs = Math.max(retryMsMin, Math.min(ms, 2 ** 31 - 1));
+    this.#timer = setTimeout(() => void this.#renew(), inMs).unref();
   }
 
   async #renew(): Promise<void> {
@@ -164,7 +168,8 @@ export class VaultSession {
     try {
       this.#token = await this.#renewed(before);
       this.#told = undefined;
-      this.#renewIn(this.#token.ttlMs * renewShare);
+      // Vault says 0 of what does not end.
+      if (this.#token.ttlMs > 0) this.#renewIn(this.#token.ttlMs * renewShare);
     } catch (error) {
       const {message} = error as Error;
       const kind = message.replace(/\d+/g, '');
@@ -183,6 +188,7 @@ export class VaultSession {
       const answer = await this.#call('POST', 'auth/token/renew-self', {body: {}});
       if (answer.status === 200) {
         const renewed = tokenOf(answer);
+        if (!renewed) throw noVault(this.#options.url);
         // At the end of what a token may live in all its time is no longer made longer.
         if (renewed.ttlMs === 0 || renewed.ttlMs > before.ttlMs / 3) return {...renewed, text: before.text};
       }
@@ -197,26 +203,39 @@ export class VaultSession {
   }
 }
 
-/** The token of a login's or a renewal's answer. */
-function tokenOf({json}: HttpAnswer): Token {
-  const {auth} = (json ?? {}) as {
-    auth?: {client_token?: string; lease_duration?: number; renewable?: boolean};
-  };
-  const {client_token = '', lease_duration = 0, renewable = false} = auth ?? {};
-  hideSecret(client_token);
-  return {text: client_token, ttlMs: lease_duration * 1000, isRenewable: renewable};
+/** The token of a login's or a renewal's answer; undefined where there is none. */
+function tokenOf({json}: HttpAnswer): Token | undefined {
+  const {client_token: text, lease_duration, renewable} = objectOf(objectOf(json).auth);
+  if (typeof text !== 'string' || text === '') return undefined;
+  hideSecret(text);
+  return {text, ttlMs: lastsMs(lease_duration), isRenewable: renewable === true};
 }
 
-export const dataOf = ({json}: HttpAnswer): unknown => (json as {data?: unknown} | undefined)?.data ?? {};
+/** Seconds as Vault tells them -> ms; 0 for what is no time. */
+const lastsMs = (seconds: unknown): number =>
+  typeof seconds === 'number' && seconds > 0 ? Math.min(seconds * 1000, Number.MAX_SAFE_INTEGER) : 0;
+
+type Json = {[key: string]: unknown};
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const objectOf = (value: unknown): Json => (isObject(value) ? value : {});
+
+const noVault = (url: string): Error =>
+  new Error(`what answers at ${url} is no Vault: see secrets.vault.url, and what stands before it`);
+
+/** What an answer holds; empty where that is no object. */
+export const dataOf = ({json}: HttpAnswer): Json => objectOf(objectOf(json).data);
+
+/** Texts of a list in an answer. */
+export function textsOf({json}: HttpAnswer, key: 'errors' | 'warnings'): string[] {
+  const list = objectOf(json)[key];
+  return Array.isArray(list) ? list.filter((each): each is string => typeof each === 'string') : [];
+}
 
 /** What Vault says against a request, as one line. */
-export function refusalOf({status, json}: HttpAnswer, what: string): string {
-  const {errors = []} = (json ?? {}) as {errors?: unknown[]};
-  const said = errors
-    .filter((each): each is string => typeof each === 'string')
-    .join('; ')
-    .replace(/\s+/g, ' ')
-    .trim();
+export function refusalOf(answer: HttpAnswer, what: string): string {
+  const {status} = answer;
+  const said = textsOf(answer, 'errors').join('; ').replace(/\s+/g, ' ').trim().slice(0, 1_000);
   if (/is sealed/i.test(said)) return 'Vault is sealed: unseal it, then start again';
   if (/not (yet )?initialized/i.test(said)) return 'Vault is not initialized';
   return `Vault refuses ${what}: ${status}${said ? ` ${said}` : ''}`;
