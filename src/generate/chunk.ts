@@ -1,5 +1,6 @@
 /** Generated events -> batches of a log transaction, and what cannot be events. Buffers are used again. */
 import type {Value} from '../expr/types.ts';
+import {type Partitions, partitionsOf} from '../log/partition.ts';
 import type {Append} from '../log/types.ts';
 import type {Domain} from '../model/types.ts';
 import {schemaIdOf} from '../schema/frame.ts';
@@ -60,7 +61,7 @@ export class Chunk {
   readonly #transformed: boolean[];
   #bytes = 0;
 
-  constructor(generator: Generator, {eventTypes}: Pick<Domain, 'eventTypes'>, partitions: number) {
+  constructor(generator: Generator, {eventTypes}: Pick<Domain, 'eventTypes'>, partitions: Partitions) {
     this.#generator = generator;
     this.#topics = eventTypes.map(({topic}) => topic);
     this.#transformed = eventTypes.map(({transform}) => transform !== undefined);
@@ -72,8 +73,8 @@ export class Chunk {
       return () => checks.failed(read(generator.timeMs, generator.made));
     });
     this.counts = eventTypes.map(() => ({received: 0, appended: 0, rejected: 0}));
-    this.#buffers = eventTypes.map(() =>
-      Array.from({length: partitions}, () => {
+    this.#buffers = eventTypes.map(({topic}) =>
+      Array.from({length: partitionsOf(partitions, topic)}, () => {
         const u8 = new Uint8Array(bufferBytes);
         return {u8, view: new DataView(u8.buffer), end: 0, segments: []};
       }),

@@ -4,6 +4,7 @@
  */
 import {createHash} from 'node:crypto';
 import type {Value} from '../expr/types.ts';
+import {type Partitions, partitionsOf} from '../log/partition.ts';
 import type {Domain, Generate, GenerateFaults} from '../model/types.ts';
 import {type Alias, aliasOf} from './distributions.ts';
 import {decideFaults, type Fault, type FaultDecider} from './faults.ts';
@@ -34,7 +35,7 @@ export type GeneratorOptions = {
   lookups: ReadonlyMap<string, LookupRows>;
   /** Topic -> id of its schema. */
   schemaIds: Readonly<Record<string, number>>;
-  partitions: number;
+  partitions: Partitions;
   /** Tells generators of one configuration apart, in the ids of their events. */
   run: number;
 };
@@ -114,7 +115,7 @@ export class Generator {
         eventType,
         plans: planned.plans[index]!,
         schemaId: schemaIds[eventType.topic] ?? 0,
-        partitions,
+        partitions: partitionsOf(partitions, eventType.topic),
         seed,
         prefix,
         memory,

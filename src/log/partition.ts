@@ -2,6 +2,8 @@
  * Which partition a record belongs to, exactly as Kafka's default partitioner decides it, so that keys stay where they are
  * when a log moves to Kafka. See `org.apache.kafka.common.utils.Utils.murmur2`.
  */
+import assert from 'node:assert/strict';
+
 const multiplier = 0x5bd1e995;
 const seed = 0x9747b28c;
 const encoder = new TextEncoder();
@@ -45,4 +47,14 @@ export function partitionOf(key: string | null, eventId: string, partitions: num
   const text = key ?? eventId;
   if (scratch.length < text.length * 3) scratch = new Uint8Array(text.length * 6);
   return partitionOfBytes(scratch, partitions, 0, encoder.encodeInto(text, scratch).written);
+}
+
+/** How many partitions topics have: one number for all of them, or a number by topic. */
+export type Partitions = number | Readonly<Record<string, number>>;
+
+/** @returns the number of partitions of a topic, which `partitions` must name where it names topics */
+export function partitionsOf(partitions: Partitions, topic: string): number {
+  const count = typeof partitions === 'number' ? partitions : partitions[topic];
+  assert(count !== undefined && count > 0, `the number of partitions of ${topic} is known`);
+  return count;
 }

@@ -7,6 +7,7 @@ import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
 import {Generator} from '../generate/generator.ts';
 import type {LookupRows} from '../generate/types.ts';
+import type {Partitions} from '../log/partition.ts';
 import type {Domain, EventType, Generate} from '../model/types.ts';
 import {type NaiveEvent, type NaiveResult, naive} from '../process/naive.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -26,7 +27,7 @@ export type ExpectedInput = {
   domain: Domain;
   generate: Generate;
   lookups: LookupRows[];
-  partitions: number;
+  partitions: Partitions;
   position: GeneratorPosition;
   plans: QueryPlan[];
   snapshots: LookupSnapshot[];

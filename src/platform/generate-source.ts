@@ -26,6 +26,7 @@ import {
 export type GenerateContext = {
   domain: Domain;
   log: LogWriter;
+  /** Of topics that are made; those that exist have their own number. */
   partitions: number;
   schemaIds: Readonly<Record<string, number>>;
   transforms: Transforms;
@@ -66,7 +67,10 @@ export class GeneratorSource {
   readonly #untold: (() => void)[] = [];
 
   constructor(context: GenerateContext, start: GenerateStart) {
-    const {domain, log, partitions, schemaIds, clock} = context;
+    const {domain, log, schemaIds, clock} = context;
+    const partitions = Object.fromEntries(
+      domain.eventTypes.map(({topic}) => [topic, log.ensureTopic(topic, context.partitions)]),
+    );
     this.#context = context;
     this.#start = start;
     const lookups = new Map(start.lookups.map((rows) => [rows.name, rows]));
@@ -84,7 +88,7 @@ export class GeneratorSource {
     this.#checkpointN = generator.n;
     this.#chunk = new Chunk(generator, domain, partitions);
     this.#transaction = transactionBuilder(domain, schemaIds, clock);
-    this.#transforms = new GeneratedTransforms(context);
+    this.#transforms = new GeneratedTransforms({...context, partitions});
     this.#untilN = Math.min(
       start.untilN ?? Number.POSITIVE_INFINITY,
       start.count === null ? Number.POSITIVE_INFINITY : generator.n + start.count,

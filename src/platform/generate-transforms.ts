@@ -3,6 +3,7 @@ import type {Value} from '../expr/types.ts';
 import type {Chunk, Untransformed} from '../generate/chunk.ts';
 import {inputValue} from '../ingest/transform-input.ts';
 import {type Settled, TransformStage} from '../ingest/transformed.ts';
+import {type Partitions, partitionsOf} from '../log/partition.ts';
 import type {TransformCounts} from '../log/types.ts';
 import type {Domain, EventType} from '../model/types.ts';
 import type {Transforms} from '../transforms/open.ts';
@@ -13,15 +14,19 @@ type StageContext = {
   domain: Domain;
   transforms: Transforms;
   schemaIds: Readonly<Record<string, number>>;
-  partitions: number;
+  partitions: Partitions;
 };
 
 /** One for each event type, in model order; undefined where it has no transform. `R` is what the caller knows a record by. */
 export const stagesOf = <R>({domain, transforms, schemaIds, partitions}: StageContext) =>
   domain.eventTypes.map((eventType): TransformStage<R> | undefined => {
     const runner = transforms.of(eventType);
-    const schemaId = schemaIds[eventType.topic] ?? 0;
-    return runner && new TransformStage<R>({eventType, schemaId, partitions, runner});
+    const {topic} = eventType;
+    const schemaId = schemaIds[topic] ?? 0;
+    return (
+      runner &&
+      new TransformStage<R>({eventType, schemaId, partitions: partitionsOf(partitions, topic), runner})
+    );
   });
 
 /** A generated event as its transform gets it: the same as if it came from a file. */

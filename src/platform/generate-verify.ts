@@ -75,7 +75,9 @@ export async function verifyGenerated(running: RunningPlatform, domain: Domain):
       domain,
       generate,
       lookups: rows,
-      partitions: log.partitions(domain.eventTypes[0]!.topic) || newPartitionsOf(platform),
+      partitions: Object.fromEntries(
+        domain.eventTypes.map(({topic}) => [topic, log.partitions(topic) || newPartitionsOf(platform)]),
+      ),
       position,
       plans,
       snapshots: await snapshotsOf(domain, lookups),
