@@ -13,6 +13,7 @@ import {BatchFailure, batchHeaderBytes, type KafkaBatch} from './batch-header.ts
 import {inflate} from './codecs.ts';
 import {crc32c} from './crc32c.ts';
 import {CodecFailure} from './growing.ts';
+import {machine, moveBytesLeast, type Place} from './machine.ts';
 import {fenceHeader, markHeader, recordAt, skipVarint, varint} from './record.ts';
 
 /** A batch may unpack to so much. */
@@ -104,17 +105,7 @@ export function addBatch(target: BatchTarget, bytes: Uint8Array, batch: KafkaBat
   }
 }
 
-type Walk = {
-  bytes: Uint8Array;
-  view: DataView;
-  /** The next record; where records end. */
-  at: number;
-  to: number;
-  /** The next offset, from the batch's base. */
-  delta: number;
-  /** Where the next record of ours goes. */
-  write: number;
-};
+type Walk = Place & {bytes: Uint8Array; view: DataView};
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 
@@ -124,8 +115,8 @@ const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffse
  */
 function walk(state: Walk, countMax: number): number {
   const {bytes, view, to} = state;
+  let count = to - state.at < moveBytesLeast ? 0 : (machine()?.move(bytes, state, countMax) ?? 0);
   let {at, delta, write} = state;
-  let count = 0;
   for (; count < countMax; count++) {
     const start = skipVarint(bytes, at);
     const end = start + varint(bytes, at);
