@@ -180,10 +180,14 @@ export class Outbox {
     const position = this.#positions.get(stream);
     if (!position) return false;
     const rows = this.#statements.ranges.all(stream) as (Range & {crc: number})[];
+    // Those that were not written yet count too, and a stored one may have grown since.
+    const ranges = new Map(rows.map((row): [number, Range] => [row.first, checkedRange(stream, row)]));
+    const isAll = rows.length < rangesMax;
+    if (isAll)
+      for (const {stream: of, ...range} of this.#ranges) if (of === stream) ranges.set(range.first, range);
     // Where there are more ranges than one look takes, the next call goes on.
-    let start = rows.length < rangesMax ? position.shipped : rows.at(-1)!.next;
-    for (const row of rows) {
-      const {first, next, kafka} = checkedRange(stream, row);
+    let start = isAll ? position.shipped : rows.at(-1)!.next;
+    for (const {first, next, kafka} of ranges.values()) {
       if (kafka + next - first <= kafkaStart) continue;
       start = Math.max(first, first + kafkaStart - kafka);
       break;
