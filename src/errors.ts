@@ -415,6 +415,13 @@ export const errors = {
     retry: false,
     exit: 2,
   },
+  TOPIC_OTHER: {
+    summary:
+      'A Kafka topic was deleted and made anew: offsets that are known are of the one before and mean nothing in it.',
+    actor: 'operator',
+    retry: false,
+    exit: 2,
+  },
   KAFKA_LOST: {
     summary:
       'A Kafka partition ends before an offset up to which it was read: records that were acknowledged are gone, or the topic was made anew.',

@@ -126,6 +126,7 @@ export function withArchive(log: LogReader, {dir}: LogArchive): LogReader {
     knows: (topic, ids) => log.knows(topic, ids),
     placeOf: (topic, id) => log.placeOf(topic, id),
     ...(log.identity ? {identity: () => log.identity!()} : {}),
+    ...(log.topicId ? {topicId: (topic: string) => log.topicId!(topic)} : {}),
     close() {
       closeSync(file);
       log.close();

@@ -146,6 +146,11 @@ export type LogReader = {
   placeOf(topic: string, id: string): {partition: number; offset: number} | undefined;
   /** Which log it is, among all that offsets may be of; absent for the embedded log, of which a platform has one. */
   identity?(): string;
+  /**
+   * Which topic of that name it is, as of the last look: one that is deleted and made anew has another id. Undefined for a topic that
+   * is not there, or where there are no ids; absent for the embedded log, whose topics stay.
+   */
+  topicId?(topic: string): string | undefined;
   /** Why the log cannot be read just now, and for how long, ms; undefined while it can, absent where it always can. */
   trouble?(): {error: PlatformError; ms: number} | undefined;
   /**

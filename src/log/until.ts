@@ -21,6 +21,7 @@ export function readerUntil(log: LogReader, topic: string, until: readonly numbe
     progress: (source) => log.progress(source),
     knows: (of, ids) => log.knows(of, ids),
     placeOf: (of, id) => log.placeOf(of, id),
+    ...(log.topicId ? {topicId: (of: string) => log.topicId!(of)} : {}),
     close: () => log.close(),
   };
 }

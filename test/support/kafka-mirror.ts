@@ -26,6 +26,8 @@ export class KafkaMirror {
   readonly settings: KafkaSettings;
   readonly #client: KafkaClient;
   readonly #shipped = new Map<string, number>();
+  /** Offsets of the log are so much higher than those of a topic that was made anew. */
+  readonly #moved = new Map<string, number>();
   #log: LogReader | undefined;
 
   constructor(brokers: string[]) {
@@ -37,6 +39,7 @@ export class KafkaMirror {
   async begin(log: LogReader, partitionsMax = Number.POSITIVE_INFINITY): Promise<void> {
     this.#log = log;
     this.#shipped.clear();
+    this.#moved.clear();
     const topics = log.topics();
     await deleteTopics(this.#client, topics);
     const configs = keptConfigs(this.settings);
@@ -64,6 +67,17 @@ export class KafkaMirror {
             this.#shipped.set(place, offset);
           }
       }
+  }
+
+  /** Deletes a topic and makes it anew: what is shipped from now on is at its beginning. Records of the log go on. */
+  async remake(topic: string): Promise<void> {
+    const partitions = this.#client.metadata.topics.get(topic)!.length;
+    await deleteTopics(this.#client, [topic]);
+    await ensureTopics(this.#client, [
+      {name: topic, partitions, replication: 1, configs: keptConfigs(this.settings)},
+    ]);
+    for (let partition = 0; partition < partitions; partition++)
+      this.#moved.set(`${topic}/${partition}`, this.#shipped.get(`${topic}/${partition}`) ?? 0);
   }
 
   /** Gives a topic more partitions. */
@@ -136,7 +150,8 @@ export class KafkaMirror {
         ? encodeBatch([{bytes, at: 0}], {...head, headers: []}, 1 << 24, 1 << 24)
         : encodeEmpty({...head, headers: [[markHeader, String(markTimeMs)]]});
     assert.equal(encoded.count, count);
-    assert.equal(await this.#produce(topic, partition, encoded), baseOffset);
+    const moved = this.#moved.get(`${topic}/${partition}`) ?? 0;
+    assert.equal(await this.#produce(topic, partition, encoded), baseOffset - moved);
   }
 
   /** @returns offset of its first record */

@@ -1,6 +1,7 @@
 /**
  * The requests that we make, each in one version that brokers from Kafka 2.7 to the current one speak; a broker that does
- * not is told by name. Versions are below the flexible ones where those bring nothing that we use.
+ * not is told by name. Versions are below the flexible ones where those bring nothing that we use. Two have a newer version beside
+ * them, which is used where the broker speaks it.
  */
 export type KafkaApi = {
   name: string;
@@ -13,8 +14,12 @@ export type KafkaApi = {
 export const apis = {
   produce: {name: 'Produce', key: 0, version: 8},
   fetch: {name: 'Fetch', key: 1, version: 12, flexible: true},
+  /** From 3.1 on: names topics by their ids, so that a topic that was made anew does not answer for the one before. */
+  fetchById: {name: 'Fetch', key: 1, version: 13, flexible: true},
   listOffsets: {name: 'ListOffsets', key: 2, version: 5},
   metadata: {name: 'Metadata', key: 3, version: 7},
+  /** From 2.8 on: also tells the ids of topics. */
+  metadataWithIds: {name: 'Metadata', key: 3, version: 10, flexible: true},
   offsetCommit: {name: 'OffsetCommit', key: 8, version: 7},
   offsetFetch: {name: 'OffsetFetch', key: 9, version: 5},
   findCoordinator: {name: 'FindCoordinator', key: 10, version: 2},

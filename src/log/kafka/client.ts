@@ -4,22 +4,19 @@
  */
 import {PlatformError} from '../../errors.ts';
 import {apis, type KafkaApi} from './api.ts';
-import {isMoved, kafkaError} from './codes.ts';
+import {kafkaError} from './codes.ts';
 import {type Address, Connection, type ConnectionTimes} from './connection.ts';
 import type {AnswerMemory} from './memory.ts';
+import {
+  type KafkaMetadata,
+  type KafkaPartition,
+  metadataApi,
+  metadataRequest,
+  noMetadata,
+  readMetadata,
+} from './metadata.ts';
 import {clientDefaults, type KafkaSettings} from './settings.ts';
 import {type WireReader, WireWriter} from './wire.ts';
-
-/** As of the last look. */
-export type KafkaMetadata = {
-  /** Of the cluster; empty before the first look. */
-  clusterId: string;
-  brokers: ReadonlyMap<number, Address>;
-  controller: number;
-  topics: ReadonlyMap<string, readonly KafkaPartition[]>;
-};
-/** `leader` -1: nobody just now. */
-export type KafkaPartition = {leader: number; leaderEpoch: number; replicas: number; inSync: number};
 
 export type KafkaRequest = {
   /** Number of a broker; `any`: whoever can be reached; `controller`: who creates topics. */
@@ -49,12 +46,11 @@ export class KafkaClient {
   readonly #times: ConnectionTimes;
   readonly #lines = new Map<string, Line>();
   readonly #coordinators = new Map<string, number>();
-  #metadata: KafkaMetadata = {
-    clusterId: '',
-    brokers: new Map(),
-    controller: -1,
-    topics: new Map(),
-  };
+  #metadata: KafkaMetadata = noMetadata;
+  /** Ids of topics that were seen, also of those that are gone. */
+  readonly #topicIds = new Map<string, string>();
+  /** Is told of a topic that was deleted and made anew since it was first seen here. */
+  remade: (topic: string) => void = () => {};
   #refreshing: Promise<KafkaMetadata> | undefined;
   #isClosed = false;
 
@@ -85,16 +81,22 @@ export class KafkaClient {
    * @throws AnswerLost when whether it was carried out is unknown; KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL: it was not
    */
   async request({to, api, body, lane = 'control', timeoutMs, memory}: KafkaRequest): Promise<WireReader> {
-    let connection: Connection;
-    if (to === 'any') connection = await this.#anyone();
-    else {
-      const broker = to === 'controller' ? this.#metadata.controller : to;
-      const address = this.#metadata.brokers.get(broker);
-      if (!address)
-        throw new PlatformError('KAFKA_UNAVAILABLE', `broker ${broker} is not in the cluster just now`);
-      connection = await this.#line(`${broker}/${lane}`, address);
-    }
+    const connection = await this.#connectionTo(to, lane);
     return connection.request(api, body, timeoutMs, memory);
+  }
+
+  /** Whether a broker speaks a version that not all do. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL. */
+  async speaks(broker: number, lane: string, api: KafkaApi): Promise<boolean> {
+    return (await this.#connectionTo(broker, lane)).speaks(api);
+  }
+
+  async #connectionTo(to: KafkaRequest['to'], lane: string): Promise<Connection> {
+    if (to === 'any') return this.#anyone();
+    const broker = to === 'controller' ? this.#metadata.controller : to;
+    const address = this.#metadata.brokers.get(broker);
+    if (!address)
+      throw new PlatformError('KAFKA_UNAVAILABLE', `broker ${broker} is not in the cluster just now`);
+    return this.#line(`${broker}/${lane}`, address);
   }
 
   /** Number of the broker that keeps the offsets and members of a group; asked for once, and again after `forgetCoordinator`. */
@@ -131,9 +133,15 @@ export class KafkaClient {
   }
 
   async #askMetadata(): Promise<KafkaMetadata> {
-    const body = new WireWriter().array(null, () => {}).boolean(false).bytes;
-    const reader = await this.request({to: 'any', api: apis.metadata, body});
-    this.#metadata = readMetadata(reader);
+    const connection = await this.#anyone();
+    const withIds = connection.speaks(apis.metadataWithIds);
+    const reader = await connection.request(metadataApi(withIds), metadataRequest(withIds));
+    this.#metadata = readMetadata(reader, withIds);
+    for (const [topic, id] of this.#metadata.topicIds) {
+      const known = this.#topicIds.get(topic);
+      this.#topicIds.set(topic, id);
+      if (known !== undefined && known !== id) this.remade(topic);
+    }
     // A broker that moved to another address is not asked at the old one.
     for (const [key, {connection}] of this.#lines) {
       const address = this.#metadata.brokers.get(Number(key.split('/')[0]));
@@ -200,34 +208,4 @@ export function addressOf(text: string): Address {
       hint: 'write host:port in log.kafka.brokers',
     });
   return {host: found[1] ?? found[2]!, port};
-}
-
-function readMetadata(reader: WireReader): KafkaMetadata {
-  reader.int32();
-  const brokers = new Map<number, Address>();
-  reader.array(() => {
-    brokers.set(reader.int32(), {host: reader.string(), port: reader.int32()});
-    reader.nullableString();
-  });
-  const clusterId = reader.string();
-  const controller = reader.int32();
-  const topics = new Map<string, KafkaPartition[]>();
-  reader.array(() => {
-    const code = reader.int16();
-    const name = reader.string();
-    const isInternal = reader.boolean();
-    const partitions: KafkaPartition[] = [];
-    reader.array(() => {
-      const failure = reader.int16();
-      const index = reader.int32();
-      const leader = reader.int32();
-      const leaderEpoch = reader.int32();
-      const replicas = reader.array(() => reader.int32()).length;
-      const inSync = reader.array(() => reader.int32()).length;
-      reader.array(() => reader.int32());
-      partitions[index] = {leader: isMoved(failure) ? -1 : leader, leaderEpoch, replicas, inSync};
-    });
-    if (code === 0 && !isInternal) topics.set(name, partitions);
-  });
-  return {clusterId, brokers, controller, topics};
 }

@@ -60,6 +60,7 @@ export const codes: Readonly<Record<number, Code>> = {
   89: {name: 'THROTTLING_QUOTA_EXCEEDED', retry: true},
   90: {name: 'PRODUCER_FENCED'},
   100: {name: 'UNKNOWN_TOPIC_ID', retry: true, moved: true},
+  103: {name: 'INCONSISTENT_TOPIC_ID', retry: true, moved: true},
 };
 
 /** Name of a code, `ERROR_<n>` for one that is not listed. */

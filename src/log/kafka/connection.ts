@@ -82,6 +82,12 @@ export class Connection {
     return this.#ended === undefined;
   }
 
+  /** Whether the broker knows the request in that version. */
+  speaks({key, version}: KafkaApi): boolean {
+    const known = this.#versions.get(key);
+    return known !== undefined && version >= known.min && version <= known.max;
+  }
+
   /** Requests that wait for an answer. */
   get inFlight(): number {
     return this.#pending.size;
@@ -98,8 +104,8 @@ export class Connection {
     memory?: AnswerMemory,
   ): Promise<WireReader> {
     if (this.#authenticating || performance.now() > this.#reauthenticateAt) await this.#again();
-    const known = this.#versions.get(api.key);
-    if (!known || api.version < known.min || api.version > known.max) {
+    if (!this.speaks(api)) {
+      const known = this.#versions.get(api.key);
       throw new PlatformError(
         'KAFKA_PROTOCOL',
         `${this.#name}: the broker does not speak ${api.name} version ${api.version}${known ? `, only ${known.min} to ${known.max}` : ''}`,

@@ -41,6 +41,14 @@ export class EndTable {
     this.#onNews();
   }
 
+  /** What is known of a topic is of another one: a look tells. */
+  forget(topic: string): void {
+    for (const [key, ends] of this.#places)
+      if (key.slice(0, key.lastIndexOf('/')) === topic) ends.start = ends.end = 0;
+    this.news++;
+    this.#onNews();
+  }
+
   /** Partitions whose ends somebody wants to know. */
   wanted(isWanted: (place: string) => boolean = () => true): Partition[] {
     const now = performance.now();

@@ -7,6 +7,8 @@ import {type WireReader, WireWriter} from './wire.ts';
 
 export type FetchPlace = {
   topic: string;
+  /** Where every place has one the broker is asked by it, if it speaks that: another topic of that name does not answer then. */
+  topicId?: string | undefined;
   partition: number;
   offset: number;
   /** Epoch of the leader as we know it: another leader answers that it is another; -1: unknown. */
@@ -52,8 +54,9 @@ export async function fetchRecords(
   places: readonly FetchPlace[],
   {broker, lane, waitMs, bytesMax, uncommitted, memory}: FetchOptions,
 ): Promise<FetchAnswer[]> {
-  const byTopic = new Map<string, FetchPlace[]>();
-  for (const place of places) byTopic.set(place.topic, [...(byTopic.get(place.topic) ?? []), place]);
+  const byTopic = [...Map.groupBy(places, ({topic, topicId}) => `${topic}/${topicId}`).values()];
+  const byId =
+    places.every(({topicId}) => topicId !== undefined) && (await client.speaks(broker, lane, apis.fetchById));
   const body = new WireWriter(64 + places.length * 64);
   body
     .int32(-1)
@@ -63,8 +66,11 @@ export async function fetchRecords(
     .int8(uncommitted ? isolation.uncommitted : isolation.committed)
     .int32(0)
     .int32(-1);
-  body.compactArray([...byTopic], ([topic, here]) => {
-    body.compactString(topic).compactArray(here, (place) => {
+  body.compactArray(byTopic, (here) => {
+    const [{topic, topicId}] = here as [FetchPlace];
+    if (byId) body.raw(Buffer.from(topicId!, 'base64url'));
+    else body.compactString(topic);
+    body.compactArray(here, (place) => {
       body.int32(place.partition).int32(place.leaderEpoch).int64(place.offset).int32(place.lastEpoch);
       body.int64(-1).int32(place.bytesMax).noTags();
     });
@@ -74,22 +80,27 @@ export async function fetchRecords(
   body.compactString('').noTags();
   const reader = await client.request({
     to: broker,
-    api: apis.fetch,
+    api: byId ? apis.fetchById : apis.fetch,
     body: body.bytes,
     lane,
     ...(memory ? {memory} : {}),
   });
-  return readAnswer(reader, broker);
+  const names = new Map(places.map(({topic, topicId}) => [topicId, topic]));
+  const topicOf = () =>
+    byId
+      ? (names.get(Buffer.from(reader.raw(16)).toString('base64url')) ?? '')
+      : (reader.compactString() ?? '');
+  return readAnswer(reader, broker, topicOf);
 }
 
-function readAnswer(reader: WireReader, broker: number): FetchAnswer[] {
+function readAnswer(reader: WireReader, broker: number, topicOf: () => string): FetchAnswer[] {
   reader.int32();
   const code = reader.int16();
   if (code !== 0) throw kafkaError(code, `reading from broker ${broker}`);
   reader.int32();
   const answers: FetchAnswer[] = [];
   reader.compactArray(() => {
-    const topic = reader.compactString() ?? '';
+    const topic = topicOf();
     reader.compactArray(() => answers.push(readPartition(reader, topic)));
     reader.skipTags();
   });

@@ -111,8 +111,9 @@ export class Fetcher {
     const key = `${broker}/${lane}`;
     this.#busy.add(key);
     for (const stream of streams) stream.isAsked = true;
-    const places: FetchPlace[] = streams.map(({topic, partition, position, lastEpoch, wanted}) => ({
+    const places: FetchPlace[] = streams.map(({topic, topicId, partition, position, lastEpoch, wanted}) => ({
       topic,
+      topicId,
       partition,
       offset: position,
       leaderEpoch: this.#client.partition(topic, partition)?.leaderEpoch ?? -1,

@@ -6,6 +6,7 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../../errors.ts';
 import {openLogReader} from '../reader.ts';
+import {remade} from '../topic-ids.ts';
 import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from '../types.ts';
 import {BatchFailure} from './batch-header.ts';
 import {KafkaClient} from './client.ts';
@@ -92,12 +93,21 @@ export class KafkaReader implements LogReader {
       options.reuse === true,
     );
     this.#streams = new StreamTable(this.#fetcher.streams);
+    client.remade = (topic) => {
+      this.#ends.forget(topic);
+      const is = this.topicId(topic) ?? '';
+      this.#streams.end(topic, ({topicId: was = ''}) => remade(topic, {was, is}));
+    };
     this.#timer = setInterval(() => this.#tick(), lookMs);
     this.#timer.unref();
   }
 
   identity(): string {
     return `Kafka cluster ${this.#client.metadata.clusterId}`;
+  }
+
+  topicId(topic: string): string | undefined {
+    return this.#client.metadata.topicIds.get(topic);
   }
 
   /** Why the brokers cannot be read just now, and for how long, ms; undefined when they can. */
@@ -160,7 +170,7 @@ export class KafkaReader implements LogReader {
     }
     if (!found && bytesMax < smallRead)
       return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
-    const stream = found ?? this.#streams.add(topic, partition, offset);
+    const stream = found ?? this.#streams.add(topic, partition, offset, this.topicId(topic));
     return this.#take(stream, offset, bytesMax);
   }
 

@@ -22,9 +22,9 @@ export class StreamTable {
   }
 
   /** A new stream; the one of the partition that was unused longest may go for it. */
-  add(topic: string, partition: number, offset: number): Stream {
+  add(topic: string, partition: number, offset: number, topicId?: string): Stream {
     const key = `${topic}/${partition}`;
-    const stream = new Stream(topic, partition, offset);
+    const stream = new Stream(topic, partition, offset, topicId);
     const streams = [...(this.#byPlace.get(key) ?? []), stream];
     this.#byPlace.set(key, streams);
     this.#all.add(stream);
@@ -42,6 +42,15 @@ export class StreamTable {
     if (rest.length > 0) this.#byPlace.set(key, rest);
     else this.#byPlace.delete(key);
     this.#all.delete(stream);
+  }
+
+  /** Whoever waits in a stream of the topic is told why it ends; what comes next begins anew. */
+  end(topic: string, why: (stream: Stream) => unknown): void {
+    for (const stream of [...this.#all]) {
+      if (stream.topic !== topic) continue;
+      stream.fail(why(stream));
+      this.drop(stream);
+    }
   }
 
   /** Drops what holds records that nobody comes for. */

@@ -6,6 +6,8 @@ import {batchesBeyond, type Chunk, endOfChunk, releaseChunk, takeFrom} from './c
 export class Stream {
   readonly topic: string;
   readonly partition: number;
+  /** Of the topic that it reads, whatever has its name later; undefined where the cluster gives none. */
+  readonly topicId: string | undefined;
   /** Offset that the next request asks for. */
   position: number;
   /** Epoch under which the record before `position` was written; -1: unknown. */
@@ -34,8 +36,9 @@ export class Stream {
   #arrived: () => void = () => {};
   #arrival: Promise<void> | undefined;
 
-  constructor(topic: string, partition: number, offset: number) {
+  constructor(topic: string, partition: number, offset: number, topicId?: string) {
     this.topic = topic;
+    this.topicId = topicId;
     this.partition = partition;
     this.position = offset;
     this.head = offset;

@@ -6,6 +6,7 @@ import type {RestoredState, StatePut} from './state.ts';
 import {missingPiece} from './state-bytes.ts';
 import {decodePending} from './state-codec.ts';
 import type {StateCommit, StateReader} from './statestore.ts';
+import type {TopicIds} from './topics-read.ts';
 import type {PartitionCut} from './types.ts';
 
 /** What a checkpoint says beside the state itself; the store keeps it as its `meta`. */
@@ -16,6 +17,8 @@ export type CheckpointHeader = {
   epoch: number;
   /** Which log the offsets are of (`logName`); absent in states of before it was kept. */
   log?: string;
+  /** Which topics the offsets are of; absent in states of before it was kept, and where topics have no ids. */
+  topics?: TopicIds;
   /** Where the revision began. */
   starts: {topic: string; partition: number; offset: number}[];
   /** Offset, running maximum and counts of every partition: the state is that of the prefixes below the offsets. */

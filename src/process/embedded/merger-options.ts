@@ -1,6 +1,7 @@
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSwitch, SavedState} from './checkpoint.ts';
 import type {PartitionPlace} from './merger-time.ts';
+import type {TopicIds} from './topics-read.ts';
 
 /** What a merger begins with. */
 export type MergerOptions = {
@@ -9,6 +10,8 @@ export type MergerOptions = {
   nowMs: number;
   /** Name of the log, for checkpoints. */
   log?: string;
+  /** Of the topics that it reads, for checkpoints. */
+  topics?: TopicIds;
   saved?: SavedState | undefined;
   /** Epoch of the last checkpoint when there is no `saved` but numbers were given before. */
   epoch?: number;

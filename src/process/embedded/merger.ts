@@ -22,6 +22,7 @@ import {layoutOf} from './state-cells.ts';
 import {encodePending} from './state-codec.ts';
 import {Groups} from './state-groups.ts';
 import {WindowState} from './state-windows.ts';
+import type {TopicIds} from './topics-read.ts';
 import type {Delta} from './types.ts';
 
 /** Rows per emission: bounds what is in flight. */
@@ -61,6 +62,8 @@ export class Merger {
   #deliveredEpoch = 0;
   #markingEpoch = 0;
   readonly #log: string | undefined;
+  /** Which topics its offsets are of. */
+  readonly topics: Readonly<TopicIds>;
   #markedEpoch: number;
   #unmarkedRows: boolean;
   #changed = true;
@@ -86,6 +89,7 @@ export class Merger {
       saved?.header.starts ??
       options.places.map(({topic, partition, startOffset: offset}) => ({topic, partition, offset}));
     this.#log = options.log;
+    this.topics = options.topics ?? {};
     this.#epoch = this.#committedEpoch = saved?.header.epoch ?? options.epoch ?? 0;
     this.#markedEpoch = saved?.header.markedEpoch ?? 0;
     this.lookups = {...(saved?.header.lookups ?? options.lookups)};
@@ -217,6 +221,7 @@ export class Merger {
       fingerprint: this.plan.fingerprint,
       epoch,
       ...(this.#log === undefined ? {} : {log: this.#log}),
+      topics: this.topics,
       starts: this.#starts,
       cuts: this.time.cuts(),
       closedThroughMs: this.time.closedThroughMs,

@@ -14,6 +14,8 @@ export type Cursor = {
   topic: string;
   partition: number;
   offset: number;
+  /** @throws when the topic that has the name is not the one that the offset is of */
+  check?(log: LogReader): void;
   /** Whether it may read now: not paused, not held, delta not too large. */
   wants(): boolean;
   /** Takes a batch that begins at `offset`. Must not throw: a query's failure is its own. */
@@ -81,8 +83,21 @@ export class Reader {
 
   /** Looks at the ends of the partitions again; wanted after an append. */
   refresh(): void {
-    for (const known of this.#partitions.values())
+    for (const known of this.#partitions.values()) {
       known.endOffset = this.#log.endOffset(known.topic, known.partition);
+      this.#check(known);
+    }
+  }
+
+  /** What reads a topic that is another one now fails. */
+  #check({topic, cursors}: Partition): void {
+    if (this.#log.topicId?.(topic) === undefined) return;
+    for (const cursor of [...cursors])
+      try {
+        cursor.check?.(this.#log);
+      } catch (error) {
+        cursor.fail(error);
+      }
   }
 
   /** End of a partition at the last look; undefined when nobody reads it here. */
@@ -160,6 +175,8 @@ export class Reader {
     const decoder = this.#decoders.get(partition.topic)!;
     const batches = await this.#log.read(partition.topic, partition.partition, offset, readBytesMax);
     failpoint('engine.after-read');
+    // Ids do not come back: a topic that is the same now was the same when it was read.
+    this.#check(partition);
     // The log knows the offset: an end that was seen before was old.
     for (const cursor of partition.cursors) if (cursor.offset === offset) this.#beyond.delete(cursor);
     for (const batch of batches) {

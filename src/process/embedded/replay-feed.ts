@@ -20,6 +20,7 @@ import {LookupHistory, type LookupStep, stepsFrom} from './lookup-journal.ts';
 import type {Merger} from './merger.ts';
 import {ReplayKernel} from './replay-kernel.ts';
 import {type AsideKind, hasWindows, type ReplayMove} from './replay-state.ts';
+import {checkTopic} from './topics-read.ts';
 import type {WriterSchemas} from './worker-schemas.ts';
 
 /** What became of one replayed event, to be told in the domain's journal. */
@@ -82,8 +83,10 @@ export class ReplayFeed {
     this.#history = new LookupHistory(stepsFrom(journal, [place], merger.lookups));
   }
 
-  /** Looks at the end of the topic. */
+  /** Looks at the end of the topic. Throws TOPIC_OTHER. */
   observeEnd(): void {
+    const {plan, log, merger} = this.#options;
+    checkTopic(plan, log, this.#topic, merger.topics[this.#topic]);
     // 0 for a topic that is not there.
     this.#endOffset = this.#options.log.endOffset(this.#topic, 0);
   }
@@ -232,10 +235,12 @@ export class ReplayFeed {
   }
 
   async #read(offset: number): Promise<{found: Waiting[]; nextOffset: number}> {
-    const {log} = this.#options;
+    const {log, plan, merger} = this.#options;
     const found: Waiting[] = [];
     let nextOffset = offset;
-    for (const batch of await log.read(this.#topic, 0, offset, readBytesMax)) {
+    const batches = await log.read(this.#topic, 0, offset, readBytesMax);
+    checkTopic(plan, log, this.#topic, merger.topics[this.#topic]);
+    for (const batch of batches) {
       nextOffset = batch.baseOffset + batch.count;
       walkRecords(batch, (index, pos, end) => {
         const place = batch.baseOffset + index;

@@ -4,6 +4,7 @@ import type {DecodedBatch, TopicDecoder} from './decode.ts';
 import {createKernel, type Kernel} from './kernel.ts';
 import {LookupHistory, type LookupStep} from './lookup-journal.ts';
 import type {Cursor, Reader} from './reader.ts';
+import {checkTopic} from './topics-read.ts';
 import {failureOf} from './worker-failure.ts';
 import type {DomainSnapshot, OpenPlace, PeerMessage, StopPlace} from './worker-messages.ts';
 
@@ -64,12 +65,13 @@ export class Feed {
     this.#lookups = {...lookups};
     if (steps.length > 0) this.#history = new LookupHistory(steps);
     this.#kernel = createKernel({plan, worker, decoders, lookups: snapshots});
-    this.#cursors = places.map(({topic, partition, offset, maxTimeMs, seen}) => {
+    this.#cursors = places.map(({topic, topicId, partition, offset, maxTimeMs, seen}) => {
       this.#kernel.open(topic, partition, offset, maxTimeMs, seen);
       const cursor: Cursor = {
         topic,
         partition,
         offset,
+        check: (log) => checkTopic(plan, log, topic, topicId),
         wants: () => this.#wants() && cursor.offset < this.#stopOf(topic, partition),
         process: (decoded) => this.#process(decoded),
         fail: (error) => this.fail(error),

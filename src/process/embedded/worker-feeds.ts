@@ -79,7 +79,8 @@ export class Feeds {
     const places = merger.time.partitions
       .filter(({topic, partition}) => readerOf(topic, partition, this.#options.workers) === worker)
       .map(({topic, partition, offset, maxTimeMs}) => {
-        return {topic, partition, offset, maxTimeMs, seen: merger.seen.of(topic, partition)};
+        const topicId = merger.topics[topic];
+        return {topic, topicId, partition, offset, maxTimeMs, seen: merger.seen.of(topic, partition)};
       });
     const owner = this.#options.worker;
     const message = {kind: 'open', query: this.#query, run, owner, places} as const;

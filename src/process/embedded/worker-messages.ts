@@ -14,6 +14,8 @@ export type OpenPlace = {
   topic: string;
   partition: number;
   offset: number;
+  /** Of the topic that the offset is of; undefined where topics have none. */
+  topicId?: string | undefined;
   maxTimeMs: number;
   /** Ids that are known there, of a query with `dedup`. */
   seen: SeenIds[];

@@ -4,6 +4,7 @@ import {completeJournal} from './lookup-journal.ts';
 import {Merger} from './merger.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import {ReplayFeed} from './replay-feed.ts';
+import {checkTopics, topicsRead} from './topics-read.ts';
 import {beginsOf, type OwnerOptions} from './worker-feeds.ts';
 
 /** A query's state as its checkpoint says, or empty. */
@@ -17,7 +18,7 @@ export type OpenedQuery = {
   hasRead: boolean;
 };
 
-/** @throws PlatformError QUERY_FAILED, QUERY_CHANGED, LOG_OTHER, CHECKPOINT_* */
+/** @throws PlatformError QUERY_FAILED, QUERY_CHANGED, LOG_OTHER, TOPIC_OTHER, CHECKPOINT_* */
 export function openQuery(
   options: OwnerOptions,
   places: PartitionPlace[],
@@ -29,6 +30,7 @@ export function openQuery(
     throw new PlatformError('QUERY_FAILED', `${plan.id} reads topics that the log does not have`);
   const saved = readCheckpoint(store, plan);
   if (saved) checkLog(plan, saved.header, log);
+  if (saved) checkTopics(plan, log, saved.header.topics);
   const {lookups = start.lookups, starts = beginsOf(places)} = saved?.header ?? {};
   // A partition that the checkpoint does not know came later: all of it is new.
   const known = saved && new Set(saved.header.cuts.map(({topic, partition}) => `${topic}/${partition}`));
@@ -41,6 +43,7 @@ export function openQuery(
     places: from,
     nowMs: clock.now(),
     log: logName(log),
+    topics: topicsRead(plan, log, saved?.header.topics),
     saved,
     epoch: start.epoch,
     firstSequence,

@@ -283,7 +283,11 @@ export class QueryOwner {
     if (time)
       for (const {topic, partition} of this.#places)
         time.observeEnd(topic, partition, endOf(topic, partition));
-    this.#replay?.observeEnd();
+    try {
+      this.#replay?.observeEnd();
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   #merge(delta: Delta): void {

@@ -88,6 +88,7 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
   const status = (): Partial<QueryStatus> => running!.status()[0] ?? {};
   const isSettled = () =>
     read() === log.naive.length && status().settled === true && status().lagEvents === 0;
+  const rows = () => running!.told.get(plan!.id)!.changelog.read();
   const check = () =>
     assert.deepEqual(
       compareRows(plan!, running!.told.get(plan!.id)!.changelog.read(), naiveOf(plan!, log).rows),
@@ -191,6 +192,53 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       await running!.start();
       await until('it goes on', isSettled);
       check();
+    } finally {
+      await end();
+    }
+  });
+
+  for (const [how, before, after] of [
+    ['shorter than before', 300, 100],
+    ['longer than before', 300, 700],
+  ] as const)
+    test(`a topic that was made anew while the query was stopped, ${how}, stops it: which topic, and the ways out`, async () => {
+      await begin(1);
+      await append(0, before);
+      await running!.start();
+      try {
+        await until('what is there is read', isSettled);
+        const made = rows();
+        await running!.stop();
+        await mirror.remake(topic);
+        await append(0, after);
+        await running!.start();
+        await until('it stops', () => status().state === 'stopped');
+        const {code, message, hint} = status().reason!;
+        assert.equal(code, 'TOPIC_OTHER');
+        assert.match(
+          message,
+          /^topic shop\.sale was deleted and made anew: .* the id \S+, and its id is \S+ now/,
+        );
+        assert.match(hint!, /millrace rebuild shop\.revenue.*millrace backfill shop\.revenue --from archive/);
+        assert.deepEqual(rows(), made);
+      } finally {
+        await end();
+      }
+    });
+
+  test('a topic that is made anew while it is read stops the query before it has read a record of the other', async () => {
+    await begin(1);
+    await append(0, 300);
+    await running!.start();
+    try {
+      await until('what is there is read', isSettled);
+      const made = rows();
+      await mirror.remake(topic);
+      await append(0, 700);
+      await until('it stops', () => status().state === 'stopped');
+      assert.equal(status().reason!.code, 'TOPIC_OTHER');
+      assert.equal(read(), 300);
+      assert.deepEqual(rows(), made);
     } finally {
       await end();
     }
