@@ -49,7 +49,7 @@ export function statementError(error: unknown, place?: string): PlatformError {
 /** Who we say that we are is not believed. */
 const ofUser = [192, 193, 194, 516];
 const waysOut: [codes: number[], way: string][] = [
-  [ofUser, 'look at username and password of the sink'],
+  [ofUser, 'look at username and password of the sink (a secret that changed is read at the next start)'],
   [[291, 497], 'give the user of the sink that right, see docs/clickhouse.md'],
   [[81], 'create the database, or leave database out'],
   [[60], 'what was there is gone: npx millrace rebuild fills it from the log'],
@@ -83,9 +83,14 @@ function connectionError(error: unknown, place?: string): PlatformError {
   return new PlatformError('SINK_UNAVAILABLE', text, {
     cause: error,
     ...at,
-    hint: 'is the server up, and can it be reached from here?',
+    hint: ofAnswer.test(text)
+      ? 'see what url of the sink names, and what stands before it'
+      : 'is the server up, and can it be reached from here?',
   });
 }
+
+/** What `agent.ts` and `post.ts` say of an answer that is none. */
+const ofAnswer = /^(?:what answers there is no|the answer (?:has|comes)|HTTP status)/;
 
 /** Whether an error is of the way to a server and not an answer of ClickHouse. */
 const isOfConnection = (error: unknown): boolean => {
@@ -94,7 +99,8 @@ const isOfConnection = (error: unknown): boolean => {
     codeOf(error) === undefined &&
     (typeof code === 'string' ||
       errors !== undefined ||
-      /^Timeout error|socket hang up/.test(String(message)))
+      /^Timeout error|socket hang up/.test(String(message)) ||
+      ofAnswer.test(String(message)))
   );
 };
 

@@ -42,7 +42,8 @@ export function createPost(settings: ServerSettings, agent: HttpAgent): Post {
       outgoing.on('response', (answer) => {
         readAnswer(answer).then((text) => {
           const code = answer.headers['x-clickhouse-exception-code'];
-          if (answer.statusCode === 200 && code === undefined) resolve();
+          // An insert is answered without a word.
+          if (answer.statusCode === 200 && code === undefined && text.trim() === '') resolve();
           else reject(serverError(answer.statusCode ?? 0, text));
         }, reject);
       });
@@ -59,13 +60,16 @@ export function createPost(settings: ServerSettings, agent: HttpAgent): Post {
 async function readAnswer(answer: IncomingMessage): Promise<string> {
   let text = '';
   answer.setEncoding('utf8');
-  for await (const chunk of answer) if (text.length < answerMax) text += chunk;
+  for await (const chunk of answer) {
+    text += chunk;
+    if (text.length > answerMax) break;
+  }
   return text;
 }
 
 /** `Code: 60. DB::Exception: ... (UNKNOWN_TABLE) (version 26.7)`, without its head and tail; what is none of that as it is. */
 function serverError(status: number, text: string): Error {
   const found = /Code: (\d+).*?Exception: ([\s\S]+?)\s*\([A-Z0-9_]*[A-Z]{3}[A-Z0-9_]*\)/.exec(text);
-  if (!found) return new Error(`HTTP status ${status}: ${text.trim()}`);
+  if (!found) return new Error(`HTTP status ${status}: ${text.trim().slice(0, 500)}`);
   return Object.assign(new Error(found[2]!), {code: found[1]!});
 }

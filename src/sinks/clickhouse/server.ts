@@ -1,10 +1,10 @@
-import {Agent as HttpAgent} from 'node:http';
-import {Agent as HttpsAgent} from 'node:https';
+import type {Agent as HttpAgent} from 'node:http';
 import type {ClickHouseClient} from '@clickhouse/client';
 import type {Clock} from '../../clock.ts';
 import {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import {tableId} from '../tables.ts';
+import {createAgent} from './agent.ts';
 import type {ClickHouseConnection} from './connection.ts';
 import {quote, quoteTable} from './names.ts';
 import {encodeNative} from './native.ts';
@@ -17,6 +17,10 @@ const checkTimeoutMs = 5_000;
 /** A column of a large table may be rewritten for so long. */
 const patientTimeoutMs = 3_600_000;
 const connectionsMax = 16;
+/** A whole exchange may take so many times as long as a server may be silent in it. */
+const totalShare = 4;
+/** Of an answer on its way. */
+const answerBytesMax = 256 * 2 ** 20;
 /** Below what servers close after (10 s by default since 23.11, 3 s before). */
 const idleMs = 2_500;
 
@@ -43,14 +47,18 @@ export async function connectServer(
 ): Promise<ClickHouseConnection> {
   const {createClient, ClickHouseLogLevel} = await import('@clickhouse/client');
   const {origin, pathname, database, username, password, codec, cluster, values} = settings;
-  const agentOptions = {keepAlive: true, keepAliveMsecs: 10_000, maxSockets: connectionsMax};
-  const newAgent = () =>
-    origin.startsWith('https:')
-      ? new HttpsAgent({...agentOptions, ...settings.tls})
-      : new HttpAgent(agentOptions);
-  const agent = newAgent();
-  // The client closes connections in time that it let go itself; one that an insert used would be closed by the server as it is used.
-  const posting = newAgent();
+  const agentOptions = {keepAlive: true, keepAliveMsecs: 10_000, maxSockets: connectionsMax, ...settings.tls};
+  const agents: HttpAgent[] = [];
+  const newAgent = (silenceMs: number) => {
+    const limits = {
+      totalMs: silenceMs * totalShare,
+      bytesMax: answerBytesMax,
+      isPacked: codec !== undefined,
+    };
+    const agent = createAgent(origin, agentOptions, limits);
+    agents.push(agent);
+    return agent;
+  };
   const client = (requestTimeoutMs: number): ClickHouseClient =>
     createClient({
       url: origin,
@@ -59,7 +67,7 @@ export async function connectServer(
       username,
       password,
       application: 'millrace',
-      http_agent: agent,
+      http_agent: newAgent(requestTimeoutMs),
       request_timeout: requestTimeoutMs,
       keep_alive: {enabled: true, idle_socket_ttl: idleMs, eagerly_destroy_stale_sockets: true},
       compression: codec ? {request: {codec}, response: {codec}} : {},
@@ -78,7 +86,8 @@ export async function connectServer(
     clock,
     telemetry,
   });
-  const post = createPost(settings, posting);
+  // The client closes connections in time that it let go itself; one that an insert used would be closed by the server as it is used.
+  const post = createPost(settings, newAgent(settings.requestTimeoutMs));
   const insert = (
     table: string,
     columns: string[],
@@ -123,8 +132,7 @@ export async function connectServer(
     async close() {
       pace.close();
       await Promise.all([quick.close(), patient.close(), first.close()]);
-      agent.destroy();
-      posting.destroy();
+      for (const agent of agents) agent.destroy();
     },
   };
 }
@@ -155,10 +163,11 @@ const versionMin = [23, 8] as const;
 
 /** @throws SINK_REFUSED for a server that is too old, and a cluster that is not there or has shards */
 async function checkServer(client: ClickHouseClient, cluster: string | undefined): Promise<void> {
-  const [found] = await rowsOf<{version: string}>(client, 'SELECT version() AS version');
-  const [year = 0, month = 0] = found!.version.split('.').map(Number);
-  if (year < versionMin[0] || (year === versionMin[0] && month < versionMin[1]))
-    throw new PlatformError('SINK_REFUSED', `the server is ClickHouse ${found!.version}`, {
+  const [found] = await rowsOf<{version?: unknown} | null>(client, 'SELECT version() AS version');
+  const version = String(found?.version).slice(0, 50);
+  const [year = 0, month = 0] = version.split('.').map(Number);
+  if (!(year > versionMin[0] || (year === versionMin[0] && month >= versionMin[1])))
+    throw new PlatformError('SINK_REFUSED', `the server is ClickHouse ${version}`, {
       hint: `upgrade it to ${versionMin.join('.')} or newer, then: npx millrace resume`,
     });
   // A macro is known to the servers alone.
