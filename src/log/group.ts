@@ -13,12 +13,12 @@ export type OutboxWriter = LogWriter & {
   streams(): Iterable<Readonly<Stream>>;
   /**
    * Remembers ids of records that others wrote to the topic, with their offsets in Kafka, under a stream of their own
-   * (`othersOf`). @param start first offset that counts; @param end all below it are known
+   * (`othersOf`). @param start first offset that counts, if that is known; @param end all below it are known, if so
    */
   adopt(
     topic: string,
     partition: number,
-    found: {start: number; end: number; ids: {id: string; offset: number}[]},
+    found: {start?: number; end?: number; ids: {id: string; offset: number}[]},
   ): void;
 };
 

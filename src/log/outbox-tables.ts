@@ -7,6 +7,7 @@
  *                  this outbox (kafka_next) and of others (known)
  *   outbox_ranges  where shipped records lie: offsets [first, next) of the outbox are [kafka, kafka + next - first) of Kafka.
  *                  Ranges that continue each other are one. An id counts while its record's range is there.
+ *   outbox_withdrawn records that wait and will not be shipped, since another outbox brought their ids to Kafka meanwhile
  *
  * The rows are written with commits that happen anyway, a little late: after a crash the end of the partition in Kafka says what
  * arrived since (kafka/recover.ts).
@@ -22,6 +23,8 @@ export const outboxSchema = `
     known INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;
   CREATE TABLE IF NOT EXISTS outbox_ranges (stream INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
     kafka INTEGER NOT NULL, crc INTEGER NOT NULL, PRIMARY KEY (stream, first)) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS outbox_withdrawn (stream INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
+    crc INTEGER NOT NULL, PRIMARY KEY (stream, first)) STRICT, WITHOUT ROWID;
 `;
 
 /** What an outbox is. */

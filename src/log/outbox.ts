@@ -3,6 +3,7 @@ import {randomUUID} from 'node:crypto';
 import type {DatabaseSync} from 'node:sqlite';
 import {PlatformError} from '../errors.ts';
 import {corrupt, rowCrc, type Stream} from './chain.ts';
+import {AbsentRecords, type Withdrawn} from './outbox-absent.ts';
 import {
   checkedRange,
   idStarts,
@@ -32,8 +33,7 @@ export class Outbox {
   readonly #last = new Map<number, Range>();
   readonly #idStarts: Map<number, number>;
   readonly #changed = new Set<number>();
-  /** Records that Kafka refused: no range holds them. */
-  readonly #refused = new Map<number, Set<number>>();
+  readonly #absent: AbsentRecords;
   #ranges: ({stream: number} & Range)[] = [];
   #forgotten: {stream: number; below: number}[] = [];
   #left = 0;
@@ -68,6 +68,7 @@ export class Outbox {
       trim: trimStatements(database, {trim: () => {}}),
     };
     this.#head = this.#readHead();
+    this.#absent = new AbsentRecords(database);
     this.#readPositions();
     this.#idStarts = idStarts(database);
   }
@@ -99,32 +100,27 @@ export class Outbox {
       this.#positions.set(stream, {shipped, kafkaNext, known});
       const range = last.get(stream) as (Range & {crc: number}) | undefined;
       if (range) this.#last.set(stream, checkedRange(stream, range));
-      this.#readRefused(stream, shipped);
+      this.#absent.read(stream, shipped);
     }
   }
 
-  /** What was settled and lies in no range, behind the first of them, was refused. */
-  #readRefused(stream: number, shipped: number): void {
-    const ranges = this.#database
-      .prepare('SELECT first, next FROM outbox_ranges WHERE stream = ? ORDER BY first')
-      .iterate(stream) as Iterable<unknown> as Iterable<{first: number; next: number}>;
-    let end: number | undefined;
-    for (const {first, next} of ranges) {
-      for (let offset = end ?? first; offset < first; offset++) this.refuse(stream, offset);
-      end = next;
-    }
-    for (let offset = end ?? shipped; offset < shipped; offset++) this.refuse(stream, offset);
-  }
-
-  /** Kafka refuses the record for good: its id may come again. */
+  /** The record takes no place in Kafka, although it was settled: its id may come again. */
   refuse(stream: number, offset: number): void {
-    const refused = this.#refused.get(stream);
-    if (refused) refused.add(offset);
-    else this.#refused.set(stream, new Set([offset]));
+    this.#absent.add(stream, offset);
   }
 
   isRefused(stream: number, offset: number): boolean {
-    return this.#refused.get(stream)?.has(offset) === true;
+    return this.#absent.has(stream, offset);
+  }
+
+  /** These records, which are not settled, will not be shipped; their ids are those of others' records. */
+  withdraw(stream: number, offsets: readonly number[]): void {
+    this.#absent.withdraw(stream, offsets);
+  }
+
+  /** The next records from `offset` on that were withdrawn: [first, next), the first of such ranges; undefined when none is. */
+  withdrawnFrom(stream: number, offset: number): Readonly<Withdrawn> | undefined {
+    return this.#absent.from(stream, offset);
   }
 
   get head(): OutboxHead {
@@ -139,7 +135,11 @@ export class Outbox {
   /** Whether something waits for `write`. */
   get isChanged(): boolean {
     return (
-      this.#headChanged || this.#changed.size > 0 || this.#ranges.length > 0 || this.#forgotten.length > 0
+      this.#headChanged ||
+      this.#changed.size > 0 ||
+      this.#ranges.length > 0 ||
+      this.#forgotten.length > 0 ||
+      this.#absent.isChanged
     );
   }
 
@@ -283,6 +283,7 @@ export class Outbox {
     for (const {stream, first, next, kafka} of newest.values())
       this.#statements.setRange.run(stream, first, next, kafka, rowCrc(stream, first, next, kafka));
     for (const {stream, below} of this.#forgotten) this.#removeRanges(stream, below);
+    this.#absent.write((stream) => this.#positions.get(stream)?.shipped ?? 0);
   }
 
   #removeRanges(stream: number, below: number): void {
@@ -301,6 +302,7 @@ export class Outbox {
     this.#headChanged = false;
     this.#changed.clear();
     this.#ranges = [];
+    this.#absent.written();
     for (const {stream, below} of this.#forgotten) {
       const last = this.#last.get(stream);
       // The stored range begins later now; the one in memory must not bring its old beginning back.

@@ -262,7 +262,7 @@ class EmbeddedWriter implements OutboxWriter {
     return this.#streams.values();
   }
 
-  adopt(topic: string, partition: number, {start, end, ids}: Parameters<OutboxWriter['adopt']>[2]): void {
+  adopt(topic: string, partition: number, {start, end = 0, ids}: Parameters<OutboxWriter['adopt']>[2]): void {
     this.#assertUsable();
     const others = othersOf(partition);
     let changed: Stream | undefined;
@@ -270,7 +270,8 @@ class EmbeddedWriter implements OutboxWriter {
       const stream =
         this.#streams.get(streamKey(topic, others)) ??
         this.#statements.streams.create(topic, others, this.#partitions.get(topic) ?? 0, start);
-      changed = {...stream, startOffset: start, endOffset: Math.max(end, stream.endOffset)};
+      const startOffset = start ?? stream.startOffset;
+      changed = {...stream, startOffset, endOffset: Math.max(end, stream.endOffset)};
       this.#ids.trim(changed);
       for (const {id, offset} of ids) this.#ids.add(changed, id, offset);
       this.#statements.streams.update(changed);

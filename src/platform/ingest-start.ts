@@ -63,8 +63,8 @@ export function ingestStart(
 /** Whether a topic holds events; the others are of our own making. */
 const isOfEvents = (topic: string): boolean => !/^(dlq|late|replay)\./.test(topic);
 
-/** Topics with their partitions and retention, and how they are written. */
-function kafkaOf(
+/** Topics with their partitions and retention, and how they are written; null: the log is not in Kafka. */
+export function kafkaOf(
   platform: Platform,
   {source: {kafka}}: PlatformDirs,
   topics: string[],

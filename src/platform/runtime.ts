@@ -28,6 +28,7 @@ import {startServers} from './routes.ts';
 import type {RowsService} from './rows.ts';
 import {startRows} from './rows-start.ts';
 import {closeServer, urlOf} from './server.ts';
+import {type ShippingLeft, shipLeft} from './ship-left.ts';
 import {standBy} from './standby.ts';
 import type {PlatformStatus} from './status.ts';
 import {startingQueries} from './totals.ts';
@@ -245,16 +246,21 @@ const claimOf =
     const places = placesOf(platform);
     const waiting =
       standby && standBy(platform, {places, port: port ?? platform.server.port, metrics, say: standby.say});
+    let shipping: ShippingLeft | undefined;
     try {
       return await takeOwnership(platform, dirs, {
         command,
         telemetry: metrics,
         clock,
         isStandby: standby !== undefined,
-        onWaiting: (holder) => waiting?.onWaiting(holder),
+        onWaiting(holder) {
+          if (waiting) shipping ??= shipLeft(platform, dirs, {telemetry: metrics, command});
+          waiting?.onWaiting(holder);
+        },
         signal: standby?.signal,
       });
     } finally {
+      await shipping?.end();
       await waiting?.end();
     }
   };

@@ -75,6 +75,35 @@ async function hasOutboxes(
   return false;
 }
 
+/** An id, and the offset of its record in Kafka. */
+export type PlacedId = {id: string; offset: number};
+
+/** Ids of what other outboxes than `outbox` wrote to [from, to) of a partition, batch by batch; also batches without any. */
+export async function* idsOfOthers(
+  client: KafkaClient,
+  {topic, partition}: {topic: string; partition: number},
+  outbox: string,
+  from: number,
+  to: number,
+): AsyncGenerator<{nextOffset: number; ids: PlacedId[]}> {
+  for await (const {batch, bytes, outbox: name, first} of tailOf(client, {topic, partition}, from, to)) {
+    const ids: PlacedId[] = [];
+    const batches: RecordBatch[] = [];
+    if (name !== undefined && name !== outbox && first !== undefined)
+      addBatch({topic, partition, batches}, bytes, batch);
+    for (const each of batches) {
+      if (each.kind !== 'data') continue;
+      let offset = each.baseOffset;
+      for (const frame of framesOf(each.bytes)) {
+        const id = idOfFrame(frame);
+        if (id !== undefined) ids.push({id, offset});
+        offset++;
+      }
+    }
+    yield {nextOffset: batch.nextOffset, ids};
+  }
+}
+
 /**
  * Reads [from, to) of a partition and remembers the ids of what other outboxes wrote; records of programs that are no outbox are
  * for the queries' own `dedup:`. @param start first offset that the partition still has. @returns how many ids
@@ -88,7 +117,7 @@ export async function adoptIds(
   onProgress: (read: number) => void,
 ): Promise<number> {
   const {topic, partition} = place;
-  let found: {id: string; offset: number}[] = [];
+  let found: PlacedId[] = [];
   let count = 0;
   if (!(await hasOutboxes(client, place, Math.max(from, start), to))) {
     onProgress(to - Math.max(from, start));
@@ -100,22 +129,11 @@ export async function adoptIds(
     found = [];
   };
   let read = from;
-  for await (const {batch, bytes, outbox: name, first} of tailOf(client, place, Math.max(from, start), to)) {
-    onProgress(batch.nextOffset - read);
-    read = batch.nextOffset;
-    if (name === undefined || name === outbox || first === undefined) continue;
-    const batches: RecordBatch[] = [];
-    addBatch({topic, partition, batches}, bytes, batch);
-    for (const each of batches) {
-      if (each.kind !== 'data') continue;
-      let offset = each.baseOffset;
-      for (const frame of framesOf(each.bytes)) {
-        const id = idOfFrame(frame);
-        if (id !== undefined) found.push({id, offset});
-        offset++;
-      }
-    }
-    if (found.length >= idsMax) remember(batch.nextOffset);
+  for await (const {nextOffset, ids} of idsOfOthers(client, place, outbox, Math.max(from, start), to)) {
+    onProgress(nextOffset - read);
+    read = nextOffset;
+    found.push(...ids);
+    if (found.length >= idsMax) remember(nextOffset);
   }
   if (found.length > 0) remember(to);
   return count;

@@ -12,6 +12,7 @@ import {askOffsets} from './offsets.ts';
 import {initProducer} from './produce.ts';
 import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
 import {ensureTopics} from './topics.ts';
+import {withdrawKnown} from './withdraw.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
 
 /** How often the reading of others' ids is told, ms. */
@@ -61,6 +62,12 @@ export async function connectOutbox(parts: Parts): Promise<void> {
   const isNew = old.producerId < 0 || isEmpty;
   outbox.setHead(isNew ? {producerId: await initProducer(client), epoch: 0} : {epoch: old.epoch + 1});
   await parts.write();
+}
+
+/** As the outbox knows the topic; 0: it does not. */
+export function partitionsOf(log: OutboxWriter, topic: string): number {
+  for (const stream of log.streams()) if (stream.topic === topic) return stream.partitions;
+  return 0;
 }
 
 /** Looks at every partition, and reads the ids that other outboxes brought since. @returns the streams of all topics. Throws KAFKA_*. */
@@ -181,18 +188,23 @@ export async function recoverLane(
   {
     client,
     outbox,
+    log,
     fences,
     nowMs,
     write,
     lost,
+    withdrawn,
   }: {
     client: KafkaClient;
     outbox: Outbox;
+    log: OutboxWriter;
     /** Fences that may be on their way. */
     fences: Map<Lane, Fence>;
     nowMs: number;
     write: () => Promise<unknown>;
     lost: (message: string) => void;
+    /** So many records that wait were brought to Kafka by others meanwhile. */
+    withdrawn: (records: number) => void;
   },
 ): Promise<void> {
   const {topic, partition, id: stream} = lane.stream;
@@ -220,10 +232,15 @@ export async function recoverLane(
       `${topic} partition ${partition} went back from offset ${kafkaNext} to ${end}: the brokers lost acknowledged records (an unclean election)`,
     );
   let next = shipped;
-  for (const range of await arrivedIn(client, {topic, partition}, outbox.head.name, kafkaNext, end)) {
+  const {arrived, hasOthers} = await arrivedIn(client, {topic, partition}, outbox.head.name, kafkaNext, end);
+  for (const range of arrived) {
     if (range.next <= next) continue;
     outbox.shipped(stream, range.first, range.next, range.kafka);
     next = range.next;
+  }
+  if (hasOthers) {
+    const count = await withdrawKnown({client, outbox, log}, lane, {next, from: kafkaNext, to: end});
+    if (count > 0) withdrawn(count);
   }
   const {known} = outbox.position(stream)!;
   outbox.settle(stream, next, end + 1, known === end ? end + 1 : known);

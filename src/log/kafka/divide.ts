@@ -21,12 +21,17 @@ export async function divide(
   }
   await refused(firstRecord(lane, outbox));
   failpoint('kafka.refused');
-  // It takes no place in Kafka: the next record follows the one before it.
-  const {kafkaNext} = outbox.position(lane.stream.id)!;
   outbox.refuse(lane.stream.id, lane.acknowledged);
-  lane.restart(lane.acknowledged + 1);
-  outbox.settle(lane.stream.id, lane.acknowledged, kafkaNext);
+  passOver(lane, outbox, lane.acknowledged + 1);
   lane.countMax = Number.POSITIVE_INFINITY;
+}
+
+/** What is not settled below `next` takes no place in Kafka: the record there follows the one before. Nothing may be under way. */
+export function passOver(lane: Lane, outbox: Outbox, next: number): void {
+  const {id} = lane.stream;
+  const {kafkaNext} = outbox.position(id)!;
+  lane.restart(next);
+  outbox.settle(id, next, kafkaNext);
 }
 
 /** The first record that is not settled. */

@@ -28,3 +28,13 @@ export async function drained(lanes: Iterable<Lane>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
 }
+
+/** Resolves with whether nothing waits for Kafka any more within that time. */
+export async function emptied(lanes: Iterable<Lane>, ms: number): Promise<boolean> {
+  const untilMs = performance.now() + ms;
+  for (;;) {
+    if ([...lanes].every(({isEmpty}) => isEmpty)) return true;
+    if (performance.now() > untilMs) return false;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+}

@@ -10,6 +10,8 @@ export type ForwarderOptions = {
   outbox: Outbox;
   /** A batch that is sent holds no more, before it is compressed, unless one record does. */
   batchBytesMax: number;
+  /** Whether this process may write to the topics now. While it may not, everything waits. */
+  mayShip: () => boolean;
   /** Looks up what of the lane arrived, and gives it a new producer. Throws PlatformError: it is called again later. */
   recover: (lane: Lane) => Promise<void>;
   /** A broker refuses this one record for good: whoever is told makes a dead letter of it, durable when it resolves. */

@@ -10,20 +10,19 @@ import {failpoint} from '../../failpoint.ts';
 import {isMoved, isTransient} from './codes.ts';
 import {divide} from './divide.ts';
 import type {ForwarderOptions} from './forwarder-types.ts';
-import type {Lane, Sent} from './lane.ts';
+import type {Lane, LaneState, Sent} from './lane.ts';
 import {answerError, missingAnswer, type ProduceAnswer, produce, produceCodes} from './produce.ts';
+import {type Entry, isReady, nextBatches} from './ready.ts';
 
 /** Requests to one broker that wait for their answers. */
 const underWayMax = 5;
-/** A request takes no further partition beyond this. */
-const requestBytesMax = 2 * 1024 * 1024;
 /** How long the leader waits for its followers. */
 const replicasMs = 10_000;
 /** Attempts before appends no longer wait for the brokers. */
 const attemptsMax = 3;
 const pauseMs = {first: 100, last: 2_000, refused: 5_000};
-
-type Entry = {lane: Lane; sent: Sent};
+/** How often it is looked whether it may ship again, ms. */
+const turnMs = 100;
 
 export class Forwarder {
   readonly #options: ForwarderOptions;
@@ -34,6 +33,8 @@ export class Forwarder {
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
   #refreshing = false;
+  /** Grows when others may have written since. */
+  #turn = 0;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -41,6 +42,16 @@ export class Forwarder {
 
   get lanes(): Iterable<Lane> {
     return this.#lanes.values();
+  }
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return [...this.#lanes.values()].reduce((sum, {bytes}) => sum + bytes, 0);
+  }
+
+  /** Of those, bytes that are in memory and were not encoded. */
+  get bytesAtHand(): number {
+    return [...this.#lanes.values()].reduce((sum, {bytesAtHand}) => sum + bytesAtHand, 0);
   }
 
   lane(streamId: number): Lane | undefined {
@@ -54,6 +65,14 @@ export class Forwarder {
   /** From now on it ships. */
   start(): void {
     this.#isStarted = true;
+    this.wake();
+  }
+
+  /** Others may have written meanwhile: what waits is compared with what is there before it goes on. */
+  suspect(): void {
+    this.#turn++;
+    for (const lane of this.#lanes.values())
+      if (lane.state === 'open' && !lane.isEmpty) lane.state = 'unknown';
     this.wake();
   }
 
@@ -74,7 +93,12 @@ export class Forwarder {
 
   #pump(): void {
     if (this.#isClosed) return;
-    const {client} = this.#options;
+    const {client, mayShip} = this.#options;
+    clearTimeout(this.#timer);
+    if (!mayShip()) {
+      this.#timer = setTimeout(() => this.#pump(), turnMs);
+      return;
+    }
     const byLeader = new Map<number, Lane[]>();
     let soonest = Infinity;
     const nowMs = performance.now();
@@ -98,7 +122,6 @@ export class Forwarder {
       else byLeader.set(leader, [lane]);
     }
     for (const [leader, lanes] of byLeader) this.#pumpBroker(leader, lanes);
-    clearTimeout(this.#timer);
     if (soonest < Infinity) this.#timer = setTimeout(() => this.#pump(), Math.max(1, soonest - nowMs));
   }
 
@@ -107,36 +130,15 @@ export class Forwarder {
     for (;;) {
       const underWay = this.#underWay.get(leader) ?? 0;
       if (underWay >= underWayMax) return;
-      const ready = lanes.filter((lane) => this.#isReady(lane));
+      const ready = lanes.filter((lane) => isReady(lane, this.#options));
       if (ready.length === 0) return;
       if (underWay > 0 && !ready.some((lane) => lane.hasFailed)) {
         let bytes = 0;
         for (const lane of ready) bytes += lane.bytesAtHand;
         if (bytes < batchBytesMax) return;
       }
-      this.#send(leader, this.#collect(ready));
+      this.#send(leader, nextBatches(ready, this.#options));
     }
-  }
-
-  /** Lanes with a failed batch wait until nothing of theirs is under way: then it is sent again, before anything else. */
-  #isReady(lane: Lane): boolean {
-    if (lane.state !== 'open') return false;
-    if (lane.hasFailed) return lane.underWay === 0;
-    if (!lane.hasWaiting) return false;
-    lane.load((stream, offset, bytesMax) => this.#options.outbox.batchesFrom(stream, offset, bytesMax));
-    return true;
-  }
-
-  #collect(ready: Lane[]): Entry[] {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    for (const lane of ready) {
-      if (bytes >= requestBytesMax) break;
-      const sent = lane.again() ?? lane.encode(this.#options.batchBytesMax);
-      bytes += sent.batch.bytes.length;
-      entries.push({lane, sent});
-    }
-    return entries;
   }
 
   async #send(leader: number, entries: Entry[]): Promise<void> {
@@ -238,15 +240,16 @@ export class Forwarder {
   async #divide(lane: Lane, sent: Sent, error: PlatformError): Promise<void> {
     const {outbox, refused, changed, told} = this.#options;
     lane.state = 'recovering';
+    const turn = this.#turn;
     try {
       while (lane.underWay > 0 && !this.#isClosed) await new Promise((resolve) => setTimeout(resolve, 1));
       if (this.#isClosed) return;
       await divide(lane, sent, outbox, (record) => refused(lane, record, error));
-      lane.state = 'open';
+      lane.state = this.#stateSince(turn);
       changed(lane);
     } catch (failure) {
       if (!(failure instanceof PlatformError)) throw failure;
-      lane.state = 'open';
+      lane.state = this.#stateSince(turn);
       this.#postpone(lane, true);
       const {topic, partition} = lane.stream;
       told({kind: 'failed', error: failure, isFinal: true, topic, partition});
@@ -258,9 +261,10 @@ export class Forwarder {
 
   async #recover(lane: Lane): Promise<void> {
     lane.state = 'recovering';
+    const turn = this.#turn;
     try {
       await this.#options.recover(lane);
-      lane.state = 'open';
+      lane.state = this.#stateSince(turn);
       lane.failures = 0;
     } catch (error) {
       lane.state = 'unknown';
@@ -273,6 +277,11 @@ export class Forwarder {
       this.#options.changed(lane);
       this.wake();
     }
+  }
+
+  /** State of a lane after work that began in that turn. */
+  #stateSince(turn: number): LaneState {
+    return turn === this.#turn ? 'open' : 'unknown';
   }
 
   /** Asks who leads what; one question at a time. */

@@ -24,7 +24,7 @@ export async function joinGroup(
   member: string,
   told: string,
   {sessionMs, rebalanceMs}: GroupTimes,
-): Promise<Membership & {isLeader: boolean; members: string[]}> {
+): Promise<Membership & {isLeader: boolean; members: {member: string; told: string}[]}> {
   const coordinator = await client.coordinatorOf(group);
   for (let name = member; ; ) {
     const body = new WireWriter().string(group).int32(sessionMs).int32(rebalanceMs).string(name);
@@ -51,8 +51,7 @@ export async function joinGroup(
     const members = reader.array(() => {
       const each = reader.string();
       reader.nullableString();
-      reader.bytesOf();
-      return each;
+      return {member: each, told: Buffer.from(reader.bytesOf()).toString()};
     });
     return {group, member: own, generation, isLeader: leader === own, members};
   }

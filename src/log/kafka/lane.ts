@@ -162,8 +162,13 @@ export class Lane {
     return sent;
   }
 
-  /** Encodes the next records that are at hand. */
-  encode(bytesMax: number): Sent {
+  /** Offset of the outbox: of the next record that is encoded. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Encodes the next records that are at hand, `countMax` at most. */
+  encode(bytesMax: number, countMax: number): Sent {
     const [head] = this.#waiting;
     assert(head, 'something is at hand');
     const first = this.#offset;
@@ -181,7 +186,7 @@ export class Lane {
       const batches = mark < 0 ? this.#waiting : this.#waiting.slice(0, mark);
       const sources = batches.map(({bytes}, index) => ({bytes, at: index === 0 ? this.#at : 0}));
       given = sources.length;
-      batch = encodeBatch(sources, {...common, headers}, bytesMax, this.countMax);
+      batch = encodeBatch(sources, {...common, headers}, bytesMax, Math.min(countMax, this.countMax));
     }
     this.#waiting.splice(0, batch.sources);
     this.#at = batch.sources < given ? batch.end : 0;

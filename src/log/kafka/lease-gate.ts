@@ -3,13 +3,22 @@ import {hostname} from 'node:os';
 import {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {KafkaClient} from './client.ts';
-import {Lease} from './lease.ts';
+import {Lease, type LeaseEvents} from './lease.ts';
 
 export type LeaseOptions = {
   /** Name of the group whose leader holds the lease. */
   group: string;
   /** Whether to stand by while another process holds it; else opening fails with LOG_STANDBY. */
   canWait: boolean;
+};
+
+export type LeaseGateEvents = Pick<LeaseEvents, 'wants' | 'yields'> & {
+  /** Reads what the holder before brought into the topics; events are appended after it. */
+  learn: () => Promise<unknown>;
+  /** Another process has the lease, or may have it. */
+  lost: () => void;
+  telemetry: Telemetry;
+  command: string;
 };
 
 /** So long the first decision is waited for. */
@@ -20,11 +29,10 @@ export class LeaseGate {
   readonly #canWait: boolean;
   readonly #decided = Promise.withResolvers<void>();
 
-  /** @param learn reads what the holder before brought into the topics; events are appended after it */
   constructor(
     client: KafkaClient,
     {group, canWait}: LeaseOptions,
-    {learn, telemetry, command}: {learn: () => Promise<unknown>; telemetry: Telemetry; command: string},
+    {learn, wants, yields, lost, telemetry, command}: LeaseGateEvents,
   ) {
     this.#canWait = canWait;
     const log = (level: 'info' | 'warn', message: string) => telemetry.emit('Log', {level, message});
@@ -37,6 +45,7 @@ export class LeaseGate {
         this.#decided.resolve();
       },
       lost: (holder) => {
+        lost();
         if (holder !== '')
           log(
             'warn',
@@ -49,8 +58,15 @@ export class LeaseGate {
         if (message !== told) log('warn', `the lease of group ${group}: ${message}; it is tried again`);
         told = message;
       },
+      wants,
+      yields,
     });
     this.#lease.start();
+  }
+
+  /** Whether nobody else can hold the lease now: what may write to the topics. */
+  get isSure(): boolean {
+    return this.#lease.isSure;
   }
 
   /** Resolves when it is known who holds the lease, or when that takes too long. Throws LOG_STANDBY when nobody wants to wait. */

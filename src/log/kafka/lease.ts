@@ -2,8 +2,11 @@
  * One process at a time appends events: who it is, is decided by membership in a group. The member that leads the group holds the
  * lease; Kafka keeps the leader while it lives, and names another one when it has left or was not heard of for `sessionMs`.
  *
- * A holder that cannot reach the brokers goes on, since what it appends waits in its outbox and nobody can tell whether another
- * one was named. It finds out with the first answer.
+ * A holder that cannot reach the brokers goes on taking events, since they wait in its outbox and nobody can tell whether another
+ * one was named. It ships nothing until it is sure again: `isSure` ends before anybody else can lead the group, so that a process
+ * that slept, or was cut off, writes nothing beside the next one.
+ *
+ * A member that has something to ship says so when it joins. The one that leads then ships what it has, and leaves the lease to it.
  */
 import {PlatformError} from '../../errors.ts';
 import type {KafkaClient} from './client.ts';
@@ -13,6 +16,12 @@ import {type GroupTimes, heartbeat, joinGroup, leaveGroup, type Membership, sync
 const times: GroupTimes = {sessionMs: 6_000, rebalanceMs: 6_000};
 const beatMs = 1_000;
 const againMs = 500;
+/** A holder is sure for so long after it asked: the session, less the time between two beats and some for what is under way. */
+const sureMs = times.sessionMs - beatMs - 500;
+/** A member that stands by asks for the lease so often. */
+const claimMs = 10_000;
+/** Time for another one to take what was given up. */
+const giveMs = 2_500;
 
 export type LeaseState =
   /** Not known yet, or no broker answers since it was held. */
@@ -27,7 +36,14 @@ export type LeaseEvents = {
   /** Another process has it. */
   lost: (holder: string) => void;
   failed: (error: PlatformError) => void;
+  /** Whether something waits here that only a holder ships. */
+  wants: () => boolean;
+  /** Another process has something to ship: appends nothing any more. @returns whether nothing waits here; else it goes on */
+  yields: () => Promise<boolean>;
 };
+
+/** What members tell each other. */
+type Told = {text: string; wants: boolean};
 
 export class Lease {
   readonly #client: KafkaClient;
@@ -35,6 +51,11 @@ export class Lease {
   readonly #told: string;
   readonly #events: LeaseEvents;
   #membership: Membership | undefined;
+  /** It leads the group, as far as it was told. */
+  #isLeader = false;
+  /** When it asked for what was answered last, performance.now(). */
+  #heardMs = 0;
+  #claimedMs = 0;
   #state: LeaseState = {kind: 'asking'};
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -50,6 +71,11 @@ export class Lease {
 
   get state(): LeaseState {
     return this.#state;
+  }
+
+  /** Nobody else leads the group now. */
+  get isSure(): boolean {
+    return this.#isLeader && performance.now() - this.#heardMs < sureMs;
   }
 
   /** Joins and stays until `close`. */
@@ -74,39 +100,81 @@ export class Lease {
         if (this.#isClosed) return;
         if (!(error instanceof PlatformError)) throw error;
         // Whoever cannot be a member any more begins anew; who only was not answered is one still.
-        if (error.code !== 'KAFKA_UNAVAILABLE') this.#membership = undefined;
+        if (error.code !== 'KAFKA_UNAVAILABLE') this.#forget();
         this.#events.failed(error);
         await this.#pause(againMs);
         await this.#client.refreshMetadata().catch(() => {});
       }
   }
 
+  /** It is no member any more, and does not know who holds the lease. */
+  #forget(): void {
+    this.#membership = undefined;
+    this.#isLeader = false;
+    this.#state = {kind: 'asking'};
+  }
+
   async #join(): Promise<void> {
+    const wants = this.#events.wants();
+    const told: Told = {text: this.#told, wants};
+    this.#claimedMs = performance.now();
     const joined = await joinGroup(
       this.#client,
       this.#group,
       this.#membership?.member ?? '',
-      this.#told,
+      JSON.stringify(told),
       times,
     );
     this.#membership = joined;
-    const {isLeader, members, generation} = joined;
-    const holder = await syncGroup(this.#client, joined, {members, text: this.#told}, times);
+    const {isLeader, members} = joined;
+    const askedMs = performance.now();
+    const names = members.map(({member}) => member);
+    const holder = await syncGroup(this.#client, joined, {members: names, text: this.#told}, times);
+    this.#isLeader = isLeader;
+    this.#heardMs = askedMs;
     if (!isLeader) {
       this.#lose(holder);
       return;
     }
+    const isClaimed = members.some(({member, told: text}) => member !== joined.member && wantsOf(text));
+    if (isClaimed && !wants && (await this.#give(joined))) return;
     if (this.#state.kind !== 'held') await this.#taken(joined);
-    this.#state = {kind: 'held', generation};
+    this.#state = {kind: 'held', generation: joined.generation};
+  }
+
+  /** Leaves the lease to another one. @returns false when that is not possible now */
+  async #give(membership: Membership): Promise<boolean> {
+    const before = this.#state;
+    this.#state = {kind: 'standby', holder: ''};
+    if (!(await this.#beating(membership, () => this.#events.yields()))) {
+      this.#state = before;
+      return false;
+    }
+    this.#isLeader = false;
+    await leaveGroup(this.#client, membership);
+    this.#membership = undefined;
+    this.#events.lost('');
+    await this.#pause(giveMs);
+    return true;
   }
 
   /** Reading what the others left may take longer than a session. */
-  async #taken(membership: Membership): Promise<void> {
+  #taken(membership: Membership): Promise<void> {
+    return this.#beating(membership, () => this.#events.taken());
+  }
+
+  async #beating<T>(membership: Membership, work: () => Promise<T>): Promise<T> {
     const beats = setInterval(() => {
-      heartbeat(this.#client, membership, beatMs).catch(() => {});
+      const askedMs = performance.now();
+      heartbeat(this.#client, membership, beatMs).then(
+        (answer) => {
+          if (isMember(answer)) this.#heardMs = Math.max(this.#heardMs, askedMs);
+        },
+        () => {},
+      );
     }, beatMs);
     try {
-      await this.#events.taken();
+      return await work();
     } finally {
       clearInterval(beats);
     }
@@ -118,11 +186,14 @@ export class Lease {
       await this.#pause(beatMs);
       const membership = this.#membership;
       if (this.#isClosed || !membership) return;
+      if (!this.#isLeader && this.#events.wants() && performance.now() - this.#claimedMs > claimMs) return;
+      const askedMs = performance.now();
       const answer = await heartbeat(this.#client, membership, 2 * beatMs);
+      if (isMember(answer)) this.#heardMs = askedMs;
       if (answer === 'NONE') continue;
       if (answer === 'REBALANCE_IN_PROGRESS') return;
       // Another generation began without this process, and may have named another one.
-      this.#membership = undefined;
+      this.#forget();
       this.#lose('');
       return;
     }
@@ -139,5 +210,17 @@ export class Lease {
       this.#wake = resolve;
       this.#timer = setTimeout(resolve, ms);
     });
+  }
+}
+
+/** Whether a heartbeat with this answer came from a member of the present generation. */
+const isMember = (answer: string): boolean => answer === 'NONE' || answer === 'REBALANCE_IN_PROGRESS';
+
+/** Whether a member that told this has something to ship. */
+function wantsOf(text: string): boolean {
+  try {
+    return (JSON.parse(text) as Told).wants === true;
+  } catch {
+    return false;
   }
 }

@@ -57,6 +57,14 @@ export class SpoolNews {
     });
   }
 
+  /** Records that waited were brought to Kafka by another process. */
+  withdrawn({stream}: Lane, records: number): void {
+    this.#telemetry.emit('Log', {
+      level: 'warn',
+      message: `${stream.topic} partition ${stream.partition}: ${records} records that waited in the outbox are not sent: another process took them from their senders and brought them to Kafka`,
+    });
+  }
+
   /** Records were acknowledged before Kafka had them. */
   spooled(batches: readonly StoredBatch[]): void {
     let records = 0;

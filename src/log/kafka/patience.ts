@@ -1,6 +1,10 @@
 /** Trying again what failed for now. */
+import type {Clock} from '../../clock.ts';
 import {PlatformError} from '../../errors.ts';
+import type {KafkaClient} from './client.ts';
 
+/** While brokers answer, and some partition has no leader. */
+const reached = {attempts: 6, pauseMs: 250};
 const pause = {firstMs: 50, mostMs: 1_000};
 
 /** Whether an error says that the same attempt can succeed later. */
@@ -18,4 +22,22 @@ export async function patiently<T>(patienceMs: number, work: () => Promise<T>): 
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
+}
+
+/** Topics that were just made are not led everywhere at once: tries again while brokers answer, a few times. Throws KAFKA_*. */
+export async function whileReached(
+  client: KafkaClient,
+  clock: Clock,
+  connect: () => Promise<void>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await connect();
+    } catch (error) {
+      const isReached = client.metadata.brokers.size > 0;
+
+      if (!isReached || !mayPass(error) || attempt === reached.attempts) throw error;
+      await clock.sleep(reached.pauseMs);
+      await client.refreshMetadata();
+    }
 }

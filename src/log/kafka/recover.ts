@@ -162,17 +162,20 @@ export async function writeFence(client: KafkaClient, {stream}: Lane, {batch}: F
   throw answer ? answerError(answer) : missingAnswer(topic, partition);
 }
 
-/** What of the outbox lies in [from, to), in order. */
+/** What of the outbox lies in [from, to), in order, and whether something of other outboxes does. */
 export async function arrivedIn(
   client: KafkaClient,
   {topic, partition}: {topic: string; partition: number},
   outbox: string,
   from: number,
   to: number,
-): Promise<{first: number; next: number; kafka: number}[]> {
+): Promise<{arrived: {first: number; next: number; kafka: number}[]; hasOthers: boolean}> {
   const arrived: {first: number; next: number; kafka: number}[] = [];
-  for await (const {batch, outbox: writer, first} of tailOf(client, {topic, partition}, from, to))
-    if (writer === outbox && first !== undefined)
-      arrived.push({first, next: first + batch.count, kafka: batch.baseOffset});
-  return arrived;
+  let hasOthers = false;
+  for await (const {batch, outbox: writer, first} of tailOf(client, {topic, partition}, from, to)) {
+    if (writer === undefined || first === undefined) continue;
+    if (writer === outbox) arrived.push({first, next: first + batch.count, kafka: batch.baseOffset});
+    else hasOthers = true;
+  }
+  return {arrived, hasOthers};
 }

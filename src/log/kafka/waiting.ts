@@ -18,11 +18,14 @@ export class Waiting {
     this.#afterMs = afterMs;
   }
 
-  /** @returns true when every lane has arrived at its offset, false when it took too long or `release` was called for one */
-  wait(places: readonly {lane: Lane; until: number}[]): Promise<boolean> {
+  /**
+   * @param isOver whether it makes no sense to wait
+   * @returns true when every lane has arrived at its offset, false when it took too long or `release` was called for one
+   */
+  wait(places: readonly {lane: Lane; until: number}[], isOver: () => boolean): Promise<boolean> {
     const open = places.filter(({lane, until}) => lane.acknowledged < until);
     if (open.length === 0) return Promise.resolve(true);
-    if (open.some(({lane}) => lane.isSpooling)) {
+    if (isOver() || open.some(({lane}) => lane.isSpooling)) {
       for (const {lane} of open) lane.letGo();
       return Promise.resolve(false);
     }
@@ -63,9 +66,13 @@ export class Waiting {
     this.#byLane.delete(lane);
   }
 
-  close(): void {
-    clearInterval(this.#timer);
+  /** Nobody waits any more. */
+  releaseAll(): void {
     for (const waiter of this.#all) this.#giveUp(waiter);
+    this.#all = [];
+    this.#byLane.clear();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   #giveUp(waiter: Waiter): void {

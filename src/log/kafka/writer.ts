@@ -11,13 +11,14 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, learn, learnMore, type Parts, recoverLane} from './connect.ts';
-import {drained} from './drained.ts';
+import {connectOutbox, learn, learnMore, type Parts, partitionsOf, recoverLane} from './connect.ts';
+import {drained, emptied} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
 import {type Lane, openLane} from './lane.ts';
 import {LeaseGate} from './lease-gate.ts';
 import {SpoolNews} from './news.ts';
 import {OutboxCommits} from './outbox-commits.ts';
+import {whileReached} from './patience.ts';
 import {beginEpoch, type Fence} from './recover.ts';
 import {Waiting} from './waiting.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
@@ -29,10 +30,10 @@ const memoryBytesMax = 32 * 2 ** 20;
 const tickMs = 100;
 /** What others bring between own records is read so often: a start has only the last of it to read. */
 const learnMs = 60_000;
+/** Time to ship what waits, when another process asks for the lease. */
+const yieldMs = 3_000;
 /** Pause before the next attempt to reach a cluster that was away at the start. */
 const reconnectMs = 500;
-/** Attempts at the start while brokers answer, and some partition has no leader. */
-const connectAttempts = 6;
 
 /**
  * Opens the outbox and connects it. When no broker can be reached, and the outbox knows the topics, it begins by spooling.
@@ -95,6 +96,7 @@ export class KafkaWriter implements LogWriter {
       client: this.#client,
       outbox: this.#outbox,
       batchBytesMax,
+      mayShip: () => this.#gate?.isSure ?? !this.#options.lease,
       recover: (lane) => this.#recover(lane),
       refused: (lane, record, error) => this.#refused(lane, record, error),
       changed: (lane) => this.#changed(lane),
@@ -107,8 +109,7 @@ export class KafkaWriter implements LogWriter {
   }
 
   #committed(transactions: ReadonlyMap<AppendTransaction, StoredBatch[]>): void {
-    let atHand = 0;
-    for (const lane of this.#forwarder.lanes) atHand += lane.bytesAtHand;
+    let atHand = this.#forwarder.bytesAtHand;
     for (const [transaction, batches] of transactions) {
       if (batches.length === 0) continue;
       this.#stored.set(transaction, batches);
@@ -125,10 +126,10 @@ export class KafkaWriter implements LogWriter {
   async open(): Promise<void> {
     this.#addLanes();
     try {
-      await this.#connectPatiently();
+      await whileReached(this.#client, this.#clock, () => this.#connect());
     } catch (error) {
       this.#addLanes();
-      const canSpool = this.#options.topics.every(({name}) => this.#partitionsOf(name) > 0);
+      const canSpool = this.#options.topics.every(({name}) => partitionsOf(this.#log, name) > 0);
       const isAway = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
       if (!isAway || !canSpool) throw error;
       for (const lane of this.#forwarder.lanes) lane.isSpooling = true;
@@ -136,25 +137,6 @@ export class KafkaWriter implements LogWriter {
       this.#connectLater();
     }
     this.#timer = setInterval(() => this.#tick(), tickMs);
-  }
-
-  /** Topics that were just made are not led everywhere at once. */
-  async #connectPatiently(): Promise<void> {
-    for (let attempt = 1; ; attempt++)
-      try {
-        return await this.#connect();
-      } catch (error) {
-        const isReached = this.#client.metadata.brokers.size > 0;
-        const canPass = error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
-        if (!isReached || !canPass || attempt === connectAttempts) throw error;
-        await this.#clock.sleep(reconnectMs / 2);
-        await this.#client.refreshMetadata();
-      }
-  }
-
-  #partitionsOf(topic: string): number {
-    for (const stream of this.#log.streams()) if (stream.topic === topic) return stream.partitions;
-    return 0;
   }
 
   #addLanes(): void {
@@ -175,7 +157,18 @@ export class KafkaWriter implements LogWriter {
     this.#forwarder.start();
     const {lease, telemetry, command = ''} = this.#options;
     if (!lease || this.#gate) return;
-    this.#gate = new LeaseGate(this.#client, lease, {learn: () => learn(this.#parts()), telemetry, command});
+    this.#gate = new LeaseGate(this.#client, lease, {
+      learn: () => {
+        this.#forwarder.suspect();
+        return learn(this.#parts());
+      },
+      wants: () => this.bytes > 0,
+      // One that is behind keeps it: it would have to refuse everybody for as long as that lasts.
+      yields: async () => this.bytes <= batchBytesMax && (await emptied(this.#forwarder.lanes, yieldMs)),
+      lost: () => this.#waiting.releaseAll(),
+      telemetry,
+      command,
+    });
     await this.#gate.decided();
   }
 
@@ -223,10 +216,12 @@ export class KafkaWriter implements LogWriter {
     await recoverLane(lane, {
       client: this.#client,
       outbox: this.#outbox,
+      log: this.#log,
       fences: this.#fences,
       nowMs: this.#clock.now(),
       write: () => this.#write(),
       lost: (message) => this.#options.telemetry.emit('Log', {level: 'error', message}),
+      withdrawn: (records) => this.#news.withdrawn(lane, records),
     });
   }
 
@@ -248,12 +243,12 @@ export class KafkaWriter implements LogWriter {
 
   #fail(error: PlatformError): void {
     this.#failure ??= error;
-    for (const lane of this.#forwarder.lanes) this.#waiting.release(lane);
+    this.#waiting.releaseAll();
   }
 
   /** Bytes that wait for Kafka. */
   get bytes(): number {
-    return [...this.#forwarder.lanes].reduce((sum, {bytes}) => sum + bytes, 0);
+    return this.#forwarder.bytes;
   }
 
   /** Whether the brokers can be reached, as far as is known. */
@@ -263,7 +258,7 @@ export class KafkaWriter implements LogWriter {
 
   /** Kafka's number of partitions; the wanted number is used when the topic is made (`KafkaWriterOptions.topics`). */
   ensureTopic(topic: string): number {
-    const partitions = this.#partitionsOf(topic);
+    const partitions = partitionsOf(this.#log, topic);
     if (partitions > 0) return partitions;
     throw new PlatformError('KAFKA_UNAVAILABLE', `topic ${topic} is not known`, {
       hint: 'bring the brokers back and try again',
@@ -278,13 +273,18 @@ export class KafkaWriter implements LogWriter {
     const batches = this.#stored.get(transaction);
     if (!batches) return result;
     this.#stored.delete(transaction);
-    const arrived = await this.#waiting.wait(
+    const isArrived = await this.#waiting.wait(
       batches.map(({streamId, baseOffset, count}) => ({
         lane: this.#forwarder.lane(streamId)!,
         until: baseOffset + count,
       })),
+      () => this.#gate?.refusal() !== undefined,
     );
-    if (!arrived) this.#news.spooled(batches);
+    if (isArrived) return result;
+    // Who holds the lease now takes it from the sender: what waits here is compared with that before it is shipped.
+    const lost = this.#gate?.refusal();
+    if (lost) throw lost;
+    this.#news.spooled(batches);
     return result;
   }
 
@@ -304,12 +304,12 @@ export class KafkaWriter implements LogWriter {
   /** Gives what is under way some time; what does not arrive is shipped by the next process that opens the directory. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
-    if (this.#isConnected && !this.#failure) await drained(this.#forwarder.lanes);
+    if (this.#isConnected && !this.#failure && !this.#gate?.refusal()) await drained(this.#forwarder.lanes);
     this.#isClosed = true;
     clearInterval(this.#timer);
     await this.#gate?.close();
     this.#forwarder.close();
-    this.#waiting.close();
+    this.#waiting.releaseAll();
     this.#client.close();
     if (this.#outbox.isChanged) await this.#write().catch(() => {});
     this.#news.close();

@@ -1,0 +1,65 @@
+/**
+ * Records that wait in an outbox while another process appends. A sender that was not answered here has sent them there: whatever
+ * the other one brought to Kafka is withdrawn here, before this process ships again.
+ */
+import type {OutboxWriter} from '../group.ts';
+import type {Outbox} from '../outbox.ts';
+import {framesOf} from '../records.ts';
+import {idOfFrame, idsOfOthers} from './adopt.ts';
+import type {KafkaClient} from './client.ts';
+import type {Lane} from './lane.ts';
+
+/** Ids that are compared at once. */
+const idsMax = 500_000;
+const readBytes = 4 * 1024 * 1024;
+
+/**
+ * Withdraws records of the lane from offset `next` on whose ids other outboxes wrote to [from, to) of the partition, and remembers
+ * the ids as theirs. @returns how many records. Throws KAFKA_*, LOG_CORRUPT.
+ */
+export async function withdrawKnown(
+  {client, outbox, log}: {client: KafkaClient; outbox: Outbox; log: OutboxWriter},
+  lane: Lane,
+  {next, from, to}: {next: number; from: number; to: number},
+): Promise<number> {
+  const {topic, partition, id: streamId} = lane.stream;
+  let withdrawn = 0;
+  for (let offset = next; offset < lane.end; ) {
+    const own = idsFrom(outbox, lane, offset);
+    const found: {id: string; offset: number}[] = [];
+    for await (const {ids} of idsOfOthers(client, {topic, partition}, outbox.head.name, from, to))
+      for (const each of ids) if (own.ids.has(each.id)) found.push(each);
+    if (found.length > 0) {
+      outbox.withdraw(
+        streamId,
+        found.map(({id}) => own.ids.get(id)!),
+      );
+      log.adopt(topic, partition, {ids: found});
+      withdrawn += found.length;
+    }
+    offset = own.next;
+  }
+  return withdrawn;
+}
+
+/** Ids of records of the outbox from `offset` on, with their offsets; `next`: where to go on. */
+function idsFrom(
+  outbox: Outbox,
+  {stream, end}: Lane,
+  offset: number,
+): {ids: Map<string, number>; next: number} {
+  const ids = new Map<string, number>();
+  let next = offset;
+  while (next < end && ids.size < idsMax)
+    for (const {baseOffset, count, markMs, bytes} of outbox.batchesFrom(stream, next, readBytes)) {
+      let at = baseOffset;
+      if (markMs === undefined)
+        for (const frame of framesOf(bytes)) {
+          const id = at < offset ? undefined : idOfFrame(frame);
+          if (id !== undefined) ids.set(id, at);
+          at++;
+        }
+      next = baseOffset + count;
+    }
+  return {ids, next};
+}
