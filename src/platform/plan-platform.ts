@@ -192,6 +192,7 @@ export function platformChanges(before: Platform, after: Platform): Change[] {
         ]),
     ...flatDetails(before.log.options, after.log.options, (key, old, now) => {
       if (key === 'partitions') return safe('topics that exist keep their number; new ones get it');
+      if (key === 'topics') return safe('topics that exist stay as they are; new ones are made so');
       if (key === 'dir') {
         lost.push(`the log in ${String(old)}: it is not read any more`);
         return {class: 'destructive', effect: 'the old log is not read any more'};

@@ -106,7 +106,7 @@ test('a raw sink that takes no event at all is stopped, with no letter of them; 
   assert.deepEqual([raw().state, raw().code], ['stopped', 'SINK_REFUSED']);
   assert.equal(JSON.parse((await cli(root, 'dlq', 'list', '--json')).stdout).length, 0);
   rmSync(join(root, 'refuse'));
-  await running.outputs.resume('shop.purchase');
+  assert.deepEqual(await cli(root, 'resume'), {code: 0, stdout: '', stderr: 'resumed shop.purchase\n'});
   while (raw().state !== 'running') await new Promise((resolve) => setTimeout(resolve, 20));
   await running.idle(AbortSignal.timeout(20_000));
   assert.equal((await rawRows(root)).length, 200);

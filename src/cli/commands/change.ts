@@ -100,9 +100,12 @@ export const changeCommands: CommandSpec[] = [
   },
   {
     name: 'resume',
-    summary: 'Start a query or an input again that stopped with an error',
-    arguments: '<name>',
-    examples: [['millrace resume flights.departures_per_day', 'after the cause is mended']],
+    summary: 'Start queries, raw tables and inputs again that stopped with an error',
+    arguments: '[name]',
+    examples: [
+      ['millrace resume', 'all that stopped, after the cause is mended'],
+      ['millrace resume flights.departures_per_day', 'one of them'],
+    ],
     load: () => import('../resume.ts'),
   },
 ];

@@ -47,7 +47,8 @@ export function statementError(error: unknown, place: string, wayOfDamage?: stri
 }
 
 function wayOut(state: string): string {
-  if (state.startsWith('28')) return 'mend user, password or pg_hba.conf';
+  if (state.startsWith('28'))
+    return 'mend user, password or pg_hba.conf in the server (a secret that changed is read at the next start)';
   if (state === '3D000') return 'create the database';
   return state === '42501'
     ? 'give the user of the sink that right, see docs/postgres.md'
@@ -60,7 +61,7 @@ const isOfNetwork = (error: unknown): boolean =>
 
 /** What a client says when a server's answer is not to be trusted, or cannot be: trying again changes nothing. */
 const refusedByUs: [RegExp, string][] = [
-  [/^SASL: /, 'look at the password of the sink'],
+  [/^SASL: /, 'look at the password of the sink (a secret is read at the start)'],
   [/does not support SSL/, 'turn TLS on in the server (ssl = on), or write tls: {mode: off}'],
   [
     /(?:_CERT|CERT_|SELF_SIGNED|UNABLE_TO_|ALTNAME)|[Cc]ertificate/,
