@@ -1,15 +1,21 @@
 /** What was set aside, with processes that meet in Kafka alone: each kind is replayed by the process whose work it is. */
 import assert from 'node:assert/strict';
-import {rmSync, writeFileSync} from 'node:fs';
+import {execFile} from 'node:child_process';
+import {readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
+import {promisify} from 'node:util';
 import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
+import {freePorts} from '../../src/cluster/ports.ts';
 import type {Role} from '../../src/model/roles.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {type Child, start} from '../faults/process.ts';
+import {python, pythonSkip} from '../schema/python.ts';
 import {cli, makeRoot, writeFiles} from '../support/cli.ts';
+
+const run = promisify(execFile);
 
 const domain = `domain: shop
 event_types:
@@ -34,8 +40,11 @@ suite('letters of processes of a platform', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   let root: string;
   const running = new Map<Role, Child>();
+  /** Where ingest serves the registry. */
+  let port = 0;
   const up = async (role: Role) => {
-    const child = start(root, ['run', '--only', role], undefined, 300_000);
+    const own = role === 'ingest' ? ['--port', String(port)] : [];
+    const child = start(root, ['run', '--only', role, ...own], undefined, 300_000);
     running.set(role, child);
     await child.says(/ running /);
   };
@@ -56,11 +65,15 @@ suite('letters of processes of a platform', skipWithout('java', 'mvn'), () => {
     const {code, stderr} = await cli(root, 'ingest', 'sales', `data/${name}`);
     assert.equal(code, 0, stderr);
   };
+  const registry = () => `http://127.0.0.1:${port}/registry`;
+  const token = () => readFileSync(join(root, '.millrace/ingest/token'), 'utf8').trim();
+  const access = () => ({headers: {authorization: `Bearer ${token()}`}});
   const sold = async () =>
     (await table('shop.per_day__r1')).map(({country, sold, revenue}) => `${country} ${sold} ${revenue}`);
 
   before(async () => {
     kafka = await startKafka();
+    [port] = (await freePorts(1)) as [number];
     root = makeRoot({'config/domains/shop.yaml': domain, 'data/none.csv': '', refuse: 'XX'});
     writeFiles(root, {
       'config/platform.yaml': `platform: shop
@@ -133,5 +146,79 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: lette
     const again = await json('dlq', 'replay', '--all');
     assert.deepEqual(again.outcomes, {duplicate: 4});
     assert.equal((await json('ledger')).balanced, true);
+  });
+
+  test('kcat reads events, letters and rows as the documentation says', skipWithout('kcat'), async () => {
+    const read = async (topic: string, format: string, ...more: string[]): Promise<string[]> => {
+      const {stdout} = await run('kcat', [
+        ...['-C', '-b', kafka.brokers[0]!, '-t', topic, '-o', 'beginning', '-e', '-q', ...more],
+        ...['-f', format],
+      ]);
+      return stdout.trimEnd().split('\n');
+    };
+    const events = await read('shop.sale', '%p %o %S [%k] %h\\n');
+    assert.equal(events.length, 5);
+    for (const [offset, line] of events.entries())
+      assert.match(line, new RegExp(`^0 ${offset} \\d+ \\[\\] (millrace.outbox=.*,millrace.offset=\\d+)?$`));
+    // The byte 0, then the id of the schema.
+    const {id} = (await (
+      await fetch(`${registry()}/subjects/shop.sale-value/versions/1`, access())
+    ).json()) as {
+      id: number;
+    };
+    assert.deepEqual(await read('shop.sale', '%s\\n', '-s', 'value=>bI'), Array(5).fill(`0${id}`));
+    assert.equal((await read('dlq.shop', '%o %S\\n')).length, 4);
+    assert.equal((await read('late.shop.per_day', '%o %S\\n')).length, 2);
+    const keys = await read('agg.shop.per_day.r1', '%k\\n');
+    const day = Date.UTC(2026, 0, 20);
+    const expected = [`[${day},"DE"]`, `[${day},"XX"]`, `[${day + 2 * 86_400_000},"FR"]`];
+    assert.deepEqual([...new Set(keys)].sort(), expected.sort());
+  });
+
+  test('Confluent’s client for Python reads them by the schemas of the registry that a process serves', {
+    skip: pythonSkip,
+  }, async () => {
+    const topics = ['shop.sale', 'dlq.shop', 'late.shop.per_day', 'agg.shop.per_day.r1'];
+    const given = {
+      broker: kafka.brokers[0],
+      registry: {url: registry(), 'basic.auth.user.info': `any:${token()}`},
+      topics,
+    };
+    const script = join(import.meta.dirname, '../registry/reader.py');
+    const {stdout} = await run(python, [script, JSON.stringify(given)]);
+    type Read = {topic: string; offset: number; key: string | null; value: Record<string, unknown>};
+    const records = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Read);
+    const of = (topic: string) => records.filter((record) => record.topic === topic);
+    const events = of('shop.sale').map(({value}) => value);
+    assert.deepEqual(events[0], {
+      event_id: 'a',
+      timestamp: Date.UTC(2026, 0, 20, 12),
+      country: 'DE',
+      amount: 1,
+    });
+    assert.deepEqual(events.map(({event_id}) => event_id).sort(), ['a', 'b', 'c', 'd', 'e']);
+    const letters = of('dlq.shop').map(({value}) => `${value.stage} ${value.query}`);
+    assert.deepEqual(letters.sort(), [
+      'sink null',
+      'sink shop.per_day',
+      'sink shop.per_day',
+      'validate null',
+    ]);
+    // The mended one came too late as well. What is late names its event.
+    const late = of('late.shop.per_day').map(({value: {topic, offset}}) => [
+      topic,
+      of('shop.sale').find((event) => event.offset === offset)!.value.event_id,
+    ]);
+    assert.deepEqual(late.sort(), [
+      ['shop.sale', 'b'],
+      ['shop.sale', 'e'],
+    ]);
+    // The last record of a key says what its row is.
+    const rows = new Map(of('agg.shop.per_day.r1').map(({key, value}) => [key, value]));
+    const last = [...rows.values()].map(({country, sold, revenue}) => `${country} ${sold} ${revenue}`);
+    assert.deepEqual(last.sort(), ['DE 1 1', 'FR 1 4', 'XX 1 3']);
   });
 });

@@ -1,7 +1,7 @@
 /** Sinks that are down, flap, are slow or lose their answers; disks that are full. */
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
-import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {before, type TestContext, test} from 'node:test';
@@ -15,7 +15,7 @@ import type {Mode} from './flaky-sink.ts';
 import {compareOutcomes, type Outcome, readOutcome} from './outcome.ts';
 import {runUntilIdle, start} from './process.ts';
 import {fileSinks} from './sink-reader.ts';
-import {makeWorld} from './world.ts';
+import {breakSink, makeWorld} from './world.ts';
 
 let wanted: Outcome;
 before(async () => {
@@ -33,15 +33,7 @@ function world(t: TestContext, mode?: Mode, sink: 'rows' | 'copies' = 'copies'):
   t.after(() => rmSync(root, {recursive: true, force: true}));
   makeWorld(root, {rows: 1_200});
   if (!mode) return root;
-  const path = join(root, 'config/platform.yaml');
-  const plain = `${sink}: {backend: file, file: {dir: .millrace/${sink}}}`;
-  const text = readFileSync(path, 'utf8');
-  assert.ok(text.includes(plain));
-  const flaky = `${sink}: {backend: flaky, flaky: {dir: .millrace/${sink}, mode: ${mode}}}`;
-  writeFileSync(
-    path,
-    `${text.replace(plain, flaky)}plugins: [${join(import.meta.dirname, 'flaky-sink.ts')}]\n`,
-  );
+  breakSink(root, sink, mode);
   return root;
 }
 

@@ -5,10 +5,11 @@
  *   log       ids of the event topics, by (topic, partition), in the order of their offsets
  *   raw       raw rows by event id
  *   rows      of every query and sink: by key the row of the highest version, without tombstones
- *   dead      dead letters by id (made of source, place, stage and query)
- *   late      late events by id
+ *   dead      dead letters by source, place, stage and query
+ *   late      late events by place and query
  *   replayed  attempts to have queries count events after all, and what came of them
  *   ledger    every line of ingest and queries
+ * A record's place in the log is its number among the records of its partition: in Kafka fences take offsets.
  * Masked, because they are not content: append times; `closed` with its bit of the version (a window closes when its
  * partitions' reading says so); times and messages of dead letters (a total that left 64 bits is told as it was then).
  * Rows of `labels` depend on the moment at which the lookup was switched. They are computed here from the raw rows and the
@@ -19,13 +20,11 @@ import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {main} from '../../src/cli/main.ts';
 import {openLogReader} from '../../src/log/embedded.ts';
+import type {LogSource} from '../../src/log/open.ts';
 import type {Ledger} from '../../src/observe/ledger.ts';
 import type {LookupSwitch} from '../../src/process/embedded/checkpoint.ts';
 import {openStateReader} from '../../src/process/embedded/statestore.ts';
-import {compileDecoder} from '../../src/schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../../src/schema/frame.ts';
-import {openEmbeddedRegistry} from '../../src/schema/registry.ts';
-import type {AvroRecord} from '../../src/schema/types.ts';
+import {type Places, readLog} from './outcome-log.ts';
 import {fileSinks, keyOf, type Line, type SinkReader} from './sink-reader.ts';
 import {productsCsv, queries} from './world.ts';
 
@@ -44,8 +43,15 @@ export type Outcome = {
 
 export const sets = ['log', 'raw', 'rows', 'dead', 'late', 'ledger'] as const;
 
-/** Reads everything that the platform in `root` has written; it must not run. */
-export async function readOutcome(root: string, sinks: SinkReader = fileSinks(root)): Promise<Outcome> {
+/**
+ * Reads everything that the platform in `root` has written; it must not run.
+ * @param source where its log is; by default in its directory
+ */
+export async function readOutcome(
+  root: string,
+  sinks: SinkReader = fileSinks(root),
+  source: LogSource = {dir: join(root, '.millrace/log')},
+): Promise<Outcome> {
   const outcome: Outcome = {
     log: new Map(),
     raw: new Map(),
@@ -56,7 +62,7 @@ export async function readOutcome(root: string, sinks: SinkReader = fileSinks(ro
     ledger: new Map(),
     problems: [],
   };
-  const places = await readLog(root, outcome);
+  const places = await readLog(source, outcome);
   const raw = await readRaw(sinks, outcome, places);
   await readRows(sinks, outcome);
   checkLabels(root, raw, await sinks.latest('labels', 0, outcome.problems), outcome.problems);
@@ -79,97 +85,6 @@ export function compareOutcomes(actual: Outcome, wanted: Outcome): string[] {
   return problems;
 }
 
-// ---- The log.
-
-/** @returns event id by (topic, partition, offset) */
-async function readLog(root: string, outcome: Outcome): Promise<Map<string, string>> {
-  const dir = join(root, '.millrace/log');
-  const log = openLogReader(dir);
-  const registry = openEmbeddedRegistry(dir, {readOnly: true});
-  const places = new Map<string, string>();
-  try {
-    const decoders = new Map<number, (bytes: Uint8Array, pos: number, end: number) => Line>();
-    const decode = async (bytes: Uint8Array, pos: number, end: number) => {
-      const id = schemaIdOf(bytes, pos, end);
-      let decoder = decoders.get(id);
-      if (!decoder) {
-        const schema = (await registry.byId(id))!.schema as AvroRecord;
-        const values = compileDecoder(schema);
-        decoder = (from, start, stop) =>
-          Object.fromEntries(
-            values(from, start, stop).map((value, i) => [schema.fields[i]!.name, value]),
-          ) as Line;
-        decoders.set(id, decoder);
-      }
-      return decoder(bytes, pos + frameHeaderBytes, end);
-    };
-    for (const topic of log.topics())
-      for (let partition = 0; partition < log.partitions(topic); partition++) {
-        const ids: string[] = [];
-        const end = log.endOffset(topic, partition);
-        for (let offset = log.startOffset(topic, partition); offset < end; ) {
-          for (const batch of await log.read(topic, partition, offset, 1 << 20)) {
-            const spots: [number, number][] = [];
-            walkRecords(batch, (_, pos, stop) => void spots.push([pos, stop]));
-            for (const [index, [pos, stop]] of spots.entries()) {
-              const record = await decode(batch.bytes, pos, stop);
-              const place = `${topic}/${partition}/${batch.baseOffset + index}`;
-              noteRecord(topic, place, record, outcome, ids);
-              places.set(place, String(record.event_id ?? record.id));
-            }
-            offset = batch.baseOffset + batch.count;
-          }
-        }
-        if (!/^(dlq|late|replay)\./.test(topic)) {
-          outcome.log.set(`${topic}/${partition}`, ids.join(' '));
-          for (const id of repeated(ids))
-            outcome.problems.push(`log: ${id} is twice in ${topic}/${partition}`);
-        }
-      }
-  } finally {
-    registry.close();
-    log.close();
-  }
-  return places;
-}
-
-function noteRecord(topic: string, place: string, record: Line, outcome: Outcome, ids: string[]): void {
-  if (topic.startsWith('dlq.')) {
-    const {id, stage, query, code, source, position_file, position_row, position_topic, position_partition} =
-      record;
-    if (outcome.dead.has(String(id))) outcome.problems.push(`dead: ${id} is twice in the log, at ${place}`);
-    const {position_offset, position_request, event_id} = record;
-    const where = [
-      position_file,
-      position_row,
-      position_topic,
-      position_partition,
-      position_offset,
-      position_request,
-    ];
-    outcome.dead.set(String(id), show([stage, query, code, source, event_id, ...where]));
-  } else if (topic.startsWith('late.')) {
-    const {id, query, topic: from, partition, offset, watermark, missed} = record;
-    if (outcome.late.has(String(id))) outcome.problems.push(`late: ${id} is twice in the log, at ${place}`);
-    outcome.late.set(String(id), show([query, from, partition, offset, watermark, missed]));
-  } else if (topic.startsWith('replay.')) {
-    // Ids of attempts and of what queries tell are made of what they are about; those of the journal's own entries are random.
-    const {id, letter, query, offset, actor} = record;
-    if (offset === undefined && (record.outcome === null || actor !== null)) return;
-    if (outcome.replayed.has(String(id)))
-      outcome.problems.push(`replayed: ${id} is twice in the log, at ${place}`);
-    outcome.replayed.set(String(id), show([letter, query, offset, record.outcome]));
-  } else ids.push(String(record.event_id));
-}
-
-const show = (value: unknown): string =>
-  JSON.stringify(value, (_key, part) => (typeof part === 'bigint' ? `${part}` : part));
-
-function repeated(values: string[]): string[] {
-  const seen = new Set<string>();
-  return values.filter((value) => seen.size === seen.add(value).size);
-}
-
 // ---- Sinks.
 
 async function readRows(sinks: SinkReader, {rows, problems}: Outcome): Promise<void> {
@@ -185,11 +100,7 @@ async function readRows(sinks: SinkReader, {rows, problems}: Outcome): Promise<v
   }
 }
 
-async function readRaw(
-  sinks: SinkReader,
-  {raw, log, problems}: Outcome,
-  places: Map<string, string>,
-): Promise<Line[]> {
+async function readRaw(sinks: SinkReader, {raw, log, problems}: Outcome, places: Places): Promise<Line[]> {
   let purchased: Line[] = [];
   for (const table of ['purchase', 'view']) {
     const all = await sinks.raw(table);
@@ -201,9 +112,9 @@ async function readRaw(
       spots.add(place);
       const id = String(line.event_id);
       if (raw.has(id)) problems.push(`raw: ${id} is twice in the sink`);
-      if (places.get(place) !== id)
-        problems.push(`raw: ${id} is at ${place}, where the log has ${places.get(place)}`);
-      raw.set(id, JSON.stringify(line));
+      const found = places.get(place);
+      if (found?.id !== id) problems.push(`raw: ${id} is at ${place}, where the log has ${found?.id}`);
+      raw.set(id, JSON.stringify({...line, _offset: found?.number}));
     }
     const logged = [...log].filter(([name]) => name.startsWith(`shop.${table}/`));
     const count = logged.reduce((sum, [, ids]) => sum + (ids === '' ? 0 : ids.split(' ').length), 0);

@@ -33,6 +33,11 @@ const failpoints: Record<string, number> = {
   'lookup.after-keep': 1,
 };
 
+/** With the log in Kafka, too: between the outbox and the brokers. */
+const kafkaFailpoints: Record<string, number> = {'kafka.before-produce': 8, 'kafka.after-produce': 8};
+/** Passed at a start after a kill with batches on their way to Kafka. */
+const recoveries = ['kafka.before-fence', 'kafka.after-fence'];
+
 /** System calls that change something on disk, with how often the busiest thread of a run makes them, and turns of each. */
 const calls: [string, number, number][] = [
   ['pwrite64', 100, 2],
@@ -59,5 +64,31 @@ export function pointsOf(seed: number): () => Fault {
     }
     const [name, most] = turns[call++ % turns.length]!;
     return {call: name, count: 1 + next(most)};
+  };
+}
+
+/**
+ * Failpoints of runs with the log in Kafka, in chains for one directory: every third is killed with batches on their way, and in the
+ * recovery from that. Steps apart, so that few chains are spread over the whole way too.
+ */
+export function kafkaChainsOf(seed: number, length: number): () => Fault[] {
+  const next = seeded(seed);
+  const places = Object.entries({...failpoints, ...kafkaFailpoints});
+  let place = next(places.length);
+  let turn = 0;
+  const any = (first: boolean): Fault => {
+    place += 7;
+    const [failpoint, most] = places[place % places.length]!;
+    // What an earlier run has done is not done again.
+    return {failpoint, count: 1 + next(first ? most : Math.min(most, 3))};
+  };
+  return () => {
+    const faults: Fault[] = [];
+    if (turn++ % 3 === 0) {
+      const [failpoint] = Object.entries(kafkaFailpoints)[turn % 2]!;
+      faults.push({failpoint, count: 1 + next(6)}, {failpoint: recoveries[next(2)]!, count: 1});
+    }
+    while (faults.length < length) faults.push(any(faults.length === 0));
+    return faults;
   };
 }

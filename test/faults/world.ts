@@ -2,7 +2,8 @@
  * The platform of the fault runs: a small domain with every kind of window, made from a seed, in a directory of its own.
  * Whatever is not the fault itself is the same in every run.
  */
-import {mkdirSync, renameSync, writeFileSync} from 'node:fs';
+import assert from 'node:assert/strict';
+import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 
 /** Uniform whole numbers below a bound, the same ones for the same seed. */
@@ -206,6 +207,19 @@ ${sinkLines}${platform}`,
     mkdirSync(dirname(join(root, path)), {recursive: true});
     writeFileSync(join(root, path), text);
   }
+}
+
+/** Puts the flaky sink (flaky-sink.ts) before one of the two sinks of a world. */
+export function breakSink(root: string, sink: 'rows' | 'copies', mode: string): void {
+  const path = join(root, 'config/platform.yaml');
+  const plain = `${sink}: {backend: file, file: {dir: .millrace/${sink}}}`;
+  const text = readFileSync(path, 'utf8');
+  assert.ok(text.includes(plain));
+  const flaky = `${sink}: {backend: flaky, flaky: {dir: .millrace/${sink}, mode: ${mode}}}`;
+  writeFileSync(
+    path,
+    `${text.replace(plain, flaky)}plugins: [${join(import.meta.dirname, 'flaky-sink.ts')}]\n`,
+  );
 }
 
 /** Replaces the lookup file as a whole. */
