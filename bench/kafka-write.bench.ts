@@ -105,7 +105,11 @@ async function openOurs(topic: string, compression: Compression): Promise<Sender
   const spare: Uint8Array[][] = [];
   return {
     async send(from, count) {
-      const parts = spare.pop() ?? Array.from({length: partitions}, () => new Uint8Array(batch * 200));
+      // Memory for what is sent and no more: single events with megabytes each would measure how fast the system gives those.
+      const isWhole = count === batch;
+      const parts =
+        (isWhole ? spare.pop() : undefined) ??
+        Array.from({length: partitions}, () => new Uint8Array(1024 + count * 200));
       const ends = new Array<number>(partitions).fill(0);
       const counts = new Array<number>(partitions).fill(0);
       for (let i = from; i < from + count; i++) {
@@ -120,7 +124,7 @@ async function openOurs(topic: string, compression: Compression): Promise<Sender
           : [],
       );
       await writer.append({appends});
-      spare.push(parts);
+      if (isWhole) spare.push(parts);
     },
     close: () => writer.close(),
   };
