@@ -2,11 +2,12 @@
 import type {Clock} from '../clock.ts';
 import {deadLetterEncoder, deadLetterTopic} from '../ingest/deadletters.ts';
 import {domainNamespace} from '../ingest/identity.ts';
+import {remade} from '../log/topic-ids.ts';
 import type {Append, LogReader} from '../log/types.ts';
 import {frameHeaderBytes, schemaIdOf} from '../schema/frame.ts';
 import type {DeadLetter} from '../schema/side.ts';
 import {uuid5} from '../schema/uuid5.ts';
-import type {RawBooks, RefusedEvent} from '../sinks/raw-apart.ts';
+import type {RawBooks, RefusedEvent, UnreadRecord} from '../sinks/raw-apart.ts';
 import type {RawRange} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {IngestThread} from './ingest-thread.ts';
@@ -47,6 +48,29 @@ export function createRawBooks(sink: string, options: RawBooksOptions): RawBooks
         progress: [progress(table, partition, rest)],
       });
     },
+    unread(table, topic, partition, records) {
+      const letters = unreadAppend(sink, table, {topic, partition, records}, schemaIds, clock.now());
+      return appendSide(options, {appends: [letters]});
+    },
+    async topic(table, topic, id, isEmpty) {
+      const source = `raw-topic/${sink}/${table}`;
+      const was: string | undefined = JSON.parse(log.progress(source) ?? 'null')?.id;
+      if (was === id) return;
+      if (was !== undefined && !isEmpty)
+        throw remade(topic, {
+          was,
+          is: id,
+          place: table,
+          hint: `look who deleted it, and why; give the events that ${table} has another place, so that its offsets begin anew (docs/kafka.md says how), then: npx millrace resume ${table}`,
+        });
+      // Ranges in parts and columns that went are of offsets of the other one.
+      const parts = Array.from({length: log.partitions(topic)}, (_, partition) =>
+        progress(table, partition, null),
+      );
+      const begins = was === undefined ? [] : [...parts, settledBefore(sink, table)];
+      const position = JSON.stringify({id});
+      await appendSide(options, {appends: [], progress: [...begins, {source, position}]});
+    },
     before: async (table, schema) => phasesOf(log, sink, table, schema),
     settled: (table) => appendSide(options, {appends: [], progress: [settledBefore(sink, table)]}),
   };
@@ -61,6 +85,7 @@ function lettersAppend(
   timeMs: number,
 ): Append | undefined {
   const source = `${sink} ${table}`;
+  if (refused.length === 0) return undefined;
   const letters = refused.map(({topic, partition, offset, eventId, frame, code, message}): DeadLetter => {
     const dot = topic.indexOf('.');
     const domain = topic.slice(0, dot);
@@ -80,9 +105,43 @@ function lettersAppend(
       original: frame,
     };
   });
-  const [first] = letters;
-  if (!first) return undefined;
-  const topic = deadLetterTopic(first.domain);
+  return appendOf(letters, schemaIds);
+}
+
+/** Records that cannot be read, where no query says so of them. The same record is the same letter. */
+function unreadAppend(
+  sink: string,
+  table: string,
+  {topic, partition, records}: {topic: string; partition: number; records: UnreadRecord[]},
+  schemaIds: Record<string, number>,
+  timeMs: number,
+): Append {
+  const dot = topic.indexOf('.');
+  const domain = topic.slice(0, dot);
+  const letters = records.map(
+    ({offset, frame, code, message}): DeadLetter => ({
+      id: uuid5(domainNamespace(domain), `${topic}/${partition}/${offset}/decode`),
+      timeMs,
+      domain,
+      eventType: topic.slice(dot + 1),
+      stage: 'decode',
+      query: null,
+      code,
+      message,
+      source: `${sink} ${table}`,
+      position: {topic, partition, offset},
+      eventId: null,
+      schemaId:
+        frame.length >= frameHeaderBytes && frame[0] === 0 ? schemaIdOf(frame, 0, frame.length) : null,
+      original: frame,
+    }),
+  );
+  return appendOf(letters, schemaIds);
+}
+
+/** @param letters of one domain, at least one */
+function appendOf(letters: DeadLetter[], schemaIds: Record<string, number>): Append {
+  const topic = deadLetterTopic(letters[0]!.domain);
   const bytes = deadLetterEncoder(schemaIds[topic]!)(letters);
   return {topic, partition: 0, count: letters.length, bytes, ids: letters.map(({id}) => id)};
 }

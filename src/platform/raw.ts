@@ -14,8 +14,16 @@ import type {RawStatus} from './status.ts';
 
 /** Raw deliveries: every event of a domain that names a raw sink, at the sink's own pace. */
 export type RawOutputs = {
-  /** Opens the raw sinks and starts their deliveries, beside everything else: a slow start of theirs delays nothing. */
-  start(schemas: Map<string, RegisteredSchema>, dirs: Pick<PlatformDirs, 'source' | 'registry'>): void;
+  /**
+   * Opens the raw sinks and starts their deliveries, beside everything else: a slow start of theirs delays nothing.
+   * @param queries all of the platform, in whatever process: what cannot be read of their topics is theirs to say; undefined: nothing
+   * is to be said of the others either
+   */
+  start(
+    schemas: Map<string, RegisteredSchema>,
+    dirs: Pick<PlatformDirs, 'source' | 'registry'>,
+    queries: Pick<Platform, 'domains'> | undefined,
+  ): void;
   /** Resolves when the raw tables of a sink are there, or failed to be made. */
   started(sink: string): Promise<void>;
   /** Refreshes the figures. */
@@ -91,7 +99,8 @@ export function createRaw(
     close() {
       isClosed = true;
     },
-    start(schemas, dirs) {
+    start(schemas, dirs, queries) {
+      const read = queries && topicsRead(queries);
       begin = async (job) => {
         job.state = 'starting';
         try {
@@ -108,6 +117,7 @@ export function createRaw(
             schema: schemas.get(topic)!.schema as AvroRecord,
             log: dirs.source,
             registry: dirs.registry,
+            letters: read?.has(topic) === false,
             ...(privacy ? {privacy} : {}),
           });
           job.state = 'started';
@@ -162,6 +172,15 @@ export function createRaw(
     },
   };
 }
+
+const topicsRead = ({domains}: Pick<Platform, 'domains'>): Set<string> =>
+  new Set(
+    domains.flatMap(({aggregations, eventTypes}) =>
+      eventTypes
+        .filter(({name}) => aggregations.some(({from}) => from.includes(name)))
+        .map(({topic}) => topic),
+    ),
+  );
 
 function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
   const reason = failure ?? seen?.reason;

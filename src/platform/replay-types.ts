@@ -32,9 +32,13 @@ export type ReplayRequest = {
   absent?: readonly Role[];
 };
 
+/** Rows and events that a sink refused, and records that it could not be given, since they cannot be read. */
+export const isOfSinks = ({stage, query}: Pick<Letter, 'stage' | 'query'>): boolean =>
+  stage === 'sink' || (stage === 'decode' && query === null);
+
 /** Whose work it is to replay a letter: into the log, to its query, or to the sink that had refused it. */
 export const replayerOf = ({stage, query}: Pick<Letter, 'stage' | 'query'>): Role =>
-  stage === 'sink' ? 'sinks' : query !== null ? 'engine' : 'ingest';
+  isOfSinks({stage, query}) ? 'sinks' : query !== null ? 'engine' : 'ingest';
 
 export const isAbsent = ({absent}: ReplayRequest, letter: Letter): boolean =>
   absent?.includes(replayerOf(letter)) === true;

@@ -140,7 +140,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       if (does(platform, 'engine'))
         writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
     }
-    outputs.raw.start(parts.schemas, dirs);
+    outputs.raw.start(parts.schemas, dirs, options.isPart ? undefined : (options.configured ?? platform));
     const rows = await startRows(parts, options.configured ?? platform);
     closing.push(() => rows?.close());
     if (rows) parts.figures.deliversRows(() => rows.status());

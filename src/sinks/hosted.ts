@@ -24,6 +24,8 @@ const books: RawBooks = {
   open: (table, topic) => ask('open', table, topic),
   begin: (table, range) => ask('begin', table, range),
   end: (table, partition, rest, refused) => ask('end', table, partition, rest, refused),
+  unread: (table, topic, partition, records) => ask('unread', table, topic, partition, records),
+  topic: (table, topic, id, isEmpty) => ask('topic', table, topic, id, isEmpty),
   before: (table, schema) => ask('before', table, schema),
   settled: (table) => ask('settled', table),
 };

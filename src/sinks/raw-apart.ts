@@ -1,5 +1,5 @@
 /** What becomes of a batch of raw events when the sink refuses one of them. */
-import type {PlatformError} from '../errors.ts';
+import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {RecordBatch} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
@@ -21,6 +21,14 @@ export type RefusedEvent = {
   message: string;
 };
 
+/** A record that is no event of the topic's type, as it is in the log. */
+export type UnreadRecord = {
+  offset: number;
+  frame: Uint8Array;
+  code: 'DECODE' | 'UNKNOWN_SCHEMA';
+  message: string;
+};
+
 /**
  * What a raw delivery keeps in the log about batches that it takes apart. Tables by `<namespace>.<table>`; every promise
  * resolves when it is durable.
@@ -32,16 +40,43 @@ export type RawBooks = {
   begin(table: string, range: RawRange): Promise<void>;
   /** Keeps events as dead letters and notes what is left of the range, in one step. @param rest null: nothing */
   end(table: string, partition: number, rest: RawRange | null, refused: RefusedEvent[]): Promise<void>;
+  /** Keeps records that cannot be read as dead letters; those that are kept already change nothing. */
+  unread(table: string, topic: string, partition: number, records: UnreadRecord[]): Promise<void>;
+  /**
+   * Notes which topic the table's offsets are of. @param id of the topic that there is @param isEmpty the table has no offsets yet
+   * @throws TOPIC_OTHER when it has offsets, and they are of another topic
+   */
+  topic(table: string, topic: string, id: string, isEmpty: boolean): Promise<void>;
   /** What is read first, with columns that the table no longer has. @param schema of the table */
   before(table: Table, schema: AvroRecord): Promise<RawPhase[]>;
   /** All of that was delivered. */
   settled(table: string): Promise<void>;
 };
 
+/** What a delivery that is stopped waits for no longer: each answer rejects with SINK_CLOSED once it is. */
+export function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
+  const end = stopped.then(() =>
+    Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')),
+  );
+  end.catch(() => {});
+  const either = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end]);
+  return {
+    open: (...args) => either(books.open(...args)),
+    begin: (...args) => either(books.begin(...args)),
+    end: (...args) => either(books.end(...args)),
+    unread: (...args) => either(books.unread(...args)),
+    topic: (...args) => either(books.topic(...args)),
+    before: (...args) => either(books.before(...args)),
+    settled: (...args) => either(books.settled(...args)),
+  };
+}
+
 /** Writes raw batches of one table; events that the sink refuses are set aside, and all others written. */
 export type RawWriter = {
   /** Where a partition is to be read from, when a batch of it is in parts; else undefined. */
   from(partition: number): number | undefined;
+  /** Keeps records that cannot be read; before the offset moves past them. */
+  unread(partition: number, records: UnreadRecord[]): Promise<void>;
   /** @returns how many events were set aside. @throws the sink's error, SINK_REFUSED also when it takes none of many events */
   write(batch: RawBatch, records: RecordBatch[]): Promise<number>;
 };
@@ -88,6 +123,9 @@ export async function openRawWriter(
   };
   return {
     from: (partition) => ranges.get(partition)?.from,
+    unread: async (partition, records) => {
+      if (records.length > 0) await books?.unread(id, topic, partition, records);
+    },
     async write(batch, records) {
       const {partition, fromOffset, toOffset} = batch;
       let range = ranges.get(partition);

@@ -11,6 +11,7 @@ import type {SchemaRegistry} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import type {AvroRecord, AvroSchema} from '../schema/types.ts';
 import type {RawJob} from './raw.ts';
+import type {UnreadRecord} from './raw-apart.ts';
 import {tableId} from './tables.ts';
 import type {RawBatch} from './types.ts';
 
@@ -23,6 +24,9 @@ const unreadableMax = 10_000;
 /** Ids of one read that are asked for together. */
 const askedAtOnce = 64;
 
+/** `unread`: of the records that do not decode, where the job makes dead letters of them; `skipped`: the others. */
+export type RawRead = {batch: RawBatch; unread: UnreadRecord[]; skipped: number};
+
 /** An open log with the decoders of the schemas that it holds. */
 export type RawSource = {
   /** Up to where the job ends. */
@@ -30,11 +34,7 @@ export type RawSource = {
   /** All of it. */
   log: LogReader;
   /** Rows of the records at or above `fromOffset`, at most `rowsMax` of them. */
-  rowsOf(
-    partition: number,
-    fromOffset: number,
-    batches: RecordBatch[],
-  ): Promise<{batch: RawBatch; skipped: number}>;
+  rowsOf(partition: number, fromOffset: number, batches: RecordBatch[]): Promise<RawRead>;
   close(): void;
 };
 
@@ -110,18 +110,20 @@ function decodeRows(options: {
   batches: RecordBatch[];
   byId: Map<number, Decoder | null>;
   fields: number;
-}): {batch: RawBatch; skipped: number} {
+}): RawRead {
   const {job, partition, fromOffset, batches, byId, fields} = options;
   const columns: Value[][] = job.table.columns.map(() => []);
+  const unread: UnreadRecord[] = [];
   let skipped = 0;
   let count = 0;
   let toOffset = fromOffset;
   for (const batch of batches) {
     if (count >= rowsMax) break;
     eachFrame(batch, fromOffset, (offset, pos, end) => {
-      const row = decodeRow(byId.get(readId(batch.bytes, pos)) ?? null, batch.bytes, pos, end);
-      if (!row) {
-        skipped += 1;
+      const row = decodeRow(byId, batch.bytes, pos, end);
+      if ('code' in row) {
+        if (job.letters) unread.push({offset, frame: batch.bytes.slice(pos, end), ...row});
+        else skipped += 1;
         return;
       }
       for (let index = 0; index < fields; index++) columns[index]!.push(row[index]!);
@@ -141,7 +143,7 @@ function decodeRows(options: {
     fromOffset,
     toOffset,
   };
-  return {batch, skipped};
+  return {batch, unread, skipped};
 }
 
 function eachFrame(
@@ -165,17 +167,22 @@ function readId(bytes: Uint8Array, pos: number): number {
   }
 }
 
+/** The values of a record, or why it has none. */
 function decodeRow(
-  decoder: Decoder | null,
+  byId: ReadonlyMap<number, Decoder | null>,
   bytes: Uint8Array,
   pos: number,
   end: number,
-): Value[] | undefined {
-  if (!decoder) return undefined;
+): Value[] | Pick<UnreadRecord, 'code' | 'message'> {
+  const id = end - pos < frameHeaderBytes ? -1 : readId(bytes, pos);
+  if (id < 0) return {code: 'DECODE', message: 'the record has no frame header'};
+  const decoder = byId.get(id);
+  if (!decoder)
+    return {code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known, or not one of these events`};
   try {
     return decoder(bytes, pos + frameHeaderBytes, end) as Value[];
   } catch (error) {
-    if (error instanceof DecodeFailure) return undefined;
+    if (error instanceof DecodeFailure) return {code: 'DECODE', message: error.message};
     throw error;
   }
 }

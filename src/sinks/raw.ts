@@ -8,8 +8,9 @@ import type {PrivacySetting} from '../privacy/opener.ts';
 import type {RegistrySource} from '../schema/registry-open.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
-import {openRawWriter, type RawBooks, type RawWriter} from './raw-apart.ts';
+import {givenUpWith, type RawBooks} from './raw-apart.ts';
 import {openSource, type RawSource} from './raw-source.ts';
+import {isSameTopic, placeOfRaw, type RawPlace} from './raw-topic.ts';
 import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import {tableId} from './tables.ts';
 import type {Sink} from './types.ts';
@@ -25,6 +26,8 @@ export type RawJob = {
   registry: RegistrySource;
   /** Key of what is protected, for another process; absent without one. Never print it. */
   privacy?: PrivacySetting;
+  /** Records that cannot be read become dead letters here: no query reads the topic, which would make them. */
+  letters?: boolean;
   /** By partition: it ends there. */
   until?: number[];
 };
@@ -40,7 +43,8 @@ export type RawStats = {
   reason?: {code: string; message: string; hint?: string};
   /** Events written since the start of this host. */
   written: number;
-  /** Events that the sink refused while it took others, since the start of this host: each is a dead letter. */
+  /** Events that the sink refused while it took others, and records that cannot be read where no query reads the topic, since the
+   * start of this host: each is a dead letter. */
   dead: number;
   /** Events that are being written. */
   pending: number;
@@ -151,11 +155,14 @@ function runJob(
   const follow = async (part: RawJob) => {
     const source = await surely(() => openSource(part));
     try {
-      const offsets = await surely(() => sink.rawOffsets!(part.table));
-      const writer = await surely(() => openRawWriter(part, sink, asked));
-      while (!abort.signal.aborted && !isPast(part, source, offsets)) {
+      let place = await surely(() => placeOfRaw(part, source, sink, asked));
+      while (!abort.signal.aborted && !isPast(part, source, place.offsets)) {
+        // What has the topic's name now may be another one: then the table's offsets are not of it.
+        if (!isSameTopic(part, source, place))
+          place = await surely(() => placeOfRaw(part, source, sink, asked));
+        const here = place;
         if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
-        const moved = await surely(() => step(part, source, writer, offsets, stats, sinkName, telemetry));
+        const moved = await surely(() => step(part, source, here, stats, sinkName, telemetry));
         if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
       }
     } finally {
@@ -196,22 +203,6 @@ function runJob(
   };
 }
 
-/** What a delivery that is stopped waits for no longer. */
-function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
-  const end = stopped.then(() =>
-    Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')),
-  );
-  end.catch(() => {});
-  const either = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end]);
-  return {
-    open: (...args) => either(books.open(...args)),
-    begin: (...args) => either(books.begin(...args)),
-    end: (...args) => either(books.end(...args)),
-    before: (...args) => either(books.before(...args)),
-    settled: (...args) => either(books.settled(...args)),
-  };
-}
-
 /** Whether everything up to `until` was delivered. */
 const isPast = ({until, topic}: RawJob, {reader}: RawSource, offsets: Map<number, number>): boolean =>
   until?.every(
@@ -247,13 +238,13 @@ const lagOf = ({topic}: RawJob, log: LogReader, offsets: Map<number, number>): n
 async function step(
   job: RawJob,
   source: RawSource,
-  writer: RawWriter,
-  offsets: Map<number, number>,
+  place: RawPlace,
   stats: RawStats,
   sinkName: string,
   telemetry: Telemetry,
 ): Promise<boolean> {
   const {reader, log} = source;
+  const {offsets, writer} = place;
   // Known before anything is written: a sink that fails must not look like one that has caught up.
   stats.lagEvents = lagOf(job, log, offsets);
   let moved = false;
@@ -262,7 +253,8 @@ async function step(
     writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
   const readRows = async (partition: number) => {
     const batches = await reader.read(job.topic, partition, startOf(partition), readBytesMax);
-    return batches.length === 0
+    // Of another topic: nothing of it counts, before it is decided what the table's offsets are worth.
+    return batches.length === 0 || !isSameTopic(job, source, place)
       ? undefined
       : {batches, ...(await source.rowsOf(partition, startOf(partition), batches))};
   };
@@ -278,20 +270,27 @@ async function step(
     const read = await rows().catch(hold);
     if (partition + 1 < partitions) rows = beginLater(() => readRows(partition + 1));
     if (read) {
-      const {batches, batch, skipped} = read;
+      const {batches, batch, unread, skipped} = read;
       const startMs = performance.now();
       stats.pending = batch.count;
+      await writer.unread(partition, unread);
       failpoint('raw.before-write');
       const dead = await writer.write(batch, batches);
       failpoint('raw.after-write');
       const seconds = (performance.now() - startMs) / 1000;
-      const place = {sink: sinkName, table: tableId(job.table)};
-      telemetry.emit('RowsWritten', {...place, rows: batch.count - dead, seconds});
+      const of = {sink: sinkName, table: tableId(job.table)};
+      telemetry.emit('RowsWritten', {...of, rows: batch.count - dead, seconds});
       if (dead > 0)
-        telemetry.emit('RowsRefused', {...place, rows: dead, message: `${dead} raw events were set aside`});
+        telemetry.emit('RowsRefused', {...of, rows: dead, message: `${dead} raw events were set aside`});
+      if (unread.length > 0)
+        telemetry.emit('RowsRefused', {
+          ...of,
+          rows: unread.length,
+          message: `${unread.length} records that cannot be read were set aside`,
+        });
       offsets.set(partition, batch.toOffset);
       stats.written += batch.count - dead;
-      stats.dead += dead;
+      stats.dead += dead + unread.length;
       stats.pending = 0;
       stats.skipped += skipped;
       moved = true;
