@@ -103,7 +103,7 @@ const properties: FieldSpec = {
       min: 65_536,
       max: 67_108_864,
       doc: 'What a request asks for of one partition, at most.',
-      default: 1_048_576,
+      default: 2_097_152,
     },
   },
 };

@@ -4,9 +4,8 @@
  *
  * Checksum. Two messages that differ by a multiple of CRC-32C's polynomial have the same checksum. x^5685 + x^1362 + x^426 + 1 is
  * one, and so is its eighth power, whose exponents count bytes. So each byte can be taken away from the front if it is added
- * (XOR) 4323, 5259 and 5685 bytes further on, sixteen at once without any table; the last 5685 bytes are left for the tables.
- * (Sparse multiples for checksums: https://arxiv.org/abs/2412.16398.) Of the multiples with four terms this is the one of least
- * degree whose shifts are so long that what a step reads was stored long before.
+ * (XOR) 4323, 5259 and 5685 bytes further on, sixteen at once without any table; the last 5685 bytes are left. A second multiple, of six
+ * terms, leaves 290 of those for the tables. (Sparse multiples for checksums: https://arxiv.org/abs/2412.16398.)
  */
 import {
   above,
@@ -36,31 +35,37 @@ import {
   xor128,
 } from './wasm.ts';
 
-/** Exponents of the sparse multiple, bytes. */
-const terms = {high: 5685, middle: 1362, low: 426};
-/** Bytes of one round of the fold. */
+/**
+ * Exponents of sparse multiples in falling order, bytes; 0 is one more. Of those with so many terms they are the ones of least degree whose
+ * shifts are long: what a step reads was stored long before.
+ */
+const far = {high: 5685, lower: [1362, 426]};
+const near = {high: 290, lower: [136, 113, 107, 32]};
+type Multiple = typeof far;
+/** Bytes of one round of a fold. */
 const roundBytes = 64;
 /** What is folded at once stays in the first cache with what it needs. */
 const pieceBytes = 16 * 1024;
+/** Fewer bytes are folded by the near multiple alone. */
+const farBytesLeast = 2 * far.high;
 
 /** Places in the memory; what lies between them is read, never used. */
 const resultAt = 0;
 const pieceAt = 91 * 64;
-/** What the shifts of the rest reach of bytes that give nothing: the longest less the shortest, and a round. */
-const restHistoryBytes = terms.middle + 2 * roundBytes;
-const restAt = pieceAt + pieceBytes + 2048;
-const movedAt = restAt + 6144;
+const farRestAt = pieceAt + pieceBytes + 2048;
+const nearRestAt = farRestAt + 6144;
+const movedAt = nearRestAt + 512;
 const movedBytes = 32 * 1024;
 const loadedAt = movedAt + movedBytes + 64;
 const loadedBytes = 2 ** 20;
 const pages = Math.ceil((loadedAt + loadedBytes + 256) / 65_536);
 
-/** fold(data, out, end, history): out = data + what the terms bring from the history, which lies behind `out` as a rule. */
-function foldCode(): Code {
+/** far, near (data, out, end, history): out = data + what the terms bring from the history, which ends at `out` as a rule. */
+function foldCode({lower}: Multiple): Code {
   const [data, out, end, history] = [0, 1, 2, 3];
   const steps: Code[] = [];
   for (let at = 0; at < roundBytes; at += 16) {
-    const brought = [0, terms.low, terms.middle].map((term) => load128(get(history), term + at));
+    const brought = [0, ...lower].map((term) => load128(get(history), term + at));
     steps.push(store128(get(out), brought.reduce(xor128, load128(get(data), at)), at));
   }
   const next = [data, out, history].map((pointer) => set(pointer, add(get(pointer), i32(roundBytes))));
@@ -143,7 +148,8 @@ function moveCode(): Code {
 
 type Exports = {
   memory: {buffer: ArrayBuffer};
-  fold(data: number, out: number, end: number, history: number): number;
+  far(data: number, out: number, end: number, history: number): number;
+  near(data: number, out: number, end: number, history: number): number;
   move(at: number, to: number, delta: number, countMax: number, out: number, outEnd: number): number;
 };
 
@@ -160,7 +166,7 @@ declare const WebAssembly:
 export type Place = {at: number; to: number; delta: number; write: number};
 
 /** Fewer bytes are quicker summed by the tables. */
-export const shortenBytesLeast = 3 * terms.high;
+export const shortenBytesLeast = 1024;
 /** More bytes are shortened piece by piece. */
 export const shortenBytesMax = loadedBytes;
 /** Fewer bytes of records are quicker walked where they are. */
@@ -181,7 +187,8 @@ export class Machine {
   static open(): Machine | undefined {
     if (typeof WebAssembly === 'undefined') return undefined;
     const bytes = wasmModule(pages, [
-      {name: 'fold', parameters: 4, locals: 0, body: foldCode()},
+      {name: 'far', parameters: 4, locals: 0, body: foldCode(far)},
+      {name: 'near', parameters: 4, locals: 0, body: foldCode(near)},
       {name: 'move', parameters: 6, locals: 6, body: moveCode()},
     ]);
     if (!WebAssembly.validate(bytes)) return undefined;
@@ -195,22 +202,34 @@ export class Machine {
    */
   shorten(bytes: Uint8Array, from: number, to: number, register: number): Uint8Array {
     const memory = this.#memory;
-    const {fold} = this.#exports;
     memory.set(bytes.subarray(from, to), loadedAt);
     for (let index = 0; index < 4; index++) memory[loadedAt + index]! ^= register >>> (8 * index);
-    const whole = Math.floor((to - from - terms.high) / roundBytes) * roundBytes;
-    memory.fill(0, pieceAt - terms.high, pieceAt);
+    let length = to - from;
+    let at = loadedAt;
+    if (length >= farBytesLeast) {
+      length = this.#fold('far', far, at, length, farRestAt);
+      at = farRestAt;
+    }
+    length = this.#fold('near', near, at, length, nearRestAt);
+    return memory.subarray(nearRestAt, nearRestAt + length);
+  }
+
+  /** Folds `length` bytes at `data` into fewer at `restAt`. @returns how many */
+  #fold(name: 'far' | 'near', {high, lower}: Multiple, data: number, length: number, restAt: number): number {
+    const memory = this.#memory;
+    const history = pieceAt - high;
+    const whole = Math.floor((length - high) / roundBytes) * roundBytes;
+    memory.fill(0, history, pieceAt);
     let end = pieceAt;
     for (let at = 0; at < whole; at += pieceBytes) {
-      if (at > 0) memory.copyWithin(pieceAt - terms.high, end - terms.high, end);
+      if (at > 0) memory.copyWithin(history, end - high, end);
       end = pieceAt + Math.min(pieceBytes, whole - at);
-      fold(loadedAt + at, pieceAt, end, pieceAt - terms.high);
+      this.#exports[name](data + at, pieceAt, end, history);
     }
     // What is left gets what the terms bring, and gives nothing any more.
-    memory.fill(0, end, end + restHistoryBytes);
-    const rest = to - from - whole;
-    fold(loadedAt + whole, restAt, restAt + rest, end - terms.high);
-    return memory.subarray(restAt, restAt + rest);
+    memory.fill(0, end, end + lower[0]! + 2 * roundBytes);
+    this.#exports[name](data + whole, restAt, restAt + length - whole, end - high);
+    return length - whole;
   }
 
   /**

@@ -34,7 +34,7 @@ export const clientDefaults: KafkaClientSettings = {
   connectMs: 5_000,
   metadataMs: 30_000,
   pollMs: 500,
-  fetchBytesMax: 1_048_576,
+  fetchBytesMax: 2_097_152,
 };
 
 export type KafkaSecurity = {

@@ -110,6 +110,8 @@ async function earlierOf(
   lookups: Record<string, string>,
   options: PrepareOptions,
 ): Promise<DomainSnapshot[]> {
+  // No need to open the log then, which may be on another machine.
+  if (entries.length === 0) return [];
   const steps = stepsFrom(entries, await readsFrom(plan, saved, options.log), lookups);
   const wanted = new Map(steps.map((step) => [`${step.lookup} ${step.snapshot}`, step]));
   return Promise.all(
