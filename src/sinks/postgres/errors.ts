@@ -75,7 +75,10 @@ export function connectionError(error: unknown, place: string): PlatformError {
   if (stateOf(error) !== undefined) return statementError(error, place);
   const {code, message, errors} = error as {code?: unknown; message?: unknown; errors?: Error[]};
   // Several addresses of one host, each refused: its own message is empty.
-  const text = errors?.map((each) => each.message).join('; ') || String(message ?? error);
+  const said = errors?.map((each) => each.message).join('; ') || String(message ?? error);
+  // What nobody looked for because no server of PostgreSQL says it.
+  const isOdd = error instanceof TypeError || error instanceof RangeError;
+  const text = isOdd ? `an answer that cannot be read: ${said}` : said;
   const [, hint] = refusedByUs.find(([pattern]) => pattern.test(`${text} ${code ?? ''}`)) ?? [];
   if (hint !== undefined)
     return new PlatformError('SINK_REFUSED', text, {

@@ -4,6 +4,7 @@ import type {Value} from '../../expr/types.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
 import {CopyFrom} from './copy.ts';
 import {stateOf} from './errors.ts';
+import {guardIncoming} from './incoming.ts';
 import {createPool} from './pool.ts';
 import type {ServerSettings} from './settings.ts';
 import {parsers, plain} from './values.ts';
@@ -41,10 +42,12 @@ export async function connectServer(
     const client = new pg.Client(config);
     // What fails is told to whoever waits for an answer; a connection that fails unused is just gone.
     client.on('error', () => {});
+    guardIncoming(client, {host: settings.host, isPlain: settings.tls === false});
     try {
       await client.connect();
       const only = readOnly ? '; SET default_transaction_read_only = on' : '';
-      await client.query(`${session}; SET statement_timeout = ${settings.statementTimeoutMs}${only}`);
+      const own = `${session}; SET statement_timeout = ${settings.statementTimeoutMs}${only}`;
+      await answered(client, client.query(own), {statementTimeoutMs: settings.connectTimeoutMs});
       return client;
     } catch (error) {
       client.end().catch(() => {});
