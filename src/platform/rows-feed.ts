@@ -9,8 +9,11 @@ import {tableId} from '../sinks/tables.ts';
 import type {Sink} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 
-/** How far a sink has a table: next offset by partition, and the last checkpoint that it has marked. */
-export type RowsPlaces = {offsets: number[]; epoch: number};
+/**
+ * How far a sink has a table: next offset by partition, and the last checkpoint that it has marked. `topicId`: of the topic that the
+ * offsets are of, where topics have ids.
+ */
+export type RowsPlaces = {offsets: number[]; epoch: number; topicId?: string};
 
 /** Where the places of a sink are kept, outside of it. */
 export type RowsPositions = {
@@ -40,6 +43,8 @@ export class RowsFeed {
   readonly #options: RowsFeedOptions;
   #offsets: number[] = [];
   #epoch = 0;
+  /** Of the topic that the offsets are of. */
+  #topicId: string | undefined;
   #savedText = '';
   #skipped = 0;
 
@@ -52,12 +57,17 @@ export class RowsFeed {
   async open(): Promise<void> {
     const {table, sink, sinkName, positions, log, telemetry} = this.#options;
     await sink.ensure(table);
+    this.#topicId = log.topicId?.(this.topic);
     const saved = await positions.load(this.topic);
     if (!saved) return;
     const marked = (await sink.marked(tableId(table))) ?? 0;
     const ends = saved.offsets.map((_, partition) => log.endOffset(this.topic, partition));
+    const isSame =
+      saved.topicId === undefined || this.#topicId === undefined || saved.topicId === this.#topicId;
     const isWhole =
-      marked >= saved.epoch && saved.offsets.every((offset, partition) => offset <= ends[partition]!);
+      isSame &&
+      marked >= saved.epoch &&
+      saved.offsets.every((offset, partition) => offset <= ends[partition]!);
     if (isWhole) {
       this.#offsets = [...saved.offsets];
       this.#epoch = saved.epoch;
@@ -65,8 +75,28 @@ export class RowsFeed {
     }
     telemetry.emit('Log', {
       level: 'warn',
-      message: `${sinkName} lacks rows of ${tableId(table)} that it had: they are written again from ${this.topic}`,
+      message: isSame
+        ? `${sinkName} lacks rows of ${tableId(table)} that it had: they are written again from ${this.topic}`
+        : this.#remadeText(),
     });
+  }
+
+  #remadeText(): string {
+    const {sinkName, table} = this.#options;
+    return `topic ${this.topic} was deleted and made anew: ${sinkName} reads it from its beginning; rows of ${tableId(table)} that it had stay`;
+  }
+
+  /** The topic is another one than before: what it holds is read from its beginning, and rows by their versions change what they have to. */
+  #beginAnew(): void {
+    const {log, telemetry} = this.#options;
+    const now = log.topicId?.(this.topic);
+    if (now === undefined || now === this.#topicId) return;
+    if (this.#topicId !== undefined) {
+      telemetry.emit('Log', {level: 'warn', message: this.#remadeText()});
+      this.#offsets = [];
+      this.#epoch = 0;
+    }
+    this.#topicId = now;
   }
 
   /** Rows that are in the topic and not in the sink, as of the last look. */
@@ -98,6 +128,7 @@ export class RowsFeed {
   /** One read of every partition, in one write. @returns whether there was anything @throws the log's errors, SINK_* */
   async turn(): Promise<boolean> {
     const {table, log, delivery} = this.#options;
+    this.#beginAnew();
     const rows = rowReader(table);
     const offsets = [...this.#offsets];
     let hasRead = false;
@@ -145,7 +176,8 @@ export class RowsFeed {
 
   /** Keeps the places, when they are others than those that were kept last. */
   async save(): Promise<void> {
-    const places = {offsets: [...this.#offsets], epoch: this.#epoch};
+    const topicId = this.#topicId;
+    const places = {offsets: [...this.#offsets], epoch: this.#epoch, ...(topicId ? {topicId} : {})};
     const text = JSON.stringify(places);
     if (text === this.#savedText || places.offsets.length === 0) return;
     await this.#options.positions.save(this.topic, places);

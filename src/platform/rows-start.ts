@@ -58,7 +58,7 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
   };
 }
 
-/** The checkpoint that the sink had marked stands beside each offset. */
+/** The checkpoint that the sink had marked, and the id of the topic, stand beside each offset. */
 const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
   async load(topic) {
     const partitions =
@@ -67,15 +67,23 @@ const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
     if (found.length === 0) return undefined;
     const offsets: number[] = [];
     for (const {partition, offset} of found) offsets[partition] = offset;
+    const beside = found.map(({metadata}) => metadata.split(' '));
+    const [topicId] = beside.flatMap(([, id = '']) => (id === '' ? [] : [id]));
     return {
       offsets: Array.from(offsets, (offset) => offset ?? 0),
-      epoch: Math.max(...found.map(({metadata}) => Number(metadata) || 0)),
+      epoch: Math.max(...beside.map(([epoch]) => Number(epoch) || 0)),
+      ...(topicId ? {topicId} : {}),
     };
   },
-  save: (topic, {offsets, epoch}) =>
+  save: (topic, {offsets, epoch, topicId = ''}) =>
     commitOffsets(
       client,
       group,
-      offsets.map((offset, partition) => ({topic, partition, offset, metadata: String(epoch)})),
+      offsets.map((offset, partition) => ({
+        topic,
+        partition,
+        offset,
+        metadata: `${epoch} ${topicId}`.trim(),
+      })),
     ),
 });

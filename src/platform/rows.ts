@@ -78,6 +78,8 @@ class Service {
   readonly #shown = new Map<string, string>();
   readonly #closing = new AbortController();
   #bookOffset = 0;
+  /** Id of the topic that it is an offset of. */
+  #bookId: string | undefined;
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: RowsServiceOptions) {
@@ -100,6 +102,10 @@ class Service {
   async #readBook(): Promise<void> {
     const {log, book} = this.#options;
     if (log.partitions(book) === 0) return;
+    const is = log.topicId?.(book);
+    // One that was made anew is read from its beginning; what was known stays, and is said again.
+    if (is !== undefined && is !== this.#bookId) this.#bookOffset = 0;
+    this.#bookId = is ?? this.#bookId;
     this.#bookOffset = Math.max(this.#bookOffset, log.startOffset(book, 0));
     while (this.#bookOffset < log.endOffset(book, 0)) {
       const batches = await log.read(book, 0, this.#bookOffset, 1 << 20);

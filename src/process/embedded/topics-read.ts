@@ -28,6 +28,6 @@ export function checkTopics(plan: QueryPlan, log: LogReader, known: TopicIds = {
 export function checkTopic(plan: QueryPlan, log: LogReader, topic: string, known: string | undefined): void {
   checkTopicId(log, topic, known, {
     place: plan.id,
-    hint: `look who deleted it, and why. Rows that were made stay as they are; to make them anew from what the topic holds now: npx millrace rebuild ${plan.id}; with the raw table's events of before: npx millrace backfill ${plan.id} --from archive`,
+    hint: `look who deleted it, and why. The rows that were made stay as they are; for a new revision from what the topic holds now: npx millrace rebuild ${plan.id}`,
   });
 }

@@ -7,8 +7,8 @@ import type {Table} from '../../model/types.ts';
 /** `ends`: end of every partition of the table's topic; what is below it belongs to the entry. */
 export type BookEntry =
   | {kind: 'table'; table: Table}
-  /** Every row of the checkpoint `epoch` is below `ends`. `table`: `<namespace>.<name>`. */
-  | {kind: 'mark'; table: string; epoch: number; ends: number[]}
+  /** Every row of the checkpoint `epoch` is below `ends`. `table`: `<namespace>.<name>`; `topicId`: of the topic that has them. */
+  | {kind: 'mark'; table: string; epoch: number; ends: number[]; topicId?: string}
   /** The view shows the table as soon as it is delivered up to `ends`. */
   | {kind: 'view'; view: string; table: string; ends: number[]}
   | {kind: 'drop'; table: string}
@@ -36,9 +36,19 @@ export class Book {
   /** `<namespace>.<name>` -> the table, for those that were not dropped. */
   readonly tables = new Map<string, Table>();
   readonly dropped = new Set<string>();
-  readonly marks = new Map<string, {epoch: number; ends: number[]}>();
+  readonly marks = new Map<string, Extract<BookEntry, {kind: 'mark'}>>();
   /** `<domain>.<query>` -> the table that it shows; null: the view is gone. */
-  readonly views = new Map<string, {table: string; ends: number[]} | null>();
+  readonly views = new Map<string, Extract<BookEntry, {kind: 'view'}> | null>();
+
+  /** Everything that counts now, as entries of a new book. */
+  entries(): BookEntry[] {
+    return [
+      ...[...this.tables.values()].map((table): BookEntry => ({kind: 'table', table})),
+      ...this.marks.values(),
+      ...[...this.dropped].map((table): BookEntry => ({kind: 'drop', table})),
+      ...[...this.views].map(([view, shown]): BookEntry => shown ?? {kind: 'dropView', view}),
+    ];
+  }
 
   take(entry: BookEntry): void {
     switch (entry.kind) {

@@ -5,6 +5,7 @@ import {writeKeyed} from '../../log/kafka/keyed.ts';
 import {compactedConfigs, deleteTopics, ensureTopics} from '../../log/kafka/topics.ts';
 import {openLog} from '../../log/open.ts';
 import {batchesOf} from '../../log/scan.ts';
+import {remade} from '../../log/topic-ids.ts';
 import type {LogReader} from '../../log/types.ts';
 import type {Table} from '../../model/types.ts';
 import {walkRecords} from '../../schema/frame.ts';
@@ -60,12 +61,15 @@ class KafkaSink implements Sink {
   readonly #encoders = new Map<string, RowEncoder>();
   /** Table -> next offset by partition, as far as it was written here. */
   readonly #ends = new Map<string, number[]>();
+  /** Topic -> its id when it was opened; none where topics have no ids. */
+  readonly #topicIds = new Map<string, string>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
   }
 
   async readBook(): Promise<void> {
+    this.#opened(this.#parts.topic);
     for await (const {kind, bytes, count} of batchesOf(this.#parts.log, this.#parts.topic))
       if (kind === 'data')
         walkRecords({bytes, count}, (_, pos, end) => this.#book.take(bookEntryOf(bytes.subarray(pos, end))));
@@ -82,6 +86,43 @@ class KafkaSink implements Sink {
     for (const entry of entries) this.#book.take(entry);
   }
 
+  #opened(topic: string): void {
+    const id = this.#parts.client.metadata.topicIds.get(topic);
+    if (id !== undefined) this.#topicIds.set(topic, id);
+  }
+
+  /** Id of the topic of that name now, when it is another one; the reader looks now and then, the client when something fails. */
+  #otherThan(topic: string, was: string | undefined): string | undefined {
+    const {client, log} = this.#parts;
+    return [log.topicId?.(topic), client.metadata.topicIds.get(topic)].find(
+      (is) => is !== undefined && is !== was,
+    );
+  }
+
+  /** @throws TOPIC_OTHER when the topic is not the one that was opened: rows that it had are gone */
+  #check(id: string): void {
+    const topic = topicOf(id);
+    const was = this.#topicIds.get(topic);
+    const is = this.#otherThan(topic, was);
+    if (was === undefined || is === undefined) return;
+    const [namespace = '', name = ''] = id.split('.');
+    throw remade(topic, {
+      was,
+      is,
+      place: topic,
+      hint: `look who deleted it, and why; its rows are made again from the log by: npx millrace resume ${namespace}.${revisionOf(name)?.query ?? name}`,
+    });
+  }
+
+  /** A book that was deleted and made anew is written again. */
+  async #keepBook(): Promise<void> {
+    const {topic} = this.#parts;
+    const is = this.#otherThan(topic, this.#topicIds.get(topic));
+    if (is === undefined) return;
+    await this.#note(...this.#book.entries());
+    this.#topicIds.set(topic, is);
+  }
+
   async ensure(table: Table): Promise<void> {
     const id = tableId(table);
     const known = this.#book.tables.get(id);
@@ -95,6 +136,7 @@ class KafkaSink implements Sink {
     const configs = compactedConfigs;
     const name = rowsTopic(table);
     await ensureTopics(client, [{name, partitions, replication, configs}]);
+    this.#opened(name);
     const schemaId = await registerSchema(`${name}-value`, rowSchema(table));
     this.#encoders.set(id, rowEncoder(table, schemaId));
     await log.refresh();
@@ -109,6 +151,7 @@ class KafkaSink implements Sink {
     const id = tableId(table);
     const encode = this.#encoders.get(id);
     if (!encode) throw new PlatformError('SINK_REFUSED', `${id} was not made yet`);
+    this.#check(id);
     const written = await writeKeyed(this.#parts.client, rowsTopic(table), encode(batch));
     const ends = this.#ends.get(id)!;
     for (const [partition, end] of written) ends[partition] = Math.max(ends[partition] ?? 0, end);
@@ -116,8 +159,13 @@ class KafkaSink implements Sink {
 
   async mark(marks: Parameters<Sink['mark']>[0]): Promise<void> {
     const higher = marks.filter(({table, epoch}) => epoch > (this.#book.marks.get(table)?.epoch ?? -1));
+    for (const {table} of higher) this.#check(table);
+    await this.#keepBook();
     await this.#note(
-      ...higher.map(({table, epoch}): BookEntry => ({kind: 'mark', table, epoch, ends: this.#endsOf(table)})),
+      ...higher.map(({table, epoch}): BookEntry => {
+        const topicId = this.#topicIds.get(topicOf(table));
+        return {kind: 'mark', table, epoch, ends: this.#endsOf(table), ...(topicId ? {topicId} : {})};
+      }),
     );
   }
 
@@ -126,7 +174,11 @@ class KafkaSink implements Sink {
   }
 
   async marked(table: string): Promise<number | undefined> {
-    return this.#book.marks.get(table)?.epoch;
+    const mark = this.#book.marks.get(table);
+    const is = this.#parts.log.topicId?.(topicOf(table));
+    // Rows in a topic that is gone are in no topic.
+    const isGone = mark?.topicId !== undefined && is !== undefined && mark.topicId !== is;
+    return isGone ? undefined : mark?.epoch;
   }
 
   async switchView(table: Table): Promise<void> {
@@ -190,6 +242,12 @@ class KafkaSink implements Sink {
     this.#parts.log.close();
     this.#parts.client.close();
   }
+}
+
+/** Topic of a table `<namespace>.<name>`. */
+function topicOf(id: string): string {
+  const [namespace = '', name = ''] = id.split('.');
+  return rowsTopic({namespace, name});
 }
 
 /** What the columns of a table are that its topic does not expect. */

@@ -6,6 +6,8 @@ import {join} from 'node:path';
 import {after, before, suite, type TestContext, test} from 'node:test';
 import {systemClock} from '../../../src/clock.ts';
 import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
+import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {compactedConfigs, deleteTopics, ensureTopics} from '../../../src/log/kafka/topics.ts';
 import {openLog} from '../../../src/log/open.ts';
 import type {Table} from '../../../src/model/types.ts';
 import {startRowsService} from '../../../src/platform/rows.ts';
@@ -42,7 +44,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     const dir = mkdtempSync(join(tmpdir(), 'millrace-rows-'));
     const settings = kafkaSettings(kafka, name);
     const topics = rowTopics(settings, dir);
-    const engine = await openSink({name: 'rows', choice: {backend: 'kafka', options: {}}, root: dir, topics});
+    // What is deleted is noticed so soon.
+    settings.client = {metadataMs: 300};
+    const open = () => openSink({name: 'rows', choice: {backend: 'kafka', options: {}}, root: dir, topics});
+    const engine = await open();
     const places = new Map<string, RowsPlaces>();
     t.after(async () => {
       await engine.close();
@@ -89,6 +94,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     return {
       dir,
       engine,
+      open,
       start,
       rows: async (table: Table, files = 'files') =>
         ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
@@ -153,11 +159,69 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     assert.deepEqual(await rows(two), [['DE', 1]]);
   });
 
+  test('a topic of rows that is made anew stops what writes to it, and its rows count as lost; who delivers begins with it anew; a book is written again', async (t) => {
+    const {engine, open, start, rows} = await world(t, 'remade');
+    const table = queryTable('remade', {country: 'string'});
+    const id = tableId(table);
+    const client = new KafkaClient(kafkaSettings(kafka));
+    t.after(() => client.close());
+    const remake = async (name: string) => {
+      await deleteTopics(client, [name]);
+      await ensureTopics(client, [{name, partitions: 1, replication: 1, configs: compactedConfigs}]);
+    };
+    let epoch = 7;
+    const mark = () => engine.mark([{table: id, epoch: epoch++}]);
+    const soon = async (isSo: () => Promise<boolean>) => {
+      for (const deadline = Date.now() + 20_000; !(await isSo()); await systemClock.sleep(100))
+        assert.ok(Date.now() < deadline);
+    };
+    await engine.ensure(table);
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2), countryRow('FR', 1, 2)]));
+    await mark();
+    const running = await start();
+    await running.settled();
+
+    await remake('remade.rows');
+    await soon(async () => {
+      await mark();
+      const other = await open();
+      const found = await other.revisions!('shop', 'remade');
+      await other.close();
+      return found.join() === '1';
+    });
+
+    await remake('agg.shop.remade.r1');
+    await soon(() =>
+      mark().then(
+        () => false,
+        (error) => {
+          assert.equal(error.code, 'TOPIC_OTHER');
+          assert.match(error.hint, /millrace resume shop\.remade$/);
+          return true;
+        },
+      ),
+    );
+    await assert.rejects(engine.write(table, batchOf(table, [countryRow('DE', 9, 8)])), {
+      code: 'TOPIC_OTHER',
+    });
+    // As the query does that begins again: its state is dropped when the sink knows no mark.
+    await engine.ensure(table);
+    assert.equal(await engine.marked(id), undefined);
+    await engine.write(table, batchOf(table, [countryRow('DE', 5, 4)]));
+    await mark();
+    assert.equal(await engine.marked(id), epoch - 1);
+    await running.settled();
+    assert.deepEqual(await rows(table), [
+      ['DE', 5],
+      ['FR', 1],
+    ]);
+    assert.equal(await running.sink.marked(id), epoch - 1);
+  });
+
   test('what another program writes between the rows is left out and counted', async (t) => {
     const {engine, start, rows} = await world(t, 'foreign');
     const table = queryTable('foreign', {country: 'string'});
     await engine.ensure(table);
-    const {KafkaClient} = await import('../../../src/log/kafka/client.ts');
     const {writeKeyed} = await import('../../../src/log/kafka/keyed.ts');
     const client = new KafkaClient(kafkaSettings(kafka));
     await client.refreshMetadata();
