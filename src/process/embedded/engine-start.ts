@@ -16,7 +16,7 @@ import type {StateStore} from './statestore.ts';
 import {beginsOf, placesOf} from './worker-feeds.ts';
 import type {DomainSnapshot, QueryStart} from './worker-messages.ts';
 
-export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset'> & {
+export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset' | 'telemetry'> & {
   store: StateStore;
 };
 
@@ -30,6 +30,7 @@ export async function prepareQuery(
 ): Promise<{start: QueryStart; snapshots: DomainSnapshot[]; newer: DomainSnapshot[]}> {
   const {store, marked} = options;
   let saved = readCheckpoint(store, plan);
+  const hadState = saved !== undefined;
   if (saved) checkFingerprint(plan, saved.header);
   // What cannot keep a mark cannot be asked whether it lost something.
   const known = await marked?.(plan);
@@ -46,6 +47,11 @@ export async function prepareQuery(
     if (epoch === 0 && sinkEpoch > 0)
       await checkLogIsWhole(plan, await startsOf(plan, options.log), options.log);
     epoch = Math.max(epoch, sinkEpoch);
+    if (epoch > 0)
+      options.telemetry?.emit('Log', {
+        level: 'warn',
+        message: `${plan.id}: ${hadState ? 'its sink lacks rows that it had acknowledged (lost, or an older copy)' : 'its checkpoint is gone'}; they are made again from the log`,
+      });
     if (epoch > 0 && plan.window.type === 'session') await options.onReset?.(plan);
   }
   const {entries} = readJournal(store, plan);

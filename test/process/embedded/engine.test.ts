@@ -128,8 +128,19 @@ test('a sink that lost what it had marked is filled again from the log', async (
     table.markedEpoch = 1;
     if (table === rig.tables.get(tumbling.id)) table.rows.clear();
   }
+  const told: string[] = [];
+  const options = rig.options();
+  rig.options = () => ({
+    ...options,
+    telemetry: {emit: (name, event) => name === 'Log' && told.push((event as {message: string}).message)},
+  });
   await rig.crash();
   await rig.engine.settle();
+  const why = 'its sink lacks rows that it had acknowledged (lost, or an older copy)';
+  assert.deepEqual(
+    told,
+    [tumbling, sessions].map(({id}) => `${id}: ${why}; they are made again from the log`),
+  );
   assert.deepEqual(rig.resets, [sessions.id], 'keys of sessions depend on the order of reading');
   rig.check();
 });
