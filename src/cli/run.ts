@@ -114,7 +114,7 @@ async function runUntilStopped(
     replacement = (await Promise.race([idling, stop.first, failed, running.replaced])) ?? undefined;
     idle.abort(new Error('draining'));
     leave();
-    code = await Promise.race([drain(running, stop, show), failed]);
+    code = await Promise.race([drain(running, stop, show, replacement !== undefined), failed]);
   } catch (error) {
     view.close();
     // Nothing can be drained into a log that failed; what was acknowledged is there at the next start.
@@ -169,8 +169,13 @@ function portOf(text: unknown): number {
  * @returns 0 when everything that was read is written; 129, 130 or 143 when it was cut short; else the highest exit code of what
  * stopped: a query, an input, a raw table.
  */
-async function drain(running: RunningPlatform, stop: Stop, show: () => void): Promise<number> {
-  const drained = running.drain().then(() => 'drained' as const);
+async function drain(
+  running: RunningPlatform,
+  stop: Stop,
+  show: () => void,
+  isReplaced: boolean,
+): Promise<number> {
+  const drained = running.drain();
   show();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<'cut'>((resolve) => {
@@ -179,14 +184,23 @@ async function drain(running: RunningPlatform, stop: Stop, show: () => void): Pr
   const outcome = await Promise.race([drained, late, stop.second.then(() => 'cut' as const)]);
   clearTimeout(timer);
   if (outcome === 'cut') cutShort(stop, 'the drain');
+  // What starts next in this process does what is left.
+  if (outcome.length > 0 && (!isReplaced || stop.signal())) {
+    process.stderr.write(cutText('the drain'));
+    return cutCodeOf(stop);
+  }
   return exitCodeOf(running.status());
 }
 
 /** What is pending is in the log and in the last checkpoint; threads and children end with the process. */
 function cutShort(stop: Stop, what: string): never {
-  process.stderr.write(`${what} was cut short: what was not written is written at the next start\n`);
-  process.exit(cutCodes[stop.signal() ?? 'SIGINT']);
+  process.stderr.write(cutText(what));
+  process.exit(cutCodeOf(stop));
 }
+
+const cutText = (what: string): string =>
+  `${what} was cut short: what was not written is written at the next start\n`;
+const cutCodeOf = (stop: Stop): number => cutCodes[stop.signal() ?? 'SIGINT'];
 
 function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {
   switch (name) {

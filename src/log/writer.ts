@@ -179,11 +179,11 @@ class EmbeddedWriter implements OutboxWriter {
     try {
       this.#commit(
         () => {
-          let usedBytes = this.#hooks
-            ? this.#hooks.usedBytes()
-            : (this.#statements.size.get() as {bytes: number}).bytes;
+          let usedBytes = this.#hooks?.usedBytes() ?? (this.#statements.size.get() as {bytes: number}).bytes;
           for (const {transaction, bytes, resolve, reject} of group) {
-            if (bytes > 0 && usedBytes + bytes > this.#sizeMaxBytes) {
+            // An outbox that is empty takes anything: no other time would be better.
+            const isEmpty = this.#hooks !== undefined && usedBytes === 0;
+            if (bytes > 0 && !isEmpty && usedBytes + bytes > this.#sizeMaxBytes) {
               settled.push(() => reject(this.#hooks?.full() ?? logFull(this.#dir, this.#sizeMaxBytes)));
               continue;
             }

@@ -5,7 +5,8 @@ import {PlatformError} from '../errors.ts';
 import type {LogArchive} from '../log/archive.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
-import {createEngine, type EmbeddedEngine, type EngineOptions} from '../process/embedded/engine.ts';
+import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
+import type {EngineOptions} from '../process/embedded/engine-options.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
 import {type CheckpointWriter, openStateReader, openStateStore} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -16,16 +17,17 @@ import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import {createCurrentLookups} from './current-lookups.ts';
+import {callbacksOf} from './engine-callbacks.ts';
 import {failUnlessClosed} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import {firstLookups, lookupOf, lookupSinks} from './lookups-first.ts';
-import type {OutputCallbacks, Outputs} from './outputs.ts';
+import type {Outputs} from './outputs.ts';
 import type {Ownership} from './ownership.ts';
 import type {PlatformDirs} from './places.ts';
-import {refusedTransaction, sideTransaction} from './side.ts';
-import {appendSide} from './side-append.ts';
+import {SideKeeper} from './side-append.ts';
+import {drainMsMax, unsettled} from './unsettled.ts';
 
 export type EngineHost = {
   /**
@@ -39,9 +41,9 @@ export type EngineHost = {
   resume(query: string): Promise<void>;
   /** Looks at the files of the lookups; queries switch when a file changed and is good. */
   refreshLookup(lookup: Lookup): Promise<void>;
-  /** Stops reading and settles what was read. */
-  drain(): Promise<void>;
-  /** Drains, and starts with these plans; what was being filled is ended. */
+  /** Stops reading and settles what was read. @returns what has not settled by then, in words; it is read again at the next start */
+  drain(withinMs?: number): Promise<string[]>;
+  /** Drains, and starts with these plans; what was being filled is ended, and what takes too long to settle is read again. */
   restart(plans: QueryPlan[]): Promise<void>;
   stop(): Promise<void>;
   /** Where a query reads to, and how it stands. */
@@ -86,6 +88,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const lookups = createCurrentLookups(options.lookups, telemetry);
   let engine: EmbeddedEngine | undefined;
   let writer: CheckpointWriter | undefined;
+  const aside = new SideKeeper(options);
   let filling: {engine: EmbeddedEngine; plans: QueryPlan[]; stop(): Promise<void>} | undefined;
   /** @param of whose lookups it uses @param keyOf name of a query's deliveries: a filling's differ from those of what runs */
   const create = (
@@ -135,9 +138,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       },
       onStopped: (query) => outputs.abandon(keyOf(query)),
       onSide(plan, side, durable) {
-        const transaction = sideTransaction(plan, side, options.schemaIds, options.clock.now());
-        if (!transaction) return durable();
-        appendSide(options, transaction).then(durable, (error) => created.fail(plan.id, error));
+        aside.keep(plan, side).then(durable, (error) => created.fail(plan.id, error));
       },
     });
     return created;
@@ -234,15 +235,19 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     return {
       plans: wanted,
       steer: (query) => steeringOf(() => current, query),
-      drain: () => current.drain(),
+      async drain() {
+        await current.drain();
+      },
       stop: stopFilling,
     };
   };
   /** One restart after another, whoever asks for it. */
   let restarting: Promise<void> = Promise.resolve();
+  let isEnding = false;
   const restart = (wanted: () => QueryPlan[]): Promise<void> => {
     const next = restarting.then(async () => {
-      await engine?.drain();
+      if (isEnding) return;
+      await engine?.drain(drainMsMax);
       await stop(true);
       await start(wanted());
     });
@@ -301,19 +306,12 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       const message = `lookup ${domain}.${name} has a new snapshot of ${counted(snapshot.rows.size, 'row')}`;
       telemetry.emit('Log', {level: 'info', message});
     },
-    async drain() {
-      await engine?.drain();
+    async drain(withinMs = drainMsMax) {
+      isEnding = true;
+      waiting.clear();
+      await restarting;
+      if (!engine || (await engine.drain(withinMs))) return [];
+      return unsettled(engine?.status() ?? [], (query) => aside.waits(query));
     },
   };
 }
-
-const callbacksOf = (
-  options: EngineHostOptions,
-  engine: EmbeddedEngine,
-  plan: QueryPlan,
-): OutputCallbacks => ({
-  onPaused: (error) => engine.pause(plan.id, error),
-  onResumed: () => engine.resume(plan.id),
-  onRefused: (sink, rows) =>
-    appendSide(options, refusedTransaction(plan, sink, rows, options.schemaIds, options.clock.now())),
-});

@@ -94,8 +94,11 @@ export type RunningPlatform = {
   replaceBy(next: Platform): void;
   /** Resolves when `replaceBy` was called. */
   replaced: Promise<Platform>;
-  /** Stops reading, settles what was read, closes everything. */
-  drain(): Promise<void>;
+  /**
+   * Stops reading, settles what was read, closes everything. @param withinMs what has not settled by then is left to the next start
+   * @returns that, in words
+   */
+  drain(withinMs?: number): Promise<string[]>;
 };
 
 const statusMs = 500;
@@ -208,17 +211,20 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       },
       replaceBy: (next) => replace(next),
       replaced,
-      async drain() {
+      async drain(withinMs) {
         phase = 'draining';
         for (const timer of timers) clearInterval(timer);
         await events.drain();
         await ingest.stop();
         await inputs.settled();
-        await engine.drain();
+        const waits = await engine.drain(withinMs);
+        for (const text of waits)
+          parts.metrics.emit('Log', {level: 'warn', message: `left to the next start: ${text}`});
         await refresh().catch(() => {});
         const settled = running.status();
         await closing.all();
         last = {...settled, phase: 'stopped'};
+        return waits;
       },
     };
     await openServers(running, options, closing);

@@ -57,6 +57,8 @@ export type QueryStatus = {
   positions?: {topic: string; partition: number; offset: number}[];
   /** Everything that was read is in rows that the sinks have acknowledged and marked, and in a checkpoint. */
   settled?: boolean;
+  /** What keeps it from being settled; absent when nothing does. */
+  waitsFor?: WaitsFor[];
   /** Rows of everything that is merged were acknowledged, whether or not a checkpoint knows it. */
   isClean?: boolean;
   /** Partitions that wait for the schema of their next records; absent when none does. */
@@ -64,6 +66,13 @@ export type QueryStatus = {
   /** Why the log cannot be read just now; absent while it can. */
   logAway?: string;
 };
+
+/**
+ * What has to come before everything that a query has read is settled. `start`: its worker and its checkpoint are not read yet;
+ * `read`: what was read is on its way to be merged; `side`: what it set aside is not in the log; `rows`, `marks`: sinks have not
+ * taken them; `checkpoint`: it is not committed.
+ */
+export type WaitsFor = 'start' | 'read' | 'side' | 'rows' | 'marks' | 'checkpoint';
 
 /** A partition whose next records name a schema that the registry was asked for and has not told. */
 export type HeldPartition = {
@@ -85,7 +94,10 @@ export type Engine = {
   pause(query: string): void;
   resume(query: string): void;
   status(): QueryStatus[];
-  /** Stops reading, emits, checkpoints. */
-  drain(): Promise<void>;
+  /**
+   * Stops reading; resolves with true when all that was read is in rows that were acknowledged, in marks and in checkpoints, and with
+   * false when that takes longer than `withinMs`, or the engine is stopped: the status says what each query waits for then.
+   */
+  drain(withinMs?: number): Promise<boolean>;
   stop(): Promise<void>;
 };

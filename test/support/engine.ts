@@ -1,12 +1,8 @@
 /** The real engine over a log of a test: inline, where a crash is to drop it between two turns, or in threads. */
 import {rmSync} from 'node:fs';
 import type {Clock} from '../../src/clock.ts';
-import {
-  createEngine,
-  createInlineEngine,
-  type EngineOptions,
-  type InlineEngine,
-} from '../../src/process/embedded/engine.ts';
+import {createEngine, createInlineEngine, type InlineEngine} from '../../src/process/embedded/engine.ts';
+import type {EngineOptions} from '../../src/process/embedded/engine-options.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {LookupSnapshot, QueryCounts, QueryStatus} from '../../src/process/types.ts';
 import type {KafkaMirror} from './kafka-mirror.ts';
@@ -106,6 +102,11 @@ export class Running {
           settled === true && lagEvents === 0 && (counts.length > 0 || wanted === 0),
       )
     );
+  }
+
+  /** Whether everything that was read is settled, after so long at the latest. */
+  drain(withinMs?: number): Promise<boolean> {
+    return this.#engine.drain(withinMs);
   }
 
   status(): QueryStatus[] {

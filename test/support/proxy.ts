@@ -14,6 +14,8 @@ export type FaultyProxy = {
   cut(): void;
   /** Every connection is lost; new ones are served. */
   drop(): void;
+  /** From now on a connection is lost instead of such a piece of its requests reaching the server, until `restore`. */
+  lose(isLost: (piece: Buffer) => boolean): void;
   /** From now on every piece waits that long, in each direction, ms. */
   delay(ms: number): void;
   /** Everything passes again. What was swallowed is gone: those connections are lost. */
@@ -31,6 +33,7 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
   let target = to;
   let state: State = 'open';
   let delayMs = 0;
+  let isLost: ((piece: Buffer) => boolean) | undefined;
   let passedBytes = 0;
   const links = new Set<Link>();
 
@@ -52,8 +55,9 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
       socket.on('error', () => end(link));
       socket.on('close', () => end(link));
     }
-    client.on('data', (bytes) => {
-      if (state === 'silent') link.isTorn = true;
+    client.on('data', (bytes: Buffer) => {
+      if (isLost?.(bytes)) end(link);
+      else if (state === 'silent') link.isTorn = true;
       else
         later(() => {
           passedBytes += bytes.length;
@@ -83,11 +87,15 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
     drop() {
       for (const link of links) end(link);
     },
+    lose(next) {
+      isLost = next;
+    },
     delay(ms) {
       delayMs = ms;
     },
     restore() {
       delayMs = 0;
+      isLost = undefined;
       set('open');
     },
     get passedBytes() {

@@ -10,7 +10,7 @@ import {
   type SavedState,
   stateName,
 } from './checkpoint.ts';
-import type {EngineOptions} from './engine.ts';
+import type {EngineOptions} from './engine-options.ts';
 import {lastSnapshot, lookupsOf, readJournal, stepsFrom} from './lookup-journal.ts';
 import type {StateStore} from './statestore.ts';
 import {beginsOf, placesOf} from './worker-feeds.ts';

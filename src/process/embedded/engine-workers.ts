@@ -20,7 +20,7 @@ export type WorkersOptions = {
 export type EngineThreads = {
   command(worker: number, command: WorkerCommand): void;
   /** Inline: turns until `done`. */
-  untilDrained(done: Promise<void>): Promise<void>;
+  untilDrained(done: Promise<boolean>): Promise<void>;
   settle(): Promise<void>;
   turn(): Promise<void>;
   stop(): Promise<void>;
@@ -40,6 +40,8 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
   const refreshed = new Map<string, Extract<WorkerCommand, {kind: 'lookup'}>>();
   let starts = 0;
   let isStopping = false;
+  /** One that is started again has to know. */
+  let isDraining = false;
 
   const start = (worker: number): Worker => {
     const statePort = options.connect();
@@ -75,6 +77,7 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
     for (let other = 0; other < setup.workers; other++) if (other !== worker) join(worker, other);
     post(worker, {kind: 'start'});
     for (const command of refreshed.values()) post(worker, command);
+    if (isDraining) post(worker, {kind: 'drain'});
     for (let other = 0; other < setup.workers; other++)
       if (other !== worker) post(other, {kind: 'peerRestarted', worker});
   };
@@ -91,9 +94,12 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
         refreshed.delete(key);
         refreshed.set(key, command);
       }
+      isDraining ||= command.kind === 'drain';
       post(worker, command);
     },
-    untilDrained: (done) => done,
+    async untilDrained(done) {
+      await done;
+    },
     async settle() {
       throw new Error('threads turn by themselves');
     },

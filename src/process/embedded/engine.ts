@@ -1,14 +1,14 @@
 /** The embedded engine as the platform sees it: workers in threads, or turned by hand in this one. */
 import {availableParallelism} from 'node:os';
-import {type Clock, systemClock} from '../../clock.ts';
+import {systemClock} from '../../clock.ts';
 import type {PlatformError} from '../../errors.ts';
-import type {LogSource} from '../../log/open.ts';
-import type {AvroSchema, RegisteredSchema} from '../../schema/types.ts';
-import {noTelemetry, type Telemetry} from '../../telemetry.ts';
+import {noTelemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {stoppedStatus} from '../status.ts';
-import type {EmittedRows, Engine, LookupSnapshot, QueryStatus} from '../types.ts';
+import type {Engine, LookupSnapshot, QueryStatus} from '../types.ts';
+import {Drain} from './engine-drain.ts';
 import {tellLog} from './engine-log.ts';
+import type {EngineOptions} from './engine-options.ts';
 import {prepareQuery} from './engine-start.ts';
 import {type EngineThreads, startInline, startThreads} from './engine-workers.ts';
 import {type CheckpointWriter, openStateStore, startCheckpointWriter} from './statestore.ts';
@@ -18,50 +18,10 @@ import {
   type DomainSnapshot,
   ownerOf,
   type QueryStart,
-  type SideOutput,
   type WorkerCommand,
   type WorkerEvent,
   type WorkerSetup,
 } from './worker-messages.ts';
-
-export type EngineOptions = {
-  log: LogSource;
-  /** Directory of the checkpoint store; the engine starts its writer unless it is given one. */
-  stateDir: string;
-  /** Of engines that share a store: theirs, which whoever started it closes. */
-  writer?: CheckpointWriter;
-  /** Writers' schemas that records may name. */
-  schemas: RegisteredSchema[];
-  /**
-   * Asks the registry for another one; null: it has no such id. It may take its time, then the partition waits; `waits` says
-   * why, for the status. Must not reject. Without it only `schemas` are known.
-   */
-  schemaOf?(id: number, waits: (why: string) => void): Promise<AvroSchema | null>;
-  workers: number | 'auto';
-  flushMs: number;
-  checkpointIntervalMs: number;
-  /** A lookup's snapshot: the one of that id, or the current one; undefined when there is none. */
-  lookup?(domain: string, name: string, id: string | null): Promise<LookupSnapshot | undefined>;
-  /** Lowest epoch that the query's sinks have marked; undefined when one of them has none, null when none keeps marks. */
-  marked?(plan: QueryPlan): Promise<number | undefined | null>;
-  /**
-   * A query of sessions begins from an empty state while its sinks may hold rows of it: their table must be emptied, since
-   * the keys of sessions depend on the order of reading until they settle. (Rows of windows are simply written again.)
-   */
-  onReset?(plan: QueryPlan): Promise<void>;
-  /** Rows to deliver; answer with `acknowledge(query, sequence)`. One at a time for a query. */
-  onRows(rows: EmittedRows): void;
-  /** To be marked in every sink of the query; answer with `marked(query, epoch)`. */
-  onMark(query: string, epoch: number): void;
-  /** To be made durable, see `sideTransaction`; call `durable` then, or `fail` for the query when that cannot be. The query's checkpoints wait for it. */
-  onSide(plan: QueryPlan, side: SideOutput, durable: () => void): void;
-  onStatus?(status: QueryStatus[]): void;
-  /** The query stopped: rows of it that are on their way to sinks come again from its checkpoint if it is resumed. */
-  onStopped?(query: string): void;
-  telemetry?: Telemetry;
-  /** Inline engine only; threads have the system's. */
-  clock?: Clock;
-};
 
 export type EmbeddedEngine = Engine & {
   /** Whether the query could be started, so that `resume` can; false for one that `start` found a reason against. */
@@ -107,8 +67,7 @@ class Host implements InlineEngine {
   #status = new Map<string, QueryStatus>();
   #count: number;
   #wanted: WantedSchemas;
-  #drained = new Set<number>();
-  #onDrained: (() => void) | undefined;
+  #drain: Drain | undefined;
   #isStopping = false;
 
   constructor(options: EngineOptions, startWorkers: typeof startThreads) {
@@ -212,20 +171,21 @@ class Host implements InlineEngine {
     await this.#workers?.turn();
   }
 
-  /** Stops reading; resolves when all that was read is in rows that were acknowledged, in marks and in checkpoints. */
-  async drain(): Promise<void> {
-    if (!this.#workers) return;
-    this.#drained.clear();
-    const done = new Promise<void>((resolve) => {
-      this.#onDrained = resolve;
-    });
-    for (let worker = 0; worker < this.#count; worker++) this.#workers.command(worker, {kind: 'drain'});
+  async drain(withinMs = Infinity): Promise<boolean> {
+    if (!this.#workers) return true;
+    if (!this.#drain || this.#drain.isOver) {
+      this.#drain = new Drain(this.#count);
+      for (let worker = 0; worker < this.#count; worker++) this.#workers.command(worker, {kind: 'drain'});
+    }
+    const done = this.#drain.within(withinMs);
     await this.#workers.untilDrained(done);
+    return done;
   }
 
   /** Ends the workers as they are; what was not in a checkpoint is read again next time. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    this.#drain?.end();
     await this.#workers?.stop();
     if (!this.#options.writer) await this.#writer?.close();
     this.#workers = undefined;
@@ -277,8 +237,7 @@ class Host implements InlineEngine {
         );
         break;
       case 'drained':
-        this.#drained.add(event.worker);
-        if (this.#drained.size === this.#count) this.#onDrained?.();
+        this.#drain?.drained(event.worker);
         break;
       case 'ended':
         break;
@@ -308,6 +267,11 @@ class Host implements InlineEngine {
   #crashed(worker: number, error: Error): void {
     if (this.#isStopping) return;
     const {telemetry = noTelemetry} = this.#options;
+    for (const id of this.#owned) {
+      const known = this.#status.get(id);
+      if (known && ownerOf(id, this.#count) === worker)
+        this.#status.set(id, {...known, settled: false, waitsFor: ['start']});
+    }
     telemetry.emit('Log', {
       level: 'error',
       message: `engine worker ${worker} ended and is started again: ${error.stack ?? error.message}`,

@@ -1,7 +1,7 @@
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
-import type {QueryStatus} from '../types.ts';
+import type {QueryStatus, WaitsFor} from '../types.ts';
 import {type LookupSwitch, stateName} from './checkpoint.ts';
 import type {Merger} from './merger.ts';
 import {storeWait, waitsForStore} from './merger-limits.ts';
@@ -123,6 +123,19 @@ export class QueryOwner {
     if (this.#isPaused) return !merger.wantsCheckpoint();
     if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
     return merger.isSettled();
+  }
+
+  /** Why it is not settled; nothing when it is. */
+  get waitsFor(): WaitsFor[] {
+    const merger = this.#merger;
+    if (this.isSettled) return [];
+    if (!merger) return ['start'];
+    const waits: WaitsFor[] = this.#holding ? ['read'] : [];
+    if (!this.#side.isEmpty) waits.push('side');
+    if (!merger.isClean()) waits.push('rows');
+    // A commit waits for what was set aside.
+    if (this.#side.isEmpty && (this.#committing || merger.wantsCheckpoint())) waits.push('checkpoint');
+    return waits.length > 0 ? waits : ['marks'];
   }
 
   receive(message: PeerMessage): void {
@@ -269,7 +282,12 @@ export class QueryOwner {
 
   status(lagMsOf: LagOf): Promise<QueryStatus> {
     const isSettled = this.isSettled && !this.#isPaused;
-    const now = {isSettled, unreadReplays: this.#replay?.unread ?? 0, nowMs: this.#options.clock.now()};
+    const now = {
+      isSettled,
+      waitsFor: this.waitsFor,
+      unreadReplays: this.#replay?.unread ?? 0,
+      nowMs: this.#options.clock.now(),
+    };
     const shown =
       this.#waitsForStore && this.#state === 'running'
         ? {state: 'paused' as const, reason: storeWait}

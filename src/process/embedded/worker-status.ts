@@ -1,5 +1,5 @@
 import type {QueryPlan} from '../plan/nodes.ts';
-import type {QueryStatus} from '../types.ts';
+import type {QueryStatus, WaitsFor} from '../types.ts';
 import type {Merger} from './merger.ts';
 import type {Failure} from './worker-messages.ts';
 
@@ -10,6 +10,7 @@ export type OwnerState = {
   state: QueryStatus['state'];
   reason: Failure | undefined;
   isSettled: boolean;
+  waitsFor: WaitsFor[];
   /** Events of the query's replay topic that it has not come by. */
   unreadReplays: number;
   nowMs: number;
@@ -19,7 +20,7 @@ export type OwnerState = {
 export async function statusOf(
   plan: QueryPlan,
   merger: Merger | undefined,
-  {state, reason, isSettled, unreadReplays, nowMs}: OwnerState,
+  {state, reason, isSettled, waitsFor, unreadReplays, nowMs}: OwnerState,
   lagMsOf: LagOf,
 ): Promise<QueryStatus> {
   const partitions = merger?.time.partitions ?? [];
@@ -51,5 +52,6 @@ export async function statusOf(
     observedMs: nowMs,
     settled: isSettled && behind.length === 0 && unreadReplays === 0,
     isClean: merger?.isClean() ?? false,
+    ...(waitsFor.length > 0 ? {waitsFor} : {}),
   };
 }

@@ -5,6 +5,7 @@ import {openLog} from '../../log/open.ts';
 import {openPrivacy} from '../../privacy/opener.ts';
 import {openStateStore} from './statestore.ts';
 import {EngineWorker} from './worker.ts';
+import {openWhenThere} from './worker-log.ts';
 import type {PeerMessage, WorkerCommand, WorkerEvent, WorkerSetup} from './worker-messages.ts';
 
 /** Beside commands: the port to another worker, which replaces an earlier one. */
@@ -19,27 +20,54 @@ const readPatienceMs = 250;
 openPrivacy();
 const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: MessagePort};
 const peers = new Map<number, MessagePort>();
-const worker = new EngineWorker({
-  setup,
-  log: await openLog(setup.log, {patienceMs: readPatienceMs, reuse: true}),
-  store: openStateStore(setup.stateDir, statePort, setup.lease),
-  clock: systemClock,
-  toPeer: (to, message) => peers.get(to)?.postMessage(message),
-  toMain: (event: WorkerEvent) => parentPort!.postMessage(event),
-});
+const toMain = (event: WorkerEvent) => parentPort!.postMessage(event);
+/** What came before the log was open. */
+const early: ThreadMessage[] = [];
+let worker: EngineWorker | undefined;
+const stopping = new AbortController();
 
 parentPort!.on('message', (message: ThreadMessage) => {
+  if (worker) return take(worker, message);
+  early.push(message);
+  if (message.kind === 'stop') stopping.abort();
+  // Nothing was read here.
+  if (message.kind === 'drain') toMain({kind: 'drained', worker: setup.worker});
+});
+
+const log = await openWhenThere(
+  () => openLog(setup.log, {patienceMs: readPatienceMs, reuse: true}),
+  (told) => toMain({kind: 'log', told}),
+  stopping.signal,
+);
+if (log) {
+  worker = new EngineWorker({
+    setup,
+    log,
+    store: openStateStore(setup.stateDir, statePort, setup.lease),
+    clock: systemClock,
+    toPeer: (to, message) => peers.get(to)?.postMessage(message),
+    toMain,
+  });
+  for (const message of early) take(worker, message);
+} else end();
+
+function take(to: EngineWorker, message: ThreadMessage): void {
   if (message.kind === 'peer') {
     peers.get(message.worker)?.close();
     peers.set(message.worker, message.port);
-    message.port.on('message', (received: PeerMessage) => worker.receive(received));
-  } else if (message.kind === 'start') void start();
-  else worker.command(message);
-});
+    message.port.on('message', (received: PeerMessage) => to.receive(received));
+  } else if (message.kind === 'start') void start(to);
+  else to.command(message);
+}
 
-async function start(): Promise<void> {
-  await worker.open();
-  await worker.run();
+async function start(opened: EngineWorker): Promise<void> {
+  await opened.open();
+  await opened.run();
+  end();
+}
+
+function end(): void {
   for (const port of peers.values()) port.close();
+  statePort.close();
   parentPort!.close();
 }

@@ -250,6 +250,7 @@ export class EngineWorker {
         break;
       case 'drain':
         this.#isDraining = true;
+        this.#statusMs = -Infinity;
         for (const owner of this.owners.values()) owner.drain();
         break;
       case 'stop':

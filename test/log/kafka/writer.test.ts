@@ -262,9 +262,14 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     await assert.rejects(fill(), {code: 'LOG_FULL'});
     rig.proxy.restore();
     await until(() => writer.bytes === 0, 'the spool is redriven');
+    // More than the limit at once could never be taken otherwise.
+    const large = named('large', 40);
+    await writer.append({
+      appends: [{topic: 'shop.full', partition: 0, ids: large, ...batchOfIds(large, 'x'.repeat(10_000))}],
+    });
     await put(writer, 'shop.full', ['after']);
     await writer.close();
-    assert.deepEqual(await rig.ids('shop.full'), [[...taken, 'after']]);
+    assert.deepEqual(await rig.ids('shop.full'), [[...taken, ...large, 'after']]);
   });
 
   test('a record that the broker refuses for good is set aside; the others arrive in order', async () => {

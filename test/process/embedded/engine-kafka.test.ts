@@ -1,6 +1,7 @@
 /** The engine on a log in Kafka, where partitions come, brokers go, and retention does not wait. */
 import assert from 'node:assert/strict';
 import {after, before, suite, test} from 'node:test';
+import type {Worker} from 'node:worker_threads';
 import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
 import type {Value} from '../../../src/expr/types.ts';
 import {buildPlan} from '../../../src/process/plan/build.ts';
@@ -14,7 +15,7 @@ import {naiveOf} from '../../support/outcome.ts';
 import {loadDomain} from '../../support/platform.ts';
 
 const topic = 'shop.sale';
-const waitMsMax = 30_000;
+const waitMsMax = 90_000;
 const startMs = Date.UTC(2026, 0, 5);
 
 const domain = await loadDomain(`domain: shop
@@ -239,6 +240,37 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       assert.equal(status().reason!.code, 'TOPIC_OTHER');
       assert.equal(read(), 300);
       assert.deepEqual(rows(), made);
+    } finally {
+      await end();
+    }
+  });
+
+  // The last of them: the broker stays away.
+  test('workers that begin while the broker is away wait for it, and do not hold up a drain', async (t) => {
+    const threads: Worker[] = [];
+    const onWorker = (worker: Worker) => void threads.push(worker);
+    process.on('worker', onWorker);
+    t.after(() => process.off('worker', onWorker));
+    await begin(3);
+    await append(0, 400);
+    await running!.start();
+    try {
+      await until('what is there is read', isSettled);
+      await append(1, 50);
+      await kafka.kill(0);
+      // The first thread is the checkpoint writer.
+      await Promise.all(threads.slice(1).map((thread) => thread.terminate()));
+      assert.deepEqual(status().waitsFor, ['start']);
+      await until('they are started again', () => threads.length === 5);
+      await kafka.restart(0);
+      await until('the broker leads', () => mirror.isUp());
+      await append(2, 100);
+      await until('all is read', isSettled);
+      check();
+      assert.equal(threads.length, 5, 'none of them failed');
+      await kafka.kill(0);
+      await Promise.all(threads.slice(3).map((thread) => thread.terminate()));
+      assert.equal(await running!.drain(waitMsMax), true);
     } finally {
       await end();
     }

@@ -9,11 +9,8 @@ import type {Value} from '../../../src/expr/types.ts';
 import {openLogWriter} from '../../../src/log/embedded.ts';
 import type {Append, LogWriter} from '../../../src/log/types.ts';
 import type {EventType} from '../../../src/model/types.ts';
-import {
-  createInlineEngine,
-  type EngineOptions,
-  type InlineEngine,
-} from '../../../src/process/embedded/engine.ts';
+import {createInlineEngine, type InlineEngine} from '../../../src/process/embedded/engine.ts';
+import type {EngineOptions} from '../../../src/process/embedded/engine-options.ts';
 import type {SideOutput} from '../../../src/process/embedded/worker-messages.ts';
 import {type NaiveEvent, naive} from '../../../src/process/naive.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
