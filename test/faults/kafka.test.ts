@@ -160,8 +160,8 @@ suite('the fault cases on Kafka', skipWithout('java', 'mvn'), () => {
     delete process.env.MILLRACE_ENV;
     const embedded = join(home, 'embedded');
     assert.deepEqual(await runReplays(embedded), []);
-    process.env.MILLRACE_ENV = environment;
     const replayed = await readOutcome(embedded);
+    process.env.MILLRACE_ENV = environment;
     assert.ok(replayed.replayed.size > 0);
     for (const [index, faults] of [undefined, ...replayFaults].entries()) {
       const dir = await world(`replays-${index}`);

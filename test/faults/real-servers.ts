@@ -9,6 +9,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as wait} from 'node:timers/promises';
 import {freePorts} from '../../src/cluster/ports.ts';
+import type {Bucket} from '../support/bucket.ts';
 import {cli, makeRoot} from '../support/cli.ts';
 import {type TestServer as ClickHouse, clickHouseServer, user} from '../support/clickhouse.ts';
 import {KafkaRig} from '../support/kafka-writer.ts';
@@ -46,20 +47,24 @@ export class RealServers {
   readonly fronts: {clickhouse: FaultyProxy; postgres: FaultyProxy};
   readonly machines: Machine[] = [];
   readonly #state = mkdtempSync(join(tmpdir(), 'millrace-real-'));
+  /** Checkpoints are there, and else in a directory that machines share. */
+  readonly #bucket: Bucket | undefined;
 
   private constructor(
     kafka: KafkaRig,
     clickhouse: ClickHouse,
     postgres: PostgresServer,
-    fronts: RealServers['fronts'],
+    {fronts, bucket}: {fronts: RealServers['fronts']; bucket: Bucket | undefined},
   ) {
     this.kafka = kafka;
     this.clickhouse = clickhouse;
     this.postgres = postgres;
     this.fronts = fronts;
+    this.#bucket = bucket;
   }
 
-  static async start(brokers: 1 | 3): Promise<RealServers> {
+  /** @param bucket where checkpoints are, so that machines share nothing but servers; it is stopped by whoever started it */
+  static async start(brokers: 1 | 3, {bucket}: {bucket?: Bucket} = {}): Promise<RealServers> {
     const properties: Record<string, string> = brokers === 3 ? {'min.insync.replicas': '2'} : {};
     const [kafka, clickhouse, postgres] = await Promise.all([
       KafkaRig.start({brokers, properties}),
@@ -70,7 +75,7 @@ export class RealServers {
       clickhouse: await startProxy({to: addressOf(new URL(clickhouse.url).host)}),
       postgres: await startProxy({to: postgres}),
     };
-    return new RealServers(kafka, clickhouse, postgres, fronts);
+    return new RealServers(kafka, clickhouse, postgres, {fronts, bucket});
   }
 
   /** A directory with the configuration. Machines share topics, tables and the place of checkpoints. */
@@ -79,8 +84,12 @@ export class RealServers {
     const brokers = this.kafka.proxies.map((proxy) => `"127.0.0.1:${proxy.port}"`).join(', ');
     const {user: pgUser, database} = this.postgres;
     const {clickhouse, postgres} = this.fronts;
+    const s3 = this.#bucket?.settings;
+    const checkpoints = s3
+      ? `s3://${s3.bucket}/real, s3: {endpoint: "${s3.endpoint}", access_key: "\${secret:s3_key}", secret_key: "\${secret:s3_secret}"}`
+      : this.#state;
     const root = makeRoot({
-      '.env': `ch=${password}\npg=${password}\n`,
+      '.env': `ch=${password}\npg=${password}\ns3_key=${s3?.accessKey}\ns3_secret=${s3?.secretKey}\n`,
       'config/platform.yaml': `platform: real
 server: {port: ${port}}
 log:
@@ -90,7 +99,7 @@ log:
     client_id: real
     topics: {partitions: 3, replication: ${this.kafka.proxies.length}}
     spool: {after: 20s}
-engine: {embedded: {checkpoint_interval: 100ms, flush: 20ms, lease: 2s, checkpoints: ${this.#state}}}
+engine: {embedded: {checkpoint_interval: 100ms, flush: 20ms, lease: 2s, checkpoints: ${checkpoints}}}
 sinks:
   analytics: {backend: clickhouse, clickhouse: {url: "http://127.0.0.1:${clickhouse.port}", username: ${user}, password: "\${secret:ch}"}}
   records: {backend: postgres, postgres: {url: "postgres://${pgUser}@127.0.0.1:${postgres.port}/${database}", password: "\${secret:pg}"}}
@@ -177,6 +186,16 @@ defaults: {aggregates: analytics, raw: records}
     }
     for (const front of Object.values(this.fronts)) await front.close();
     await Promise.all([this.clickhouse.kill(), this.postgres.stop(), this.kafka.stop()]);
+  }
+}
+
+/** Resolves when nothing that was acknowledged is on the machine alone, as far as it says. */
+export async function shipped({root}: Machine): Promise<void> {
+  for (const untilMs = performance.now() + 60_000; ; await wait(50)) {
+    const {stdout} = await cli(root, 'status', '--json');
+    const {spool} = JSON.parse(stdout) as {spool?: {isSpooling: boolean}};
+    if (spool?.isSpooling === false) return;
+    assert.ok(performance.now() < untilMs, stdout);
   }
 }
 

@@ -1,7 +1,8 @@
 """Confluent's client for Python, with its serialisers, as a team beside the platform uses it: reads the platform's events, then
-writes its own by a schema that it registers itself, and two records that are no events.
+writes its own by schemas that it registers itself, a newer and an older one, and two records that are no events.
 
-argv: broker, registry url, authority file, topic, number of events. Prints what it read, as JSON.
+argv: broker, registry url, authority file, topic, number of events. Prints "half" and waits for a line; at the end what it read, as
+JSON.
 """
 import json
 import sys
@@ -21,25 +22,46 @@ message = consumer.poll(60)
 read = AvroDeserializer(client)(message.value(), value)
 consumer.close()
 
-# As a team would evolve it: one field more, in front, and the others in another order.
+# As a team would evolve it: one field more, in front, and the others in another order. Another of its programs is behind: it knows
+# no country.
 latest = json.loads(client.get_latest_version(f'{topic}-value').schema.schema_str)
 newer = {
     **latest,
     'fields': [{'name': 'campaign', 'type': ['null', 'string'], 'default': None}, *reversed(latest['fields'])],
 }
-serialise = AvroSerializer(client, json.dumps(newer))
-producer = Producer({'bootstrap.servers': broker, 'enable.idempotence': True, 'compression.type': 'lz4'})
-for number in range(1, int(count) + 1):
-    event = {
-        'event_id': f'python-{number}',
-        'timestamp': 1_700_000_000_000 + number,
-        'campaign': 'autumn',
-        'country': 'DE' if number % 2 else None,
-        'quantity': number,
+older = {**latest, 'fields': [field for field in latest['fields'] if field['name'] != 'country']}
+serialise_newer, serialise_older = (AvroSerializer(client, json.dumps(schema)) for schema in (newer, older))
+producer = Producer(
+    {
+        'bootstrap.servers': broker,
+        'enable.idempotence': True,
+        'compression.type': 'lz4',
+        'reconnect.backoff.max.ms': 500,
+        'message.timeout.ms': 0,
+        'log_level': 0,
     }
-    producer.produce(topic, key=event['event_id'], value=serialise(event, value))
+)
+
+
+def send(number):
+    event = {'event_id': f'python-{number}', 'timestamp': 1_700_000_000_000 + number, 'quantity': number}
+    if number % 2 == 0:
+        data = serialise_newer({**event, 'campaign': 'autumn', 'country': 'DE'}, value)
+    else:
+        data = serialise_older(event, value)
+    producer.produce(topic, key=event['event_id'], value=data)
     producer.poll(0)
+
+
+half = int(count) // 2
+for number in range(1, half + 1):
+    send(number)
+# With batches on their way: whoever reads this kills the broker, and says so.
+print('half', flush=True)
+sys.stdin.readline()
+for number in range(half + 1, int(count) + 1):
+    send(number)
 producer.produce(topic, value=b'{"not": "avro"}')
 producer.produce(topic, value=b'\x00\x7f\x00\x00\x01an id that nobody registered')
-assert producer.flush(60) == 0
+assert producer.flush(300) == 0
 print(json.dumps({**read, 'timestamp': read['timestamp'].timestamp()}))
