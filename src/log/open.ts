@@ -27,6 +27,8 @@ export type OpenLogOptions = {
   patienceMs?: number;
   /** With Kafka: the bytes of what `read` gave may change at the next read of that partition from there on. */
   reuse?: boolean;
+  /** With Kafka: after news of appended records the next are asked for so much later, ms; default 0. */
+  gapMs?: number;
 };
 
 /**

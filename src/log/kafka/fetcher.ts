@@ -37,6 +37,13 @@ export type FetcherEvents = {
   endOf(topic: string, partition: number): number;
 };
 
+export type FetcherOptions = {
+  /** The memory of what a stream handed out is used again at its next take. */
+  reuse: boolean;
+  /** Long polls rest for so long after one that found something, ms: whoever works in beats needs no answer in between. */
+  gapMs?: number;
+};
+
 export class Fetcher {
   readonly #client: KafkaClient;
   readonly #events: FetcherEvents;
@@ -44,13 +51,16 @@ export class Fetcher {
   readonly #memory: AnswerMemory | undefined;
   readonly streams = new Set<Stream>();
   readonly #busy = new Set<string>();
+  readonly #gapMs: number;
+  /** No long poll goes out before this time, `performance.now()`. */
+  #pollAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
   readonly trouble = new Trouble();
 
-  /** @param reuse the memory of what a stream handed out is used again at its next take */
-  constructor(client: KafkaClient, events: FetcherEvents, reuse: boolean) {
+  constructor(client: KafkaClient, events: FetcherEvents, {reuse, gapMs = 0}: FetcherOptions) {
     this.#memory = reuse ? new AnswerMemory() : undefined;
+    this.#gapMs = gapMs;
     this.#client = client;
     this.#events = events;
     this.#settings = {...clientDefaults, ...client.settings.client};
@@ -83,6 +93,10 @@ export class Fetcher {
       }
       if (stream.wanted < bytesMax) stream.wanted = bytesMax;
       const isBehind = stream.position < this.#events.endOf(stream.topic, stream.partition);
+      if (!isBehind && this.#pollAt > now) {
+        nextMs = Math.min(nextMs, this.#pollAt - now);
+        continue;
+      }
       const key = `${broker}/${isBehind}`;
       const group = groups.get(key) ?? {broker, isBehind, streams: []};
       group.streams.push(stream);
@@ -125,7 +139,11 @@ export class Fetcher {
     const waitMs = isBehind ? 0 : this.#settings.pollMs;
     fetchRecords(this.#client, places, {broker, lane, waitMs, bytesMax, ...(memory ? {memory} : {})})
       .then(
-        (answers) => this.#answered(broker, streams, answers),
+        (answers) => {
+          if (!isBehind && answers.some(({bytes}) => bytes.length > 0))
+            this.#pollAt = performance.now() + this.#gapMs;
+          this.#answered(broker, streams, answers);
+        },
         (error: unknown) => this.#failed(broker, streams, error),
       )
       .finally(() => {

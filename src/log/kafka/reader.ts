@@ -27,6 +27,8 @@ export type KafkaReaderOptions = {
   patienceMs?: number;
   /** The bytes of what `read` gave may change at the next read of that partition from there on. */
   reuse?: boolean;
+  /** After news of appended records the next are asked for so much later, ms; default 0. */
+  gapMs?: number;
 };
 
 /** How long a read waits that is not told otherwise: leaders change within it. */
@@ -90,7 +92,7 @@ export class KafkaReader implements LogReader {
         offsets: (stream, start, end) => this.#ends.told(stream, start, end),
         endOf: (topic, partition) => this.#ends.end(topic, partition),
       },
-      options.reuse === true,
+      {reuse: options.reuse === true, gapMs: options.gapMs ?? 0},
     );
     this.#streams = new StreamTable(this.#fetcher.streams);
     client.remade = (topic) => {

@@ -25,10 +25,9 @@ export async function statusOf(
 ): Promise<QueryStatus> {
   const partitions = merger?.time.partitions ?? [];
   const behind = partitions.filter(({offset, endOffset}) => offset < endOffset);
-  const ages = await Promise.all(
-    behind.map(({topic, partition, offset}) => lagMsOf(topic, partition, offset)),
-  );
-  return {
+  const ages = behind.map(({topic, partition, offset}) => lagMsOf(topic, partition, offset));
+  // All but the ages is of one moment: the query goes on while they are looked up.
+  const status = {
     query: plan.id,
     state,
     ...(reason
@@ -43,7 +42,7 @@ export async function statusOf(
     counts: partitions.map(({offset, maxTimeMs, endOffset, movedMs, ...counts}) => counts),
     watermarkMs: merger?.time.watermark() ?? null,
     lagEvents: behind.reduce((sum, {offset, endOffset}) => sum + endOffset - offset, unreadReplays),
-    lagMs: Math.max(0, ...ages),
+    lagMs: 0,
     groups: merger?.groups.count ?? 0,
     openWindows: merger?.openWindows() ?? 0,
     memoryBytes: merger?.bytes() ?? 0,
@@ -54,4 +53,5 @@ export async function statusOf(
     isClean: merger?.isClean() ?? false,
     ...(waitsFor.length > 0 ? {waitsFor} : {}),
   };
+  return {...status, lagMs: Math.max(0, ...(await Promise.all(ages)))};
 }

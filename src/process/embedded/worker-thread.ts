@@ -16,6 +16,11 @@ export type ThreadMessage =
 
 /** A partition whose broker does not answer holds the others up for so long at most, ms. */
 const readPatienceMs = 250;
+/**
+ * At the end of a partition in Kafka nothing is asked for so long after an answer, ms: rows leave in beats of `flush`, and what comes
+ * between two of them can as well come together. The answer, which takes a millisecond or two, is there for the next beat.
+ */
+const gapMsMax = 3;
 
 openPrivacy();
 const {setup, statePort} = workerData as {setup: WorkerSetup; statePort: MessagePort};
@@ -35,7 +40,11 @@ parentPort!.on('message', (message: ThreadMessage) => {
 });
 
 const log = await openWhenThere(
-  () => openLog(setup.log, {patienceMs: readPatienceMs, reuse: true}),
+  () => openLog(setup.log, {
+      patienceMs: readPatienceMs,
+      reuse: true,
+      gapMs: Math.max(0, Math.min(gapMsMax, setup.flushMs - 2)),
+    }),
   (told) => toMain({kind: 'log', told}),
   stopping.signal,
 );

@@ -2,6 +2,7 @@ import type {Clock} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
+import {Ages} from './worker-ages.ts';
 import {errorOf} from './worker-failure.ts';
 import {decodersOf, FeedTable} from './worker-feed-table.ts';
 import {
@@ -53,10 +54,11 @@ export class EngineWorker {
   #isDraining = false;
   #statusMs = -Infinity;
   #endsMs = -Infinity;
+  /** A status is being put together. */
+  #telling: Promise<void> | undefined;
   /** Since when the log cannot be read, as it was told. */
   #awayMs: number | undefined;
-  /** When the record was appended at which some query stood last, by partition. */
-  readonly #ages = new Map<string, {offset: number; appendTimeMs: number}>();
+  readonly #ages: Ages;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -64,6 +66,7 @@ export class EngineWorker {
     this.#setup = setup;
     this.#busy = new Int32Array(setup.busy);
     this.#log = options.log;
+    this.#ages = new Ages(this.#log);
     if (this.#log.publish) this.#published = new PublishedOffsets(this.#log, options.toMain);
     const ask: ConstructorParameters<typeof WriterSchemas>[2] = (wanted) =>
       options.toMain({kind: 'schemas', worker: setup.worker, wanted});
@@ -116,10 +119,14 @@ export class EngineWorker {
       this.#statusMs = nowMs;
       for (const owner of this.owners.values()) owner.lookForPartitions();
       this.#published?.look(this.owners.values());
-      await this.sendStatus();
+      // Ends are asked for over the network then, and ages as well: records do not wait for that.
+      if (this.#log.lookAtEnds) this.#tellStatus();
+      else await this.sendStatus();
     }
     if (this.#isDraining && this.#isDrained()) {
       this.#isDraining = false;
+      // An older one must not come after the last.
+      await this.#telling;
       await this.sendStatus();
       this.#options.toMain({kind: 'drained', worker: this.#setup.worker});
     }
@@ -158,19 +165,20 @@ export class EngineWorker {
     for (const owner of this.owners.values()) owner.observeEnds(endOf);
   }
 
+  /** Beside the turns; the next one waits until this one was told. */
+  #tellStatus(): void {
+    this.#telling ??= this.sendStatus().finally(() => {
+      this.#telling = undefined;
+    });
+  }
+
   async sendStatus(): Promise<void> {
     const {clock, toMain} = this.#options;
     // What a status says of the lag is true at its moment.
     const isFresh = (await this.#log.lookAtEnds?.()) ?? true;
     this.lookAtEnds();
     const nowMs = clock.now();
-    const ages = new Map<string, Promise<number>>();
-    const lagMsOf = (topic: string, partition: number, offset: number) => {
-      const key = `${topic}/${partition}/${offset}`;
-      let age = ages.get(key);
-      if (!age) ages.set(key, (age = this.#ageOf(topic, partition, offset, nowMs)));
-      return age;
-    };
+    const lagMsOf = this.#ages.at(nowMs);
     const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf)));
     const logAway = this.#lookAtLog();
     const known = isFresh ? status : status.map((each) => ({...each, settled: false}));
@@ -277,22 +285,6 @@ export class EngineWorker {
   #isDrained(): boolean {
     for (const owner of this.owners.values()) if (!owner.isSettled) return false;
     return true;
-  }
-
-  async #ageOf(topic: string, partition: number, offset: number, nowMs: number): Promise<number> {
-    const place = `${topic}/${partition}`;
-    const known = this.#ages.get(place);
-    if (known?.offset === offset) return Math.max(0, nowMs - known.appendTimeMs);
-    try {
-      const [batch] = await this.#log.read(topic, partition, offset, 1);
-      if (!batch) return 0;
-      const {appendTimeMs} = batch;
-      this.#ages.set(place, {offset, appendTimeMs});
-      return Math.max(0, nowMs - appendTimeMs);
-    } catch {
-      // Whoever reads there says what is wrong with it.
-      return 0;
-    }
   }
 
   #toWorker(to: number, message: PeerMessage): void {
