@@ -18,8 +18,13 @@ type Run = {
   ended: Promise<string | number>;
 };
 
-function start(rig: KafkaRig, topic: string, dir: string, {appends = 0, failpoint = ''} = {}): Run {
-  const given = JSON.stringify({dir, brokers: rig.kafka.brokers, topic, appends});
+function start(
+  rig: KafkaRig,
+  topic: string,
+  dir: string,
+  {appends = 0, failpoint = '', large}: {appends?: number; failpoint?: string; large?: number} = {},
+): Run {
+  const given = JSON.stringify({dir, brokers: rig.kafka.brokers, topic, appends, large});
   const child = spawn(process.execPath, [program, given], {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {...process.env, ...(failpoint === '' ? {} : {MILLRACE_FAILPOINT: failpoint})},
@@ -90,6 +95,28 @@ suite('one broker', skipWithout('java', 'mvn'), () => {
     assert.equal(await last.ended, 0);
     assert.equal(await check(rig, topic, last.acknowledged()), last.acknowledged());
     assert.ok(last.acknowledged() > acknowledged && acknowledged > 30);
+  });
+
+  test('kill -9 when the letter of a refused record is durable, twice: it is one letter, and the others are there once', async () => {
+    const dir = rig.dir();
+    const topic = 'crash.refused';
+    const large = 8;
+    for (let turn = 0; turn < 2; turn++) {
+      const run = start(rig, topic, dir, {failpoint: 'kafka.refused:1', appends: 20, large});
+      assert.equal(await run.ended, 'SIGKILL', 'it is passed');
+    }
+    const last = start(rig, topic, dir, {appends: 20, large});
+    assert.equal(await last.ended, 0);
+    const [even, odd] = (await rig.ids(topic)) as [string[], string[]];
+    assert.deepEqual(
+      even.map(Number),
+      Array.from({length: last.acknowledged() / 2}, (_, i) => 2 * i).filter((id) => id !== large),
+    );
+    assert.deepEqual(
+      odd.map(Number),
+      Array.from({length: last.acknowledged() / 2}, (_, i) => 2 * i + 1),
+    );
+    assert.deepEqual(await rig.ids(`${topic}.letters`), [['letter-4']]);
   });
 
   test('kill -9 of the broker under load, twice, and of the process while the broker is away', async () => {

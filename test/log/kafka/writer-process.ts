@@ -1,22 +1,28 @@
 /**
  * A process of the Kafka writer's tests: appends numbered records to two partitions without end and prints `number` when all below
- * it were acknowledged. Arguments: JSON of {dir, brokers, topic, appends (0: without end)}. It continues after the last it finds.
+ * it were acknowledged. Arguments: JSON of {dir, brokers, topic, appends (0: without end), large}. It continues after the last it finds.
+ * Record number `large` is too large for the broker; its letter goes to `<topic>.letters`.
  */
 
+import {randomBytes} from 'node:crypto';
 import type {KafkaSettings} from '../../../src/log/kafka/settings.ts';
 import {keptConfigs} from '../../../src/log/kafka/topics.ts';
 import {openKafkaWriter} from '../../../src/log/kafka/writer.ts';
-import {batchOfIds} from '../../support/kafka-writer.ts';
+import {packRecords} from '../../../src/schema/frame.ts';
+import {batchOfIds, recordOf} from '../../support/kafka-writer.ts';
 
 /** Records of one append. */
 const each = 6;
 
-const {dir, brokers, topic, appends} = JSON.parse(process.argv[2]!) as {
+const {dir, brokers, topic, appends, large} = JSON.parse(process.argv[2]!) as {
   dir: string;
   brokers: string[];
   topic: string;
   appends: number;
+  large?: number;
 };
+const letters = `${topic}.letters`;
+const incompressible = (): string => randomBytes(1_500_000).toString('base64');
 const kafka: KafkaSettings = {
   brokers,
   clientId: 'process',
@@ -26,7 +32,13 @@ const kafka: KafkaSettings = {
 const writer = await openKafkaWriter({
   dir,
   kafka,
-  topics: [{name: topic, partitions: 2, replication: brokers.length, configs: keptConfigs(kafka)}],
+  topics: [[topic, 2] as const, ...(large === undefined ? [] : [[letters, 1] as const])].map(
+    ([name, partitions]) => ({name, partitions, replication: brokers.length, configs: keptConfigs(kafka)}),
+  ),
+  refused({baseOffset}) {
+    const ids = [`letter-${baseOffset}`];
+    return {topic: letters, partition: 0, ids, ...batchOfIds(ids)};
+  },
   spoolBytesMax: 2 ** 30,
   spoolAfterMs: 2_000,
   compression: 'zstd',
@@ -42,14 +54,13 @@ for (let done = 0; appends === 0 || done < appends; done++) {
   const end = number;
   const append = writer
     .append({
-      appends: [0, 1].map((partition) => ({
-        topic,
-        partition,
-        ...batchOfIds(
-          ids.filter((id) => Number(id) % 2 === partition),
-          'x'.repeat(300),
-        ),
-      })),
+      appends: [0, 1].map((partition) => {
+        const own = ids.filter((id) => Number(id) % 2 === partition);
+        const frames = own.map((id) =>
+          recordOf(id, Number(id) === large ? incompressible() : 'x'.repeat(300)),
+        );
+        return {topic, partition, count: own.length, bytes: packRecords(frames)};
+      }),
       progress: [{source: 'numbers', position: `${end}`}],
     })
     .then(() => {
