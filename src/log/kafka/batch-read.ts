@@ -93,7 +93,7 @@ export function addBatch(target: BatchTarget, bytes: Uint8Array, batch: KafkaBat
           kind: 'data',
           bytes: records.bytes.subarray(start, state.write),
         });
-      if (left > 0 && takeOdd(state, target, batch)) left--;
+      if (left > 0) left -= takeOdd(state, target, batch, left);
     }
     if (state.at !== to) throw new BatchFailure(`${to - state.at} bytes follow its records`);
     if (batch.baseOffset + state.delta > batch.nextOffset)
@@ -149,8 +149,8 @@ function walk(state: Walk, countMax: number): number {
 
 const tornAt = (delta: number) => new BatchFailure(`its record ${delta} is torn`);
 
-/** Takes what stopped the walk. @returns whether it was a record: else offsets are missing before it */
-function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
+/** Takes what stopped the walk. @returns how many records it was, up to `countMax`; 0: offsets are missing before the next one */
+function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch, countMax: number): number {
   const record = recordAt(state.bytes, state.at, state.to);
   if (!record) throw tornAt(state.delta);
   const offset = batch.baseOffset + state.delta;
@@ -160,25 +160,37 @@ function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch): boolean {
       throw new BatchFailure('a record lies beyond its last offset');
     addGap(target, offset, batch.baseOffset + record.offsetDelta, batch.maxTimeMs);
     state.delta = record.offsetDelta;
-    return false;
+    return 0;
   }
   const {topic, partition, batches} = target;
-  const appendTimeMs = Math.max(0, batch.maxTimeMs);
   state.at = record.end;
   state.delta++;
   if (record.headers.some(({name}) => name === fenceHeader)) {
     addGap(target, offset, offset + 1, batch.maxTimeMs);
-    return true;
+    return 1;
   }
   const mark = record.headers.find(({name}) => name === markHeader);
   const markTimeMs = mark?.value ? Number(Buffer.from(mark.value).toString()) : Number.NaN;
-  const base = {topic, partition, baseOffset: offset, count: 1, appendTimeMs};
-  if (record.headers.some(({name}) => name === fenceHeader))
-    addGap(target, offset, offset + 1, batch.maxTimeMs);
-  else if (Number.isSafeInteger(markTimeMs))
-    batches.push({...base, kind: 'mark', markTimeMs, bytes: emptyRecord});
-  else batches.push({...base, kind: 'data', bytes: new Uint8Array(4)});
-  return true;
+  const base = {topic, partition, baseOffset: offset, appendTimeMs: Math.max(0, batch.maxTimeMs)};
+  if (Number.isSafeInteger(markTimeMs)) {
+    batches.push({...base, count: 1, kind: 'mark', markTimeMs, bytes: emptyRecord});
+    return 1;
+  }
+  const count = 1 + takeEmpty(state, countMax - 1);
+  batches.push({...base, count, kind: 'data', bytes: new Uint8Array(4 * count)});
+  return count;
+}
+
+/** Takes the records without a value that follow: a packed batch may hold millions, and an object for each would be gigabytes. */
+function takeEmpty(state: Walk, countMax: number): number {
+  let count = 0;
+  for (; count < countMax; count++) {
+    const next = recordAt(state.bytes, state.at, state.to);
+    if (!next || next.offsetDelta !== state.delta || next.value?.length || next.headers.length > 0) break;
+    state.at = next.end;
+    state.delta++;
+  }
+  return count;
 }
 
 const emptyRecord = new Uint8Array(0);

@@ -70,7 +70,16 @@ export const isTransient = (code: number): boolean => codes[code]?.retry === tru
 /** Whether the metadata is to be looked at before the next attempt. */
 export const isMoved = (code: number): boolean => codes[code]?.moved === true;
 
-const access = new Set([29, 30, 31, 33, 34, 58]);
+/** Codes that say that we may not -> the way out. */
+const rights = 'give the user of log.kafka.security the rights that docs/kafka.md lists';
+const access: Readonly<Record<number, string>> = {
+  29: rights,
+  30: rights,
+  31: rights,
+  33: 'set log.kafka.security.mechanism to one that the broker offers',
+  34: 'the listener has no SASL: set log.kafka.security.protocol to plaintext or ssl, or name the port of its SASL listener',
+  58: 'see username, password and mechanism in log.kafka.security',
+};
 
 /** What a code says to the operator. `what`: the attempt, as in `reading shop.order partition 0`. */
 export function kafkaError(
@@ -80,15 +89,10 @@ export function kafkaError(
   detail?: string | null,
 ): PlatformError {
   const name = nameOfCode(code);
-  const kind: ErrorCode = access.has(code)
-    ? 'KAFKA_ACCESS'
-    : isTransient(code)
-      ? 'KAFKA_UNAVAILABLE'
-      : 'KAFKA_REFUSED';
+  const kind: ErrorCode =
+    access[code] !== undefined ? 'KAFKA_ACCESS' : isTransient(code) ? 'KAFKA_UNAVAILABLE' : 'KAFKA_REFUSED';
   return new PlatformError(kind, `${what}: the broker answered ${name}${detail ? ` (${detail})` : ''}`, {
     ...(place === undefined ? {} : {place}),
-    ...(access.has(code)
-      ? {hint: 'give the user of log.kafka.security the rights that docs/kafka.md lists'}
-      : {}),
+    ...(access[code] === undefined ? {} : {hint: access[code]}),
   });
 }

@@ -13,6 +13,7 @@ import {PlatformError} from '../../errors.ts';
 import {Answers} from './answers.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {kafkaError} from './codes.ts';
+import {type Progress, tlsFailure, wayOut} from './connection-errors.ts';
 import type {AnswerMemory} from './memory.ts';
 import {authenticate, saslName} from './sasl.ts';
 import type {KafkaSettings} from './settings.ts';
@@ -47,6 +48,7 @@ export class Connection {
   /** Set once: why nothing can be asked any more. */
   #ended: PlatformError | undefined;
   #versions = new Map<number, {min: number; max: number}>();
+  readonly #progress: Progress = {isConnected: false, isSecure: false, hasVersions: false, wasServed: false};
   #reauthenticateAt = Number.POSITIVE_INFINITY;
   #authenticating: Promise<void> | undefined;
 
@@ -145,6 +147,9 @@ export class Connection {
           });
       this.#socket = socket;
       socket.setNoDelay(true);
+      socket.once('connect', () => {
+        this.#progress.isConnected = true;
+      });
       socket.setKeepAlive(true, 30_000);
       socket.on('error', (error) => this.#end(this.#failed(error)));
       socket.on('close', () => {
@@ -155,24 +160,19 @@ export class Connection {
       if (isTls) socket.on('data', (chunk: Buffer) => this.#received(chunk.length, chunk));
       socket.once(isTls ? 'secureConnect' : 'connect', () => {
         clearTimeout(timer);
+        this.#progress.isSecure = isTls;
         resolve();
       });
     });
   }
 
   #failed(error: Error & {code?: string}): PlatformError {
-    const isTrust = /CERT|SELF_SIGNED|ALTNAME|ISSUER|ERR_SSL|ERR_TLS|EPROTO/.test(error.code ?? '');
-    if (isTrust)
-      return new PlatformError('KAFKA_ACCESS', `${this.#name}: TLS failed: ${error.message}`, {
-        hint: 'check log.kafka.security.tls.ca and the name in the certificate',
-        cause: error,
-      });
-    return this.#lost(error.code ?? error.message, error);
+    return tlsFailure(this.#name, error) ?? this.#lost(error.code ?? error.message, error);
   }
 
   #lost(why: string, cause?: unknown): PlatformError {
     return new PlatformError('KAFKA_UNAVAILABLE', `${this.#name}: ${why}`, {
-      hint: 'check that the broker runs and that log.kafka.brokers names it',
+      hint: wayOut(this.#settings.security.protocol, this.#progress),
       ...(cause === undefined ? {} : {cause}),
     });
   }
@@ -182,6 +182,7 @@ export class Connection {
     const code = reader.int16();
     if (code !== 0) throw kafkaError(code, `asking ${this.#name} for its versions`);
     const found = reader.array(() => ({key: reader.int16(), min: reader.int16(), max: reader.int16()}));
+    this.#progress.hasVersions = true;
     this.#versions = new Map(found.map(({key, min, max}) => [key, {min, max}]));
   }
 
@@ -197,7 +198,12 @@ export class Connection {
     const code = handshake.int16();
     const offered = handshake.array(() => handshake.string());
     if (code !== 0)
-      throw kafkaError(code, `${this.#name}, SASL ${name}`, undefined, `it offers ${offered.join(', ')}`);
+      throw kafkaError(
+        code,
+        `${this.#name}, SASL ${name}`,
+        undefined,
+        offered.length > 0 ? `it offers ${offered.join(', ')}` : null,
+      );
     let lifetimeMs = 0;
     await authenticate(sasl, async (bytes) => {
       const body = new WireWriter().bytesOf(bytes).bytes;
@@ -268,9 +274,13 @@ export class Connection {
     const reader = new WireReader(bytes);
     const correlation = reader.int32();
     const pending = this.#pending.get(correlation);
-    if (!pending) throw new PlatformError('KAFKA_PROTOCOL', `${this.#name}: an answer that nobody asked for`);
+    if (!pending)
+      throw new PlatformError('KAFKA_PROTOCOL', `${this.#name}: an answer that nobody asked for`, {
+        hint: 'see what stands between this machine and the broker',
+      });
     this.#pending.delete(correlation);
     clearTimeout(pending.timer);
+    if (pending.api !== apis.apiVersions) this.#progress.wasServed = true;
     if (pending.api.flexible) reader.skipTags();
     pending.resolve(reader);
   }

@@ -2,6 +2,7 @@
  * The request Metadata: brokers, topics, who leads what. Brokers from Kafka 2.8 on also say the id of a topic, by which one that was
  * deleted and made anew is another; older ones are asked without.
  */
+import {PlatformError} from '../../errors.ts';
 import {apis} from './api.ts';
 import {isMoved} from './codes.ts';
 import type {Address} from './connection.ts';
@@ -29,6 +30,13 @@ export const noMetadata: KafkaMetadata = {
   topicIds: new Map(),
 };
 
+const portMax = 65_535;
+
+const odd = (topic: string, what: string): PlatformError =>
+  new PlatformError('KAFKA_PROTOCOL', `the brokers say that topic ${topic} has ${what}`, {
+    hint: 'check that log.kafka.brokers names brokers of Kafka',
+  });
+
 /** What a cluster without ids says in their place. */
 const noId = Buffer.alloc(16).toString('base64url');
 
@@ -52,9 +60,11 @@ export function readMetadata(reader: WireReader, withIds: boolean): KafkaMetadat
   reader.int32();
   const brokers = new Map<number, Address>();
   list(() => {
-    brokers.set(reader.int32(), {host: text(), port: reader.int32()});
+    const [id, address] = [reader.int32(), {host: text(), port: reader.int32()}];
     text();
     endOfItem();
+    // Nobody can connect to another: it is not there.
+    if (address.host !== '' && address.port > 0 && address.port <= portMax) brokers.set(id, address);
   });
   const clusterId = text();
   const controller = reader.int32();
@@ -66,7 +76,7 @@ export function readMetadata(reader: WireReader, withIds: boolean): KafkaMetadat
     const id = withIds ? Buffer.from(reader.raw(16)).toString('base64url') : noId;
     const isInternal = reader.boolean();
     const partitions: KafkaPartition[] = [];
-    list(() => {
+    const {length} = list(() => {
       const failure = reader.int16();
       const index = reader.int32();
       const leader = reader.int32();
@@ -74,10 +84,13 @@ export function readMetadata(reader: WireReader, withIds: boolean): KafkaMetadat
       const [replicas, inSync] = [list(() => reader.int32()).length, list(() => reader.int32()).length];
       list(() => reader.int32());
       endOfItem();
+      // Before the place is taken: a number of a billion would be a list of so many.
+      if (index < 0 || index >= reader.bytes.length) throw odd(name, `a partition ${index}`);
       partitions[index] = {leader: isMoved(failure) ? -1 : leader, leaderEpoch, replicas, inSync};
     });
     if (withIds) reader.int32();
     endOfItem();
+    if (partitions.length !== length) throw odd(name, `other partitions than 0 to ${length - 1}`);
     if (code !== 0 || isInternal) return;
     topics.set(name, partitions);
     if (id !== noId) topicIds.set(name, id);
