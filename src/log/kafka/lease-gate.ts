@@ -28,6 +28,8 @@ export class LeaseGate {
   readonly #lease: Lease;
   readonly #canWait: boolean;
   readonly #decided = Promise.withResolvers<void>();
+  /** Why it cannot have a lease at all, such as a right that is missing. */
+  #refused: PlatformError | undefined;
 
   constructor(
     client: KafkaClient,
@@ -35,12 +37,14 @@ export class LeaseGate {
     {learn, wants, yields, lost, telemetry, command}: LeaseGateEvents,
   ) {
     this.#canWait = canWait;
-    const log = (level: 'info' | 'warn', message: string) => telemetry.emit('Log', {level, message});
+    const log = (level: 'info' | 'warn' | 'error', message: string) =>
+      telemetry.emit('Log', {level, message});
     let told = '';
     this.#lease = new Lease(client, group, `${hostname()}, process ${process.pid} (${command})`, {
       taken: async () => {
         await learn();
         told = '';
+        this.#refused = undefined;
         log('info', `this process appends events now: it holds the lease of group ${group}`);
         this.#decided.resolve();
       },
@@ -53,10 +57,14 @@ export class LeaseGate {
           );
         this.#decided.resolve();
       },
-      failed: ({message}) => {
+      failed: (error) => {
         // It is tried again every second: what lasts is told once.
-        if (message !== told) log('warn', `the lease of group ${group}: ${message}; it is tried again`);
+        const message = `the lease of group ${group}: ${error.message}; it is tried again`;
+        if (message !== told) log(error.retry ? 'warn' : 'error', message);
         told = message;
+        if (error.code !== 'KAFKA_ACCESS') return;
+        this.#refused = error;
+        this.#decided.resolve();
       },
       wants,
       yields,
@@ -69,11 +77,12 @@ export class LeaseGate {
     return this.#lease.isSure;
   }
 
-  /** Resolves when it is known who holds the lease, or when that takes too long. Throws LOG_STANDBY when nobody wants to wait. */
+  /** Resolves when it is known who holds the lease, or when that takes too long. Throws LOG_STANDBY when nobody wants to wait, KAFKA_ACCESS. */
   async decided(): Promise<void> {
     const timer = setTimeout(() => this.#decided.resolve(), decisionMs);
     await this.#decided.promise;
     clearTimeout(timer);
+    if (this.#refused) throw this.#refused;
     const refusal = this.refusal();
     if (refusal && !this.#canWait) throw refusal;
   }

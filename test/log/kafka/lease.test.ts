@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
+import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import {topicsLeft} from '../../../src/log/outbox-left.ts';
 import {dirsOf} from '../../../src/platform/places.ts';
 import {shipLeft} from '../../../src/platform/ship-left.ts';
@@ -14,7 +16,12 @@ import {scratchDir} from '../../support/scratch.ts';
 suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
   let rig: KafkaRig;
   before(async () => {
-    rig = await KafkaRig.start();
+    rig = await KafkaRig.start({
+      properties: {
+        'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+        'allow.everyone.if.no.acl.found': 'true',
+      },
+    });
   });
   after(() => rig?.stop());
 
@@ -152,4 +159,37 @@ defaults: {aggregates: rows, raw: none}
     await owner.close();
     assert.deepEqual((await rig.ids('shop.sale'))[0]!.sort(), ['a', 'b', 'c', 'd', 'e']);
   });
+
+  test('without the right to be in the group nothing is opened, and the group is named', async () => {
+    await denyGroup(rig, 'denied.ingest');
+    await assert.rejects(rig.writer({'one.owner': 1}, {lease: {group: 'denied.ingest', canWait: true}}), {
+      code: 'KAFKA_ACCESS',
+      message: /group denied\.ingest/,
+    });
+  });
 });
+
+/** Nobody may join the group from now on: CreateAcls of https://kafka.apache.org/protocol. */
+async function denyGroup(rig: KafkaRig, group: string): Promise<void> {
+  const client = new KafkaClient(rig.settings());
+  const [ofGroup, literal, read, deny] = [3, 3, 3, 2];
+  const body = new WireWriter();
+  body.array([group], (name) =>
+    body.int8(ofGroup).string(name).int8(literal).string('User:*').string('*').int8(read).int8(deny),
+  );
+  try {
+    await client.refreshMetadata();
+    const reader = await client.request({
+      to: 'any',
+      api: {name: 'CreateAcls', key: 30, version: 1, flexible: false},
+      body: body.bytes,
+    });
+    reader.int32();
+    assert.deepEqual(
+      reader.array(() => [reader.int16(), reader.nullableString() ?? '']),
+      [[0, '']],
+    );
+  } finally {
+    client.close();
+  }
+}
