@@ -1,8 +1,14 @@
 /** `npm test`: static checks, then every test. Arguments narrow it down: `npm test -- test/log`. */
-import {spawnSync} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
 import {availableParallelism} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {endFilesThatHang} from './hanging.ts';
+
+/** Of the whole: a test that takes longer has failed. The longest takes a minute and a half; who narrows it down may ask for more. */
+const testMsMax = 5 * 60_000;
+/** A file that takes longer is ended, and has failed. */
+const fileMsMax = 7 * 60_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const only = process.argv.slice(2);
@@ -23,10 +29,22 @@ const patterns =
   only.length > 0
     ? only.map((path) => (path.endsWith('.ts') ? path : `${path}/**/*.test.ts`))
     : ['test/**/*.test.ts'];
-const tests = run('tests', process.execPath, [
-  '--disable-warning=ExperimentalWarning',
-  '--test',
-  `--test-concurrency=${availableParallelism()}`,
-  ...patterns,
-]);
-process.exit(checks && tests ? 0 : 1);
+process.stdout.write('# tests\n');
+const tests = spawn(
+  process.execPath,
+  [
+    '--disable-warning=ExperimentalWarning',
+    '--test',
+    `--test-concurrency=${availableParallelism()}`,
+    ...(only.length > 0 ? [] : [`--test-timeout=${testMsMax}`]),
+    ...['spec', './test/slowest.ts'].flatMap((reporter) => [
+      `--test-reporter=${reporter}`,
+      '--test-reporter-destination=stdout',
+    ]),
+    ...patterns,
+  ],
+  {cwd: root, stdio: 'inherit'},
+);
+if (only.length === 0) endFilesThatHang(tests.pid!, fileMsMax);
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => tests.kill(signal));
+tests.once('exit', (code) => process.exit(checks && code === 0 ? 0 : 1));
