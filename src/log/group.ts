@@ -13,7 +13,8 @@ export type OutboxWriter = LogWriter & {
   streams(): Iterable<Readonly<Stream>>;
   /**
    * Remembers ids of records that others wrote to the topic, with their offsets in Kafka, under a stream of their own
-   * (`othersOf`). @param start first offset that counts, if that is known; @param end all below it are known, if so
+   * (`othersOf`). @param start first offset that counts, if that is known; @param end all below it are known, if so. With
+   * `nothingCounts` as the start what was remembered counts no more, and what comes next is of a topic that was made anew.
    */
   adopt(
     topic: string,
@@ -22,8 +23,23 @@ export type OutboxWriter = LogWriter & {
   ): void;
 };
 
-/** Number of the stream that holds ids of others' records of a partition. */
-export const othersOf = (partition: number): number => -1 - partition;
+/** More partitions than a topic can have. */
+const generation = 2 ** 20;
+/** Start of a stream of which nothing counts any more: the topic was made anew, and offsets begin again. */
+export const nothingCounts = Number.MAX_SAFE_INTEGER;
+
+/** Number of the stream that holds ids of others' records of a partition. @param times so often the topic was made anew */
+export const othersOf = (partition: number, times = 0): number => -1 - partition - times * generation;
+
+/** The partition whose others' records a stream is of. */
+export const partitionOfOthers = (others: number): number => (-1 - others) % generation;
+
+/** The stream of others' records that counts, which there may not be yet. @param streamOf what there is of a number */
+export function newestOthers(partition: number, streamOf: (others: number) => Stream | undefined): number {
+  let times = 0;
+  while (streamOf(othersOf(partition, times))?.startOffset === nothingCounts) times++;
+  return othersOf(partition, times);
+}
 
 export type LogWriterOptions = {
   /** Where append times come from; default: the system's. */

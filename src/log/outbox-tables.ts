@@ -15,6 +15,7 @@
 import type {DatabaseSync} from 'node:sqlite';
 import {PlatformError} from '../errors.ts';
 import {corrupt, rowCrc} from './chain.ts';
+import {trimStatements} from './trim.ts';
 
 export const outboxSchema = `
   CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, cluster TEXT NOT NULL,
@@ -63,6 +64,18 @@ export type Position = {shipped: number; kafkaNext: number; known: number};
 /** See above. */
 export type Range = {first: number; next: number; kafka: number};
 
+/** The row of the outbox; undefined before it is written. Throws LOG_CORRUPT. */
+export function readHead(database: DatabaseSync): OutboxHead | undefined {
+  const row = database.prepare('SELECT * FROM outbox').get() as
+    | {name: string; cluster: string; producer_id: number; epoch: number; rebuilt: number; crc: number}
+    | undefined;
+  if (!row) return undefined;
+  const {name, cluster, producer_id: producerId, epoch, rebuilt, crc} = row;
+  if (rowCrc(name, cluster, producerId, epoch, rebuilt) !== crc)
+    throw corrupt('outbox', 0, 0, 'the checksum of its head differs');
+  return {name, cluster, producerId, epoch, rebuilt: rebuilt === 1};
+}
+
 /** Whether the log in this file is an outbox. */
 export const isOutbox = (database: DatabaseSync): boolean =>
   database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").get() !== undefined;
@@ -78,6 +91,15 @@ export function refuseOutbox(database: DatabaseSync, dir: string): void {
         place: dir,
       },
     );
+}
+
+/** Throws OUTBOX_OTHER when the log has batches and is no outbox: they would be shipped, and deleted. */
+export function refuseOwnLog(database: DatabaseSync, dir: string): void {
+  if (!isOutbox(database) && database.prepare('SELECT 1 FROM batches LIMIT 1').get() !== undefined)
+    throw new PlatformError('OUTBOX_OTHER', `the log in ${dir} is one of its own, not the outbox of Kafka`, {
+      hint: 'choose another directory with log.kafka.spool.dir',
+      place: dir,
+    });
 }
 
 /** Where the range says that a record of the outbox lies in Kafka; undefined before it was shipped. */
@@ -107,4 +129,27 @@ export function checkedRange(stream: number, {crc, ...range}: Range & {crc: numb
   if (rowCrc(stream, range.first, range.next, range.kafka) !== crc)
     throw corrupt('outbox', stream, range.first, 'the checksum of the range differs');
   return {first: range.first, next: range.next, kafka: range.kafka};
+}
+
+/** Ranges that are looked at together. */
+export const rangesMax = 1000;
+
+/** What its one writer asks of the tables and puts into them. */
+export function outboxStatements(database: DatabaseSync) {
+  return {
+    setHead: database.prepare('INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)'),
+    setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?, ?)'),
+    setRange: database.prepare('INSERT OR REPLACE INTO outbox_ranges VALUES (?, ?, ?, ?, ?)'),
+    ranges: database.prepare(
+      `SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first LIMIT ${rangesMax}`,
+    ),
+    removeRange: database.prepare('DELETE FROM outbox_ranges WHERE stream = ? AND first = ?'),
+    batches: database.prepare(
+      `SELECT base_offset AS baseOffset, count, kind, append_ms AS appendMs, mark_ms AS markMs, bytes FROM batches
+       WHERE stream = ?1 AND base_offset >=
+         coalesce((SELECT max(base_offset) FROM batches WHERE stream = ?1 AND base_offset <= ?2), ?2)
+       ORDER BY base_offset`,
+    ),
+    trim: trimStatements(database, {trim: () => {}}),
+  };
 }

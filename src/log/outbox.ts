@@ -1,26 +1,25 @@
 /** The outbox: what of an embedded log was shipped to Kafka, and where it lies there; see outbox-tables.ts. */
 import {randomUUID} from 'node:crypto';
 import type {DatabaseSync} from 'node:sqlite';
-import {PlatformError} from '../errors.ts';
 import {corrupt, rowCrc, type Stream} from './chain.ts';
 import {AbsentRecords, type Withdrawn} from './outbox-absent.ts';
 import {
   checkedRange,
   idStarts,
-  isOutbox,
   type OutboxHead,
   outboxSchema,
+  outboxStatements,
   type Position,
   type Range,
+  rangesMax,
+  readHead,
+  refuseOwnLog,
   type StoredBatch,
 } from './outbox-tables.ts';
-import {trimStatements} from './trim.ts';
+import {OutboxTopics} from './outbox-topics.ts';
 
 /** Batches deleted within one commit. */
 const trimMax = 256;
-
-/** Ranges that are looked at together. */
-const rangesMax = 1000;
 
 /** The tables of an outbox, for its one writer. What changes is written by `write`, inside the writer's commits. */
 export class Outbox {
@@ -28,6 +27,8 @@ export class Outbox {
   readonly #statements;
   #head: OutboxHead;
   #headChanged = false;
+  /** Which topics its places are of. */
+  readonly topics: OutboxTopics;
   readonly #positions = new Map<number, Position>();
   /** The newest range of a stream, which the next one mostly continues. */
   readonly #last = new Map<number, Range>();
@@ -36,55 +37,29 @@ export class Outbox {
   readonly #absent: AbsentRecords;
   #ranges: ({stream: number} & Range)[] = [];
   #forgotten: {stream: number; below: number}[] = [];
+  /** Ranges that take the place of forgotten ones. */
+  #found: ({stream: number} & Range)[] = [];
   #left = 0;
 
-  /** Throws OUTBOX_OTHER when the log has batches and is no outbox, LOG_CORRUPT. */
-  constructor(database: DatabaseSync, dir: string) {
+  /** @param owner begins the name of a new one. Throws OUTBOX_OTHER when the log has batches and is no outbox, LOG_CORRUPT. */
+  constructor(database: DatabaseSync, dir: string, owner: string) {
     this.#database = database;
-    if (!isOutbox(database) && database.prepare('SELECT 1 FROM batches LIMIT 1').get() !== undefined)
-      throw new PlatformError(
-        'OUTBOX_OTHER',
-        `the log in ${dir} is one of its own, not the outbox of Kafka`,
-        {
-          hint: 'choose another directory with log.kafka.spool.dir',
-          place: dir,
-        },
-      );
+    refuseOwnLog(database, dir);
     database.exec(outboxSchema);
-    this.#statements = {
-      setHead: database.prepare('INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)'),
-      setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?, ?)'),
-      setRange: database.prepare('INSERT OR REPLACE INTO outbox_ranges VALUES (?, ?, ?, ?, ?)'),
-      ranges: database.prepare(
-        `SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first LIMIT ${rangesMax}`,
-      ),
-      removeRange: database.prepare('DELETE FROM outbox_ranges WHERE stream = ? AND first = ?'),
-      batches: database.prepare(
-        `SELECT base_offset AS baseOffset, count, kind, append_ms AS appendMs, mark_ms AS markMs, bytes FROM batches
-         WHERE stream = ?1 AND base_offset >=
-           coalesce((SELECT max(base_offset) FROM batches WHERE stream = ?1 AND base_offset <= ?2), ?2)
-         ORDER BY base_offset`,
-      ),
-      trim: trimStatements(database, {trim: () => {}}),
+    this.#statements = outboxStatements(database);
+    const head = readHead(database);
+    this.#head = head ?? {
+      name: `${owner}/${randomUUID()}`,
+      cluster: '',
+      producerId: -1,
+      epoch: -1,
+      rebuilt: false,
     };
-    this.#head = this.#readHead();
+    this.#headChanged = head === undefined;
+    this.topics = new OutboxTopics(database);
     this.#absent = new AbsentRecords(database);
     this.#readPositions();
     this.#idStarts = idStarts(database);
-  }
-
-  #readHead(): OutboxHead {
-    const row = this.#database.prepare('SELECT * FROM outbox').get() as
-      | {name: string; cluster: string; producer_id: number; epoch: number; rebuilt: number; crc: number}
-      | undefined;
-    if (!row) {
-      this.#headChanged = true;
-      return {name: randomUUID(), cluster: '', producerId: -1, epoch: -1, rebuilt: false};
-    }
-    const {name, cluster, producer_id: producerId, epoch, rebuilt, crc} = row;
-    if (rowCrc(name, cluster, producerId, epoch, rebuilt) !== crc)
-      throw corrupt('outbox', 0, 0, 'the checksum of its head differs');
-    return {name, cluster, producerId, epoch, rebuilt: rebuilt === 1};
   }
 
   #readPositions(): void {
@@ -139,7 +114,8 @@ export class Outbox {
       this.#changed.size > 0 ||
       this.#ranges.length > 0 ||
       this.#forgotten.length > 0 ||
-      this.#absent.isChanged
+      this.#absent.isChanged ||
+      this.topics.isChanged
     );
   }
 
@@ -196,6 +172,19 @@ export class Outbox {
     this.#idStarts.set(stream, start);
     this.#forgotten.push({stream, below: start});
     return true;
+  }
+
+  /** What may lie in Kafka of the stream, beyond its ranges, is looked for from the beginning of the partition. */
+  lookFromStart(stream: number): void {
+    const position = this.#positions.get(stream);
+    if (position) this.settle(stream, position.shipped, 0, 0);
+  }
+
+  /** Of the stream's records below `below` these lie in Kafka, and the others nowhere: their ids are forgotten. @param found in order */
+  beginAnew(stream: number, below: number, found: readonly Range[]): void {
+    this.#idStarts.set(stream, found[0]?.first ?? below);
+    this.#forgotten.push({stream, below});
+    for (const range of found) this.#found.push({stream, ...range});
   }
 
   /** Batches from the one that holds `offset` on, up to about `bytesMax`, at least one; empty at the end. */
@@ -283,17 +272,23 @@ export class Outbox {
     for (const {stream, first, next, kafka} of newest.values())
       this.#statements.setRange.run(stream, first, next, kafka, rowCrc(stream, first, next, kafka));
     for (const {stream, below} of this.#forgotten) this.#removeRanges(stream, below);
+    for (const {stream, first, next, kafka} of this.#found)
+      this.#statements.setRange.run(stream, first, next, kafka, rowCrc(stream, first, next, kafka));
+    this.topics.write();
     this.#absent.write((stream) => this.#positions.get(stream)?.shipped ?? 0);
   }
 
   #removeRanges(stream: number, below: number): void {
-    for (const row of this.#statements.ranges.all(stream) as (Range & {crc: number})[]) {
-      const {first, next, kafka} = row;
-      if (first >= below) return;
-      this.#statements.removeRange.run(stream, first);
-      if (next <= below) continue;
-      const moved = kafka + below - first;
-      this.#statements.setRange.run(stream, below, next, moved, rowCrc(stream, below, next, moved));
+    for (let rows: Range[]; ; ) {
+      rows = this.#statements.ranges.all(stream) as Range[];
+      for (const {first, next, kafka} of rows) {
+        if (first >= below) return;
+        this.#statements.removeRange.run(stream, first);
+        if (next <= below) continue;
+        const moved = kafka + below - first;
+        this.#statements.setRange.run(stream, below, next, moved, rowCrc(stream, below, next, moved));
+      }
+      if (rows.length < rangesMax) return;
     }
   }
 
@@ -302,6 +297,8 @@ export class Outbox {
     this.#headChanged = false;
     this.#changed.clear();
     this.#ranges = [];
+    this.#found = [];
+    this.topics.written();
     this.#absent.written();
     for (const {stream, below} of this.#forgotten) {
       const last = this.#last.get(stream);

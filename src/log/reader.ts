@@ -3,7 +3,7 @@ import type {DatabaseSync} from 'node:sqlite';
 import {PlatformError} from '../errors.ts';
 import {type BatchHeader, batchCrc, corrupt, type Stream} from './chain.ts';
 import {commitsIn, logError, openForReading, witnessFile} from './database.ts';
-import {othersOf} from './group.ts';
+import {partitionOfOthers} from './group.ts';
 import {type FindId, idLookup} from './ids/lookup.ts';
 import {idStarts, isOutbox, placeInKafka} from './outbox-tables.ts';
 import {bookQueries, streamQueries} from './streams.ts';
@@ -250,7 +250,7 @@ class EmbeddedReader implements LogReader {
       const place = this.#statements.ids()(topic, id);
       const {inKafka, streams} = this.#statements;
       if (!inKafka || !place) return place;
-      if (place.partition < 0) return {partition: othersOf(place.partition), offset: place.offset};
+      if (place.partition < 0) return {partition: partitionOfOthers(place.partition), offset: place.offset};
       const offset = inKafka(streams.one(topic, place.partition)!.id, place.offset);
       return offset === undefined ? undefined : {partition: place.partition, offset};
     });

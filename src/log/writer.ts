@@ -13,8 +13,8 @@ import {
   type CommitHooks,
   type LogWriterOptions,
   logFull,
+  newestOthers,
   type OutboxWriter,
-  othersOf,
   type Pending,
   sizeOf,
   takeGroup,
@@ -264,7 +264,7 @@ class EmbeddedWriter implements OutboxWriter {
 
   adopt(topic: string, partition: number, {start, end = 0, ids}: Parameters<OutboxWriter['adopt']>[2]): void {
     this.#assertUsable();
-    const others = othersOf(partition);
+    const others = newestOthers(partition, (number) => this.#streams.get(streamKey(topic, number)));
     let changed: Stream | undefined;
     this.#commit(() => {
       const stream =

@@ -15,7 +15,7 @@ function open(t: TestContext) {
   let commits!: OutboxCommits;
   const log = openOutboxWriter(dir, {
     attach(database) {
-      outbox = new Outbox(database, dir);
+      outbox = new Outbox(database, dir, 'test');
       commits = new OutboxCommits(outbox, {dir, bytesMax: 2 ** 30, bytes: () => 0, committed: () => {}});
       return commits;
     },

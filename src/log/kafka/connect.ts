@@ -2,11 +2,13 @@
 import {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {Stream} from '../chain.ts';
-import {type OutboxWriter, othersOf} from '../group.ts';
+import {type OutboxWriter, partitionOfOthers} from '../group.ts';
 import type {Outbox} from '../outbox.ts';
 import {adoptIds} from './adopt.ts';
+import {beginAnew, hasRemade} from './begin-anew.ts';
 import type {KafkaClient} from './client.ts';
 import {kafkaError} from './codes.ts';
+import type {Forwarder} from './forwarder.ts';
 import type {Lane} from './lane.ts';
 import {askOffsets} from './offsets.ts';
 import {initProducer} from './produce.ts';
@@ -87,7 +89,7 @@ export async function learnMore(parts: Parts): Promise<void> {
     const position = outbox.position(id);
     return position !== undefined && position.known < position.kafkaNext;
   });
-  if (!isBehind) return;
+  if (!isBehind && !hasRemade(parts)) return;
   try {
     await learn(parts);
   } catch (error) {
@@ -95,14 +97,24 @@ export async function learnMore(parts: Parts): Promise<void> {
   }
 }
 
+/** A topic was made anew while this runs: what is on its way may have come into the new one. */
+export function noteRemade(topic: string, forwarder: Forwarder, parts: Parts): void {
+  for (const {stream} of forwarder.lanes) if (stream.topic === topic) parts.outbox.lookFromStart(stream.id);
+  forwarder.suspect();
+  void learnMore(parts);
+}
+
 /** Compares what the outbox knows of the partitions with what they have. */
-async function meet(
-  {client, outbox, log, telemetry}: Parts,
-  streams: Stream[],
-  appended: ReadonlySet<string>,
-): Promise<void> {
+async function meet(parts: Parts, streams: Stream[], appended: ReadonlySet<string>): Promise<void> {
+  const {client, outbox, log, telemetry} = parts;
+  const shipped = streams.map(({id}) => outbox.position(id)?.shipped ?? 0);
   const starts = await offsetsOf(client, streams, 'start');
   const ends = await offsetsOf(client, streams, 'end');
+  const placeOf = (stream: Stream, index: number) => {
+    const key = `${stream.topic}/${stream.partition}`;
+    return {stream, start: starts.get(key) ?? 0, end: ends.get(key) ?? 0, shipped: shipped[index]!};
+  };
+  await beginAnew(parts, streams.map(placeOf));
   let toRead = 0;
   const behind: {stream: Stream; start: number; from: number; to: number}[] = [];
   for (const stream of streams) {
@@ -152,7 +164,7 @@ async function meet(
 function trimOthers(log: OutboxWriter, starts: ReadonlyMap<string, number>): void {
   for (const {topic, partition, startOffset} of [...log.streams()]) {
     if (partition >= 0) continue;
-    const own = othersOf(partition);
+    const own = partitionOfOthers(partition);
     const start = starts.get(`${topic}/${own}`) ?? 0;
     if (start > startOffset) log.adopt(topic, own, {start, end: start, ids: []});
   }

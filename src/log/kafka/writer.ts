@@ -11,7 +11,7 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, learn, learnMore, type Parts, partitionsOf, recoverLane} from './connect.ts';
+import {connectOutbox, learn, learnMore, noteRemade, type Parts, partitionsOf, recoverLane} from './connect.ts';
 import {drained, emptied} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
 import {type Lane, openLane} from './lane.ts';
@@ -75,6 +75,7 @@ export class KafkaWriter implements LogWriter {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#client = new KafkaClient(options.kafka);
+    this.#client.remade = (topic) => noteRemade(topic, this.#forwarder, this.#parts());
     this.#waiting = new Waiting(options.spoolAfterMs);
     this.#log = openOutboxWriter(options.dir, {
       clock: this.#clock,
@@ -82,7 +83,7 @@ export class KafkaWriter implements LogWriter {
       ...(options.counter && {counter: options.counter}),
       ...(options.command === undefined ? {} : {command: options.command}),
       attach: (database) => {
-        this.#outbox = new Outbox(database, options.dir);
+        this.#outbox = new Outbox(database, options.dir, options.kafka.clientId);
         this.#commits = new OutboxCommits(this.#outbox, {
           dir: options.dir,
           bytesMax: options.spoolBytesMax,

@@ -321,7 +321,7 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     assert.throws(() => openLogWriter(outbox), {code: 'OUTBOX_OTHER'});
     // As if it had been made at another cluster.
     const database = new DatabaseSync(join(outbox, 'log.db'));
-    const tables = new Outbox(database, outbox);
+    const tables = new Outbox(database, outbox, 'test');
     tables.setHead({cluster: 'ElsewhereElsewhere0000'});
     tables.write([], () => assert.fail('nothing is deleted'));
     database.close();

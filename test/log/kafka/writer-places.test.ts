@@ -1,0 +1,114 @@
+/** Outboxes that know places which are not so any more: copies that are put back, and topics that are deleted and made anew. */
+import assert from 'node:assert/strict';
+import {cpSync} from 'node:fs';
+import {after, before, suite, test} from 'node:test';
+import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
+import type {KafkaWriter} from '../../../src/log/kafka/writer.ts';
+import {openLogReader} from '../../../src/log/reader.ts';
+import {skipWithout} from '../../cluster/needs.ts';
+import {batchOfIds, KafkaRig, type Told, until} from '../../support/kafka-writer.ts';
+
+const named = (prefix: string, from: number, to: number) =>
+  Array.from({length: to - from}, (_, index) => `${prefix}-${from + index}`);
+
+suite('places of an outbox', skipWithout('java', 'mvn'), () => {
+  let rig: KafkaRig;
+  let client: KafkaClient;
+  before(async () => {
+    rig = await KafkaRig.start();
+    client = new KafkaClient(rig.settings());
+  });
+  after(async () => {
+    client?.close();
+    await rig?.stop();
+  });
+
+  async function remake(name: string): Promise<void> {
+    await deleteTopics(client, [name]);
+    await ensureTopics(client, [{name, partitions: 1, replication: 1, configs: keptConfigs(rig.settings())}]);
+  }
+
+  const put = async (writer: KafkaWriter, topic: string, ids: string[]) => {
+    const [result] = (await writer.append({appends: [{topic, partition: 0, ids, ...batchOfIds(ids)}]}))
+      .appends;
+    return result!.duplicate;
+  };
+
+  function listening() {
+    const told: Told[] = [];
+    const errors = () =>
+      told.flatMap(({name, event}) => {
+        const {level, message} = event as {level: string; message: string};
+        return name === 'Log' && level === 'error' ? [message] : [];
+      });
+    return {errors, telemetry: {emit: (name: Told['name'], event: unknown) => void told.push({name, event})}};
+  }
+
+  test('a topic is made anew while the process is stopped: what it had is known no more, its own and that of others; what others brought into the new one is', async () => {
+    const topic = 'shop.stopped';
+    const dir = rig.dir();
+    const other = await rig.writer({[topic]: 1});
+    await put(other, topic, named('o', 0, 5));
+    await other.close();
+    const first = await rig.writer({[topic]: 1}, {dir});
+    assert.equal(await put(first, topic, ['o-1']), 1);
+    await put(first, topic, named('a', 0, 10));
+    await first.close();
+    await remake(topic);
+    const third = await rig.writer({[topic]: 1});
+    await put(third, topic, named('n', 0, 30));
+    await third.close();
+
+    const {errors, telemetry} = listening();
+    const second = await rig.writer({[topic]: 1}, {dir, telemetry});
+    assert.match(
+      errors().join('\n'),
+      /^topic shop\.stopped was deleted and made anew: .*can be sent again.*$/,
+    );
+    assert.equal(await put(second, topic, ['n-7']), 1);
+    assert.equal(await put(second, topic, [...named('a', 0, 3), 'o-1']), 0);
+    assert.equal(await put(second, topic, ['a-1', 'o-1', 'n-8']), 3);
+    await second.close();
+    assert.deepEqual(await rig.ids(topic), [[...named('n', 0, 30), ...named('a', 0, 3), 'o-1']]);
+    const reader = openLogReader(dir);
+    assert.deepEqual(reader.placeOf(topic, 'a-1'), {partition: 0, offset: 31});
+    assert.deepEqual(reader.placeOf(topic, 'n-7'), {partition: 0, offset: 7});
+    assert.equal(reader.placeOf(topic, 'a-9'), undefined);
+    reader.close();
+    const again = await rig.writer({[topic]: 1}, {dir});
+    assert.equal(await put(again, topic, ['a-1', 'o-1', 'n-8', 'a-9']), 3);
+    await again.close();
+  });
+
+  test('a topic is made anew while the process runs: from when it is noticed; what was shipped to the new one before that stays known', async () => {
+    const topic = 'shop.running';
+    const {errors, telemetry} = listening();
+    const kafka = {...rig.settings('proxy'), client: {metadataMs: 1_000}};
+    const writer = await rig.writer({[topic]: 1}, {kafka, telemetry});
+    await put(writer, topic, named('a', 0, 10));
+    await remake(topic);
+    assert.equal(await put(writer, topic, ['b-0']), 0);
+    await until(() => errors().some((message) => /was deleted and made anew/.test(message)), 'it is noticed');
+    assert.equal(await put(writer, topic, ['b-0']), 1);
+    assert.equal(await put(writer, topic, ['a-3']), 0);
+    await writer.close();
+    const [ids] = await rig.ids(topic);
+    assert.deepEqual(ids, ['b-0', 'a-3']);
+  });
+
+  test('an older copy is put back: what it sends arrives beside what was sent since', async () => {
+    const [dir, old] = [rig.dir(), rig.dir()];
+    const first = await rig.writer({'shop.sale': 1}, {dir});
+    await put(first, 'shop.sale', ['a-0', 'a-1']);
+    await first.close();
+    cpSync(dir, old, {recursive: true});
+    const since = await rig.writer({'shop.sale': 1}, {dir});
+    await put(since, 'shop.sale', ['b-0', 'b-1']);
+    await since.close();
+    const restored = await rig.writer({'shop.sale': 1}, {dir: old});
+    await put(restored, 'shop.sale', ['c-0', 'c-1']);
+    await restored.close();
+    assert.deepEqual(await rig.ids('shop.sale'), [['a-0', 'a-1', 'b-0', 'b-1', 'c-0', 'c-1']]);
+  });
+});
