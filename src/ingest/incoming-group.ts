@@ -30,19 +30,20 @@ export type Taken = {
 
 /** Buffers are used again; `begin` and `rollback` bracket a batch, so that one that cannot be read leaves nothing. */
 export class IncomingGroup {
-  readonly #parts: Part[];
-  readonly #marks: {end: number; count: number}[];
+  readonly #parts: Part[] = [];
+  readonly #marks: {end: number; count: number}[] = [];
   readonly taken: Taken[] = [];
   /** Bytes of records and dead letters so far. */
   bytes = 0;
 
   constructor(partitions: number) {
-    this.#parts = Array.from({length: partitions}, () => ({
-      bytes: new Uint8Array(bufferBytes),
-      end: 0,
-      ids: [],
-    }));
-    this.#marks = this.#parts.map(() => ({end: 0, count: 0}));
+    this.#grow(partitions);
+  }
+
+  /** The topic may have got more partitions since. */
+  #grow(partitions: number): void {
+    while (this.#parts.length < partitions)
+      this.#parts.push({bytes: new Uint8Array(bufferBytes), end: 0, ids: []});
   }
 
   begin(): void {
@@ -53,7 +54,7 @@ export class IncomingGroup {
 
   rollback(): void {
     this.#parts.forEach((part, partition) => {
-      const {end, count} = this.#marks[partition]!;
+      const {end, count} = this.#marks[partition] ?? {end: 0, count: 0};
       part.end = end;
       part.ids.length = count;
     });
@@ -61,6 +62,7 @@ export class IncomingGroup {
 
   /** The records of a partition with `room` bytes free behind their end. */
   part(partition: number, room: number): {readonly bytes: Uint8Array; readonly end: number} {
+    this.#grow(partition + 1);
     const part = this.#parts[partition]!;
     if (part.bytes.length - part.end < room) {
       const larger = new Uint8Array(2 * (part.end + room));

@@ -60,9 +60,13 @@ export class IncomingLanes {
     const topic = `${domain}.${eventType}`;
     const key = `${topic}/${source}`;
     let lane = this.#lanes.get(key);
+    // A topic in Kafka may get more partitions: keys are spread over all of them from here on.
+    const records = this.#recordsOf(topic);
+    if (lane && lane.records !== records) {
+      lane.records = records;
+      lane.transform = this.#transformOf(topic, records.partitions);
+    }
     if (lane === undefined) {
-      let records = this.#records.get(topic);
-      if (records === undefined) this.#records.set(topic, (records = this.#compile(topic)));
       lane = {
         topic,
         source,
@@ -94,12 +98,17 @@ export class IncomingLanes {
     return runner && new IncomingTransform({eventType, schemaId, partitions, runner});
   }
 
-  #compile(topic: string): IncomingRecords {
+  #recordsOf(topic: string): IncomingRecords {
     const {log, clock, schemaIds, schemaById} = this.#options;
-    const {domain, eventType} = this.#eventType(topic);
     // The topic exists: the number of partitions asked for is of no consequence.
     const partitions = log.ensureTopic(topic, 1);
-    return incomingRecords({domain, eventType, partitions, schemaId: schemaIds[topic]!, schemaById, clock});
+    const known = this.#records.get(topic);
+    if (known?.partitions === partitions) return known;
+    const {domain, eventType} = this.#eventType(topic);
+    const schemaId = schemaIds[topic]!;
+    const records = incomingRecords({domain, eventType, partitions, schemaId, schemaById, clock});
+    this.#records.set(topic, records);
+    return records;
   }
 
   #letterEncoder(domain: string): DeadLetterEncoder {

@@ -44,7 +44,14 @@ export class Incoming {
     resolve: (result: IncomingResult) => void,
     reject: (error: unknown) => void,
   ): void {
-    const lane = this.#lanes.of(batch);
+    let lane: Lane;
+    try {
+      lane = this.#lanes.of(batch);
+    } catch (error) {
+      // A log that failed is asked nothing any more.
+      reject(error);
+      return;
+    }
     const taken: Taken = {partitions: [], ids: [], problems: [], letters: [], resolve, reject};
     const key = this.#keys.note(batch);
     if (key === null) {

@@ -11,9 +11,10 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, learn, learnMore, noteRemade, type Parts, partitionsOf, recoverLane} from './connect.ts';
+import {connectOutbox, learn, noteRemade, type Parts, partitionsOf, recoverLane} from './connect.ts';
 import {drained, emptied} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
+import {Growth} from './growth.ts';
 import {type Lane, openLane} from './lane.ts';
 import {LeaseGate} from './lease-gate.ts';
 import {SpoolNews} from './news.ts';
@@ -28,8 +29,6 @@ const batchBytesMax = 512 * 1024;
 /** Batches that were not sent yet are kept in memory up to this; beyond it they are read from the outbox. */
 const memoryBytesMax = 32 * 2 ** 20;
 const tickMs = 100;
-/** What others bring between own records is read so often: a start has only the last of it to read. */
-const learnMs = 60_000;
 /** Time to ship what waits, when another process asks for the lease. */
 const yieldMs = 3_000;
 /** Pause before the next attempt to reach a cluster that was away at the start. */
@@ -66,9 +65,9 @@ export class KafkaWriter implements LogWriter {
   readonly #fences = new Map<Lane, Fence>();
   #timer: NodeJS.Timeout | undefined;
   #isConnected = false;
-  #learnedMs = performance.now();
   #isClosed = false;
   #gate: LeaseGate | undefined;
+  readonly #growth: Growth;
   #failure: PlatformError | undefined;
 
   constructor(options: KafkaWriterOptions) {
@@ -107,6 +106,10 @@ export class KafkaWriter implements LogWriter {
       },
     });
     this.#news = new SpoolNews(options.telemetry, options.spoolBytesMax, this.#forwarder);
+    this.#growth = new Growth(
+      () => this.#parts(),
+      () => this.#addLanes(),
+    );
   }
 
   #committed(transactions: ReadonlyMap<AppendTransaction, StoredBatch[]>): void {
@@ -143,7 +146,9 @@ export class KafkaWriter implements LogWriter {
   #addLanes(): void {
     for (const stream of this.#log.streams()) {
       if (stream.partition < 0 || this.#forwarder.lane(stream.id)) continue;
-      this.#forwarder.add(openLane(stream, this.#outbox, this.#options.compression));
+      const lane = openLane(stream, this.#outbox, this.#options.compression);
+      if (this.#isConnected) beginEpoch(lane, this.#outbox.head, this.#fences, this.#clock.now());
+      this.#forwarder.add(lane);
     }
   }
 
@@ -154,13 +159,15 @@ export class KafkaWriter implements LogWriter {
       beginEpoch(lane, this.#outbox.head, this.#fences, this.#clock.now());
       lane.isSpooling = false;
     }
+    this.#growth.connected();
     this.#isConnected = true;
     this.#forwarder.start();
     const {lease, telemetry, command = ''} = this.#options;
     if (!lease || this.#gate) return;
     this.#gate = new LeaseGate(this.#client, lease, {
-      learn: () => {
+      learn: async () => {
         this.#forwarder.suspect();
+        await this.#growth.now();
         return learn(this.#parts());
       },
       wants: () => this.bytes > 0,
@@ -203,12 +210,7 @@ export class KafkaWriter implements LogWriter {
 
   #tick(): void {
     this.#news.look();
-    if (this.#isConnected && performance.now() - this.#learnedMs > learnMs) {
-      this.#learnedMs = Number.POSITIVE_INFINITY;
-      void learnMore(this.#parts()).finally(() => {
-        this.#learnedMs = performance.now();
-      });
-    }
+    if (this.#isConnected) this.#growth.look();
     if (this.#isClosed || !this.#commits.isDue) return;
     this.#write().catch((error) => this.#fail(error as PlatformError));
   }
@@ -257,13 +259,12 @@ export class KafkaWriter implements LogWriter {
     return this.#isConnected;
   }
 
-  /** Kafka's number of partitions; the wanted number is used when the topic is made (`KafkaWriterOptions.topics`). */
+  /**
+   * Kafka's number of partitions, as it is now: it may grow. The wanted number is used when the topic is made
+   * (`KafkaWriterOptions.topics`). @throws KAFKA_UNAVAILABLE for a topic that was never seen
+   */
   ensureTopic(topic: string): number {
-    const partitions = partitionsOf(this.#log, topic);
-    if (partitions > 0) return partitions;
-    throw new PlatformError('KAFKA_UNAVAILABLE', `topic ${topic} is not known`, {
-      hint: 'bring the brokers back and try again',
-    });
+    return this.#growth.partitions(topic);
   }
 
   async append(given: AppendTransaction): Promise<AppendResult> {
