@@ -461,6 +461,12 @@ export const errors = {
     retry: false,
     exit: 4,
   },
+  SINK_SLOW: {
+    summary: 'Rows of a query do not leave as fast as it reads: reading waits for its sinks.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   STORE_UNAVAILABLE: {
     summary: 'The object store does not answer, or says that it cannot just now.',
     actor: 'operator',

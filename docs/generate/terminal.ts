@@ -40,6 +40,8 @@ const delivery = (table: string, written: number): PlatformStatus['deliveries'][
   written,
   pending: 0,
   dead: 0,
+  lagEvents: 0,
+  lagMs: 0,
 });
 
 /** A moment of the example platform, made up but for its shape. */
@@ -77,6 +79,7 @@ const moment: PlatformStatus = {
       dead: 0,
       pending: 0,
       lagEvents: 634,
+      lagMs: 4,
     },
   ],
   events: [],

@@ -267,6 +267,16 @@ export const metricSpecs = {
     labels: ['sink', 'table'],
     help: 'Rows emitted and not yet acknowledged',
   },
+  millrace_sink_lag_events: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Events in the log that are not in rows of the sink: those that the query has not read, and those whose rows wait',
+  },
+  millrace_sink_lag_seconds: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'For how long the oldest event or row that the sink does not have has been waiting',
+  },
   millrace_rows_acknowledged_total: {
     type: 'counter',
     labels: ['query'],
@@ -286,6 +296,11 @@ export const metricSpecs = {
     type: 'gauge',
     labels: ['sink', 'table'],
     help: 'Raw events not yet in the sink',
+  },
+  millrace_raw_lag_seconds: {
+    type: 'gauge',
+    labels: ['sink', 'table'],
+    help: 'Age of the oldest raw event that is not yet in the sink',
   },
   millrace_raw_rows: {type: 'gauge', labels: ['sink', 'table'], help: 'Raw events written since start'},
 } as const satisfies Record<string, MetricSpec>;

@@ -6,10 +6,18 @@ import {type LabelOf, type MetricName, metricSpecs, secondsBuckets} from './cata
 /** Figures that are read when somebody asks, not when something happens. */
 export type Readings = {
   queries: QueryStatus[];
-  raw: {sink: string; table: string; lagEvents: number; written: number}[];
+  raw: {sink: string; table: string; lagEvents: number; lagMs: number; written: number}[];
   /** Of a process that delivers rows from topics. */
   rows: {sink: string; table: string; lagRows: number}[];
-  delivery: {sink: string; table: string; pending: number; paused: boolean}[];
+  /** `lagEvents`: absent in a process that delivers rows from topics. */
+  delivery: {
+    sink: string;
+    table: string;
+    pending: number;
+    paused: boolean;
+    lagEvents?: number;
+    lagMs: number;
+  }[];
   events: {bytes: number; requests: number};
   /** What waits for Kafka; undefined with a log of our own. */
   spool?: {bytes: number; records: number; isSpooling: boolean};
@@ -216,6 +224,9 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   gauge('millrace_raw_lag_events', (self) => {
     for (const {sink, table, lagEvents} of read().raw) self.set({sink, table}, lagEvents);
   });
+  gauge('millrace_raw_lag_seconds', (self) => {
+    for (const {sink, table, lagMs} of read().raw) self.set({sink, table}, lagMs / 1000);
+  });
   gauge('millrace_raw_rows', (self) => {
     for (const {sink, table, written} of read().raw) self.set({sink, table}, written);
   });
@@ -247,6 +258,13 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   gauge('millrace_ingest_in_flight_requests', (self) => self.set(read().events.requests));
   gauge('millrace_sink_pending_rows', (self) => {
     for (const {sink, table, pending} of read().delivery) self.set({sink, table}, pending);
+  });
+  gauge('millrace_sink_lag_events', (self) => {
+    for (const {sink, table, lagEvents} of read().delivery)
+      if (lagEvents !== undefined) self.set({sink, table}, lagEvents);
+  });
+  gauge('millrace_sink_lag_seconds', (self) => {
+    for (const {sink, table, lagMs} of read().delivery) self.set({sink, table}, lagMs / 1000);
   });
   gauge('millrace_sink_paused', (self) => {
     for (const {sink, table, paused} of read().delivery) self.set({sink, table}, paused ? 1 : 0);

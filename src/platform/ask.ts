@@ -5,7 +5,7 @@ import type {Platform} from '../model/types.ts';
 import {openSink} from '../sinks/host.ts';
 import type {QueryResult} from '../sinks/types.ts';
 import type {Control} from './control.ts';
-import {refuseQuery} from './outputs.ts';
+import {refuseQuery} from './refuse-query.ts';
 
 /** Read-only SQL to a sink. @throws NAME_UNKNOWN for one that cannot be asked, SINK_QUERY, LOCKED. */
 export type Ask = (sink: string, sql: string) => Promise<QueryResult>;

@@ -150,7 +150,8 @@ export async function meet(
       signal.throwIfAborted();
       steering.report();
       const status = isNew ? checked(steering.status(), plan.id, plan.revision) : steering.status();
-      if (!isNew && status && status.state !== 'running') return undefined;
+      const goesOn = status?.state === 'running' || status?.reason?.code === 'SINK_SLOW';
+      if (!isNew && status && !goesOn) return undefined;
       const positions = status?.positions ?? [];
       const isThere = places.every(({topic, partition, offset}) =>
         positions.some(

@@ -3,6 +3,7 @@ import type {EmbeddedEngine} from '../process/embedded/engine.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
+import type {Outputs} from './outputs.ts';
 
 /** A query of a running engine, steered from outside. */
 export type Steering = {
@@ -27,12 +28,18 @@ export type Filling = {
 /** Name of a filling's deliveries: those of what runs have the query's own. */
 export const fillingKey = ({id, revision}: QueryPlan): string => `${id}@${revision}`;
 
-/** A query of an engine that may have been stopped meanwhile. */
-export const steeringOf = (engine: () => EmbeddedEngine | undefined, query: string): Steering => ({
-  status: () =>
-    engine()
+/** A query of an engine that may have been stopped meanwhile. @param outputs know whether its sinks lack rows that were acknowledged */
+export const steeringOf = (
+  engine: () => EmbeddedEngine | undefined,
+  query: string,
+  outputs?: Pick<Outputs, 'owes'>,
+): Steering => ({
+  status() {
+    const status = engine()
       ?.status()
-      .find((each) => each.query === query),
+      .find((each) => each.query === query);
+    return status && outputs?.owes(query) ? {...status, isClean: false} : status;
+  },
   report: () => engine()?.report(),
   until: (places) => engine()?.until(query, places),
   pause: () => engine()?.pause(query),

@@ -118,17 +118,17 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         await outputs.empty(plan);
       },
       // Answers go to the engine that asked: the numbers of the next one begin anew.
-      onRows({query, sequence, through, ...batch}) {
-        const send = () => outputs.write(keyOf(query), batch);
+      onRows({query, sequence, ...rows}) {
+        const fail = (error: unknown) => failUnlessClosed(created, query, error);
+        const send = () => {
+          const {taken, written} = outputs.write(keyOf(query), rows);
+          const {count, through} = rows;
+          taken.then(() => created.acknowledge(query, sequence), fail);
+          written.then(() => told.emit('RowsAcknowledged', {query, rows: count, through}), fail);
+        };
         // Only these rows could differ from those of another owner, who has switched a lookup since.
         const held = readsLookups(query) ? ownership?.held() : undefined;
-        (held ? held.then(send) : send()).then(
-          () => {
-            created.acknowledge(query, sequence);
-            told.emit('RowsAcknowledged', {query, rows: batch.count, through});
-          },
-          (error) => failUnlessClosed(created, query, error),
-        );
+        Promise.resolve(held).then(send).catch(fail);
       },
       onMark(query, epoch) {
         outputs.mark(keyOf(query), epoch).then(
@@ -274,7 +274,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     stop: () => stop(false),
     sync: synced,
     restart: (wanted) => restart(() => wanted),
-    steer: (query) => steeringOf(() => engine, query),
+    steer: (query) => steeringOf(() => engine, query, outputs),
     fill,
     filled: () => filling?.plans ?? [],
     async forget(states) {

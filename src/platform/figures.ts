@@ -38,12 +38,16 @@ export function createFigures(): Figures {
       queries: engine.status(),
       raw: raw.flatMap(({lagEvents, ...rest}) => (lagEvents === null ? [] : [{...rest, lagEvents}])),
       rows: rows(),
-      delivery: [...outputs.deliveries(), ...rows()].map(({sink, table, pending, state}) => ({
-        sink,
-        table,
-        pending,
-        paused: state !== 'running',
-      })),
+      delivery: [...outputs.deliveries(engine.status()), ...rows()].map(
+        ({sink, table, pending, state, lagMs, ...more}) => ({
+          sink,
+          table,
+          pending,
+          paused: state !== 'running',
+          lagMs,
+          ...('lagEvents' in more ? {lagEvents: more.lagEvents} : {}),
+        }),
+      ),
       events: events.inFlight(),
       ...(dirs.registry.server ? {registryAvailable: registry.status().state === 'running'} : {}),
       ...(spool.status() ? {spool: spool.status()!} : {}),

@@ -5,9 +5,10 @@ import {failpoint} from '../failpoint.ts';
 import type {Platform, Table} from '../model/types.ts';
 import {emitsDistinct} from '../process/embedded/emit.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {createDelivery, type Delivery} from '../sinks/delivery.ts';
+import type {EmittedRows, QueryStatus} from '../process/types.ts';
+import {createDelivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
-import {createMarker, type Marker, type MarkHealth} from '../sinks/marker.ts';
+import {createMarker, type Marker} from '../sinks/marker.ts';
 import type {RawBooks} from '../sinks/raw-apart.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
@@ -15,8 +16,10 @@ import type {QueryResult, RawBatch, RawRange, RowBatch, RowTopics} from '../sink
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {newestRows} from './change-rows.ts';
+import {pushAll, Way} from './outputs-way.ts';
 import {Pauses} from './pauses.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
+import {noArchive, refuseQuery} from './refuse-query.ts';
 import type {DeliveryStatus} from './status.ts';
 
 /** Everything behind the engine: open sinks, a delivery for each (query, sink), raw deliveries, delivery marks. */
@@ -24,8 +27,16 @@ export type Outputs = {
   /** Prepares the tables of a query. @param key its name here, when not the query's own. @throws SINK_TABLE_DIFFERS and other errors of its sinks. */
   addQuery(plan: QueryPlan, callbacks: OutputCallbacks, key?: string): Promise<void>;
   removeQuery(query: string): void;
-  /** Resolves when every sink of the query has the rows; rejects as a delivery does. */
-  write(query: string, batch: Omit<RowBatch, 'table'>): Promise<void>;
+  /**
+   * `written` resolves when every sink of the query has the rows, and rejects as a delivery does. `taken` may resolve before: when
+   * one sink has them, and no slower one has too many waiting. Marks are made behind the rows all the same.
+   */
+  write(
+    query: string,
+    rows: Omit<EmittedRows, 'query' | 'sequence'>,
+  ): Record<'taken' | 'written', Promise<void>>;
+  /** Whether some sink of the query lacks rows that were taken. */
+  owes(query: string): boolean;
   /** Gives up what is pending for a query that stopped: its rows come again from its checkpoint. */
   abandon(query: string): void;
   /** Resolves when every sink of the query has marked the epoch; rejects with the error of one that refuses for good. */
@@ -60,8 +71,8 @@ export type Outputs = {
   /** Starts again what stopped for good; true when there was something of that name. */
   resume(name: string): Promise<boolean>;
   sql(sink: string, text: string): Promise<QueryResult>;
-  /** Written, pending and state of every delivery. */
-  deliveries(): DeliveryStatus[];
+  /** Written, pending and state of every delivery. @param queries what the engine says of them: for the lag */
+  deliveries(queries?: readonly QueryStatus[]): DeliveryStatus[];
   close(): Promise<void>;
 };
 
@@ -83,8 +94,10 @@ export type OutputsOptions = {
 type Open = {sink: HostedSink; marker: Marker};
 type QueryOutput = {
   table: Table;
-  deliveries: {sinkName: string; delivery: Delivery; marks: MarkHealth}[];
+  ways: Way[];
   pauses: Pauses;
+  /** Its rows are taken only when all sinks have them. */
+  isStrict: boolean;
 };
 
 /**
@@ -143,7 +156,7 @@ export async function openOutputs(
     sink: async (name) => (await openOnce(name)).sink,
     async addQuery(plan, callbacks, key = plan.id) {
       const pauses = new Pauses(callbacks);
-      const deliveries = await Promise.all(
+      const ways = await Promise.all(
         plan.sinks.map(async (sinkName) => {
           const {sink} = await openOnce(sinkName);
           await sink.ensure(plan.table).catch((error) => {
@@ -163,30 +176,34 @@ export async function openOutputs(
             callbacks: {...health, onRefused: (rows: RefusedRow[]) => onRefused(sinkName, rows)},
           };
           const marks = pauses.of(`marks of ${sinkName}`);
-          return {sinkName, delivery: createDelivery(options), marks};
+          return new Way(sinkName, createDelivery(options), marks);
         }),
       );
-      queries.set(key, {table: plan.table, deliveries, pauses});
+      // What is being filled is compared by what its sinks have.
+      queries.set(key, {table: plan.table, ways, pauses, isStrict: key !== plan.id});
     },
     removeQuery(query) {
-      for (const {delivery} of queries.get(query)?.deliveries ?? []) delivery.close();
+      for (const {delivery} of queries.get(query)?.ways ?? []) delivery.close();
       queries.delete(query);
     },
-    async write(query, batch) {
-      const {table, deliveries} = outputOf(query);
-      const rows = {...batch, table: tableId(table)};
-      await Promise.all(deliveries.map(({delivery}) => delivery.push(rows)));
+    write(query, {through, ...batch}) {
+      const {table, ways, isStrict} = outputOf(query);
+      return pushAll(ways, {...batch, table: tableId(table)}, through, isStrict);
     },
+    owes: (query) => (queries.get(query)?.ways ?? []).some(({delivery}) => delivery.counts().pending > 0),
     abandon(query) {
       const output = queries.get(query);
       output?.pauses.forget();
-      for (const {delivery} of output?.deliveries ?? []) delivery.abandon();
+      for (const way of output?.ways ?? []) way.abandon();
     },
     async mark(query, epoch) {
-      const {table, deliveries} = outputOf(query);
+      const {table, ways} = outputOf(query);
       const id = tableId(table);
       await Promise.all(
-        deliveries.map(({sinkName, marks}) => opened(sinkName).marker.mark(id, epoch, marks)),
+        ways.map(async (way) => {
+          await way.settled;
+          await opened(way.sinkName).marker.mark(id, epoch, way.marks);
+        }),
       );
     },
     async marked(plan) {
@@ -231,7 +248,7 @@ export async function openOutputs(
     async resend(name, table, batch) {
       const delivery = [...queries.values()]
         .filter((query) => tableId(query.table) === tableId(table))
-        .flatMap(({deliveries}) => deliveries)
+        .flatMap(({ways}) => ways)
         .find(({sinkName}) => sinkName === name)?.delivery;
       if (!delivery)
         throw new PlatformError('SINK_UNAVAILABLE', `nothing is delivered to ${tableId(table)} just now`);
@@ -254,8 +271,8 @@ export async function openOutputs(
     },
     async resume(name) {
       let found = false;
-      for (const {deliveries} of queries.has(name) ? [queries.get(name)!] : []) {
-        for (const {delivery} of deliveries) {
+      for (const {ways} of queries.has(name) ? [queries.get(name)!] : []) {
+        for (const {delivery} of ways) {
           delivery.resume();
           found = true;
         }
@@ -278,40 +295,22 @@ export async function openOutputs(
         );
       return sink.query(text).catch(refuseQuery);
     },
-    deliveries: () =>
-      [...queries.values()].flatMap(({table, deliveries}) =>
-        deliveries.map(({sinkName, delivery}): DeliveryStatus => {
-          const state = delivery.state();
-          const reason = delivery.reason();
-          return {
-            sink: sinkName,
-            table: tableId(table),
-            state: state === 'closed' ? 'stopped' : state,
-            ...delivery.counts(),
-            ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
-          };
-        }),
+    deliveries: (statuses = []) =>
+      [...queries].flatMap(([key, {table, ways}]) =>
+        ways.map((way) =>
+          way.status(
+            tableId(table),
+            statuses.find(({query}) => query === key),
+          ),
+        ),
       ),
     async close() {
       raw.close();
-      for (const {deliveries} of queries.values()) for (const {delivery} of deliveries) delivery.close();
+      for (const {ways} of queries.values()) for (const {delivery} of ways) delivery.close();
       for (const {marker} of open.values()) marker.close();
       await closeAll();
     },
   };
-}
-
-const noArchive = (sink: string): PlatformError =>
-  new PlatformError('ARCHIVE_MISSING', `raw events in the sink "${sink}" cannot be read back`, {
-    hint: 'a database can; without --from archive a backfill counts what the log still holds',
-  });
-
-/** A sink of a plugin throws what it likes; that is no bug of ours. @throws PlatformError always */
-export function refuseQuery(error: unknown): never {
-  if (error instanceof PlatformError) throw error;
-  throw new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {
-    cause: error,
-  });
 }
 
 function sinksOfQueries({domains}: Platform): string[] {

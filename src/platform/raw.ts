@@ -193,6 +193,7 @@ function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
     dead: seen?.dead ?? 0,
     pending: seen?.pending ?? 0,
     lagEvents: seen?.lagEvents ?? null,
+    lagMs: seen?.lagMs ?? 0,
     ...(reason ? {code: reason.code, message: `${reason.code} ${reason.message}`} : {}),
   };
 }

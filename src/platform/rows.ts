@@ -78,9 +78,9 @@ class Service {
   readonly #shown = new Map<string, string>();
   readonly #closing = new AbortController();
   #bookOffset = 0;
-  /** Id of the topic that it is an offset of. */
   #bookId: string | undefined;
   #watching: Promise<void> = Promise.resolve();
+  #reading: Promise<void> = Promise.resolve();
 
   constructor(options: RowsServiceOptions) {
     this.#options = options;
@@ -89,8 +89,6 @@ class Service {
   start(): void {
     this.#watching = this.#watch();
   }
-
-  #reading: Promise<void> = Promise.resolve();
 
   /** Takes what was added to the book, one reading after another. */
   readBook(): Promise<void> {
@@ -296,6 +294,7 @@ class Service {
         state: stopped || state === 'closed' ? 'stopped' : waits ? 'paused' : state,
         ...delivery.counts(),
         lagRows: feed.lagRows,
+        lagMs: delivery.waitingMs(),
         skipped: feed.skipped,
         ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
       };

@@ -185,7 +185,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           generators: generators.status(),
           queries: engine.status(),
           startingQueries: startingQueries(platform, engine),
-          deliveries: outputs.deliveries(),
+          deliveries: outputs.deliveries(engine.status()),
           rows: rows?.status() ?? [],
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),

@@ -77,11 +77,15 @@ export type DeliveryStatus = {
   pending: number;
   /** Rows that the sink refused, kept as dead letters. */
   dead: number;
+  /** Events in the log that are not in rows of the sink: unread ones, and those whose rows wait. */
+  lagEvents: number;
+  /** For how long the oldest of them has been waiting, ms. */
+  lagMs: number;
   message?: string;
 };
 
 /** Rows on their way from a topic into a sink, in a process that delivers for an engine elsewhere. */
-export type RowsStatus = DeliveryStatus & {
+export type RowsStatus = Omit<DeliveryStatus, 'lagEvents'> & {
   /** Rows in the topic that the sink does not have. */
   lagRows: number;
   /** Records of the topic that are no rows of the table. */
@@ -100,6 +104,8 @@ export type RawStatus = {
   pending: number;
   /** Events that are not written yet; null while it starts. */
   lagEvents: number | null;
+  /** Age of the oldest of them, ms. */
+  lagMs: number;
   /** Why it stopped or waits, a code of the catalogue. */
   code?: string;
   message?: string;

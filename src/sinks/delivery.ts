@@ -2,11 +2,12 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Table} from '../model/types.ts';
 import type {Telemetry} from '../telemetry.ts';
-import {reduceToHighest} from './reduce.ts';
+import {DeliveryQueue, type Push} from './delivery-queue.ts';
 import {isRowError, type RefusedRow, writeApart} from './refused.ts';
 import {defaultRetry, type RetryHooks, type RetryPolicy, retryUntilDone, sinkError} from './retry.ts';
-import {concat, slice, tableId} from './tables.ts';
+import {slice, tableId} from './tables.ts';
 import type {RowBatch, Sink} from './types.ts';
+import {WriteSize} from './write-size.ts';
 
 export type DeliveryState = 'running' | 'paused' | 'stopped' | 'closed';
 
@@ -51,6 +52,10 @@ export type Delivery = {
   /** The failure that paused or stopped it. */
   reason(): PlatformError | undefined;
   counts(): DeliveryCounts;
+  /** Rows in memory, the highest version of a key alone. */
+  heldRows(): number;
+  /** For how long the oldest of the pending rows has been waiting, ms; 0 when none are. */
+  waitingMs(): number;
   /** How long a write of this table takes, ms, moving average: a flush more often than this only queues. */
   writeMs(): number;
   /** Resolves when nothing is pending. */
@@ -78,7 +83,11 @@ export type DeliveryOptions = {
   distinct?: boolean;
 };
 
-type Waiting = {batch: RowBatch; resolve: () => void; reject: (error: unknown) => void};
+/** Rows of one write, however slow a sink is. */
+const rowsMin = 100;
+
+/** `error`: why the sink refuses one of the rows. */
+type Attempt = {to: number; error?: PlatformError};
 
 export function createDelivery(options: DeliveryOptions): Delivery {
   const {sink, sinkName, table, clock, random, telemetry, retry = defaultRetry} = options;
@@ -89,23 +98,30 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const counts: DeliveryCounts = {emitted: 0, written: 0, pending: 0, dead: 0};
   const health: Health = {state: 'running', reason: undefined};
   const hooks = healthHooks(health, options);
-  let waiting: Waiting[] = [];
+  const queue = new DeliveryQueue(table);
+  let taken: Push[] = [];
+  let takenRows = 0;
   let working = false;
   const idle: (() => void)[] = [];
   let writeMs = 0;
   /** Rows refused since one was taken. */
   let refusedInRow = 0;
+  const size = new WriteSize(rowsMax, rowsMin);
 
   const onRefused = options.callbacks?.onRefused;
-  /** @returns what the sink says when it refuses a row of the batch, which is then not written */
-  const attempt = (batch: RowBatch, signal: AbortSignal): Promise<PlatformError | undefined> =>
+  /** Writes rows `from`.. of a batch, as many as the sink takes in time: `to` exclusive. @returns also what it says when it refuses one of them */
+  const attempt = (batch: RowBatch, from: number, signal: AbortSignal): Promise<Attempt> =>
     retryUntilDone(
       async () => {
+        const to = Math.min(batch.count, from + size.now);
+        const startMs = performance.now();
         try {
-          await sink.write(table, batch);
-          return undefined;
+          await sink.write(table, from === 0 && to === batch.count ? batch : slice(batch, from, to));
+          size.wrote(to - from, performance.now() - startMs);
+          return {to};
         } catch (error) {
-          if (onRefused && isRowError(error)) return error;
+          if (onRefused && isRowError(error)) return {to, error};
+          size.failed(to - from);
           throw error;
         }
       },
@@ -113,19 +129,20 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     );
   /** @returns rows that were set aside */
   const write = async (batch: RowBatch, signal: AbortSignal): Promise<number> => {
-    const startMs = performance.now();
-    const error = await attempt(batch, signal);
-    if (!error) refusedInRow = 0;
-    const refused = error ? await apart(batch, error, signal) : 0;
-    const tookMs = performance.now() - startMs;
-    writeMs = writeMs === 0 ? tookMs : writeMs * 0.8 + tookMs * 0.2;
-    telemetry.emit('RowsWritten', {
-      sink: sinkName,
-      table: id,
-      rows: batch.count - refused,
-      seconds: tookMs / 1000,
-    });
-    return refused;
+    let dead = 0;
+    for (let from = 0; from < batch.count; ) {
+      const startMs = performance.now();
+      const {to, error} = await attempt(batch, from, signal);
+      if (!error) refusedInRow = 0;
+      const refused = error ? await apart(slice(batch, from, to), error, signal) : 0;
+      const tookMs = performance.now() - startMs;
+      writeMs = writeMs === 0 ? tookMs : writeMs * 0.8 + tookMs * 0.2;
+      const rows = to - from - refused;
+      telemetry.emit('RowsWritten', {sink: sinkName, table: id, rows, seconds: tookMs / 1000});
+      dead += refused;
+      from = to;
+    }
+    return dead;
   };
   /** The parts of a batch from one row on that may be written at once. */
   const writeTogether = async (batch: RowBatch, first: number, signal: AbortSignal): Promise<number> => {
@@ -140,7 +157,14 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     return ended.reduce((sum, each) => sum + (each.status === 'fulfilled' ? each.value : 0), 0);
   };
   const apart = async (batch: RowBatch, error: PlatformError, signal: AbortSignal): Promise<number> => {
-    const one = (part: RowBatch) => attempt(part, signal);
+    const one = async (part: RowBatch): Promise<PlatformError | undefined> => {
+      for (let from = 0; from < part.count; ) {
+        const {to, error: refusal} = await attempt(part, from, signal);
+        if (refusal) return refusal;
+        from = to;
+      }
+      return undefined;
+    };
     const rows = await writeApart(batch, error, one, refusedInRow).catch((failure) => {
       if (!(failure instanceof PlatformError) || failure.code !== 'SINK_REFUSED') throw failure;
       refusedInRow = 0;
@@ -153,38 +177,40 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   };
   const work = async () => {
     working = true;
-    while (waiting.length > 0) await writeWaiting();
+    while (queue.pushes.length > 0) await writeWaiting();
     // In the same turn as the check above: a push that comes now starts the work again.
     working = false;
     for (const wake of idle.splice(0)) wake();
   };
   /** They are pending no more, and whoever emitted them emits them again. */
-  const giveUp = (given: Waiting[], error: unknown) => {
-    for (const {batch, reject} of given) {
-      counts.emitted -= batch.count;
-      counts.pending -= batch.count;
+  const giveUp = (given: Push[], error: unknown) => {
+    for (const {count, reject} of given) {
+      counts.emitted -= count;
+      counts.pending -= count;
       reject(error);
     }
   };
   const writeWaiting = async () => {
-    const taken = waiting;
     const {signal} = abort;
-    waiting = [];
+    const {batch, pushes} = queue.take(options.distinct ?? false);
+    taken = pushes;
+    takenRows = batch.count;
     let dead = 0;
     try {
-      const all = concat(taken.map((each) => each.batch));
-      const batch = taken.length === 1 && options.distinct ? all : reduceToHighest(table, all);
       for (let from = 0; from < batch.count; from += rowsMax * writesMax)
         dead += await writeTogether(batch, from, signal);
     } catch (error) {
-      giveUp(taken, error);
-      if (health.state === 'stopped') giveUp(waiting.splice(0), error);
+      giveUp(pushes, error);
+      if (health.state === 'stopped') giveUp(queue.clear(), error);
       return;
+    } finally {
+      taken = [];
+      takenRows = 0;
     }
-    for (const each of taken) {
-      counts.written += each.batch.count;
-      counts.pending -= each.batch.count;
-      each.resolve();
+    for (const {count, resolve} of pushes) {
+      counts.written += count;
+      counts.pending -= count;
+      resolve();
     }
     counts.written -= dead;
     counts.dead += dead;
@@ -193,7 +219,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     new PlatformError('SINK_CLOSED', `sink ${sinkName} was closed while ${id} was written`);
   const end = (error: PlatformError) => {
     abort.abort(error);
-    giveUp(waiting.splice(0), error);
+    giveUp(queue.clear(), error);
   };
   return {
     push(batch) {
@@ -202,7 +228,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       counts.emitted += batch.count;
       counts.pending += batch.count;
       return new Promise((resolve, reject) => {
-        waiting.push({batch, resolve, reject});
+        queue.add(batch, {count: batch.count, sinceMs: clock.now(), resolve, reject});
         if (!working) void work();
       });
     },
@@ -225,6 +251,11 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     state: () => health.state,
     reason: () => health.reason,
     counts: () => ({...counts}),
+    heldRows: () => takenRows + queue.rows,
+    waitingMs: () => {
+      const [oldest] = taken.length > 0 ? taken : queue.pushes;
+      return oldest ? Math.max(0, clock.now() - oldest.sinceMs) : 0;
+    },
     writeMs: () => writeMs,
     drained: () => (working ? new Promise((resolve) => idle.push(resolve)) : Promise.resolve()),
     close() {

@@ -2,18 +2,19 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {LogSource} from '../log/open.ts';
-import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {RegistrySource} from '../schema/registry-open.ts';
 import type {AvroRecord} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {givenUpWith, type RawBooks} from './raw-apart.ts';
+import {isPast, lagOf, type Observed, observe} from './raw-lag.ts';
 import {openSource, type RawSource} from './raw-source.ts';
 import {isSameTopic, placeOfRaw, type RawPlace} from './raw-topic.ts';
 import {createGate, defaultRetry, type RetryPolicy, retryUntilDone} from './retry.ts';
 import {tableId} from './tables.ts';
 import type {Sink} from './types.ts';
+import {WriteSize} from './write-size.ts';
 
 /** Raw delivery of one event type: from a topic of the log into a raw table. Crosses to the sink's thread or process. */
 export type RawJob = {
@@ -52,6 +53,8 @@ export type RawStats = {
   skipped: number;
   /** Records of the log that are not yet written. */
   lagEvents: number;
+  /** Age of the oldest of them, ms. */
+  lagMs: number;
   /** Partition -> next offset wanted: the log may be trimmed below it. */
   offsets: Record<number, number>;
 };
@@ -81,6 +84,7 @@ type Environment = {
 };
 
 const readBytesMax = 2 * 1024 * 1024;
+const readBytesMin = 16 * 1024;
 const waitMs = 500;
 
 type Running = {stop(): Promise<void>; hold(): void; resume(): void; stats(): RawStats};
@@ -109,7 +113,7 @@ function runJob(
 ): Running {
   const id = tableId(job.table);
   const abort = new AbortController();
-  const stats: RawStats = {
+  const stats: Observed = {
     table: id,
     state: 'running',
     written: 0,
@@ -117,8 +121,12 @@ function runJob(
     pending: 0,
     skipped: 0,
     lagEvents: 0,
+    lagMs: 0,
     offsets: {},
   };
+  /** Looks at the lag while a write takes long; undefined between two sources. */
+  let look: (() => void) | undefined;
+  const size = new WriteSize(readBytesMax, readBytesMin);
   const gate = createGate(abort.signal);
   const stopped = new Promise<void>((resolve) => {
     abort.signal.addEventListener('abort', () => resolve(), {once: true});
@@ -161,11 +169,13 @@ function runJob(
         if (!isSameTopic(part, source, place))
           place = await surely(() => placeOfRaw(part, source, sink, asked));
         const here = place;
+        look = () => observe(part, source, here.offsets, stats, clock.now());
         if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
-        const moved = await surely(() => step(part, source, here, stats, sinkName, telemetry));
+        const moved = await surely(() => step(part, source, here, stats, size, sinkName, telemetry));
         if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
       }
     } finally {
+      look = undefined;
       source.close();
     }
   };
@@ -199,16 +209,13 @@ function runJob(
       gate.resume();
       if (stats.state === 'held') stats.state = 'running';
     },
-    stats: () => ({...stats, offsets: {...stats.offsets}}),
+    stats() {
+      look?.();
+      const {oldestMs, ...shown} = stats;
+      return {...shown, offsets: {...stats.offsets}};
+    },
   };
 }
-
-/** Whether everything up to `until` was delivered. */
-const isPast = ({until, topic}: RawJob, {reader}: RawSource, offsets: Map<number, number>): boolean =>
-  until?.every(
-    (_, partition) =>
-      (offsets.get(partition) ?? reader.startOffset(topic, partition)) >= reader.endOffset(topic, partition),
-  ) ?? false;
 
 /** When the next partition is read and decoded, which is work of this thread: while the database works, and not before it can. */
 const aheadMs = 10;
@@ -227,19 +234,13 @@ function beginLater<T>(work: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** Records of the log that are not delivered. */
-const lagOf = ({topic}: RawJob, log: LogReader, offsets: Map<number, number>): number =>
-  Array.from({length: log.partitions(topic)}, (_, partition) => {
-    const next = offsets.get(partition) ?? log.startOffset(topic, partition);
-    return Math.max(0, log.endOffset(topic, partition) - next);
-  }).reduce((sum, lag) => sum + lag, 0);
-
 /** One batch of every partition that has one. @returns whether anything was written. */
 async function step(
   job: RawJob,
   source: RawSource,
   place: RawPlace,
-  stats: RawStats,
+  stats: Observed,
+  size: WriteSize,
   sinkName: string,
   telemetry: Telemetry,
 ): Promise<boolean> {
@@ -252,7 +253,7 @@ async function step(
   const startOf = (partition: number): number =>
     writer.from(partition) ?? offsets.get(partition) ?? reader.startOffset(job.topic, partition);
   const readRows = async (partition: number) => {
-    const batches = await reader.read(job.topic, partition, startOf(partition), readBytesMax);
+    const batches = await reader.read(job.topic, partition, startOf(partition), size.now);
     // Of another topic: nothing of it counts, before it is decided what the table's offsets are worth.
     return batches.length === 0 || !isSameTopic(job, source, place)
       ? undefined
@@ -273,13 +274,19 @@ async function step(
       const {batches, batch, unread, skipped} = read;
       const startMs = performance.now();
       stats.pending = batch.count;
+      stats.oldestMs = batches[0]!.appendTimeMs;
       await writer.unread(partition, unread);
       failpoint('raw.before-write');
-      const dead = await writer.write(batch, batches);
+      const bytes = batches.reduce((sum, each) => sum + each.bytes.length, 0);
+      const dead = await writer.write(batch, batches).catch((error) => {
+        size.failed(bytes);
+        throw error;
+      });
       failpoint('raw.after-write');
-      const seconds = (performance.now() - startMs) / 1000;
+      const tookMs = performance.now() - startMs;
+      size.wrote(bytes, tookMs);
       const of = {sink: sinkName, table: tableId(job.table)};
-      telemetry.emit('RowsWritten', {...of, rows: batch.count - dead, seconds});
+      telemetry.emit('RowsWritten', {...of, rows: batch.count - dead, seconds: tookMs / 1000});
       if (dead > 0)
         telemetry.emit('RowsRefused', {...of, rows: dead, message: `${dead} raw events were set aside`});
       if (unread.length > 0)
@@ -292,6 +299,7 @@ async function step(
       stats.written += batch.count - dead;
       stats.dead += dead + unread.length;
       stats.pending = 0;
+      delete stats.oldestMs;
       stats.skipped += skipped;
       moved = true;
     }

@@ -79,7 +79,7 @@ test('observers see every event, those without a metric too', () => {
 });
 
 test('what is no longer there leaves no gauge behind', async () => {
-  let paused = [{sink: 'a', table: 't', pending: 3, paused: true}];
+  let paused = [{sink: 'a', table: 't', pending: 3, paused: true, lagEvents: 7, lagMs: 1_500}];
   const metrics = createMetrics(() => ({
     queries: [],
     rows: [],
@@ -90,6 +90,8 @@ test('what is no longer there leaves no gauge behind', async () => {
   }));
   assert.equal(await sample(metrics, 'millrace_sink_pending_rows{sink="a",table="t"}'), 3);
   assert.equal(await sample(metrics, 'millrace_sink_paused{sink="a",table="t"}'), 1);
+  assert.equal(await sample(metrics, 'millrace_sink_lag_events{sink="a",table="t"}'), 7);
+  assert.equal(await sample(metrics, 'millrace_sink_lag_seconds{sink="a",table="t"}'), 1.5);
   paused = [];
   assert.ok(!(await metrics.render()).includes('millrace_sink_paused{'));
 });

@@ -319,3 +319,60 @@ test('reducing keeps of every key the highest version, as the obvious way does',
     ),
   );
 });
+
+describe('a slow sink', () => {
+  const rows = (table: Table, count: number, version: number) =>
+    batchOf(
+      table,
+      Array.from({length: count}, (_, row) => countryRow(`c${row}`, row, version)),
+    );
+
+  test('gets smaller writes when it gives up large ones, and each row once more at most', async () => {
+    const {table, sink, clock, delivery} = setup(10_000);
+    const write = sink.write.bind(sink);
+    let attempts = 0;
+    sink.write = async (_, batch) => {
+      attempts++;
+      if (batch.count > 1_000) throw new PlatformError('SINK_UNAVAILABLE', 'no answer in time');
+      return write(table, batch);
+    };
+    const pushed = delivery.push(rows(table, 10_000, 2));
+    let isOver = false;
+    void pushed.then(() => (isOver = true));
+    while (!isOver) {
+      await turn();
+      await clock.advance(10_000);
+    }
+    assert.ok(sink.writes.every((count) => count <= 1_000));
+    assert.equal(
+      sink.writes.reduce((sum, count) => sum + count, 0),
+      10_000,
+    );
+    assert.ok(attempts < 60, `${attempts} attempts`);
+    assert.deepEqual(delivery.counts(), {emitted: 10_000, written: 10_000, pending: 0, dead: 0});
+  });
+
+  test('has the last rows of its keys alone waiting, and all count when they are written', async () => {
+    const {table, sink, delivery, push} = setup();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const write = sink.write.bind(sink);
+    sink.write = async (_, batch) => {
+      await held;
+      return write(table, batch);
+    };
+    const pushes = [push('first', 1, 1)];
+    for (let version = 1; version <= 100; version++) pushes.push(delivery.push(rows(table, 100, version)));
+    assert.equal(delivery.counts().pending, 10_001);
+    assert.ok(delivery.heldRows() < 2_000, `${delivery.heldRows()} rows in memory`);
+    release();
+    await Promise.all(pushes);
+    assert.deepEqual(sink.writes, [1, 100]);
+    assert.equal(delivery.counts().written, 10_001);
+    assert.equal(sink.rows.size, 101);
+    assert.ok([...sink.rows].every(([key, {version}]) => key.includes('first') || version === 100));
+    assert.equal(delivery.heldRows(), 0);
+  });
+});

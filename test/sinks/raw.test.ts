@@ -120,6 +120,7 @@ test('raw events go from the log to the sink once, over restarts; what does not 
     pending: 0,
     skipped: 3,
     lagEvents: 0,
+    lagMs: 0,
     offsets: {0: 3_000, 1: 5},
   });
   await sink.close();

@@ -18,6 +18,8 @@ export type FaultyProxy = {
   lose(isLost: (piece: Buffer) => boolean): void;
   /** From now on every piece waits that long, in each direction, ms. */
   delay(ms: number): void;
+  /** From now on so many bytes a second go to the server, over all connections together; undefined: as many as come. */
+  throttle(bytesPerSecond: number | undefined): void;
   /** Everything passes again. What was swallowed is gone: those connections are lost. */
   restore(): void;
   /** Bytes of requests that passed so far. */
@@ -27,6 +29,9 @@ export type FaultyProxy = {
 
 type State = 'open' | 'swallowing' | 'silent' | 'cut';
 type Link = {client: Socket; server: Socket; isTorn: boolean};
+
+/** What passes in such a time at most passes at once, ms. */
+const sliceMs = 20;
 
 /** Starts a proxy on a free port. @param to the server behind it */
 export async function startProxy({to}: {to?: {host: string; port: number}} = {}): Promise<FaultyProxy> {
@@ -44,6 +49,34 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
   };
   // Timers of one length fire in the order in which they were made: the bytes keep theirs.
   const later = (work: () => void) => (delayMs === 0 ? work() : void setTimeout(work, delayMs));
+  let bytesPerSecond: number | undefined;
+  /** Pieces that wait, one of a connection at most: its client is not read from meanwhile. */
+  let queued: {link: Link; bytes: Buffer}[] = [];
+  let slice: NodeJS.Timeout | undefined;
+  const toServer = ({server}: Link, bytes: Buffer) => {
+    passedBytes += bytes.length;
+    if (!server.destroyed) server.write(bytes);
+  };
+  /** Connections take turns; what one has left that is gone takes no time. */
+  const pump = () => {
+    slice = undefined;
+    queued = queued.filter(({link}) => links.has(link));
+    const next = queued.shift();
+    if (!next) return;
+    const {link, bytes} = next;
+    const length =
+      bytesPerSecond === undefined ? bytes.length : Math.ceil((bytesPerSecond * sliceMs) / 1_000);
+    toServer(link, bytes.subarray(0, length));
+    if (bytes.length > length) queued.push({link, bytes: bytes.subarray(length)});
+    else link.client.resume();
+    slice = setTimeout(pump, bytesPerSecond === undefined ? 0 : sliceMs);
+  };
+  const paced = (link: Link, bytes: Buffer) => {
+    if (bytesPerSecond === undefined && queued.length === 0) return later(() => toServer(link, bytes));
+    link.client.pause();
+    queued.push({link, bytes});
+    slice ??= setTimeout(pump, sliceMs);
+  };
 
   const listener = createServer((client) => {
     if (state === 'cut' || !target) return void client.destroy();
@@ -58,11 +91,7 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
     client.on('data', (bytes: Buffer) => {
       if (isLost?.(bytes)) end(link);
       else if (state === 'silent') link.isTorn = true;
-      else
-        later(() => {
-          passedBytes += bytes.length;
-          if (!server.destroyed) server.write(bytes);
-        });
+      else paced(link, bytes);
     });
     server.on('data', (bytes) => {
       if (state === 'silent' || state === 'swallowing') link.isTorn = true;
@@ -93,6 +122,9 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
     delay(ms) {
       delayMs = ms;
     },
+    throttle(next) {
+      bytesPerSecond = next;
+    },
     restore() {
       delayMs = 0;
       isLost = undefined;
@@ -102,6 +134,7 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
       return passedBytes;
     },
     async close() {
+      clearTimeout(slice);
       for (const link of links) end(link);
       await new Promise((resolve) => listener.close(resolve));
     },

@@ -10,8 +10,12 @@ import type {DomainSnapshot, OpenPlace, PeerMessage, StopPlace} from './worker-m
 
 /** A delta of this size leaves early, and while it is on its way the query reads no more. */
 const deltaBytesMax = 16 * 2 ** 20;
+/** Of what the query may take: its state nears its limit in small steps, so that reading pauses before it is passed. */
+const deltaShareMax = 1 / 32;
 /** A kernel that knows more groups than this forgets them at the next hand-over. */
 const generationGroupsMax = 2 ** 18;
+/** And sooner where a query may take little memory: its state remembers them as long as the kernel does. */
+const bytesPerGroupMin = 1_024;
 
 export type FeedOptions = {
   plan: QueryPlan;
@@ -54,6 +58,8 @@ export class Feed {
   /** Offsets by `topic/partition` at which it stops to read; a partition without one goes on. */
   #stops: Map<string, number> | null = null;
   #isClosed = false;
+  #deltaBytesMax: number;
+  #groupsMax: number;
   #sentMs = -Infinity;
 
   constructor(options: FeedOptions) {
@@ -61,6 +67,8 @@ export class Feed {
     this.plan = plan;
     this.run = run;
     this.#options = options;
+    this.#groupsMax = Math.min(generationGroupsMax, plan.limits.memoryBytes / bytesPerGroupMin);
+    this.#deltaBytesMax = Math.min(deltaBytesMax, plan.limits.memoryBytes * deltaShareMax);
     const snapshots = Object.entries(lookups).map(([lookup, id]) => options.snapshotOf(lookup, id));
     this.#lookups = {...lookups};
     if (steps.length > 0) this.#history = new LookupHistory(steps);
@@ -107,7 +115,7 @@ export class Feed {
   /** @param endGeneration the topic's dictionaries are about to be forgotten: hand over whatever the pace */
   send(nowMs: number, endGeneration = false): void {
     if (this.#isClosed) return;
-    const end = endGeneration || this.#kernel.groups() > generationGroupsMax;
+    const end = endGeneration || this.#kernel.groups() > this.#groupsMax;
     if (!this.#isDirty && !end) return;
     const delta = this.#kernel.take({endGeneration: end});
     this.#isDirty = false;
@@ -161,11 +169,13 @@ export class Feed {
 
   #wants(): boolean {
     if (this.#isClosed || this.#isPaused || this.#isHolding || this.#isHeld) return false;
-    return !(this.#inFlight && this.#isLarge());
+    // With a usual limit a read more is small beside it; with a small one even one read may be too much.
+    const isStrict = this.#inFlight || this.#deltaBytesMax < deltaBytesMax;
+    return !(isStrict && this.#isLarge());
   }
 
   #isLarge(): boolean {
-    return this.#isDirty && this.#kernel.bytes() > deltaBytesMax;
+    return this.#isDirty && this.#kernel.bytes() > this.#deltaBytesMax;
   }
 
   #process(decoded: DecodedBatch): void {

@@ -14,6 +14,7 @@ import {endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
 import type {Failure, PeerMessage, SideOutput, StopPlace} from './worker-messages.ts';
 import {openQuery} from './worker-open.ts';
 import {SideGate} from './worker-side.ts';
+import {SinkGate, sinkWait} from './worker-sinks.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
 
@@ -55,6 +56,7 @@ export class QueryOwner {
   /** What feeds that read again have to follow. */
   #journal: LookupSwitch[] = [];
   #side: SideGate;
+  #sinks: SinkGate;
 
   constructor(options: OwnerOptions) {
     this.#options = options;
@@ -64,6 +66,7 @@ export class QueryOwner {
     this.#side = new SideGate((batch, side) =>
       options.toMain({kind: 'side', query: this.plan.id, batch, side}),
     );
+    this.#sinks = new SinkGate(this.plan);
     this.#places = placesOf(this.plan, options.log);
     this.#feeds = new Feeds(this.plan.id, this.#places, options);
   }
@@ -120,6 +123,7 @@ export class QueryOwner {
     const merger = this.#merger;
     if (!merger || this.#committing || this.#holding || !this.#side.isEmpty) return false;
     if (this.wantsReplay) return false;
+    if (this.#sinks.isWaiting && !this.#isPaused) return false;
     if (this.#isPaused) return !merger.wantsCheckpoint();
     if (!this.#isDraining && (this.#switches.isUnderWay || this.#switches.isWanted(merger))) return false;
     return merger.isSettled();
@@ -276,6 +280,7 @@ export class QueryOwner {
     this.#replay = undefined;
     this.#holding = undefined;
     this.#side.forget();
+    this.#sinks.forget();
     this.#committing = this.#waitsForStore = false;
     this.#options.setBusy(false);
   }
@@ -288,9 +293,10 @@ export class QueryOwner {
       unreadReplays: this.#replay?.unread ?? 0,
       nowMs: this.#options.clock.now(),
     };
+    const waits = this.#waitsForStore ? storeWait : this.#sinks.isWaiting ? sinkWait : undefined;
     const shown =
-      this.#waitsForStore && this.#state === 'running'
-        ? {state: 'paused' as const, reason: storeWait}
+      waits && this.#state === 'running'
+        ? {state: 'paused' as const, reason: waits}
         : {state: this.#state, reason: this.#reason};
     return statusOf(this.plan, this.#merger, {...shown, ...now}, lagMsOf);
   }
@@ -314,6 +320,7 @@ export class QueryOwner {
     failpoint('engine.after-merge');
     if (delta.side.length > 0) this.#sendSide({records: delta.side, failures: [], replays: []});
     this.#mindStore(merger);
+    this.#mindSinks(merger, true);
     this.#feeds.merged(delta.worker, this.#run);
   }
 
@@ -325,9 +332,17 @@ export class QueryOwner {
     this.#broadcastPause();
   }
 
+  #mindSinks(merger: Merger, hasGrown: boolean): void {
+    const sentMs = merger.sequenceInFlight === undefined ? undefined : this.#emitMs;
+    if (this.#sinks.look(merger, sentMs, this.#options.clock.now(), hasGrown)) this.#broadcastPause();
+  }
+
   #pump(merger: Merger, nowMs: number): number {
     const {flushMs} = this.#options;
     merger.tick(nowMs);
+    // Nothing is merged meanwhile, which looks at it otherwise.
+    if (this.#sinks.isWaiting) this.#mindStore(merger);
+    if (this.#sinks.isWaiting || merger.sequenceInFlight !== undefined) this.#mindSinks(merger, false);
     if (nowMs - this.#emitMs >= flushMs) this.#emit(merger, nowMs);
     const isWhole = this.#replay?.unread === 0;
     if (!this.#holding && !this.#isDraining && isWhole && this.#switches.mayBegin(merger)) this.#hold();
@@ -395,7 +410,7 @@ export class QueryOwner {
   }
 
   get #isReadingPaused(): boolean {
-    return this.#isPaused || this.#side.isFull || this.#waitsForStore;
+    return this.#isPaused || this.#side.isFull || this.#waitsForStore || this.#sinks.isWaiting;
   }
 
   #broadcastPause(): void {
