@@ -124,10 +124,17 @@ function fill(node: ConfigNode, key: string, field: FieldSpec, path: Path, conte
       'KEY_MISSING',
       `the key ${quote(key)} is missing`,
       path,
-      `add ${key}: it is ${describeSpec(field)}`,
+      `add ${key}: ${exampleOf(field) ?? `it is ${describeSpec(field)}`}`,
     );
   }
   return defaultOf(field, context);
+}
+
+/** What could stand there; of a list an item. */
+function exampleOf(field: FieldSpec): string | undefined {
+  const text = field.type === 'list' ? field.of : field;
+  const example = text.type === 'string' ? text.examples?.[0] : undefined;
+  return example === undefined ? undefined : `for example ${example}`;
 }
 
 /** Defaults are written as in YAML and read in the same way. */
@@ -190,6 +197,8 @@ function readList(
   path: Path,
   context: ReadContext,
 ): unknown {
+  if (node.kind === 'list' && node.items.length === 0 && spec.required)
+    return report(context, node.place, 'VALUE_INVALID', 'at least one is needed', path, exampleOf(spec));
   if (node.kind === 'list')
     return node.items.map((item, index) => read(item, spec.of, [...path, index], context));
   if (!spec.orOne) return mismatch(node, spec, path, context);

@@ -33,9 +33,16 @@ export function engineOf(config: LoadedConfig, section: EngineSection | undefine
       hint: 'it is renewed three times while it lasts, and a slow moment must not end it',
     });
   const base = {workers, flushMs: flush, checkpointIntervalMs: checkpoint_interval, leaseMs: lease};
+  // What is no address of a bucket was read as a directory.
+  const [, scheme] = /(?:^|\/)([A-Za-z][A-Za-z0-9+.-]*):\//.exec(checkpoints ?? '') ?? [];
+  const path = ['engine', 'embedded', 'checkpoints'];
   if (/(^|\/)s3:/.test(checkpoints ?? '') && !checkpoints.startsWith('s3://'))
-    reporter.error(['engine', 'embedded', 'checkpoints'], 'VALUE_INVALID', 'this is no address in a bucket', {
+    reporter.error(path, 'VALUE_INVALID', 'this is no address in a bucket', {
       hint: 'write s3://bucket/prefix: the bucket in small letters, digits, dots and hyphens',
+    });
+  else if (scheme !== undefined && scheme !== 's3')
+    reporter.error(path, 'VALUE_INVALID', `checkpoints cannot be kept at ${scheme}://`, {
+      hint: 'write a directory, or s3://bucket/prefix: other stores are reached where they speak the protocol of S3, with s3.endpoint',
     });
   if (!checkpoints?.startsWith('s3://')) return {...base, checkpointsDir: checkpoints};
   const bucket = bucketOf(checkpoints, section!.s3, reporter);

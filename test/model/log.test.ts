@@ -30,7 +30,7 @@ test('a log in Kafka needs its brokers alone', async (t) => {
       connectMs: 5_000,
       metadataMs: 30_000,
       pollMs: 500,
-      fetchBytesMax: 1_048_576,
+      fetchBytesMax: 2_097_152,
     },
   });
   assert.equal(logDirOf(loaded.platform), join(loaded.platform.root, '.millrace/outbox'));
@@ -81,6 +81,12 @@ test('a certificate that cannot be read is told with its file', async (t) => {
 
 for (const [name, kafka, wanted] of [
   ['no brokers', 'client_id: a', ['KEY_MISSING log.kafka']],
+  ['an empty list of brokers', 'brokers: []', ['VALUE_INVALID log.kafka.brokers']],
+  [
+    'addresses without a port, with one that there is not, with more than that',
+    'brokers: [host, "host:0", "host:99999", "host:65536", ":9092", "a:1:2", "a:x", "a b:1", "u:p@a:1", "http://a:1", "a:65535", "[::1]:9092"]',
+    Array.from({length: 10}, (_, index) => `VALUE_INVALID log.kafka.brokers[${index}]`),
+  ],
   [
     'SASL without a password',
     'brokers: [a:1], security: {protocol: sasl_ssl, mechanism: plain, username: u}',
@@ -125,3 +131,23 @@ for (const [name, kafka, wanted] of [
       wanted,
     );
   });
+
+test('checkpoints at an address that nobody keeps any at, a registry without addresses', async (t) => {
+  for (const [text, path, hint] of [
+    [
+      'engine: {embedded: {checkpoints: "gs://b/p"}}',
+      'engine.embedded.checkpoints',
+      /write a directory, or s3:/,
+    ],
+    ['engine: {embedded: {checkpoints: "s3:/b/p"}}', 'engine.embedded.checkpoints', /write s3:/],
+    ['registry: {backend: confluent}', 'registry.confluent', /add url: for example http/],
+    ['registry: {backend: confluent, confluent: {url: []}}', 'registry.confluent.url', /for example http/],
+  ] as const) {
+    const loaded = await load(t, text);
+    assert.ok(!loaded.ok, text);
+    const [first] = loaded.diagnostics;
+    assert.deepEqual([first?.path, first?.severity], [path, 'error']);
+    assert.match(first?.hint ?? '', hint);
+    assert.deepEqual([first?.file, first?.line], ['config/platform.yaml', 2]);
+  }
+});

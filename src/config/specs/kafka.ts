@@ -2,6 +2,11 @@ import type {FieldSpec} from '../fields.ts';
 
 const file = (doc: string): FieldSpec => ({type: 'path', doc});
 
+const host = /\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?/.source;
+/** 1 to 65535. */
+const port = /[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]/.source;
+const brokerPattern = new RegExp(`^(?:${host}):(?:${port})$`);
+
 const security: FieldSpec = {
   type: 'object',
   doc: 'How the brokers are spoken to, and who we are.',
@@ -116,8 +121,8 @@ export const kafkaLogSpec: {summary: string; fields: Record<string, FieldSpec>} 
       type: 'list',
       of: {
         type: 'string',
-        pattern: /^[^\s,/]+$/,
-        doc: 'An address, `host:port`.',
+        pattern: brokerPattern,
+        doc: 'An address, `host:port`; of IPv6 `[::1]:9092`.',
         examples: ['kafka-1:9092'],
       },
       orOne: true,
