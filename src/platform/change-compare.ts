@@ -1,3 +1,4 @@
+import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import type {Column, Table} from '../model/types.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -73,12 +74,26 @@ export async function compareRevisions(
     }
     const columns = sharedColumns(before.table, after.table);
     const narrow = (table: Table): Table => ({...table, columns});
-    const old = await outputs.rows(sink, narrow(before.table), rowsMax);
+    const old = await oldRows(() => outputs.rows(sink, narrow(before.table), rowsMax));
+    if (typeof old === 'string') {
+      comparisons.push({...empty, skipped: old});
+      continue;
+    }
     const now = await outputs.rows(sink, narrow(after.table), rowsMax);
     if (!old || !now) comparisons.push({...empty, skipped: 'this sink cannot be asked for its rows'});
     else comparisons.push(compareRows(empty, after.table.key, columns, old, now, rowsMax));
   }
   return comparisons;
+}
+
+/** An old table may be another one than this directory knows of, after its checkpoints were lost. @returns why it cannot be read */
+async function oldRows<T>(read: () => Promise<T>): Promise<T | string> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof PlatformError) || error.retry) throw error;
+    return `the old table cannot be read: ${error.code} ${error.message.slice(0, 200)}`;
+  }
 }
 
 const keyOf = ({key}: Table): string => [...key].sort().join(', ');

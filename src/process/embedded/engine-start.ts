@@ -50,7 +50,7 @@ export async function prepareQuery(
     if (epoch > 0)
       options.telemetry?.emit('Log', {
         level: 'warn',
-        message: `${plan.id}: ${hadState ? 'its sink lacks rows that it had acknowledged (lost, or an older copy)' : 'its checkpoint is gone'}; they are made again from the log`,
+        message: `${plan.id}: ${hadState ? 'its sink lacks rows that it had acknowledged (lost, or an older copy)' : 'its checkpoint is gone'}; its rows are made again from the log`,
       });
     if (epoch > 0 && plan.window.type === 'session') await options.onReset?.(plan);
   }

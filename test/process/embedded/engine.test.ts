@@ -139,7 +139,7 @@ test('a sink that lost what it had marked is filled again from the log', async (
   const why = 'its sink lacks rows that it had acknowledged (lost, or an older copy)';
   assert.deepEqual(
     told,
-    [tumbling, sessions].map(({id}) => `${id}: ${why}; they are made again from the log`),
+    [tumbling, sessions].map(({id}) => `${id}: ${why}; its rows are made again from the log`),
   );
   assert.deepEqual(rig.resets, [sessions.id], 'keys of sessions depend on the order of reading');
   rig.check();
