@@ -16,7 +16,7 @@ export type KafkaOptions = {
   };
   topics: {partitions: number; replication: number | 'auto'; retention: number | 'keep'};
   properties: Record<string, number>;
-  compression: 'none' | 'gzip' | 'zstd';
+  compression: 'none' | 'gzip' | 'lz4' | 'zstd';
   spool: {dir: string; size_max: number; after: number};
 };
 

@@ -139,8 +139,8 @@ export const kafkaLogSpec: {summary: string; fields: Record<string, FieldSpec>} 
     properties,
     compression: {
       type: 'enum',
-      values: ['none', 'gzip', 'zstd'],
-      doc: 'How batches that are written are packed.',
+      values: ['none', 'gzip', 'lz4', 'zstd'],
+      doc: 'How batches that are written are packed. zstd is the smallest and the fastest here; the others are for readers that do not know it.',
       default: 'zstd',
     },
     spool: {

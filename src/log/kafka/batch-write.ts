@@ -7,8 +7,8 @@
  *              valueLength:varint value headers
  *   headers := count:varint {keyLength:varint key valueLength:varint value}
  *
- * `crc` is CRC-32C from `attributes` to the end; numbers are big-endian, varints zigzag. Records may be compressed, with zstd or
- * gzip. https://kafka.apache.org/documentation/#recordbatch
+ * `crc` is CRC-32C from `attributes` to the end; numbers are big-endian, varints zigzag. Records may be compressed, with zstd, lz4
+ * or gzip. https://kafka.apache.org/documentation/#recordbatch
  *
  * The first record of every batch names the outbox that it comes from and its offset there; the others follow without a gap. A
  * broker takes a batch whole or not at all, so that the last such header in a partition says how far an outbox has come.
@@ -16,11 +16,12 @@
 import {constants, gzipSync, zstdCompressSync} from 'node:zlib';
 import {batchHeaderBytes} from './batch-header.ts';
 import {crc32c} from './crc32c.ts';
+import {lz4Frame} from './lz4-pack.ts';
 
-export type Compression = 'none' | 'gzip' | 'zstd';
+export type Compression = 'none' | 'gzip' | 'lz4' | 'zstd';
 
 /** Bits of `attributes`. */
-const codecs: Record<Compression, number> = {none: 0, gzip: 1, zstd: 4};
+const codecs: Record<Compression, number> = {none: 0, gzip: 1, lz4: 3, zstd: 4};
 /** Smaller batches are not worth it. */
 const compressFrom = 1024;
 /** Most that a record adds to its value: lengths, deltas, attributes, number of headers. */
@@ -163,6 +164,7 @@ export function encodeEmpty(head: BatchHead): EncodedBatch {
 
 const compressors: Record<Exclude<Compression, 'none'>, (bytes: Uint8Array) => Uint8Array> = {
   gzip: (bytes) => gzipSync(bytes, {level: 1}),
+  lz4: lz4Frame,
   zstd: (bytes) => zstdCompressSync(bytes, {params: {[constants.ZSTD_c_compressionLevel]: 1}}),
 };
 

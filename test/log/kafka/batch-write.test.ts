@@ -50,7 +50,7 @@ test('records of any sizes, over several batches of ours, come back as they were
       fc.array(fc.nat(59), {maxLength: 4}),
       fc.constantFrom(200, 1_000, 20_000, 524_288),
       fc.integer({min: 1, max: 70}),
-      fc.constantFrom<Compression>('none', 'gzip', 'zstd'),
+      fc.constantFrom<Compression>('none', 'gzip', 'lz4', 'zstd'),
       (all, cuts, bytesMax, countMax, compression) => {
         const places = [0, ...cuts.filter((cut) => cut < all.length).sort((a, b) => a - b), all.length];
         const packed = places.slice(1).map((to, i) => packRecords(all.slice(places[i], to)));

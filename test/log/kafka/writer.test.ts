@@ -53,7 +53,7 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
 
   test('a client of others reads what was written, however it is packed', async () => {
     const ids: string[] = [];
-    for (const compression of ['none', 'gzip', 'zstd'] as const) {
+    for (const compression of ['none', 'gzip', 'lz4', 'zstd'] as const) {
       const writer = await rig.writer({'shop.packed': 1}, {compression});
       const own = named(compression, 200);
       await writer.append({
@@ -66,7 +66,7 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     try {
       const lines = await java.tell(`consume shop.packed 0 read_committed ${ids.length}`);
       assert.deepEqual(
-        lines.map((line) => /^(\d+) .*?((?:none|gzip|zstd)-\d+)x{50}$/s.exec(line)?.slice(1)),
+        lines.map((line) => /^(\d+) .*?((?:none|gzip|lz4|zstd)-\d+)x{50}$/s.exec(line)?.slice(1)),
         ids.map((id, offset) => [String(offset), id]),
       );
     } finally {
