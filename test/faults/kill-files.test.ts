@@ -1,7 +1,7 @@
 /**
  * kill -9 at 150 places of a run with `file` sinks: MILLRACE_SWEEP=1000 asks for more, MILLRACE_SWEEP_SEED for others.
  *
- * Runs come in chains: a directory is killed at up to three points, one after the other (so that recoveries are killed as well),
+ * Runs come in chains: a directory is killed at up to four points, one after the other (so that recoveries are killed as well),
  * while its lookup file changes from one start to the next; in one chain of eight it changes while data flows, and the kills
  * come just after; then it runs undisturbed until it is idle, and what it left is
  * compared with a run without a kill (outcome.ts names the sets).
@@ -19,7 +19,7 @@ import {makeWorld, replaceLookup, seeded} from './world.ts';
 
 const wantedPoints = Number(process.env.MILLRACE_SWEEP ?? 150);
 const seed = Number(process.env.MILLRACE_SWEEP_SEED ?? 1);
-const chainLength = 3;
+const chainLength = 4;
 /** Most of a run is waiting, so more of them than cores go at a time. */
 const width = 4;
 /** One chain in so many refreshes its lookup while data flows; they come slowly, so that there is time for it. */

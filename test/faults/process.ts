@@ -56,7 +56,7 @@ export function start(
   root: string,
   args: string[],
   fault?: Fault,
-  timeoutMs = 60_000,
+  timeoutMs = 240_000,
   program = main,
 ): Child {
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, ...args];
@@ -135,5 +135,5 @@ export function runRefreshing(
   fault?: Extract<Fault, {refreshes: number}>,
 ): Promise<Ended> {
   const args = [version, ...(fault ? [fault.refreshes, fault.delayMs] : [])].map(String);
-  return start(root, args, fault, 60_000, join(import.meta.dirname, 'run-refreshing.ts')).ended;
+  return start(root, args, fault, 240_000, join(import.meta.dirname, 'run-refreshing.ts')).ended;
 }
