@@ -43,7 +43,7 @@ const yahooYaml = `domain: ads
 event_types:
   - name: ad
     attributes: [user_id, page_id, ad_id]
-    dimensions: [ad_type, event_type]
+    dimensions: [ad_type, kind]
     enrich:
       - {lookup: campaigns, on: ad_id, take: {campaign: campaign}}
 lookups:
@@ -51,7 +51,7 @@ lookups:
 aggregations:
   - name: views
     from: ad
-    where: event_type = 'view'
+    where: kind = 'view'
     window: {type: tumbling, size: 10s}
     group_by: [campaign]
     measures: {views: count()}

@@ -170,7 +170,7 @@ export const shortenBytesLeast = 1024;
 /** More bytes are shortened piece by piece. */
 export const shortenBytesMax = loadedBytes;
 /** Fewer bytes of records are quicker walked where they are. */
-export const moveBytesLeast = 2048;
+export const moveBytesLeast = 768;
 
 export class Machine {
   readonly #exports: Exports;
