@@ -84,6 +84,7 @@ export function kafkaOf(
       configs: keptConfigs(kafka, letters.get(name)),
       // A process that only aggregates never appends events: it need not know which there are.
       isAppended: !isOfEvents(name) || does(platform, 'ingest'),
+      isLeased: isOfEvents(name) && does(platform, 'ingest'),
     })),
     spoolBytesMax: options.spool.size_max,
     spoolAfterMs: options.spool.after,

@@ -33,7 +33,7 @@ export type ReplayRequest = {
 };
 
 /** Rows and events that a sink refused, and records that it could not be given, since they cannot be read. */
-export const isOfSinks = ({stage, query}: Pick<Letter, 'stage' | 'query'>): boolean =>
+const isOfSinks = ({stage, query}: Pick<Letter, 'stage' | 'query'>): boolean =>
   stage === 'sink' || (stage === 'decode' && query === null);
 
 /** Whose work it is to replay a letter: into the log, to its query, or to the sink that had refused it. */

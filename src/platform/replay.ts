@@ -16,7 +16,6 @@ import {
   describe,
   eventTypesOf,
   isAbsent,
-  isOfSinks,
   type Judged,
   packed,
   type ReplayContext,
@@ -149,7 +148,7 @@ class Replay {
           letter.status === 'queued' ? 'it waits for its query already' : 'it was replayed before';
         lines.push({letter, outcome: 'duplicate', code: null, message});
       } else if (isAbsent(this.#request, letter)) lines.push(withoutProcess(letter));
-      else if (isOfSinks(letter)) lines.push(await this.#sink(letter));
+      else if (replayerOf(letter) === 'sinks') lines.push(await this.#sink(letter));
       else if (letter.query !== null) note(queries, letter.query, letter);
       // A transaction has one line of the ledger for a topic.
       else note(files, `${letter.domain} ${letter.eventType} ${letter.source}`, letter);

@@ -26,6 +26,8 @@ export async function placeOfRaw(
   books: RawBooks | undefined,
 ): Promise<RawPlace> {
   const topicId = log.topicId?.(job.topic);
+  // Somebody may have given the table another name, so that its offsets begin anew.
+  await sink.ensure(job.table);
   const offsets = await sink.rawOffsets!(job.table);
   if (topicId !== undefined)
     await books?.topic(

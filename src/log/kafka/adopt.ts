@@ -78,19 +78,19 @@ async function hasOutboxes(
 /** An id, and the offset of its record in Kafka. */
 export type PlacedId = {id: string; offset: number};
 
-/** Ids of what other outboxes than `outbox` wrote to [from, to) of a partition, batch by batch; also batches without any. */
+/** Ids of what other outboxes than `outbox` wrote to [from, to) of a partition, batch by batch; also batches without any. `other`: its name. */
 export async function* idsOfOthers(
   client: KafkaClient,
   {topic, partition}: {topic: string; partition: number},
   outbox: string,
   from: number,
   to: number,
-): AsyncGenerator<{nextOffset: number; ids: PlacedId[]}> {
+): AsyncGenerator<{nextOffset: number; other: string | undefined; ids: PlacedId[]}> {
   for await (const {batch, bytes, outbox: name, first} of tailOf(client, {topic, partition}, from, to)) {
     const ids: PlacedId[] = [];
     const batches: RecordBatch[] = [];
-    if (name !== undefined && name !== outbox && first !== undefined)
-      addBatch({topic, partition, batches}, bytes, batch);
+    const other = first === undefined || name === outbox ? undefined : name;
+    if (other !== undefined) addBatch({topic, partition, batches}, bytes, batch);
     for (const each of batches) {
       if (each.kind !== 'data') continue;
       let offset = each.baseOffset;
@@ -100,13 +100,13 @@ export async function* idsOfOthers(
         offset++;
       }
     }
-    yield {nextOffset: batch.nextOffset, ids};
+    yield {nextOffset: batch.nextOffset, other, ids};
   }
 }
 
 /**
  * Reads [from, to) of a partition and remembers the ids of what other outboxes wrote; records of programs that are no outbox are
- * for the queries' own `dedup:`. @param start first offset that the partition still has. @returns how many ids
+ * for the queries' own `dedup:`. @param start first offset that the partition still has. @param onOther is told of the outbox of a batch. @returns how many ids
  * @throws KAFKA_*, LOG_CORRUPT
  */
 export async function adoptIds(
@@ -114,7 +114,7 @@ export async function adoptIds(
   writer: OutboxWriter,
   place: {topic: string; partition: number},
   {outbox, start, from, to}: {outbox: string; start: number; from: number; to: number},
-  onProgress: (read: number) => void,
+  {onProgress, onOther}: {onProgress: (read: number) => void; onOther: (outbox: string) => void},
 ): Promise<number> {
   const {topic, partition} = place;
   let found: PlacedId[] = [];
@@ -129,8 +129,15 @@ export async function adoptIds(
     found = [];
   };
   let read = from;
-  for await (const {nextOffset, ids} of idsOfOthers(client, place, outbox, Math.max(from, start), to)) {
+  for await (const {nextOffset, other, ids} of idsOfOthers(
+    client,
+    place,
+    outbox,
+    Math.max(from, start),
+    to,
+  )) {
     onProgress(nextOffset - read);
+    if (other !== undefined) onOther(other);
     read = nextOffset;
     found.push(...ids);
     if (found.length >= idsMax) remember(nextOffset);

@@ -8,6 +8,7 @@ import {adoptIds} from './adopt.ts';
 import {beginAnew, hasRemade} from './begin-anew.ts';
 import type {KafkaClient} from './client.ts';
 import {kafkaError} from './codes.ts';
+import {foreignersOf} from './foreign.ts';
 import type {Forwarder} from './forwarder.ts';
 import type {Lane} from './lane.ts';
 import {askOffsets} from './offsets.ts';
@@ -73,12 +74,15 @@ export function partitionsOf(log: OutboxWriter, topic: string): number {
 }
 
 /** Looks at every partition, and reads the ids that other outboxes brought since. @returns the streams of all topics. Throws KAFKA_*. */
-export async function learn(parts: Parts): Promise<Stream[]> {
+export async function learn(
+  parts: Parts,
+  onOther: (topic: string, outbox: string) => void = () => {},
+): Promise<Stream[]> {
   const {log, topics} = parts;
   const names = new Set(topics.map(({name}) => name));
   const appended = new Set(topics.flatMap(({name, isAppended = true}) => (isAppended ? [name] : [])));
   const streams = [...log.streams()].filter(({topic, partition}) => partition >= 0 && names.has(topic));
-  await meet(parts, streams, appended);
+  await meet(parts, streams, appended, onOther);
   return streams;
 }
 
@@ -91,7 +95,9 @@ export async function learnMore(parts: Parts): Promise<void> {
   });
   if (!isBehind && !hasRemade(parts)) return;
   try {
-    await learn(parts);
+    const foreigners = foreignersOf(parts);
+    await learn(parts, foreigners.saw);
+    foreigners.tell();
   } catch (error) {
     if (!(error instanceof PlatformError)) throw error;
   }
@@ -105,7 +111,12 @@ export function noteRemade(topic: string, forwarder: Forwarder, parts: Parts): v
 }
 
 /** Compares what the outbox knows of the partitions with what they have. */
-async function meet(parts: Parts, streams: Stream[], appended: ReadonlySet<string>): Promise<void> {
+async function meet(
+  parts: Parts,
+  streams: Stream[],
+  appended: ReadonlySet<string>,
+  onOther: (topic: string, outbox: string) => void,
+): Promise<void> {
   const {client, outbox, log, telemetry} = parts;
   const shipped = streams.map(({id}) => outbox.position(id)?.shipped ?? 0);
   const starts = await offsetsOf(client, streams, 'start');
@@ -143,14 +154,17 @@ async function meet(parts: Parts, streams: Stream[], appended: ReadonlySet<strin
       log,
       stream,
       {outbox: outbox.head.name, start, from, to},
-      (records) => {
-        read += records;
-        if (performance.now() - toldMs < tellMs) return;
-        toldMs = performance.now();
-        telemetry.emit('Log', {
-          level: 'info',
-          message: `reading ids that other processes wrote to Kafka: ${read} of ${toRead} records`,
-        });
+      {
+        onOther: (other) => onOther(stream.topic, other),
+        onProgress(records) {
+          read += records;
+          if (performance.now() - toldMs < tellMs) return;
+          toldMs = performance.now();
+          telemetry.emit('Log', {
+            level: 'info',
+            message: `reading ids that other processes wrote to Kafka: ${read} of ${toRead} records`,
+          });
+        },
       },
     );
     const {shipped, kafkaNext} = outbox.position(stream.id)!;

@@ -8,8 +8,8 @@ import {clientDefaults} from './settings.ts';
 
 /** A look that failed is tried again after so long, ms. */
 const againMs = 1_000;
-/** What others bring between own records is read so often: a start has only the last of it to read. */
-const learnMs = 60_000;
+/** What others bring between own records is read every so many looks: a start has only the last of it to read. */
+const learnLooks = 2;
 
 export class Growth {
   readonly #parts: () => Parts;
@@ -58,7 +58,7 @@ export class Growth {
     if (this.#looking) return;
     const nowMs = performance.now();
     if (nowMs < this.#nextMs) {
-      if (nowMs - this.#learnedMs < learnMs) return;
+      if (nowMs - this.#learnedMs < learnLooks * this.#intervalMs) return;
       this.#looking = learnMore(this.#parts()).finally(() => {
         this.#looking = undefined;
         this.#learnedMs = performance.now();

@@ -13,8 +13,11 @@ export type KafkaWriterOptions = {
   /** Directory of the outbox. */
   dir: string;
   kafka: KafkaSettings;
-  /** Made where they are missing. `isAppended`: the ids that others brought into it are to be known; default true. */
-  topics: readonly (WantedTopic & {isAppended?: boolean})[];
+  /**
+   * Made where they are missing. `isAppended`: the ids that others brought into it are to be known; default true. `isLeased`: one
+   * process at a time is to append to it.
+   */
+  topics: readonly (WantedTopic & {isAppended?: boolean; isLeased?: boolean})[];
   /** Bytes that may wait for Kafka: beyond them appends are refused with LOG_FULL. When nothing waits, one of any size is taken. */
   spoolBytesMax: number;
   /** An append waits so long for Kafka, then it is acknowledged as durable in the outbox, ms. */

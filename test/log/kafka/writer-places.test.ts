@@ -4,7 +4,7 @@ import {cpSync} from 'node:fs';
 import {after, before, suite, test} from 'node:test';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
-import type {KafkaWriter} from '../../../src/log/kafka/writer.ts';
+import {type KafkaWriter, openKafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {openLogReader} from '../../../src/log/reader.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {batchOfIds, KafkaRig, type Told, until} from '../../support/kafka-writer.ts';
@@ -95,6 +95,31 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
     await writer.close();
     const [ids] = await rig.ids(topic);
     assert.deepEqual(ids, ['b-0', 'a-3']);
+  });
+
+  test('a platform of another name that appends to the same topic is told of, by its client id; others of the own name are not', async () => {
+    const topic = 'shop.shared';
+    const {errors, telemetry} = listening();
+    const named = (clientId: string) => ({...rig.settings('proxy'), clientId, client: {metadataMs: 200}});
+    const options = (clientId: string) => {
+      const given = rig.options({[topic]: 1}, {kafka: named(clientId), telemetry});
+      return {...given, topics: given.topics.map((each) => ({...each, isLeased: true}))};
+    };
+    const mine = await openKafkaWriter(options('acme'));
+    const same = await openKafkaWriter({...options('acme'), telemetry: {emit: () => {}}});
+    const other = await openKafkaWriter({...options('acme/two'), telemetry: {emit: () => {}}});
+    try {
+      await put(same, topic, ['s-0']);
+      await put(mine, topic, ['m-0']);
+      await put(other, topic, ['o-0']);
+      await put(mine, topic, ['m-1']);
+      await until(() => errors().length > 0, 'it is said');
+      assert.match(errors()[0]!, /client_id acme\/two, appends to shop\.shared as well/);
+      assert.equal(await put(mine, topic, ['s-0', 'o-0']), 2);
+      assert.ok(errors().every((message) => /client_id acme\/two,/.test(message)));
+    } finally {
+      for (const writer of [mine, same, other]) await writer.close();
+    }
   });
 
   test('an older copy is put back: what it sends arrives beside what was sent since', async () => {

@@ -19,6 +19,8 @@ import {batchOf, tableId, tombstoneVersion} from '../../../src/sinks/tables.ts';
 import {noTelemetry} from '../../../src/telemetry.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {countryRow, queryTable, type Row, testSink} from '../../conformance/sink.ts';
+import {loadDomain} from '../../support/platform.ts';
+import {rawOnKafka} from '../../support/raw-kafka.ts';
 import {kafkaSettings, rowTopics} from '../../support/rows.ts';
 
 let kafka: Kafka;
@@ -216,6 +218,42 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       ['FR', 1],
     ]);
     assert.equal(await running.sink.marked(id), epoch - 1);
+  });
+
+  test('raw events: a table whose topic was made anew, while it was delivered and while nothing ran, stops until its offsets begin anew', async (t) => {
+    const dir = mkdtempSync(join(tmpdir(), 'millrace-rows-'));
+    const settings = {...kafkaSettings(kafka, 'raw'), client: {metadataMs: 300}};
+    const {eventTypes} = await loadDomain('domain: shop\nevent_types: [{name: sale}]\n');
+    const made = await rawOnKafka(settings, dir, eventTypes[0]!);
+    t.after(async () => {
+      await made.close();
+      rmSync(dir, {recursive: true});
+    });
+    const {start, produce, remake, delivered, empty} = made;
+    await produce(['a', 'b', 'c']);
+    let raw = await start();
+    await raw.until(({offsets}) => offsets[0] === 3);
+    await remake();
+    await produce(['d', 'e', 'f', 'g', 'h']);
+    const stopped = await raw.until(({state}) => state === 'stopped');
+    assert.equal(stopped.reason?.code, 'TOPIC_OTHER');
+    assert.match(
+      stopped.reason?.hint ?? '',
+      /docs\/kafka\.md says how\), then: npx millrace resume shop\.sale$/,
+    );
+    await raw.resume();
+    await raw.until(({state}) => state === 'stopped');
+    assert.deepEqual(delivered(), ['a', 'b', 'c']);
+    await raw.stop();
+
+    raw = await start();
+    await raw.until(({state}) => state === 'stopped');
+    assert.deepEqual(delivered(), ['a', 'b', 'c']);
+    empty();
+    await raw.resume();
+    await raw.until(({state, offsets}) => state === 'running' && offsets[0] === 5);
+    assert.deepEqual(delivered(), ['d', 'e', 'f', 'g', 'h']);
+    await raw.stop();
   });
 
   test('what another program writes between the rows is left out and counted', async (t) => {
