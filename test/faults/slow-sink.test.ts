@@ -1,0 +1,173 @@
+/**
+ * A sink at 1 % of its speed: memory is bounded, its lag grows in the log and is seen, everything else goes on, and afterwards all
+ * is there once. MILLRACE_SLOW_SECONDS=300 asks for five minutes of it, MILLRACE_SLOW_LOG=kafka for the log in Kafka.
+ */
+import assert from 'node:assert/strict';
+import {suite, test} from 'node:test';
+import {setTimeout as wait} from 'node:timers/promises';
+import type {PlatformStatus} from '../../src/platform/status.ts';
+import {skipWithout} from '../cluster/needs.ts';
+import {cli} from '../support/cli.ts';
+import {SlowSink, type Sum, TwoSenders} from './slow-sink.ts';
+
+const seconds = Number(process.env.MILLRACE_SLOW_SECONDS ?? 15);
+const log = process.env.MILLRACE_SLOW_LOG === 'kafka' ? 'kafka' : 'embedded';
+const perSecond = 2_000;
+const memoryMiB = 8;
+/** Rows that are written before, at full speed. */
+const burst = 20_000;
+/** What a busy process may take more than before, MiB. */
+const growthMax = 300;
+const patienceMs = 60_000 + seconds * 1_000;
+
+const slowTable = 'sink="analytics",table="shop.per_buyer__r1"';
+const others: ['records', string, 'sale' | 'view'][] = [
+  ['records', 'shop.per_color', 'sale'],
+  ['records', 'shop.both', 'sale'],
+  ['records', 'shop.sale', 'sale'],
+  ['records', 'web.per_page', 'view'],
+];
+
+const queryOf = ({queries}: PlatformStatus, name: string) =>
+  queries.find(({query}) => query === name) ?? assert.fail(`${name} is not in the status`);
+
+async function until(what: string, done: () => Promise<boolean>): Promise<void> {
+  const untilMs = performance.now() + patienceMs;
+  while (!(await done())) {
+    assert.ok(performance.now() < untilMs, what);
+    await wait(250);
+  }
+}
+
+/** Rows and bytes a second of the slow table when nothing slows it. */
+async function speedOf(world: SlowSink): Promise<{rows: number; bytes: number}> {
+  const [rows, took] = await Promise.all(
+    ['millrace_sink_rows_total', 'millrace_sink_write_seconds_sum'].map(
+      async (name) => (await world.metric(name)).get(slowTable)!,
+    ),
+  );
+  return {rows: rows! / took!, bytes: world.proxy.passedBytes / took!};
+}
+
+suite(
+  `a sink at 1 % of its speed, log: ${log}`,
+  skipWithout(...(log === 'kafka' ? ['java', 'mvn'] : [])),
+  () => {
+    test(`for ${seconds} s: it lags and is caught up with, nothing else does`, async (t) => {
+      const world = await SlowSink.start({log, memory: `${memoryMiB}MiB`});
+      t.after(() => world.stop());
+      const ready = () => fetch(`http://127.0.0.1:${world.port}/readyz`).then(({ok}) => ok);
+      await until('it is ready', () => ready().catch(() => false));
+      const sender = new TwoSenders(world);
+      await sender.burst(burst);
+      await world.becomes('analytics', 'shop.per_buyer', sender.sums.sale, patienceMs);
+      const speed = await speedOf(world);
+      const before = world.process();
+      // A machine so quick that 1 % suffices for all that is sent would show nothing.
+      const share = Math.min(0.01, perSecond / 3 / speed.rows);
+      world.proxy.throttle(share * speed.bytes);
+      sender.begin(perSecond);
+
+      const most = {rssMiB: 0, memoryBytes: 0, pending: 0, lagEvents: 0, lagSeconds: 0, otherLagSeconds: 0};
+      let isHeld = false;
+      const look = async () => {
+        const status = await world.status();
+        for (const {query, state, reason} of status.queries)
+          assert.ok(state === 'running' || state === 'paused', `${query} ${state}: ${reason?.message}`);
+        const slow = queryOf(status, 'shop.per_buyer');
+        isHeld ||= slow.reason?.code === 'SINK_SLOW';
+        const bump = (name: keyof typeof most, value: number) => {
+          most[name] = Math.max(most[name], value);
+        };
+        bump('rssMiB', world.process().rssMiB);
+        for (const {memoryBytes} of status.queries) bump('memoryBytes', memoryBytes);
+        for (const {pending} of status.deliveries) bump('pending', pending);
+        bump('lagEvents', slow.lagEvents);
+        bump('lagSeconds', slow.lagMs / 1_000);
+        for (const {sink, lagMs} of [...status.deliveries, ...status.raw])
+          if (sink !== 'analytics') bump('otherLagSeconds', lagMs / 1_000);
+        return slow;
+      };
+      const startMs = performance.now();
+      await until('reading waits for the slow sink, and its lag grows', async () => {
+        const {lagEvents} = await look();
+        return performance.now() - startMs > seconds * 1_000 && isHeld && lagEvents > perSecond;
+      });
+
+      // Everything that is acknowledged by now arrives elsewhere, while the sink is still slow.
+      const soFar = sender.sums;
+      for (const [sink, table, kind] of others)
+        await until(`${table} in ${sink} keeps its pace`, async () => {
+          await look();
+          return (await world.sum(sink, table))[0] >= soFar[kind][0];
+        });
+      const {lagEvents} = await look();
+      const inSlow = (await world.sum('analytics', 'shop.per_buyer'))[0];
+      assert.ok(inSlow < soFar.sale[0], `${inSlow} of ${soFar.sale[0]} events are in the slow sink`);
+      assert.ok(lagEvents > 0);
+      for (const [name, labels, min] of [
+        ['millrace_lag_events', 'query="shop.per_buyer"', 1],
+        ['millrace_lag_seconds', 'query="shop.per_buyer"', 0.001],
+        ['millrace_sink_lag_events', slowTable, lagEvents],
+        ['millrace_sink_lag_seconds', slowTable, 1],
+      ] as const) {
+        const value = (await world.metric(name)).get(labels);
+        assert.ok(value! >= min, `${name} is ${value}`);
+      }
+
+      const sentSlow = sender.sums.sale[0] - burst;
+      world.proxy.throttle(undefined);
+      const restoredMs = performance.now();
+      const sums = await sender.end();
+      await until('no lag is left', async () => {
+        const {queries, deliveries, raw} = await world.status();
+        return (
+          queries.every((each) => each.lagEvents === 0 && each.state === 'running') &&
+          deliveries.every((each) => each.lagEvents === 0 && each.pending === 0) &&
+          raw.every((each) => each.lagEvents === 0)
+        );
+      });
+      const backSeconds = (performance.now() - restoredMs) / 1_000;
+      for (const [sink, table, kind] of others) await world.becomes(sink, table, sums[kind], patienceMs);
+      for (const table of ['shop.per_buyer', 'shop.both'])
+        await world.becomes('analytics', table, sums.sale, patienceMs);
+      await becomesBalanced(world, sums.sale[0] * 3 + sums.view[0]);
+
+      assert.ok(most.memoryBytes <= memoryMiB * 2 ** 20, `${most.memoryBytes} bytes of state`);
+      assert.ok(
+        most.rssMiB <= before.rssMiB + growthMax,
+        `${before.rssMiB} MiB before, then ${most.rssMiB} MiB`,
+      );
+      const sum: Sum = sums.sale;
+      t.diagnostic(
+        JSON.stringify({
+          ...most,
+          rssBefore: before.rssMiB,
+          rowsPerSecond: speed.rows,
+          share,
+          slowSeconds: (restoredMs - startMs) / 1_000,
+          sentSlow,
+          sent: sum[0],
+          backSeconds,
+        }),
+      );
+    });
+  },
+);
+
+/** Waits until the books say that every query has read what it should, and balance. */
+async function becomesBalanced(world: SlowSink, read: number): Promise<void> {
+  let said = '';
+  await until('the ledger balances', async () => {
+    const {code, stdout, stderr} = await cli(world.root, 'ledger', '--json');
+    said = `${stdout}${stderr}`;
+    const {query} = JSON.parse(stdout || '{"query":[]}') as {query: {read: number; aggregated: number}[]};
+    const sum = (of: number[]) => of.reduce((total, each) => total + each, 0);
+    // The books of queries are those of their last checkpoint.
+    return (
+      code === 0 &&
+      sum(query.map((line) => line.read)) === read &&
+      sum(query.map((line) => line.aggregated)) === read
+    );
+  }).catch((error: Error) => assert.fail(`${error.message}\n${said}`));
+}
