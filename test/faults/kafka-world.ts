@@ -1,6 +1,6 @@
 /** The world of the fault runs with its log in Kafka, which one file of an environment says, and the obvious evaluator as its judge. */
 import {mkdirSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import type {Value} from '../../src/expr/types.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
 import {deleteTopics} from '../../src/log/kafka/topics.ts';
@@ -11,6 +11,7 @@ import {buildPlan} from '../../src/process/plan/build.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {LookupSnapshot} from '../../src/process/types.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
+import type {S3Settings} from '../../src/store/s3.ts';
 import {compareRows, type Row} from '../support/changelog.ts';
 import {plainSettings} from '../support/kafka-mirror.ts';
 import {platformOf} from '../support/running.ts';
@@ -24,15 +25,28 @@ export const environment = 'single';
 /**
  * Writes the file that puts the log of a world into Kafka.
  * @param clientId another one for each start: who begins then does not wait for the lease of a killed one, up to six seconds
+ * @param bucket checkpoints go there, too
  */
-export function writeEnvironment(root: string, brokers: readonly string[], clientId: string): void {
+export function writeEnvironment(
+  root: string,
+  brokers: readonly string[],
+  clientId: string,
+  bucket?: S3Settings,
+): void {
   const listed = brokers.map((broker) => `"${broker}"`).join(', ');
   const dir = join(root, 'config/environments');
   mkdirSync(dir, {recursive: true});
-  writeFileSync(
-    join(dir, `${environment}.yaml`),
-    `log: {backend: kafka, kafka: {brokers: [${listed}], client_id: ${clientId}, topics: {partitions: 2, replication: 1}}}\n`,
-  );
+  const lines = [
+    `log: {backend: kafka, kafka: {brokers: [${listed}], client_id: ${clientId}, topics: {partitions: 2, replication: 1}}}`,
+  ];
+  if (bucket) {
+    const access = `endpoint: "${bucket.endpoint}", access_key: "\${secret:key}", secret_key: "\${secret:secret}"`;
+    // Of each world its own.
+    const place = `s3://${bucket.bucket}/${basename(root)}`;
+    lines.push(`engine: {embedded: {checkpoints: "${place}", lease: 1s, s3: {${access}}}}`);
+    writeFileSync(join(root, '.env'), `key=${bucket.accessKey}\nsecret=${bucket.secretKey}\n`);
+  }
+  writeFileSync(join(dir, `${environment}.yaml`), `${lines.join('\n')}\n`);
 }
 
 /** Where such a world's log is. */

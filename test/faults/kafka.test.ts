@@ -2,18 +2,19 @@
  * The fault cases of the dev size with the log in Kafka, where one file of an environment puts it: what a world leaves behind is what
  * the same world leaves on the embedded log, and what the obvious evaluator says of the events in the topics; ledgers balance.
  * MILLRACE_SWEEP_KAFKA=66 kills at every failpoint twice, MILLRACE_SWEEP_SEED at others; MILLRACE_FAULTS_KAFKA=1 asks for every fault
- * of sinks, for a drain and for kills in replays.
+ * of sinks, for a drain, for kills in replays, and for kills with checkpoints in a bucket.
  */
 import assert from 'node:assert/strict';
 import {cpSync, mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {after, before, suite, test} from 'node:test';
+import {after, before, suite, type TestContext, test} from 'node:test';
 import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
 import {skipWithout} from '../cluster/needs.ts';
+import {type Bucket, startBucket} from '../support/bucket.ts';
 import type {Mode} from './flaky-sink.ts';
 import {environment, forgetTopics, judge, kafkaSource, writeEnvironment} from './kafka-world.ts';
-import {compareOutcomes, hasCheckpoint, type Outcome, readOutcome} from './outcome.ts';
+import {compareOutcomes, hasCheckpoint, type Outcome, readOutcome, stateOf} from './outcome.ts';
 import {kafkaChainsOf} from './points.ts';
 import {type Ended, type Fault, runUntilIdle, showFault, start} from './process.ts';
 import {type ReplayFaults, runReplays} from './replays.ts';
@@ -74,8 +75,8 @@ suite('the fault cases on Kafka', skipWithout('java', 'mvn'), () => {
     return dir;
   }
 
-  const run = (dir: string, fault?: Fault): Promise<Ended> => {
-    writeEnvironment(dir, kafka.brokers, `c${++starts}`);
+  const run = (dir: string, fault?: Fault, bucket?: Bucket): Promise<Ended> => {
+    writeEnvironment(dir, kafka.brokers, `c${++starts}`, bucket?.settings);
     return runUntilIdle(dir, fault);
   };
 
@@ -87,24 +88,46 @@ suite('the fault cases on Kafka', skipWithout('java', 'mvn'), () => {
     return [...compareOutcomes(outcome, same), ...judged].slice(0, 12);
   }
 
+  /** @param bucket checkpoints are there, and their copy here is lost with every kill */
   async function runChain(
     dir: string,
     faults: readonly Fault[],
+    bucket?: Bucket,
   ): Promise<{hits: number; problems: string[]}> {
     const problems: string[] = [];
     let hits = 0;
     for (const [index, fault] of faults.entries()) {
-      const {code, killed, stderr} = await run(dir, fault);
+      const {code, killed, stderr} = await run(dir, fault, bucket);
       if (killed) hits++;
       else if (code !== 0) problems.push(`exit code ${code} without a kill: ${stderr}`);
       if (hasCheckpoint(dir)) replaceLookup(dir, index + 1);
+      if (bucket) rmSync(stateOf(dir), {recursive: true, force: true});
       // A recovery that there was none of leaves the rest to do.
       if (!killed && !('failpoint' in fault && fault.failpoint.endsWith('-fence'))) break;
     }
-    const {code, stderr} = await run(dir);
+    const {code, stderr} = await run(dir, undefined, bucket);
     if (code !== 0) problems.push(`exit code ${code} of the run without a fault: ${stderr}`);
     else problems.push(...(await problemsOf(dir)));
     return {hits, problems};
+  }
+
+  /** Kills at so many points, in chains. */
+  async function sweep(t: TestContext, points: number, bucket?: Bucket): Promise<void> {
+    const chainOf = kafkaChainsOf(seed, chainLength, bucket !== undefined);
+    const bad: string[] = [];
+    let hits = 0;
+    for (let claimed = 0; claimed < points; claimed += chainLength) {
+      const faults = chainOf();
+      const dir = await world(`chain-${bucket ? 'bucket-' : ''}${claimed}`);
+      const chain = await runChain(dir, faults, bucket);
+      hits += chain.hits;
+      const named = `${chain.hits} of ${faults.map(showFault).join(', ')}`;
+      t.diagnostic(named);
+      if (chain.problems.length > 0) bad.push(`${named}:\n  ${chain.problems.join('\n  ')}`);
+      rmSync(dir, {recursive: true});
+    }
+    assert.deepEqual(bad, []);
+    assert.ok(hits >= points / 2, `${hits} points were hit`);
   }
 
   test('an undisturbed run is that of the embedded log, and what the obvious evaluator says', async () => {
@@ -114,22 +137,16 @@ suite('the fault cases on Kafka', skipWithout('java', 'mvn'), () => {
     assert.deepEqual(await problemsOf(dir), []);
   });
 
-  test(`kill -9 at ${wantedPoints} failpoints loses nothing, repeats nothing and changes no row`, async (t) => {
-    const chainOf = kafkaChainsOf(seed, chainLength);
-    const bad: string[] = [];
-    let hits = 0;
-    for (let claimed = 0; claimed < wantedPoints; claimed += chainLength) {
-      const faults = chainOf();
-      const dir = await world(`chain-${claimed}`);
-      const chain = await runChain(dir, faults);
-      hits += chain.hits;
-      const named = `${chain.hits} of ${faults.map(showFault).join(', ')}`;
-      t.diagnostic(named);
-      if (chain.problems.length > 0) bad.push(`${named}:\n  ${chain.problems.join('\n  ')}`);
-      rmSync(dir, {recursive: true});
-    }
-    assert.deepEqual(bad, []);
-    assert.ok(hits >= wantedPoints / 2, `${hits} points were hit`);
+  test(`kill -9 at ${wantedPoints} failpoints loses nothing, repeats nothing and changes no row`, (t) =>
+    sweep(t, wantedPoints));
+
+  test('the same with checkpoints in a bucket, the directory of checkpoints deleted after every kill', {
+    skip: onDemand,
+  }, async (t) => {
+    const bucket = await startBucket();
+    assert.ok(bucket, 'SeaweedFS can be had');
+    t.after(() => bucket.stop());
+    await sweep(t, Math.max(wantedPoints, 33), bucket);
   });
 
   for (const [sink, mode] of sinkFaults.filter((_, index) => isAll || index === 0))

@@ -69,7 +69,8 @@ async function withLog<T>(
   }
 }
 
-const isSide = (topic: string): boolean => /^(dlq|late|replay)\./.test(topic);
+/** Beside events there are letters and replays, and where processes meet rows and what they tell each other. */
+const hasEvents = (topic: string): boolean => topic.startsWith('shop.');
 
 /** The events of a domain as the obvious evaluator wants them. */
 export const readEvents = (source: LogSource, {eventTypes}: Domain): Promise<NaiveEvent[]> =>
@@ -88,7 +89,7 @@ export const readLog = (source: LogSource, outcome: Outcome): Promise<Places> =>
   withLog(source, async (log, decode) => {
     const places: Places = new Map();
     const topics = log.topics();
-    for (const topic of topics.filter((each) => !isSide(each))) {
+    for (const topic of topics.filter(hasEvents)) {
       const ids = Array.from({length: log.partitions(topic)}, (): string[] => []);
       for await (const {partition, offset, values} of recordsOf(log, topic, decode)) {
         const id = String(values.event_id);

@@ -125,10 +125,17 @@ async function readRaw(sinks: SinkReader, {raw, log, problems}: Outcome, places:
 
 // ---- The query whose rows depend on the lookup journal.
 
+/** The directory of checkpoints, or of the copy of those in a bucket. */
+export function stateOf(root: string): string {
+  const home = join(root, '.millrace');
+  const names = existsSync(home) ? readdirSync(home) : [];
+  return join(home, names.find((name) => name.startsWith('checkpoints-')) ?? 'state');
+}
+
 /** Whether the query has a checkpoint: from then on its lookup may be replaced. */
 export function hasCheckpoint(root: string): boolean {
-  if (!existsSync(join(root, '.millrace/state/state.db'))) return false;
-  const states = openStateReader(join(root, '.millrace/state'));
+  if (!existsSync(join(stateOf(root), 'state.db'))) return false;
+  const states = openStateReader(stateOf(root));
   try {
     return states.load('shop.labels/r1') !== undefined;
   } finally {
@@ -138,7 +145,7 @@ export function hasCheckpoint(root: string): boolean {
 
 /** Switches of the lookup between two records of a partition: in the middle of the data, not between two runs. */
 export function switchesInFlow(root: string): number {
-  const states = openStateReader(join(root, '.millrace/state'));
+  const states = openStateReader(stateOf(root));
   const journal = states.journal('shop.labels/r1').map((entry) => JSON.parse(entry) as LookupSwitch);
   states.close();
   const log = openLogReader(join(root, '.millrace/log'));
@@ -154,7 +161,7 @@ export function switchesInFlow(root: string): number {
 const halfDayMs = 12 * 3_600_000;
 
 function checkLabels(root: string, raw: Line[], actual: Line[], problems: string[]): void {
-  const home = join(root, '.millrace/state');
+  const home = stateOf(root);
   const snapshots = new Map<string, Map<string, string>>();
   for (const file of readdirSync(join(home, 'lookups/shop/products'))) {
     if (!file.endsWith('.csv')) continue;
@@ -208,9 +215,8 @@ async function readLedger(root: string, {ledger, problems}: Outcome): Promise<vo
     env: process.env,
     cwd: root,
   });
-  if (code !== 0) problems.push(`ledger: exit code ${code} ${err}`);
-  if (out === '') return;
-  const {ingest, query} = JSON.parse(out) as Ledger;
+  if (code !== 0) problems.push(`ledger: exit code ${code} ${err}${out}`);
+  const {ingest = [], query = []} = JSON.parse(out || '{}') as Partial<Ledger>;
   for (const line of ingest) ledger.set(`ingest ${line.source}`, JSON.stringify(line));
   for (const line of query)
     ledger.set(`query ${line.query} ${line.topic}/${line.partition}`, JSON.stringify(line));

@@ -35,6 +35,8 @@ const failpoints: Record<string, number> = {
 
 /** With the log in Kafka, too: between the outbox and the brokers. */
 const kafkaFailpoints: Record<string, number> = {'kafka.before-produce': 8, 'kafka.after-produce': 8};
+/** With checkpoints in a bucket. */
+const bucketFailpoints: Record<string, number> = {'state.before-head': 8, 'state.after-head': 8};
 /** Passed at a start after a kill with batches on their way to Kafka. */
 const recoveries = ['kafka.before-fence', 'kafka.after-fence'];
 
@@ -71,9 +73,9 @@ export function pointsOf(seed: number): () => Fault {
  * Failpoints of runs with the log in Kafka, in chains for one directory: every third is killed with batches on their way, and in the
  * recovery from that. Steps apart, so that few chains are spread over the whole way too.
  */
-export function kafkaChainsOf(seed: number, length: number): () => Fault[] {
+export function kafkaChainsOf(seed: number, length: number, hasBucket = false): () => Fault[] {
   const next = seeded(seed);
-  const places = Object.entries({...failpoints, ...kafkaFailpoints});
+  const places = Object.entries({...failpoints, ...kafkaFailpoints, ...(hasBucket && bucketFailpoints)});
   let place = next(places.length);
   let turn = 0;
   const any = (first: boolean): Fault => {
