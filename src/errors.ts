@@ -396,6 +396,12 @@ export const errors = {
     retry: false,
     exit: 4,
   },
+  SERVER_SILENT: {
+    summary: 'A server said nothing in the time that a check may take.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   SERVER_FAILED: {
     summary: 'A local server ended while it started, or did not answer in time; its log says more.',
     actor: 'operator',

@@ -11,11 +11,11 @@ import {dirsOf, placesOf} from '../platform/places.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {counted, formatBytes} from '../quantity.ts';
-import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
-import {openSink} from '../sinks/host.ts';
+import {hasRegistry} from '../schema/registry-open.ts';
 import type {CommandBody} from './command.ts';
 import {load} from './context.ts';
-import {palette, printJson} from './output.ts';
+import {checkBucket, checkRegistry, checkSink, inTime, lookAtKafka} from './doctor-servers.ts';
+import {escapeControls, palette, printJson} from './output.ts';
 
 type Finding = {check: string; state: 'ok' | 'warning' | 'failed'; message: string; hint?: string};
 /** What a check says: a text when all is well. */
@@ -45,8 +45,8 @@ export const run: CommandBody = async (call) => {
     const color = palette(io.stdout, io.env);
     const mark = {ok: color.green('ok     '), warning: color.yellow('warning'), failed: color.red('failed ')};
     for (const {check, state, message, hint} of findings) {
-      io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${message}\n`);
-      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${asTyped(hint, io.cwd)}\n`);
+      io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${escapeControls(message)}\n`);
+      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${escapeControls(asTyped(hint, io.cwd))}\n`);
     }
   }
   return findings.some(({state}) => state === 'failed') ? 1 : 0;
@@ -119,19 +119,24 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
   await attempt('open files', () => openFiles());
   if (control) await attempt('queries', () => checkQueries(control));
   else await attempt('port', () => checkPort(platform));
-  if (hasLog(dirs.source)) await attempt('clock', () => checkClock(dirs.source));
-  if (hasLog(dirs.source))
+  if (dirs.source.kafka) {
+    const topics = new Set(platform.domains.flatMap(({eventTypes}) => eventTypes.map(({topic}) => topic)));
+    let newestMs = 0;
+    await attempt('brokers', async () => {
+      const seen = await inTime(lookAtKafka(dirs.source, topics));
+      ({newestMs} = seen);
+      return seen.message;
+    });
+    await attempt('clock', () => clockVerdict(newestMs));
+  } else if (hasLog(dirs.source)) {
+    await attempt('clock', async () => clockVerdict(await newestOf(dirs.source)));
     await attempt(
       'log',
       async () => `${counted(await checkLog(dirs.source), 'record')}, every checksum right`,
     );
-  if (hasRegistry(dirs.registry))
-    await attempt('registry', async () => {
-      const registry = await openRegistry(dirs.registry, {readOnly: true});
-      const subjects = await registry.subjects();
-      registry.close();
-      return `${subjects.length} subjects`;
-    });
+  }
+  if (hasRegistry(dirs.registry)) await attempt('registry', () => inTime(checkRegistry(dirs)));
+  if (platform.engine.bucket) await attempt('bucket', () => inTime(checkBucket(platform, dirs)));
   await attempt('checkpoints', () => {
     const states = openStateReader(dirs.state);
     const names = states.queries();
@@ -206,8 +211,8 @@ async function checkQueries(control: Control): Promise<Verdict> {
   return `${queries.length} run, the ledger balances`;
 }
 
-/** The clock went back when the newest record of the log is from after now: new events would be judged by an old time. */
-async function checkClock(source: LogSource): Promise<Verdict> {
+/** When the newest record of the log was appended, epoch ms; 0: there is none. */
+async function newestOf(source: LogSource): Promise<number> {
   const log = await openLog(source);
   let newestMs = 0;
   try {
@@ -218,9 +223,14 @@ async function checkClock(source: LogSource): Promise<Verdict> {
         const [batch] = await log.read(topic, partition, end - 1, 1);
         newestMs = Math.max(newestMs, batch?.appendTimeMs ?? 0);
       }
+    return newestMs;
   } finally {
     log.close();
   }
+}
+
+/** The clock went back when the newest record of the log is from after now: new events would be judged by an old time. */
+function clockVerdict(newestMs: number): Verdict {
   const aheadMs = newestMs - Date.now();
   if (aheadMs > clockSlackMs)
     return {
@@ -260,15 +270,5 @@ async function checkLog(source: LogSource): Promise<number> {
     return records;
   } finally {
     log.close();
-  }
-}
-
-async function checkSink({root, plugins, sinks}: Platform, name: string): Promise<string> {
-  const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
-  try {
-    await sink.query?.('select 1');
-    return `${sinks[name]!.backend} opens`;
-  } finally {
-    await sink.close();
   }
 }

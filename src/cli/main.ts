@@ -107,13 +107,18 @@ export async function start(): Promise<void> {
   stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
   // Messages that nobody can read any more must not end a platform that drains.
   stderr.on('error', () => {});
-  process.exitCode = await main(process.argv.slice(2), {
+  const argv = process.argv.slice(2);
+  process.exitCode = await main(argv, {
     stdin: process.stdin,
     stdout,
     stderr,
     env: process.env,
     cwd: process.cwd(),
   });
+  // A server that did not answer a check in time may still hold a connection.
+  if (argv.includes('doctor')) setTimeout(() => stdout.write('', () => process.exit()), leaveMs).unref();
 }
+
+const leaveMs = 500;
 
 if (import.meta.main) await start();

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {test} from 'node:test';
+import {inTime} from '../../src/cli/doctor-servers.ts';
 import {testClock} from '../../src/clock.ts';
 import {openLogWriter} from '../../src/log/embedded.ts';
 import {packRecords} from '../../src/schema/frame.ts';
 import {cli, filePlatform, makeShop} from '../support/cli.ts';
+import {serveTcp} from '../support/hostile.ts';
 
 test('a port that somebody else has', async () => {
   const server = createServer();
@@ -47,4 +49,32 @@ test('a clock that went back behind the log', async () => {
     stdout,
     /^failed +clock +the log's newest record is 3[56]\d\d s ahead of this machine's clock\n +hint: set the clock/m,
   );
+});
+
+test('servers that say nothing: each check ends, with what to look at', async (t) => {
+  const port = await serveTcp(t, () => {});
+  const at = `127.0.0.1:${port}`;
+  const root = await makeShop({
+    'config/environments/servers.yaml': `
+log:
+  backend: kafka
+  kafka:
+    brokers: ["${at}"]
+    security: {protocol: sasl_ssl, mechanism: plain, username: u, password: canary-of-doctor}
+    properties: {socket.connection.setup.timeout.ms: 300, request.timeout.ms: 1000}
+registry: {backend: confluent, confluent: {url: "http://${at}", timeout: 300ms}}
+sinks: {rows: {backend: postgres, postgres: {url: "postgres://u@${at}/d", password: canary-of-doctor, connect_timeout: 1s}}}
+`,
+  });
+  const {code, stdout} = await cli(root, 'doctor', '--env', 'servers');
+  assert.equal(code, 1);
+  assert.match(stdout, /^failed +brokers +KAFKA_UNAVAILABLE .*\n +hint: perhaps the listener has no TLS/m);
+  assert.match(stdout, /^failed +registry +REGISTRY_UNAVAILABLE .*did not answer within 300 ms\n +hint: /m);
+  assert.match(stdout, /^failed +sink rows +SINK_UNAVAILABLE .*\n +hint: /m);
+  assert.doesNotMatch(stdout, /canary-of-doctor/);
+});
+
+test('a check of a server is not waited for longer than it may take', async () => {
+  await assert.rejects(inTime(new Promise(() => {}), 50), {code: 'SERVER_SILENT', hint: /address/});
+  assert.equal(await inTime(Promise.resolve(1), 60_000), 1);
 });

@@ -13,7 +13,7 @@ const tlsHints: readonly [pattern: RegExp, hint: string][] = [
     'the broker wants a certificate of ours: log.kafka.security.tls.cert and key',
   ],
   [
-    /CERT|SELF_SIGNED|ALTNAME|ISSUER|ERR_SSL|ERR_TLS/,
+    /CERT|SELF_SIGNED|ALTNAME|ISSUER|UNABLE_TO|ERR_SSL|ERR_TLS/,
     'check log.kafka.security.tls.ca and the name in the certificate',
   ],
 ];
