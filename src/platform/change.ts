@@ -96,8 +96,9 @@ async function* carryOutAlone(
     for (const plan of plans) {
       const {why} = wishes.find(({query}) => query === plan.id)!;
       const old = engine.plan(plan.id)!;
-      const runs = engine.status().some(({query, state}) => query === plan.id && state === 'running');
-      const steering = runs ? engine.steer(plan.id) : undefined;
+      const known = engine.status().find(({query}) => query === plan.id);
+      // One that has just begun has told nothing yet, and is waited for.
+      const steering = !known || known.state === 'running' ? engine.steer(plan.id) : undefined;
       const met = await meet(steering, filling, plan, {source: dirs.source, signal: options.signal});
       const comparisons = await compareRevisions(running.outputs, old, plan);
       steering?.until(null);
@@ -110,9 +111,9 @@ async function* carryOutAlone(
               : {...comparison, skipped: 'the old revision does not run: its rows stand where it stopped'},
         };
       const meant = sameMeaning(old, plan) ? why : 'change';
-      const refusal = met
-        ? refusalOf(why === 'backfill' ? why : meant, comparisons, await isTrimmed(dirs.source, plan))
-        : undefined;
+      const trimmed = await isTrimmed(dirs.source, plan);
+      const reason = why === 'backfill' ? why : meant;
+      const refusal = met ? refusalOf(reason, comparisons, trimmed) : lossOf(reason, comparisons, trimmed);
       if (refusal) refusals.push(refusal);
     }
     if (refusals.length > 0 && !options.yes) {
@@ -134,9 +135,20 @@ function refusalOf(why: Wish['why'], comparisons: Comparison[], trimmed: number)
   const onlyBefore = differing.reduce((sum, each) => sum + each.onlyBefore, 0);
   if (why === 'rebuild') return `${query}: a rebuild makes the same rows, and these differ`;
   if (why === 'backfill') return `${query}: rows differ`;
-  if (why === 'change' && trimmed > 0 && onlyBefore > 0)
-    return `${query}: the log begins at a later record than the rows do, and the new revision lacks ${onlyBefore} of them; after it was switched to all the same, npx millrace backfill ${query} --from archive adds what raw tables keep`;
-  return undefined;
+  return why === 'change' && trimmed > 0 && onlyBefore > 0 ? lackText(query, onlyBefore) : undefined;
+}
+
+const lackText = (query: string, rows: number): string =>
+  `${query}: the log begins at a later record than the rows do, and the new revision lacks ${rows} of them; after it was switched to all the same, npx millrace backfill ${query} --from archive adds what raw tables keep`;
+
+/** The same where the old revision does not run: what it has not read yet differs, what the new one lacks is lost. */
+function lossOf(why: Wish['why'], comparisons: Comparison[], trimmed: number): string | undefined {
+  const lacking = comparisons.filter(({onlyBefore}) => onlyBefore > 0);
+  if ((why !== 'backfill' && why !== 'change') || trimmed === 0 || lacking.length === 0) return undefined;
+  return lackText(
+    lacking[0]!.query,
+    lacking.reduce((sum, {onlyBefore}) => sum + onlyBefore, 0),
+  );
 }
 
 /** Records of a query's topics that the log no longer has. */

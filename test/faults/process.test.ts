@@ -133,7 +133,7 @@ test('an input that is all bad is stopped by its budget; the others go on; exit 
   assert.equal(log.get('shop.view/0'), wanted.log.get('shop.view/0'));
   assert.equal(log.get('shop.purchase/0'), '');
   // The budget looks from row 1,000 on.
-  const bad = [...dead.values()].filter((text) => text.includes('purchases.csv'));
+  const bad = [...dead.keys()].filter((text) => text.includes('purchases.csv'));
   assert.equal(bad.length, 1_000);
 });
 
