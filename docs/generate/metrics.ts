@@ -33,6 +33,7 @@ ${table(
       'Does a sink refuse or fail?',
       '`millrace_sink_paused == 1`, `rate(millrace_sink_errors_total[5m]) > 0`',
     ],
+    ['Is a sink slow?', '`millrace_sink_lag_seconds > 60`, `millrace_raw_lag_seconds > 60`'],
     [
       'Is input bad?',
       '`rate(events_produced_total{status="rejected"}[5m]) / ignoring(status) sum without(status) (rate(events_produced_total[5m]))`',

@@ -75,17 +75,26 @@ function headLines(
   return columns >= 90 ? [title, `${speed}   ${sums}`] : [title, speed, `  ${sums}`];
 }
 
-function rowsLine({sink, table, state, message, written, dead, lagRows}: RowsStatus, color: Colors): string {
+function rowsLine(
+  {sink, table, state, message, written, dead, lagRows, lagMs}: RowsStatus,
+  color: Colors,
+): string {
   const note =
     state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
-  return `  ${color.dim('rows')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}, lag ${formatCount(lagRows)}${note}`;
+  return `  ${color.dim('rows')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}, lag ${formatCount(lagRows)}${behindFor(lagMs)}${note}`;
 }
 
-function rawLine({sink, table, state, message, written, dead, lagEvents}: RawStatus, color: Colors): string {
+function rawLine(
+  {sink, table, state, message, written, dead, lagEvents, lagMs}: RawStatus,
+  color: Colors,
+): string {
   const note =
     state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
-  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}`}${note}`;
+  return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}${behindFor(lagMs)}`}${note}`;
 }
+
+/** A sink that is further behind is named, ms. */
+const slowMs = 10_000;
 
 const troubleLines = (
   {deliveries, registry, queries, events, spool}: PlatformStatus,
@@ -115,6 +124,12 @@ const troubleLines = (
     .map(
       ({sink, table, state, message}) =>
         `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`,
+    ),
+  ...deliveries
+    .filter(({state, lagMs}) => state === 'running' && lagMs > slowMs)
+    .map(
+      ({sink, table, lagEvents, lagMs}) =>
+        `  ${color.yellow(`sink ${sink}, ${table}: slow`)}, ${formatCount(lagEvents)} events behind for ${seconds(lagMs)}`,
     ),
   ...events
     .filter(({isOver}) => isOver)
@@ -239,6 +254,8 @@ function queryLines(
 
 const seconds = (ms: number): string =>
   ms < 100_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60_000)} m`;
+
+const behindFor = (lagMs: number): string => (lagMs > slowMs ? ` for ${seconds(lagMs)}` : '');
 
 function clock(ms: number): string {
   const total = Math.floor(ms / 1000);

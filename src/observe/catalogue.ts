@@ -143,7 +143,11 @@ export const metricSpecs = {
     labels: ['domain'],
     help: 'How far the generator is behind its rate',
   },
-  millrace_query_running: {type: 'gauge', labels: ['query'], help: '1 while the query runs'},
+  millrace_query_running: {
+    type: 'gauge',
+    labels: ['query'],
+    help: '1 while the query runs, or waits for a slow sink',
+  },
   millrace_query_stops_total: {
     type: 'counter',
     labels: ['domain', 'query', 'code'],

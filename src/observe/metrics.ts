@@ -210,7 +210,10 @@ function readingGauges(registry: Registry, read: () => Readings): void {
   byQuery('millrace_query_groups', ({groups}) => groups);
   byQuery('millrace_query_open_windows', ({openWindows}) => openWindows);
   byQuery('millrace_query_memory_bytes', ({memoryBytes}) => memoryBytes);
-  byQuery('millrace_query_running', ({state}) => (state === 'running' ? 1 : 0));
+  // One that waits for a slow sink goes on by itself; its lag tells.
+  byQuery('millrace_query_running', ({state, reason}) =>
+    state === 'running' || reason?.code === 'SINK_SLOW' ? 1 : 0,
+  );
   byQuery('millrace_events_read', (status) => sum(status, 'read'));
   byQuery('millrace_events_aggregated', (status) => sum(status, 'aggregated'));
   byQuery('millrace_events_corrected', (status) => sum(status, 'corrected'));

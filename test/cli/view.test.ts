@@ -132,6 +132,16 @@ test('with room enough everything is there', () => {
   );
 });
 
+test('a slow sink says how far it is behind, and a quick one nothing', () => {
+  const [delivery] = status.deliveries as [PlatformStatus['deliveries'][number]];
+  const slow = {...delivery, state: 'running', lagEvents: 25_300, lagMs: 12_000} as const;
+  const raw = status.raw.map((each) => ({...each, state: 'running' as const, lagEvents: 7, lagMs: 61_000}));
+  const text = shown(120, 40, {deliveries: [slow, {...slow, sink: 'quick', lagMs: 900}], raw});
+  assert.match(text, /sink analytics, shop\.revenue__r2: slow, 25,300 events behind for 12\.0 s\n/);
+  assert.match(text, /raw shop\.purchase -> records {2}0 written, lag 7 for 61\.0 s\n/);
+  assert.ok(!text.includes('sink quick'));
+});
+
 test('narrow: columns of queries go from the right, a tip that would be cut is left out', () => {
   const text = shown(55, 40);
   assert.match(text, /\n {2}query {15}lag {7}events\n {2}shop\.revenue {10}5 {7}12,345\n/);
