@@ -140,8 +140,10 @@ export class Fetcher {
     fetchRecords(this.#client, places, {broker, lane, waitMs, bytesMax, ...(memory ? {memory} : {})})
       .then(
         (answers) => {
-          if (!isBehind && answers.some(({bytes}) => bytes.length > 0))
-            this.#pollAt = performance.now() + this.#gapMs;
+          const nowMs = performance.now();
+          // Answers of other brokers within the rest do not make it longer.
+          if (!isBehind && this.#pollAt <= nowMs && answers.some(({bytes}) => bytes.length > 0))
+            this.#pollAt = nowMs + this.#gapMs;
           this.#answered(broker, streams, answers);
         },
         (error: unknown) => this.#failed(broker, streams, error),

@@ -351,7 +351,13 @@ export class QueryOwner {
     if (!merger.wantsCheckpoint() || this.#committing) return merger.isClean() ? Infinity : flushMs;
     if (dueMs <= 0)
       void this.#checkpoint(merger).catch((error) => merger === this.#merger && this.fail(error));
-    return Math.max(1, dueMs);
+    return Math.max(1, Math.min(dueMs, this.#emitDueMs(merger, nowMs)));
+  }
+
+  /** Until rows may leave that came too early after the last; Infinity when none wait for the time. */
+  #emitDueMs(merger: Merger, nowMs: number): number {
+    const leftMs = this.#emitMs + this.#options.flushMs - nowMs;
+    return leftMs > 0 && merger.sequenceInFlight === undefined && !merger.isClean() ? leftMs : Infinity;
   }
 
   #emit(merger: Merger, nowMs: number): void {
