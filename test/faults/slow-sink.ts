@@ -46,7 +46,7 @@ export type Sums = {sale: Sum; view: Sum};
 export class SlowSink {
   readonly root: string;
   readonly port: number;
-  readonly child: Child;
+  child: Child;
   readonly clickhouse: ClickHouse;
   readonly postgres: PostgresServer;
   /** Before ClickHouse. */
@@ -67,7 +67,7 @@ export class SlowSink {
     this.postgres = postgres;
     this.proxy = proxy;
     this.#kafka = kafka;
-    this.child = start(root, ['run'], undefined, 3_600_000);
+    this.child = this.#run();
   }
 
   /** @param memory what a query may take: `limits.memory` */
@@ -95,6 +95,26 @@ defaults: {aggregates: analytics, raw: records, limits: {memory: ${memory}}}
       'config/domains/web.yaml': web,
     });
     return new SlowSink(root, port, clickhouse, postgres, proxy, kafka);
+  }
+
+  #run(): Child {
+    return start(this.root, ['run'], undefined, 3_600_000);
+  }
+
+  /** kill -9 of the platform, which is then started again. */
+  async killAndStart(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.child.ended;
+    this.child = this.#run();
+  }
+
+  /** Whether it is ready. */
+  async isReady(): Promise<boolean> {
+    const asked = fetch(`http://127.0.0.1:${this.port}/readyz`);
+    return asked.then(
+      ({ok}) => ok,
+      () => false,
+    );
   }
 
   /** What the platform says of itself. */
@@ -229,10 +249,7 @@ export class TwoSenders {
       );
     }
     const path = kind === 'sale' ? '/v1/events/shop/sale' : '/v1/events/web/view';
-    while (!(await this.#post(path, lines.join('\n')))) {
-      if (this.#isStopped && this.#world.child.stderr().includes('stopped')) return;
-      await wait(100);
-    }
+    while (!(await this.#post(path, lines.join('\n')))) await wait(100);
     this.#sums[kind][0] += batchSize;
     this.#sums[kind][1] += sum;
   }
