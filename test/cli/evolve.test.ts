@@ -110,7 +110,7 @@ server: {port: 0}
     for (let tries = 0; ; tries++) {
       const {queries, raw} = JSON.parse(await done('status', '--json'));
       const stands = [queries[0].state, raw[0].state, raw[0].lagEvents];
-      if (tries < 50 && raw[0].state === 'starting') await wait(50);
+      if (tries < 1_000 && raw[0].state === 'starting') await wait(50);
       else {
         assert.deepEqual(stands, ['running', 'running', 0]);
         break;

@@ -50,7 +50,7 @@ test('a raw event that a sink refuses is a dead letter with its record, the othe
   const root = picky(['DE', 'XX', 'FR', 'US', 'XX']);
   const {running, told} = await startIn(root);
   t.after(() => running.drain());
-  await running.idle(AbortSignal.timeout(20_000));
+  await running.idle(AbortSignal.timeout(120_000));
   const json = async (...argv: string[]) => JSON.parse((await cli(root, ...argv, '--json')).stdout);
   assert.deepEqual(
     (await rawRows(root)).map(({country}) => country),
@@ -102,13 +102,13 @@ test('a raw sink that takes no event at all is stopped, with no letter of them; 
   const {running} = await startIn(root);
   t.after(() => running.drain());
   const raw = () => running.status().raw[0]!;
-  await running.idle(AbortSignal.timeout(20_000));
+  await running.idle(AbortSignal.timeout(120_000));
   assert.deepEqual([raw().state, raw().code], ['stopped', 'SINK_REFUSED']);
   assert.equal(JSON.parse((await cli(root, 'dlq', 'list', '--json')).stdout).length, 0);
   rmSync(join(root, 'refuse'));
   assert.deepEqual(await cli(root, 'resume'), {code: 0, stdout: '', stderr: 'resumed shop.purchase\n'});
   while (raw().state !== 'running') await new Promise((resolve) => setTimeout(resolve, 20));
-  await running.idle(AbortSignal.timeout(20_000));
+  await running.idle(AbortSignal.timeout(120_000));
   assert.equal((await rawRows(root)).length, 200);
   assert.ok(running.ledger().balanced);
 });

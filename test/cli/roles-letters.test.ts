@@ -56,7 +56,7 @@ suite('letters of processes of a platform', skipWithout('java', 'mvn'), () => {
   const table = async (name: string) => (await readLatest(join(root, '.millrace/rows'), name))?.rows ?? [];
   const until = async (what: string, holds: () => Promise<boolean>) => {
     for (let tries = 0; !(await holds()); tries++) {
-      assert.ok(tries < 200, `${what}: ${JSON.stringify(await json('dlq', 'list'))}`);
+      assert.ok(tries < 900, `${what}: ${JSON.stringify(await json('dlq', 'list'))}`);
       await wait(100);
     }
   };

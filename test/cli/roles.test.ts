@@ -95,7 +95,7 @@ suite('processes of a platform', skipWithout('java', 'mvn'), () => {
     await done('ingest', 'sales', `data/${from}.csv`);
   };
   const becomes = async (count: number) => {
-    for (let tries = 0; tries < 300; tries++) {
+    for (let tries = 0; tries < 1_200; tries++) {
       if (JSON.stringify(await rows()) === JSON.stringify(expected(count))) return;
       await wait(100);
     }
@@ -135,7 +135,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       assert.equal(ledger.balanced, true);
       const read = ledger.query.reduce((sum: number, line: {read: number}) => sum + line.read, 0);
       if (read === 300) break;
-      assert.ok(tries < 50, `${read} are read`);
+      assert.ok(tries < 600, `${read} are read`);
       await wait(100);
     }
   });
@@ -148,7 +148,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     for (let tries = 0; ; tries++) {
       const {queries} = JSON.parse(await done('status', '--json'));
       if (queries[0].lagEvents === 0 && queries[0].counts.length > 0) break;
-      assert.ok(tries < 100, JSON.stringify(queries));
+      assert.ok(tries < 600, JSON.stringify(queries));
       await wait(100);
     }
     assert.deepEqual(await rows(), expected(300), 'nobody delivers');
@@ -176,7 +176,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     for (let tries = 0; ; tries++) {
       const offsets = await fetchOffsets(client, 'roles.sinks.rows', 'agg.shop.per_day.r1', 2);
       if (offsets.length === 2 && offsets.some(({offset}) => offset > 0)) break;
-      assert.ok(tries < 50, JSON.stringify(offsets));
+      assert.ok(tries < 600, JSON.stringify(offsets));
       await wait(100);
     }
     client.close();

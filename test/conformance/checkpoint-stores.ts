@@ -28,7 +28,7 @@ export type SharedStore = {
 
 export const leaseMs = 1_000;
 /** A take-over takes a lease, a look at it, and what opening a store and a process takes on a busy machine. */
-const takeOverMsMax = 4_000;
+const takeOverMsMax = 10_000;
 
 /** Runs `body` as the owner. */
 export async function asOwner<T>(
@@ -58,11 +58,17 @@ export class Committer {
 
   constructor(
     t: TestContext,
-    options: {place: CheckpointPlace; until?: number; isStandby?: boolean; pauseMs?: number},
+    options: {
+      place: CheckpointPlace;
+      until?: number;
+      isStandby?: boolean;
+      pauseMs?: number;
+      leaseMs?: number;
+    },
     failpoint = '',
   ) {
     const script = join(import.meta.dirname, 'checkpoint-child.ts');
-    this.child = spawn(process.execPath, [script, JSON.stringify({...options, leaseMs})], {
+    this.child = spawn(process.execPath, [script, JSON.stringify({leaseMs, ...options})], {
       env: {...process.env, ...(failpoint ? {MILLRACE_FAILPOINT: failpoint} : {})},
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -79,7 +85,7 @@ export class Committer {
   }
 
   /** Waits for a line. */
-  async heard(line: string | RegExp, forMs = 20_000): Promise<string> {
+  async heard(line: string | RegExp, forMs = 60_000): Promise<string> {
     const untilMs = performance.now() + forMs;
     for (;;) {
       const found = this.lines.find((each) =>
@@ -166,14 +172,15 @@ export function checkpointStoreSuite(name: string, create: (t: TestContext) => S
 
   test(`${name}: after kill -9 the next owner need not wait, and finds all that was acknowledged`, async (t) => {
     const shared = create(t);
-    const first = new Committer(t, {place: shared.machine()});
+    const longMs = 60_000;
+    const first = new Committer(t, {place: shared.machine(), leaseMs: longMs});
     await first.heard('committed 5');
     first.child.kill('SIGKILL');
     await first.ended();
     const startMs = performance.now();
     const content = await contentAt(shared.machine());
     assert.ok(
-      performance.now() - startMs < leaseMs,
+      performance.now() - startMs < longMs / 2,
       'a process of this machine that is gone is not waited for',
     );
     assert.ok([0, 1].some((more) => content === expectedAfter(first.acknowledged + more)));

@@ -52,7 +52,7 @@ export function remembers(check: Check): void {
           .map((id) => again.reader.placeOf(sale, id))
           .map((place) => place && [place.partition, place.offset]);
       // Where a record lies may be noted a little later than that it is there.
-      for (let tries = 0; tries < 50 && places()[2] === undefined; tries++)
+      for (let tries = 0; tries < 1_000 && places()[2] === undefined; tries++)
         await new Promise((resolve) => setTimeout(resolve, 20));
       assert.deepEqual(places(), [[0, 0], [0, 1], [1, 0], undefined]);
     },

@@ -30,7 +30,7 @@ async function start(
   });
   let said = '';
   for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk) => (said += chunk));
-  for (let tries = 0; tries < 400 && child.exitCode === null; tries++) {
+  for (let tries = 0; tries < 1_200 && child.exitCode === null; tries++) {
     const control = await connectControl(root);
     const status = await control?.get<PlatformStatus>('/v1/status').catch(() => undefined);
     if (status?.phase === 'running')
@@ -74,7 +74,7 @@ for (const point of [
   'incoming.after-append:9',
   'http.before-answer:12',
 ])
-  test(`killed at ${point}`, {timeout: 60_000}, async () => {
+  test(`killed at ${point}`, {timeout: 240_000}, async () => {
     const root = await makeShop({'config/domains/shop.yaml': shop});
     const first = await start(root, point);
     const exited = once(first.child, 'exit');

@@ -61,7 +61,7 @@ plugins: [${join(import.meta.dirname, '../cli/picky-sink.ts')}]
     'three.csv',
   );
   t.after(() => running.drain());
-  await running.idle(AbortSignal.timeout(20_000));
+  await running.idle(AbortSignal.timeout(120_000));
   const {rows} = (await readLatest(join(root, '.millrace/rows'), 'shop.purchase'))!;
   const seen = rows
     .map(({amount_cents, note = null, remark, buyer, old = null}) => [amount_cents, note, remark, buyer, old])

@@ -39,7 +39,7 @@ log: {embedded: {partitions: 1}}
   const run = async () => {
     const {running} = await startIn(root);
     try {
-      await running.idle(AbortSignal.timeout(20_000));
+      await running.idle(AbortSignal.timeout(120_000));
       return running.status().raw[0]!;
     } finally {
       await running.drain();

@@ -71,7 +71,7 @@ aggregations:
     'moody.ts': plugin,
     'data/e.csv': 'timestamp,kind\n2026-01-05T00:00:00Z,a\n2026-01-05T00:00:01Z,b\n2026-01-05T00:00:02Z,a\n',
   });
-const idle = (running: RunningPlatform) => running.idle(AbortSignal.timeout(20_000));
+const idle = (running: RunningPlatform) => running.idle(AbortSignal.timeout(120_000));
 const query = (running: RunningPlatform) => running.status().queries[0]!;
 /** As `millrace resume` does. */
 async function resume({outputs, engine}: RunningPlatform): Promise<void> {

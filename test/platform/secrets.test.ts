@@ -50,7 +50,7 @@ function* below(dir: string): Generator<string> {
   }
 }
 
-test('secrets are in no output, no answer and no file of the platform', {timeout: 30_000}, async () => {
+test('secrets are in no output, no answer and no file of the platform', {timeout: 120_000}, async () => {
   const root = makeRoot(files);
   const told: [where: string, text: string][] = [];
   const run = async (...argv: string[]) => {

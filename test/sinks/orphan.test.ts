@@ -27,7 +27,7 @@ test('the child process of a sink does not outlive a platform that is killed', a
     assert.ok(alive(pid));
     platform.kill('SIGKILL');
   }
-  for (let tries = 0; alive(pid) && tries < 500; tries++) await wait(10);
+  for (let tries = 0; alive(pid) && tries < 6_000; tries++) await wait(10);
   assert.ok(!alive(pid));
 });
 

@@ -44,7 +44,7 @@ describeWithPostgres('a PostgreSQL server that fails', () => {
       policy: retry,
       clock: systemClock,
       random: () => 0.5,
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(120_000),
       hooks: {
         onFailed() {},
         onPaused() {},

@@ -150,7 +150,7 @@ export class KafkaRig {
 }
 
 /** Resolves when `is` holds; fails after `ms`. */
-export async function until(is: () => boolean | Promise<boolean>, what: string, ms = 20_000): Promise<void> {
+export async function until(is: () => boolean | Promise<boolean>, what: string, ms = 90_000): Promise<void> {
   const untilMs = performance.now() + ms;
   while (!(await is())) {
     assert.ok(performance.now() < untilMs, `${what} within ${ms} ms`);

@@ -280,12 +280,12 @@ test('a worker thread that is started again has the snapshots of before', async 
   await engine.start(rig.plans);
   const until = async (rows: Record<string, number>) => {
     const wanted = JSON.stringify(rows);
-    for (let tries = 0; tries < 200 && JSON.stringify(brands(rig)) !== wanted; tries++)
+    for (let tries = 0; tries < 2_400 && JSON.stringify(brands(rig)) !== wanted; tries++)
       await new Promise((resolve) => setTimeout(resolve, 25));
     assert.deepEqual(brands(rig), rows, JSON.stringify(engine.status()));
   };
   const journalled = async (entries: number) => {
-    for (let tries = 0; tries < 200 && journal(rig, 1).length < entries; tries++)
+    for (let tries = 0; tries < 2_400 && journal(rig, 1).length < entries; tries++)
       await new Promise((resolve) => setTimeout(resolve, 25));
   };
   await rig.append(sales(2));
