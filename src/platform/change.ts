@@ -85,7 +85,10 @@ async function* carryOutAlone(
   const archive = wishes.some((wish) => wish.archive)
     ? yield* readArchive(running, plans, options.signal)
     : undefined;
-  const filling = await engine.fill(plans, options.platform, archive);
+  const filling = await engine.fill(plans, options.platform, {
+    signal: options.signal,
+    ...(archive && {archive}),
+  });
   const rates = new Map<string, number>();
   try {
     for await (const line of catchUp(engine, filling, options)) {

@@ -8,7 +8,12 @@ import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
 import type {EngineOptions} from '../process/embedded/engine-options.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
-import {type CheckpointWriter, openStateReader, openStateStore} from '../process/embedded/statestore.ts';
+import {
+  type CheckpointWriter,
+  dropStates,
+  openStateReader,
+  openStateStore,
+} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
@@ -20,6 +25,7 @@ import {createCurrentLookups} from './current-lookups.ts';
 import {callbacksOf} from './engine-callbacks.ts';
 import {failUnlessClosed} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
+import {type Surely, untilSinksAnswer} from './fill-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import {firstLookups, lookupOf, lookupSinks} from './lookups-first.ts';
@@ -49,10 +55,10 @@ export type EngineHost = {
   /** Where a query reads to, and how it stands. */
   steer(query: string): Steering;
   /**
-   * Runs other revisions of queries beside those that run, in threads of their own, into tables of their own. One filling at
-   * a time. @param of the configuration that the plans are from: its lookups @param archive what the log no longer has
+   * Runs other revisions of queries beside those that run, in threads and tables of their own; sinks that are down are waited for, until
+   * the signal. One at a time. @param of the configuration that the plans are from: its lookups @param archive what the log no longer has
    */
-  fill(plans: QueryPlan[], of: Platform, archive?: LogArchive): Promise<Filling>;
+  fill(plans: QueryPlan[], of: Platform, more: {signal: AbortSignal; archive?: LogArchive}): Promise<Filling>;
   /** Plans of revisions that are being filled. */
   filled(): QueryPlan[];
   /** Drops states of revisions that do not run. */
@@ -97,6 +103,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     told: Telemetry,
     workers = platform.engine.workers,
     archive?: LogArchive,
+    surely: Surely = (work) => work(),
   ): EmbeddedEngine => {
     const created: EmbeddedEngine = createEngine({
       log: {...dirs.source, counter: options.counter, ...(archive ? {archive} : {})},
@@ -112,10 +119,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         const lookup = lookupOf(of, domain, name);
         return id === null ? lookups.read(lookup) : options.lookups.get(lookup, id);
       },
-      marked: (plan) => outputs.marked(plan),
+      marked: (plan) => surely(() => outputs.marked(plan)),
       async onReset(plan) {
         await synced();
-        await outputs.empty(plan);
+        await surely(() => outputs.empty(plan));
       },
       // Answers go to the engine that asked: the numbers of the next one begin anew.
       onRows({query, sequence, ...rows}) {
@@ -165,10 +172,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
   const waiting = createWaiting({
     clock: options.clock,
     telemetry,
-    ask: async (plan) => {
-      await outputs.marked(plan);
-      await firstLookups(platform, plan, options.lookups);
-    },
+    ask: (plan) => outputs.marked(plan).then(() => firstLookups(platform, plan, options.lookups)),
     start: () => restartWhatWaits(),
   });
   const start = async (wanted: QueryPlan[]) => {
@@ -211,22 +215,25 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     writer = undefined;
     for (const id of plans.keys()) outputs.removeQuery(id);
   };
-  const fill = async (wanted: QueryPlan[], of: Platform, archive?: LogArchive): Promise<Filling> => {
+  const fill: EngineHost['fill'] = async (wanted, of, {signal, archive}) => {
     assert(writer && !filling, 'one filling at a time, beside an engine that runs');
     const keyOf = (query: string) => fillingKey(wanted.find(({id}) => id === query)!);
     // It has all cores: it waits when what runs lags.
     const workers = platform.engine.workers === 'auto' ? availableParallelism() : platform.engine.workers;
-    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers, archive);
+    const ending = new AbortController();
+    const surely = untilSinksAnswer(options, AbortSignal.any([signal, ending.signal]));
+    const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers, archive, surely);
     const stopFilling = async () => {
       if (filling?.engine !== current) return;
       filling = undefined;
+      ending.abort(new PlatformError('REBUILD_STOPPED', 'the platform ends or starts again'));
       await current.stop();
       for (const plan of wanted) outputs.removeQuery(fillingKey(plan));
     };
     filling = {engine: current, plans: wanted, stop: stopFilling};
     try {
       for (const plan of wanted)
-        await outputs.addQuery(plan, callbacksOf(options, current, plan), fillingKey(plan));
+        await surely(() => outputs.addQuery(plan, callbacksOf(options, current, plan), fillingKey(plan)));
       await current.start(wanted);
     } catch (error) {
       await stopFilling();
@@ -235,9 +242,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     return {
       plans: wanted,
       steer: (query) => steeringOf(() => current, query),
-      async drain() {
-        await current.drain();
-      },
+      drain: async () => void (await current.drain()),
       stop: stopFilling,
     };
   };
@@ -279,12 +284,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     filled: () => filling?.plans ?? [],
     async forget(states) {
       assert(writer, 'the engine runs');
-      const store = openStateStore(dirs.state, writer.connect());
-      try {
-        for (const state of states) await store.drop(state);
-      } finally {
-        store.close();
-      }
+      await dropStates(dirs.state, writer.connect(), states);
     },
     status: () =>
       [...plans.keys()].flatMap(

@@ -216,6 +216,16 @@ export function openStateStore(dir: string, port: MessagePort, lease?: number): 
   return new PortStateStore(dir, port, lease);
 }
 
+/** Drops states of a store, by their names. */
+export async function dropStates(dir: string, port: MessagePort, states: readonly string[]): Promise<void> {
+  const store = openStateStore(dir, port);
+  try {
+    for (const state of states) await store.drop(state);
+  } finally {
+    store.close();
+  }
+}
+
 class PortStateStore extends SqliteStateReader implements StateStore {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, {resolve(): void; reject(error: Error): void}>();
