@@ -43,11 +43,11 @@ export function checkCrc(bytes: Uint8Array, {start, end, crc}: KafkaBatch): void
   if (crc32c(bytes, start + 21, end) !== crc) throw new BatchFailure('its checksum differs');
 }
 
-/** The records' bytes, unpacked if they are packed, and where in them they begin and end. Throws BatchFailure. */
-export function recordBytes(
-  bytes: Uint8Array,
-  {start, end, codec}: KafkaBatch,
-): {bytes: Uint8Array; from: number; to: number} {
+/** Records that are not packed: where in the bytes they begin and end. */
+export type RecordBytes = {bytes: Uint8Array; from: number; to: number};
+
+/** The records' bytes, unpacked if they are packed. Throws BatchFailure. */
+export function recordBytes(bytes: Uint8Array, {start, end, codec}: KafkaBatch): RecordBytes {
   const from = start + batchHeaderBytes;
   if (codec === 0) return {bytes, from, to: end};
   try {
@@ -62,11 +62,16 @@ export function recordBytes(
 /**
  * Adds a batch of data whose checksum is right, as one batch or more: holes in its offsets are gaps. Its bytes in `bytes` are
  * used up. Throws BatchFailure; then nothing of it was added.
+ * @param records its records, where they were unpacked before
  */
-export function addBatch(target: BatchTarget, bytes: Uint8Array, batch: KafkaBatch): void {
+export function addBatch(
+  target: BatchTarget,
+  bytes: Uint8Array,
+  batch: KafkaBatch,
+  records = recordBytes(bytes, batch),
+): void {
   const {topic, partition, batches} = target;
   const known = batches.length;
-  const records = recordBytes(bytes, batch);
   const {from, to} = records;
   const state: Walk = {
     bytes: records.bytes,

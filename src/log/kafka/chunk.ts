@@ -1,9 +1,10 @@
 /** Records of one partition as a broker sent them, handed out batch by batch without what readers of committed records do not see. */
 import type {RecordBatch} from '../types.ts';
 import {BatchFailure, batchAt, batchHeaderBytes, type KafkaBatch} from './batch-header.ts';
-import {addBatch, addGap, type BatchTarget, checkCrc, recordBytes} from './batch-read.ts';
+import {addBatch, addGap, type BatchTarget, checkCrc, type RecordBytes, recordBytes} from './batch-read.ts';
 import type {FetchAnswer} from './fetch.ts';
 import {recordAt} from './record.ts';
+import {unpackTogether} from './unpack.ts';
 
 /** One answer's whole batches of a partition. */
 export type Chunk = {
@@ -17,6 +18,10 @@ export type Chunk = {
   aborted: FetchAnswer['aborted'];
   /** Producers whose transaction here was aborted. */
   aborting: Set<bigint>;
+  /** Records of the next batches, which were unpacked together and their checksums checked. */
+  unpacked: Map<KafkaBatch, RecordBytes>;
+  /** Batches before this one are not looked at again for that. */
+  looked: number;
   /** The answer that it is a part of; undefined: its memory is not used again. */
   answer?: SharedAnswer;
 };
@@ -49,7 +54,16 @@ export function chunkOf({bytes, aborted}: FetchAnswer, offset: number): Chunk | 
   }
   if (batches.length === 0) return undefined;
   const sorted = aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
-  return {batches, next: 0, bytes, left, aborted: sorted, aborting: new Set()};
+  return {
+    batches,
+    next: 0,
+    bytes,
+    left,
+    aborted: sorted,
+    aborting: new Set(),
+    unpacked: new Map(),
+    looked: 0,
+  };
 }
 
 /** Where a chunk ends: the offset to read next, and the epoch under which its last batch was written. */
@@ -70,8 +84,12 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
     if (taken > 0 && taken + size > bytesMax) break;
     // What compaction removed between two batches.
     if (batch.baseOffset > at) addGap(target, at, batch.baseOffset, batch.maxTimeMs);
-    checkCrc(chunk.bytes, batch);
-    if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch);
+    if (chunk.next >= chunk.looked)
+      chunk.looked = unpackTogether(chunk.bytes, chunk.batches, chunk.next, bytesMax - taken, chunk.unpacked);
+    const unpacked = chunk.unpacked.get(batch);
+    chunk.unpacked.delete(batch);
+    if (!unpacked) checkCrc(chunk.bytes, batch);
+    if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch, unpacked);
     else addGap(target, batch.baseOffset, batch.nextOffset, batch.maxTimeMs);
     at = batch.nextOffset;
     chunk.next++;

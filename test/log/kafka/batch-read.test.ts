@@ -244,6 +244,76 @@ test('what compaction left out between two batches is a gap, and the cut end of 
   ]);
 });
 
+for (const codec of [1, 4])
+  test(`small packed batches are the same read together and alone, and what is wrong with one is told: ${codec}`, () => {
+    const chance = random(codec);
+    const parts: Buffer[] = [];
+    const wanted: unknown[][] = [];
+    let base = 100;
+    const add = (bytes: Buffer, ...shownThere: unknown[][]) => {
+      parts.push(bytes);
+      wanted.push(...shownThere);
+    };
+    for (let index = 0; index < 60; index++) {
+      const given = Array.from({length: 1 + chance.int(40)}, (_, delta) => ({
+        delta,
+        value: `${index} ${delta}`,
+      }));
+      const others = index % 11 === 5;
+      const hole = index % 7 === 3 ? 2 : 0;
+      const last = given.length - 1 + hole;
+      add(batchOf(given, {base, last, codec: others ? 0 : codec}), [
+        'data',
+        base,
+        given.length,
+        given.map(({value}) => value).join(),
+      ]);
+      if (hole > 0) wanted.push(['gap', base + given.length, hole, '']);
+      base += last + 1;
+    }
+    const read = (all: Buffer[], bytesMax: number) => {
+      const bytes = Buffer.concat(all);
+      const answer = {
+        topic: 't',
+        partition: 0,
+        code: 0,
+        stableOffset: base,
+        startOffset: 0,
+        aborted: [],
+        bytes,
+      };
+      const chunk = chunkOf(answer, 100)!;
+      const batches: RecordBatch[] = [];
+      for (let offset = 100; chunk.left > 0; )
+        offset = takeFrom(chunk, {topic: 't', partition: 0, batches}, offset, bytesMax);
+      return shown(batches);
+    };
+    for (const bytesMax of [1, 700, 5_000, 1 << 20]) assert.deepEqual(read(parts, bytesMax), wanted);
+    // A wrong checksum; records that are more, and fewer, than the batch says.
+    const broken = (change: (bytes: Buffer) => void) => {
+      const bytes = Buffer.from(parts[30]!);
+      change(bytes);
+      return parts.with(30, bytes);
+    };
+    const counted = (more: number) => (bytes: Buffer) => {
+      bytes.writeInt32BE(bytes.readInt32BE(57) + more, 57);
+      bytes.writeInt32BE(bytes.readInt32BE(23) + 1, 23);
+      seal(bytes);
+    };
+    assert.throws(
+      () =>
+        read(
+          broken((bytes) => bytes.writeUInt32BE(1, 17)),
+          1 << 20,
+        ),
+      /checksum/,
+    );
+    assert.throws(() => read(broken(counted(1)), 1 << 20), BatchFailure);
+    assert.throws(() => read(broken(counted(-1)), 1 << 20), BatchFailure);
+    const torn = broken((bytes) => void seal(bytes.fill(7, bytes.length - 9)));
+    assert.throws(() => read(torn, 1 << 20), BatchFailure);
+  });
+
 test('any bit may be wrong, with a checksum that is right: told as broken, or batches whose offsets follow each other', () => {
   const chance = random(11);
   const given: Given[] = Array.from({length: 30}, (_, delta) => ({

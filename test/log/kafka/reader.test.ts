@@ -11,6 +11,7 @@ import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {type JavaClients, startJavaClients} from '../../support/kafka-java.ts';
+import {until} from '../../support/kafka-writer.ts';
 
 let kafka: Kafka;
 let java: JavaClients;
@@ -188,6 +189,13 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
       await java.tell(round % 3 === 0 ? 'commit b' : 'abort b');
     }
     const reader = await open();
+    // The broker answers a commit before it has written it into the partition.
+    const endIs = (offset: number) =>
+      until(async () => {
+        await reader.refresh();
+        return reader.endOffset('tx', 0) === offset;
+      }, `the end of committed records is ${offset}`);
+    await endIs(6 * (40 + 30 + 5 + 20 + 10 + 2));
     for (const bytesMax of [1 << 20, 20_000]) {
       const batches = await readAll(reader, 'tx', {bytesMax});
       const end = reader.endOffset('tx', 0);
@@ -207,6 +215,7 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
     assert.equal(reader.endOffset('tx', 0), before);
     assert.deepEqual(await reader.read('tx', 0, before, 1 << 20), []);
     await java.tell('commit a');
+    await endIs(before + 11);
     const rest = await readAll(reader, 'tx', {from: before});
     assert.deepEqual(
       linesOf(rest).map((line) => line.split(' ')[1]!.split('-')[0]),
