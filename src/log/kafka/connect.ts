@@ -69,7 +69,9 @@ export async function connectOutbox(parts: Parts): Promise<void> {
 
 /** As the outbox knows the topic; 0: it does not. */
 export function partitionsOf(log: OutboxWriter, topic: string): number {
-  for (const stream of log.streams()) if (stream.topic === topic) return stream.partitions;
+  // Streams of others' ids keep the number that the topic had when they were made.
+  for (const stream of log.streams())
+    if (stream.topic === topic && stream.partition >= 0) return stream.partitions;
   return 0;
 }
 

@@ -35,7 +35,8 @@ suite('a topic that grows', skipWithout('java', 'mvn'), () => {
 
   test('new partitions are written to once the ids are known that others brought there', async () => {
     const topic = 'shop.grown';
-    const writer = await rig.writer({[topic]: 1}, {kafka: impatient('proxy')});
+    const dir = rig.dir();
+    const writer = await rig.writer({[topic]: 1}, {dir, kafka: impatient('proxy')});
     await put(writer, topic, ['a'], 0);
     // It does not see what happens meanwhile.
     rig.proxy.cut();
@@ -52,6 +53,13 @@ suite('a topic that grows', skipWithout('java', 'mvn'), () => {
     await put(writer, topic, ['c'], 2);
     await writer.close();
     assert.deepEqual(await rig.ids(topic), [['a'], ['b'], ['x', 'c']]);
+    // The ids of others that the outbox keeps by now are no partitions of the topic.
+    const next = await rig.writer({[topic]: 1}, {dir, kafka: impatient('plain')});
+    await java.tell(`grow ${topic} 4`);
+    await until(() => next.ensureTopic(topic) === 4, 'the next writer sees four partitions', waitMs);
+    await put(next, topic, ['d'], 3);
+    await next.close();
+    assert.deepEqual(await rig.ids(topic), [['a'], ['b'], ['x', 'c'], ['d']]);
   });
 
   test('the next start ships what was appended to them while the broker was away', async () => {
