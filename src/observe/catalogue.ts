@@ -1,3 +1,5 @@
+/** Long because it is one list: every metric, with its labels and what it says. */
+
 /** One metric: what is registered and what the reference says are the same data. */
 export type MetricSpec = {
   type: 'counter' | 'gauge' | 'histogram';
