@@ -1,6 +1,6 @@
 /** Three processes of one platform that meet in Kafka alone: ingest, engine, sinks; each of them is killed and started again. */
 import assert from 'node:assert/strict';
-import {writeFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
@@ -8,6 +8,8 @@ import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
 import {fetchOffsets} from '../../src/log/kafka/group-offsets.ts';
 import type {Role} from '../../src/model/roles.ts';
+import {connectTo} from '../../src/platform/control.ts';
+import {placesOf} from '../../src/platform/places.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {type Child, start} from '../faults/process.ts';
@@ -70,6 +72,16 @@ suite('processes of a platform', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   let root: string;
   const running = new Map<Role, Child>();
+  const files = () => ({
+    'config/platform.yaml': `platform: shop
+sinks: {rows: {backend: file}}
+defaults: {aggregates: rows, raw: none}
+server: {port: 0}
+log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles, topics: {partitions: 2, replication: 1}}}
+`,
+    'config/domains/shop.yaml': domain,
+    'data/none.csv': '',
+  });
   const up = async (role: Role) => {
     const child = start(root, ['run', '--only', role], undefined, 300_000);
     running.set(role, child);
@@ -104,16 +116,7 @@ suite('processes of a platform', skipWithout('java', 'mvn'), () => {
 
   before(async () => {
     kafka = await startKafka();
-    root = makeRoot({
-      'config/platform.yaml': `platform: shop
-sinks: {rows: {backend: file}}
-defaults: {aggregates: rows, raw: none}
-server: {port: 0}
-log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles, topics: {partitions: 2, replication: 1}}}
-`,
-      'config/domains/shop.yaml': domain,
-      'data/none.csv': '',
-    });
+    root = makeRoot(files());
     await Promise.all([up('ingest'), up('engine'), up('sinks')]);
   });
   after(async () => {
@@ -180,6 +183,46 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       await wait(100);
     }
     client.close();
+  });
+
+  test('each says by /readyz that it runs; a second ingest in another directory stands by, and takes events when the first has ended', async () => {
+    const addressOf = async (of: string, role: Role): Promise<string> => {
+      const control = await connectTo(placesOf({root: of, roles: [role]}).controlSocket);
+      return ((await control!.get('/v1/status')) as {url: string}).url;
+    };
+    for (const role of running.keys()) {
+      const answer = await fetch(`${await addressOf(root, role)}/readyz`);
+      assert.deepEqual([answer.status, await answer.text()], [200, 'ok\n']);
+    }
+    const elsewhere = makeRoot(files());
+    const second = start(elsewhere, ['run', '--only', 'ingest'], undefined, 300_000);
+    const first = running.get('ingest')!;
+    running.set('ingest', second);
+    after(() => first.kill('SIGKILL'));
+    await second.says(/stands by: .* holds the lease of group roles\.ingest/);
+    await second.says(/ running /);
+    const send = async () => {
+      const response = await fetch(`${await addressOf(elsewhere, 'ingest')}/v1/events/shop/sale`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${readFileSync(placesOf({root: elsewhere, roles: ['ingest']}).token, 'utf8').trim()}`,
+          'content-type': 'application/json',
+        },
+        body: JSON.stringify({event_id: 's0', timestamp: '2026-01-05T12:00:00Z', color: 'red', amount: 0}),
+      });
+      const {error, duplicate} = (await response.json()) as {error?: {code: string}; duplicate?: number};
+      return [response.status, error?.code ?? duplicate, Number(response.headers.get('retry-after')) >= 1];
+    };
+    assert.deepEqual(await send(), [503, 'LOG_STANDBY', true]);
+    first.kill('SIGINT');
+    assert.equal((await first.ended).code, 0);
+    let answer = await send();
+    for (let tries = 0; answer[0] === 503 && tries < 600; tries++) {
+      await wait(100);
+      answer = await send();
+    }
+    // It knows what the first one had brought.
+    assert.deepEqual(answer, [200, 1, false]);
   });
 
   test('each of them drains and ends', async () => {

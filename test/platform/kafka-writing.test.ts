@@ -1,8 +1,9 @@
 /** A platform whose log is Kafka: files, HTTP and the generator append through the outbox; the brokers go away and come back. */
 import assert from 'node:assert/strict';
-import {mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {appendFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
+import type {PlatformError} from '../../src/errors.ts';
 import {apis} from '../../src/log/kafka/api.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {skipWithout} from '../cluster/needs.ts';
@@ -107,6 +108,35 @@ defaults: {aggregates: rows, raw: none}
       (await rig.read('dlq.shop')).flat().reduce((sum, {count}) => sum + count, 0),
       1,
     );
+  });
+
+  test('a directory without the keys of protected values that the topics have is refused, and begins when it is given them', async () => {
+    const worlds = [world(), world()] as const;
+    for (const root of worlds) {
+      appendFileSync(join(root, 'config/platform.yaml'), `pii: {key: ${'k'.repeat(32)}}\n`);
+      const domain = join(root, 'config/domains/shop.yaml');
+      const text = readFileSync(domain, 'utf8').replaceAll('sale', 'guest');
+      writeFileSync(
+        domain,
+        text
+          .replace('data/guests.csv', 'data/sales.csv')
+          .replace('[note]', '[{name: note, type: string, pii: hash}]'),
+      );
+    }
+    const {running: first} = await runToEnd(worlds[0]);
+    assert.equal(first.status().totals.appended, rows);
+    const keys = (root: string) => join(root, '.millrace/outbox/keys.db');
+    await assert.rejects(startIn(worlds[1]), (error: PlatformError) => {
+      assert.equal(error.code, 'PII_KEYS');
+      assert.match(error.message, /^shop\.guest has events with protected values/);
+      assert.match(error.hint!, /copy its keys\.db to this place/);
+      assert.equal(error.place, keys(worlds[1]));
+      return true;
+    });
+    mkdirSync(dirname(keys(worlds[1])), {recursive: true});
+    cpSync(keys(worlds[0]), keys(worlds[1]));
+    const {running: second} = await runToEnd(worlds[1]);
+    assert.equal(second.status().totals.duplicate, rows + 1);
   });
 
   test('while the broker is away events over HTTP are taken, then slowed down, then refused; afterwards all are there', async () => {
