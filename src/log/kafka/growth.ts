@@ -23,7 +23,7 @@ export class Growth {
   #looking: Promise<void> | undefined;
 
   /** @param opened called when the outbox has new partitions, before anything is appended to them */
-  constructor(parts: () => Parts, opened: () => void) {
+  constructor({parts, opened}: {parts: () => Parts; opened: () => void}) {
     this.#parts = parts;
     this.#opened = opened;
     this.#nextMs = performance.now() + this.#intervalMs;

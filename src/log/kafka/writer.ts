@@ -106,10 +106,7 @@ export class KafkaWriter implements LogWriter {
       },
     });
     this.#news = new SpoolNews(options.telemetry, options.spoolBytesMax, this.#forwarder);
-    this.#growth = new Growth(
-      () => this.#parts(),
-      () => this.#addLanes(),
-    );
+    this.#growth = new Growth({parts: () => this.#parts(), opened: () => this.#addLanes()});
   }
 
   #committed(transactions: ReadonlyMap<AppendTransaction, StoredBatch[]>): void {
