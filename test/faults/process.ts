@@ -7,9 +7,10 @@ import {join} from 'node:path';
 
 const main = join(import.meta.dirname, '../../src/cli/main.ts');
 
-/** Compiled code is shared by all children: starting costs half. Made once for a test process. */
-const compileCache = mkdtempSync(join(tmpdir(), 'millrace-compiled-'));
-process.on('exit', () => rmSync(compileCache, {recursive: true, force: true}));
+/** Compiled code is shared by all children: starting costs half. `npm test` has a place for it; else one for this process. */
+const compileCache = process.env.NODE_COMPILE_CACHE ?? mkdtempSync(join(tmpdir(), 'millrace-compiled-'));
+if (process.env.NODE_COMPILE_CACHE === undefined)
+  process.on('exit', () => rmSync(compileCache, {recursive: true, force: true}));
 
 /** Where a child is killed, or what the system answers it. */
 export type Fault =

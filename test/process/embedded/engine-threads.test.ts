@@ -100,7 +100,7 @@ test('a worker that ends by itself is started again, and nothing is lost or coun
   rig.check();
 });
 
-test('a worker that ends while it drains is started again and drains', {timeout: 60_000}, async (t) => {
+test('a worker that ends while it drains is started again and drains', {timeout: 240_000}, async (t) => {
   const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
   const threads: Worker[] = [];
   const onWorker = (worker: Worker) => void threads.push(worker);
