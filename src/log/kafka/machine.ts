@@ -166,7 +166,7 @@ declare const WebAssembly:
 export type Place = {at: number; to: number; delta: number; write: number};
 
 /** Fewer bytes are quicker summed by the tables. */
-export const shortenBytesLeast = 1024;
+export const shortenBytesLeast = 1536;
 /** More bytes are shortened piece by piece. */
 export const shortenBytesMax = loadedBytes;
 /** Fewer bytes of records are quicker walked where they are. */
