@@ -29,6 +29,7 @@ import {openRegistry} from '../schema/registry-open.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {CommandCall, CommandIo} from './command.ts';
 import {existingLog, openPlatform} from './context.ts';
+import {letterHint} from './letters-hints.ts';
 import {countOption, type Kind, rateOption, selectionOf, setsOption} from './letters-options.ts';
 import {escapeControls, formatTable, palette, printJson} from './output.ts';
 
@@ -44,6 +45,7 @@ export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Lett
   query: letter.query,
   code: letter.code,
   message: letter.message,
+  hint: letterHint(letter),
   source: letter.source,
   position: letter.position,
   event_id: letter.eventId,

@@ -5,12 +5,14 @@ import type {Value} from '../expr/types.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import type {EventType, Platform} from '../model/types.ts';
 import {recordKeyName} from '../privacy/tokens.ts';
-import {compileDecoder, compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {recordOf} from '../schema/columns.ts';
+import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
+import {describeNoFrame, frameHeaderBytes, isFrame, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {DecodeFailure} from '../schema/read.ts';
 import {type SchemaRegistry, subjectOf} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import {deadLetterSchema} from '../schema/side.ts';
-import type {AvroRecord, AvroValue} from '../schema/types.ts';
+import type {AvroRecord, AvroSchema, AvroValue} from '../schema/types.ts';
 import type {CommandBody} from './command.ts';
 import {compileCondition, eventScope, recordScope} from './condition.ts';
 import {existingLog, openPlatform, unknownName} from './context.ts';
@@ -29,6 +31,9 @@ type Choice = {
   /** Schema of now, whose names a condition and columns are in: older records are read as it sees them. */
   reader?: AvroRecord;
 };
+
+/** What a record holds; `unread`: what is known of one that is no event. */
+type Read = {decoder?: EventDecoder; values?: AvroValue[]; unread?: Record<string, unknown>};
 
 type Shown = {
   topic: string;
@@ -153,15 +158,20 @@ async function* records(
   }
 }
 
-/** As the schema of now sees it, or as it was written when the one of now cannot read it. */
-function readAs(writer: AvroRecord, reader: AvroRecord | undefined): {decode: Decoder; seen: AvroRecord} {
-  if (reader)
+/** As the schema of now sees it, or as it was written when the one of now cannot read it; undefined for what has no columns. */
+function readAs(
+  schema: AvroSchema,
+  reader: AvroRecord | undefined,
+): {decode: Decoder; seen: AvroRecord} | undefined {
+  const writer = recordOf(schema);
+  if (!writer) return undefined;
+  for (const seen of reader ? [reader, writer] : [writer])
     try {
-      return {decode: compileResolvingDecoder(writer, reader), seen: reader};
+      return {decode: compileResolvingDecoder(writer, seen), seen};
     } catch (error) {
       if (!(error instanceof PlatformError)) throw error;
     }
-  return {decode: compileDecoder(writer), seen: writer};
+  return undefined;
 }
 
 /** Decodes batches whatever schemas they were written with. */
@@ -174,9 +184,9 @@ function shower(
     const known = decoders.get(id);
     if (known) return known;
     const registered = await registry.byId(id);
-    if (!registered) return undefined;
-    const writer = registered.schema as AvroRecord;
-    const {decode, seen} = readAs(writer, reader);
+    const read = registered && readAs(registered.schema, reader);
+    if (!read) return undefined;
+    const {decode, seen} = read;
     const {fields, namespace} = seen;
     const isTime = fields.map(({type}) => JSON.stringify(type).includes('timestamp-millis'));
     const made = {
@@ -188,17 +198,30 @@ function shower(
     decoders.set(id, made);
     return made;
   };
+  /** What other programs wrote may be no event: then it is shown as what it is. */
+  const valuesOf = async (bytes: Uint8Array, pos: number, end: number): Promise<Read> => {
+    const original = () => Buffer.from(bytes.subarray(pos, end)).toString('base64');
+    if (!isFrame(bytes, pos, end))
+      return {unread: {unread: describeNoFrame(bytes, pos, end), original: original()}};
+    const id = schemaIdOf(bytes, pos, end);
+    const decoder = await decoderOf(id);
+    if (!decoder) return {unread: {schema_id: id}};
+    try {
+      return {decoder, values: decoder.decode(bytes, pos + frameHeaderBytes, end)};
+    } catch (error) {
+      if (!(error instanceof DecodeFailure)) throw error;
+      return {unread: {schema_id: id, unread: error.message, original: original()}};
+    }
+  };
   return async (batch) => {
     if (batch.kind !== 'data') return [];
     const places: {index: number; pos: number; end: number}[] = [];
     walkRecords(batch, (index, pos, end) => void places.push({index, pos, end}));
     const all: Shown[] = [];
     for (const {index, pos, end} of places) {
-      const id = schemaIdOf(batch.bytes, pos, end);
-      const decoder = await decoderOf(id);
-      const values = decoder?.decode(batch.bytes, pos + frameHeaderBytes, end);
+      const {decoder, values, unread} = await valuesOf(batch.bytes, pos, end);
       if (keeps && !(decoder && values && keeps(loggedOf(decoder, values)))) continue;
-      const event = decoder && values ? eventOf(decoder, values) : {schema_id: id};
+      const event = decoder && values ? eventOf(decoder, values) : (unread ?? {});
       if (decoder?.isSide && fields === undefined) event.original = await originalOf(event, decoderOf);
       const {topic, partition, baseOffset, appendTimeMs} = batch;
       all.push({

@@ -12,12 +12,12 @@ import {openOriginal, refreshMs} from '../privacy/opener.ts';
 import {recordKeyName, tokenStart} from '../privacy/tokens.ts';
 import {keyName, masterKeys} from '../privacy/values.ts';
 import {buildPlan} from '../process/plan/build.ts';
-import {compileDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {type ColumnsReader, columnsReader, frameIdOf, recordOf} from '../schema/columns.ts';
+import {compileDecoder} from '../schema/decode.ts';
+import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
 import {unprotected} from '../schema/protected.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import {deadLetterSchema} from '../schema/side.ts';
-import type {AvroRecord} from '../schema/types.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {RunningPlatform} from './runtime.ts';
 
@@ -155,14 +155,14 @@ async function searchEvents(
   value: string,
 ): Promise<Found[]> {
   const registry = await openRegistry(dirs.registry, {readOnly: true});
-  const decoders = new Map<number, Decoder | undefined>();
-  const decoderOf = async (id: number, names: string[]) => {
-    if (!decoders.has(id)) {
-      const record = (await registry.byId(id))?.schema as AvroRecord | undefined;
+  const readers = new Map<number, ColumnsReader | undefined>();
+  const readerOf = async (id: number, names: string[]) => {
+    if (!readers.has(id)) {
+      const record = recordOf((await registry.byId(id))?.schema);
       const name = names.find((each) => record?.fields.some((field) => field.name === each));
-      decoders.set(id, record && name ? compileDecoder(unprotected(record), ['event_id', name]) : undefined);
+      readers.set(id, record && name ? columnsReader(unprotected(record), ['event_id', name]) : undefined);
     }
-    return decoders.get(id);
+    return readers.get(id);
   };
   try {
     const found: Found[] = [];
@@ -178,8 +178,10 @@ async function searchEvents(
         const frames: [number, number][] = [];
         walkRecords(batch, (_, start, end) => void frames.push([start, end]));
         for (const [start, end] of frames) {
-          const decode = await decoderOf(schemaIdOf(bytes, start, end), [column, ...field.aliases]);
-          const [id, text] = decode?.(bytes, start + frameHeaderBytes, end) ?? [];
+          const schemaId = frameIdOf(bytes, start, end);
+          const read =
+            schemaId === undefined ? undefined : await readerOf(schemaId, [column, ...field.aliases]);
+          const [id, text] = read?.(bytes, start, end) ?? [];
           const isPlain = text === value;
           if (!isPlain && !starts.some((each) => String(text ?? '').startsWith(each))) continue;
           one.ids.push(String(id));

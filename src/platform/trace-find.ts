@@ -4,10 +4,9 @@ import {partitionOfBytes} from '../log/partition.ts';
 import {batchesFrom} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Domain, EventType, Platform} from '../model/types.ts';
-import {compileDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {type ColumnsReader, columnsReader, frameIdOf} from '../schema/columns.ts';
+import {walkRecords} from '../schema/frame.ts';
 import type {SchemaRegistry} from '../schema/registry.ts';
-import type {AvroRecord} from '../schema/types.ts';
 import {type Ask, dialectOf, recordsOf} from './ask.ts';
 
 export type Place = {partition: number; offset: number};
@@ -25,7 +24,7 @@ export class Finder {
   readonly #options: FinderOptions;
   readonly #log: LogReader;
   readonly #registry: SchemaRegistry;
-  readonly #decoders = new Map<string, Decoder | undefined>();
+  readonly #readers = new Map<string, ColumnsReader | undefined>();
 
   constructor(options: FinderOptions, log: LogReader, registry: SchemaRegistry) {
     this.#options = options;
@@ -49,13 +48,11 @@ export class Finder {
   }
 
   /** Decoder of a schema's records, of the given columns or all; undefined for an id that the registry does not have. */
-  async decoder(schemaId: number, fields?: string[]): Promise<Decoder | undefined> {
+  async reader(schemaId: number, fields?: string[]): Promise<ColumnsReader | undefined> {
     const key = `${schemaId} ${fields}`;
-    if (!this.#decoders.has(key)) {
-      const schema = (await this.#registry.byId(schemaId))?.schema as AvroRecord | undefined;
-      this.#decoders.set(key, schema && compileDecoder(schema, fields));
-    }
-    return this.#decoders.get(key);
+    if (!this.#readers.has(key))
+      this.#readers.set(key, columnsReader((await this.#registry.byId(schemaId))?.schema, fields));
+    return this.#readers.get(key);
   }
 
   async #rawPlace(
@@ -106,8 +103,9 @@ export class Finder {
         const records: {index: number; pos: number; end: number}[] = [];
         walkRecords(batch, (index, pos, end) => void records.push({index, pos, end}));
         for (const {index, pos, end} of records) {
-          const decode = await this.decoder(schemaIdOf(batch.bytes, pos, end), ['event_id']);
-          if (decode?.(batch.bytes, pos + frameHeaderBytes, end)[0] === eventId)
+          const id = frameIdOf(batch.bytes, pos, end);
+          const read = id === undefined ? undefined : await this.reader(id, ['event_id']);
+          if (read?.(batch.bytes, pos, end)?.[0] === eventId)
             return {partition, offset: batch.baseOffset + index};
         }
       }

@@ -22,6 +22,22 @@ export function schemaIdOf(bytes: Uint8Array, pos: number, end: number): number 
   return ((bytes[pos + 1]! << 24) | (bytes[pos + 2]! << 16) | (bytes[pos + 3]! << 8) | bytes[pos + 4]!) >>> 0;
 }
 
+/** Whether [pos, end) begins as a frame does. What other programs write to a topic need not. */
+export const isFrame = (bytes: Uint8Array, pos: number, end: number): boolean =>
+  end - pos >= frameHeaderBytes && bytes[pos] === 0;
+
+/** What a record without a frame's header in [pos, end) seems to be, for whoever has to mend its producer. */
+export function describeNoFrame(bytes: Uint8Array, pos: number, end: number): string {
+  const {length} = bytes.subarray(pos, end);
+  if (length === 0) return 'the record has no value';
+  const start = Buffer.from(bytes.subarray(pos, Math.min(end, pos + 64))).toString('latin1');
+  if (/^\s*[[{"]/.test(start)) return 'the record is JSON, and no frame of Avro';
+  if (start.startsWith('Obj\x01')) return 'the record is a file of Avro, and no frame of it';
+  if (length < frameHeaderBytes)
+    return `the record has ${length} bytes, a frame has at least ${frameHeaderBytes}`;
+  return `the record begins with the byte ${bytes[pos]}, a frame begins with 0 and the id of its schema`;
+}
+
 /** Writes a frame's header. @returns position after it. */
 export function writeFrameHeader(schemaId: number, buffer: Uint8Array, pos: number): number {
   buffer[pos] = 0;

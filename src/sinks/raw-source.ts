@@ -5,7 +5,7 @@ import type {LogReader, RecordBatch} from '../log/types.ts';
 import {readerUntil} from '../log/until.ts';
 import {openPrivacy} from '../privacy/opener.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
+import {describeNoFrame, frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import type {SchemaRegistry} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
@@ -175,7 +175,7 @@ function decodeRow(
   end: number,
 ): Value[] | Pick<UnreadRecord, 'code' | 'message'> {
   const id = end - pos < frameHeaderBytes ? -1 : readId(bytes, pos);
-  if (id < 0) return {code: 'DECODE', message: 'the record has no frame header'};
+  if (id < 0) return {code: 'DECODE', message: describeNoFrame(bytes, pos, end)};
   const decoder = byId.get(id);
   if (!decoder)
     return {code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known, or not one of these events`};

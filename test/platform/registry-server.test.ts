@@ -305,11 +305,21 @@ test('an id that nobody registered is a dead letter; once it is registered a rep
   try {
     // Ids are given one after another.
     const next = (await registerForeign('before')) + 1;
-    await appendForeign(running, 0, [frameOf(next, 1), frameOf(123_456, 1)]);
-    await until('the dead letters', () => countsOf(running, 'shop.orders').dead === 2);
+    await appendForeign(running, 0, [frameOf(next, 1), frameOf(123_456, 1), Buffer.from('{"amount": 1}')]);
+    await until('the dead letters', () => countsOf(running, 'shop.orders').dead === 3);
     assert.match(await running.metrics.render(), /^millrace_schemas_asked_total\{outcome="unknown"\} 2$/m);
     const list = await cli(root, 'dlq', 'list', '--json');
-    const letters = JSON.parse(list.stdout) as {code: string; schema_id: number; original: string}[];
+    type Shown = {id: string; code: string; hint: string | null; schema_id: number; original: string};
+    const all = JSON.parse(list.stdout) as Shown[];
+    // JSON has no schema id, and a replay does not help: the letter says what does.
+    const json = all.find(({code}) => code === 'DECODE');
+    const shown = await cli(root, 'dlq', 'show', 'shop', json?.id ?? '');
+    assert.match(
+      shown.stdout,
+      /hint +have its producer write Avro in Confluent's wire format .*v1\/events\/shop\/order/,
+    );
+    const letters = all.filter(({code}) => code !== 'DECODE');
+    assert.ok(letters.every(({hint}) => hint?.includes('dlq replay shop --code UNKNOWN_SCHEMA')));
     assert.deepEqual(
       letters.map(({code, schema_id}) => `${schema_id} ${code}`).toSorted(),
       [next, 123_456].map((id) => `${id} UNKNOWN_SCHEMA`).toSorted(),
@@ -320,11 +330,15 @@ test('an id that nobody registered is a dead letter; once it is registered a rep
     const replayed = await cli(root, 'dlq', 'replay', '--all', '--json');
     assert.match(replayed.stdout, /counted/, replayed.stderr + replayed.stdout);
     await until('the order', () => countsOf(running, 'shop.orders').aggregated === 1);
-    assert.equal(countsOf(running, 'shop.orders').dead, 1);
+    assert.equal(countsOf(running, 'shop.orders').dead, 2);
     const where = await cli(root, 'dlq', 'list', '--where', 'amount = 1', '--json');
     assert.equal(where.code, 0, where.stderr);
-    const tap = await cli(root, 'tap', 'shop.order', '--from', 'start', '--limit', '1', '--json');
+    const tap = await cli(root, 'tap', 'shop.order', '--from', 'start', '--limit', '3', '--json');
     assert.match(tap.stdout, /"amount": ?1/, tap.stderr);
+    assert.match(tap.stdout, /"unread": ?"the record is JSON, and no frame of Avro"/);
+    // Whoever looks for an event passes over what is none.
+    const trace = await cli(root, 'explain', 'event', 'none');
+    assert.doesNotMatch(trace.stderr, /has a bug/);
   } finally {
     await running.drain();
   }

@@ -1,6 +1,7 @@
 /** Record batches of a topic -> columns, once for all queries over the topic. */
 import assert from 'node:assert/strict';
 import type {RecordBatch} from '../../log/types.ts';
+import {describeNoFrame} from '../../schema/frame.ts';
 import {tokenReader} from '../../schema/protected.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
@@ -253,7 +254,7 @@ export function createTopicDecoder(
         ? decodeChecked(decoded, start - base, end - base, writer)
         : hasHeader
           ? ({code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known`} as const)
-          : ({code: 'DECODE', message: 'the record has no frame header'} as const);
+          : ({code: 'DECODE', message: describeNoFrame(batch.bytes, start, end)} as const);
       if (problem) decoded.dead.push({offset, ...problem, frame: batch.bytes.slice(start, end)});
       offset++;
       pos = end;

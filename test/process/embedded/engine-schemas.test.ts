@@ -286,3 +286,25 @@ test('answers for ids that are not there are kept for more than a batch can name
   for (let id = 450_000 - 200_000; id <= 450_000; id++) assert.ok(!schemas.isWanted(id), String(id));
   assert.ok(schemas.isWanted(1), 'the oldest is forgotten');
 });
+
+test('what is no frame says what it seems to be: JSON, a file of Avro, nothing', async (t) => {
+  const rig = await started(t, {schemaOf: async () => null});
+  const texts = [' {"event_id": "a"}', '', 'Obj\x01', 'amount=1&x=2', 'ab'];
+  await append(
+    rig,
+    0,
+    texts.map((text) => Buffer.from(text, 'latin1')),
+  );
+  await rig.engine.settle();
+  const letters = rig.side.flatMap(({output}) => output.records);
+  assert.deepEqual(
+    letters.map((letter) => letter.kind === 'dead' && `${letter.code} ${letter.message}`),
+    [
+      'DECODE the record is JSON, and no frame of Avro',
+      'DECODE the record has no value',
+      'DECODE the record is a file of Avro, and no frame of it',
+      'DECODE the record begins with the byte 97, a frame begins with 0 and the id of its schema',
+      'DECODE the record has 2 bytes, a frame has at least 5',
+    ],
+  );
+});
