@@ -21,6 +21,16 @@ test('a sawtooth without a leak does not grow, nor does what is away at times', 
   assert.ok(median >= 300 && median <= 337);
 });
 
+test('a slope that is steep for an hour and was seen for a minute proves nothing', () => {
+  const {grows, perHour} = growthOf(
+    points(60, (second) => 300 + second / 30),
+    0.1,
+    10,
+  );
+  assert.ok(perHour > 100);
+  assert.equal(grows, false);
+});
+
 test('nothing was sampled', () => {
   assert.deepEqual(growthOf([], 0.1, 10), {median: 0, most: 0, perHour: 0, seconds: 0, grows: false});
 });

@@ -22,7 +22,7 @@ const medianOf = (values: readonly number[]): number =>
 /**
  * The slope is the median of those of all pairs of points (Theil and Sen), which a few outliers do not move: what a fault holds up
  * for seconds is none. @param points warm-up left out; those that are NaN are left out, too
- * @param hourlyMax it grows when an hour adds more than this share of the median, and more than `floor`
+ * @param hourlyMax it grows when an hour adds more than this share of the median, and more than `floor`; half of that has to be seen
  */
 export function growthOf(points: readonly Point[], hourlyMax: number, floor: number): Growth {
   const known = points.filter(({value}) => Number.isFinite(value));
@@ -34,11 +34,14 @@ export function growthOf(points: readonly Point[], hourlyMax: number, floor: num
       if (b.seconds > a.seconds) slopes.push((b.value - a.value) / (b.seconds - a.seconds));
   const median = medianOf(known.map(({value}) => value));
   const perHour = medianOf(slopes) * 3_600;
+  const seconds = (known.at(-1)?.seconds ?? 0) - (known[0]?.seconds ?? 0);
+  // A short run is not made an hour of: what it has seen must be something.
+  const seen = (perHour * seconds) / 3_600;
   return {
     median,
     most: Math.max(0, ...known.map(({value}) => value)),
     perHour,
-    seconds: (known.at(-1)?.seconds ?? 0) - (known[0]?.seconds ?? 0),
-    grows: perHour > Math.max(floor, median * hourlyMax),
+    seconds,
+    grows: perHour > Math.max(floor, median * hourlyMax) && seen > floor / 2,
   };
 }

@@ -48,6 +48,8 @@ export async function postgresServer(options: PostgresOptions = {}): Promise<Tes
     async sql(text: string): Promise<Value[][]> {
       const tls = server.certificates ? {ssl: {ca: server.certificates.ca, host}} : {};
       const client = new pg.Client({host, port, user, database, password, ...tls});
+      // A server that is killed meanwhile fails the statement; the connection's own loss is nothing more to say.
+      client.on('error', () => {});
       await client.connect();
       try {
         const results = await client.query({text, rowMode: 'array'});
