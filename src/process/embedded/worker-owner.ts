@@ -45,6 +45,8 @@ export class QueryOwner {
   #until: StopPlace[] | null = null;
   #isDraining = false;
   #committing = false;
+  /** Resolves when no commit is under way. */
+  #writing: Promise<unknown> = Promise.resolve();
   /** Reading pauses because the checkpoint store does not answer. */
   #waitsForStore = false;
   #checkpointMs = -Infinity;
@@ -74,13 +76,16 @@ export class QueryOwner {
   /** Reads the checkpoint, or writes the first one, and only then lets the feeds begin. */
   async open(): Promise<void> {
     const run = ++this.#run;
-    this.#places = placesOf(this.plan, this.#options.log);
-    this.#feeds = new Feeds(this.plan.id, this.#places, this.#options);
-    // What answers an earlier opening must not pass for an answer to this one.
-    const firstSequence = run * 1e9;
-    this.#side.begin(firstSequence);
-    this.#options.setBusy(false);
     try {
+      // A commit of an earlier opening, which counts once it is there: what is read before it would be behind it.
+      await this.#writing;
+      if (run !== this.#run) return;
+      this.#places = placesOf(this.plan, this.#options.log);
+      this.#feeds = new Feeds(this.plan.id, this.#places, this.#options);
+      // What answers an earlier opening must not pass for an answer to this one.
+      const firstSequence = run * 1e9;
+      this.#side.begin(firstSequence);
+      this.#options.setBusy(false);
       const {merger, replay, journal, hasCheckpoint, hasRead} = openQuery(
         this.#options,
         this.#places,
@@ -383,7 +388,9 @@ export class QueryOwner {
     const {store, clock, toMain} = this.#options;
     this.#committing = true;
     this.#checkpointMs = clock.now();
-    const written = await writeCheckpoint(merger, store, this.#side);
+    const writing = writeCheckpoint(merger, store, this.#side);
+    this.#writing = writing.catch(() => {});
+    const written = await writing;
     if (!written || merger !== this.#merger) return;
     this.#committing = false;
     this.#mindStore(merger);

@@ -145,6 +145,23 @@ test('a sink that lost what it had marked is filled again from the log', async (
   rig.check();
 });
 
+test('a query that begins again while its checkpoint is on the way begins behind it', async (t) => {
+  const rig = await started(t, [tumbling], {partitions: 2});
+  const next = random(5);
+  for (let round = 0; round < 30; round++) {
+    await rig.append(events(20, 300 + round, 2, day + round * 60_000));
+    for (let turns = 1 + next(6); turns > 0; turns--) await rig.engine.turn();
+    rig.engine.fail(tumbling.id, new PlatformError('LOG_IO', 'for a moment'));
+    rig.engine.resume(tumbling.id);
+  }
+  await rig.engine.settle();
+  assert.deepEqual(
+    rig.engine.status().map(({state}) => state),
+    ['running'],
+  );
+  rig.check();
+});
+
 test('a query whose late records cannot be kept stops with the reason, and a resume comes by them again', async (t) => {
   const late = planOf([purchase], {name: 'late', groupBy: ['country'], late: 'topic', watermarkMs: 0});
   const other = planOf([purchase], {name: 'other', groupBy: ['country']});
