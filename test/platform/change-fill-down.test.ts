@@ -51,7 +51,7 @@ aggregations:
   });
   const {running, told} = await startIn(root);
   t.after(() => running.drain());
-  await running.idle(AbortSignal.timeout(20_000));
+  await running.idle(AbortSignal.timeout(120_000));
   const done = await cli(root, 'rebuild', 'd.q', '--yes');
   assert.equal(done.code, 0, done.stderr);
   const waits = told.flatMap(({name, event}) =>

@@ -5,8 +5,11 @@ import {dirname, join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import type {PlatformError} from '../../src/errors.ts';
 import {apis} from '../../src/log/kafka/api.ts';
+import {KafkaClient} from '../../src/log/kafka/client.ts';
+import {deleteTopics, ensureTopics, keptConfigs} from '../../src/log/kafka/topics.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {skipWithout} from '../cluster/needs.ts';
+import {cli} from '../support/cli.ts';
 import {KafkaRig, until} from '../support/kafka-writer.ts';
 import {platformOf, runToEnd, startIn} from '../support/running.ts';
 import {scratchDir} from '../support/scratch.ts';
@@ -137,6 +140,41 @@ defaults: {aggregates: rows, raw: none}
     cpSync(keys(worlds[0]), keys(worlds[1]));
     const {running: second} = await runToEnd(worlds[1]);
     assert.equal(second.status().totals.duplicate, rows + 1);
+  });
+
+  test('a topic is made anew while nothing runs: its query stops, events are taken, and a rebuild makes a revision of what there is', async () => {
+    const root = world();
+    const file = join(root, 'config/domains/shop.yaml');
+    const text = readFileSync(file, 'utf8').replaceAll('sale', 'visit').replace('visits.csv', 'sales.csv');
+    writeFileSync(file, text.replace('domain: shop', 'domain: anew'));
+    await runToEnd(root);
+    const client = new KafkaClient(rig.settings());
+    const configs = keptConfigs(rig.settings());
+    await deleteTopics(client, ['anew.visit']);
+    await ensureTopics(client, [{name: 'anew.visit', partitions: 2, replication: 1, configs}]);
+    client.close();
+    const {running, told} = await startIn(root);
+    try {
+      await until(() => running.status().queries[0]?.state === 'stopped', 'the query stops');
+      assert.equal(running.status().queries[0]!.reason!.code, 'TOPIC_OTHER');
+      assert.ok(
+        told.some(({event}) => /^topic anew\.visit was deleted and made/.test(String(event.message))),
+      );
+      const path = join(root, 'data/sales.csv');
+      const job = {domain: 'anew', input: 'visits', path, as: 'again', fast: true, late: true, final: false};
+      await running.inputs.ingest(job, () => {});
+      const {code, stderr} = await cli(root, 'rebuild', 'anew.per_country', '--yes');
+      assert.equal(code, 0, stderr);
+      await running.idle(AbortSignal.timeout(60_000));
+      const {state, counts} = running.status().queries[0]!;
+      assert.equal(state, 'running');
+      assert.equal(
+        counts.reduce((sum, {read}) => sum + read, 0),
+        rows,
+      );
+    } finally {
+      await running.drain();
+    }
   });
 
   test('while the broker is away events over HTTP are taken, then slowed down, then refused; afterwards all are there', async () => {

@@ -19,7 +19,7 @@ import {tableId} from '../../src/sinks/tables.ts';
 import type {Sink} from '../../src/sinks/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
 
-const waitMsMax = 20_000;
+const waitMsMax = 120_000;
 
 /** @param eventType of its id, its time and nothing else. Its topic has one partition. */
 export async function rawOnKafka(kafka: KafkaSettings, dir: string, eventType: EventType) {

@@ -9,6 +9,8 @@ import {openLogReader} from '../../../src/log/reader.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {batchOfIds, KafkaRig, type Told, until} from '../../support/kafka-writer.ts';
 
+const waitMsMax = 120_000;
+
 const named = (prefix: string, from: number, to: number) =>
   Array.from({length: to - from}, (_, index) => `${prefix}-${from + index}`);
 
@@ -89,7 +91,11 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
     await put(writer, topic, named('a', 0, 10));
     await remake(topic);
     assert.equal(await put(writer, topic, ['b-0']), 0);
-    await until(() => errors().some((message) => /was deleted and made anew/.test(message)), 'it is noticed');
+    await until(
+      () => errors().some((message) => /was deleted and made anew/.test(message)),
+      'it is noticed',
+      waitMsMax,
+    );
     assert.equal(await put(writer, topic, ['b-0']), 1);
     assert.equal(await put(writer, topic, ['a-3']), 0);
     await writer.close();
@@ -113,7 +119,7 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
       await put(mine, topic, ['m-0']);
       await put(other, topic, ['o-0']);
       await put(mine, topic, ['m-1']);
-      await until(() => errors().length > 0, 'it is said');
+      await until(() => errors().length > 0, 'it is said', waitMsMax);
       assert.match(errors()[0]!, /client_id acme\/two, appends to shop\.shared as well/);
       assert.equal(await put(mine, topic, ['s-0', 'o-0']), 2);
       assert.ok(errors().every((message) => /client_id acme\/two,/.test(message)));

@@ -87,7 +87,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       return {
         sink,
         async settled() {
-          await service.settled(AbortSignal.timeout(20_000));
+          await service.settled(AbortSignal.timeout(120_000));
           return service.status();
         },
         close,
@@ -150,7 +150,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     await engine.switchView!(two);
     await engine.drop!(tableId(one));
     assert.deepEqual(await engine.revisions!('shop', 'views'), [2]);
-    for (const deadline = Date.now() + 20_000; ; ) {
+    for (const deadline = Date.now() + 120_000; ; ) {
       const tables = (await running.settled()).map(({table}) => table);
       if (tables.join() === 'shop.views__r2' || Date.now() > deadline) {
         assert.deepEqual(tables, ['shop.views__r2']);
@@ -174,7 +174,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     let epoch = 7;
     const mark = () => engine.mark([{table: id, epoch: epoch++}]);
     const soon = async (isSo: () => Promise<boolean>) => {
-      for (const deadline = Date.now() + 20_000; !(await isSo()); await systemClock.sleep(100))
+      for (const deadline = Date.now() + 120_000; !(await isSo()); await systemClock.sleep(100))
         assert.ok(Date.now() < deadline);
     };
     await engine.ensure(table);
