@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {cacheDir} from '../cluster/cache.ts';
 import {type LocalServer, listServers, shareSecrets, upServer, variablesOf} from '../cluster/local.ts';
 import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
+import {requireFree} from '../cluster/single.ts';
 import {PlatformError} from '../errors.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
 import {localJson, localNamesOf, localPlace, localTable, neededServers} from './local.ts';
@@ -32,6 +33,7 @@ export const run: CommandBody = async (call) => {
     return 0;
   }
   if (options.fetchOnly) return fetchOnly(call, names, say);
+  await checkPorts(home, names, needed);
   const outcomes = await Promise.allSettled(
     names.map(async (name) => {
       const {server, isNew} = await upServer(home, name, {
@@ -55,6 +57,18 @@ export const run: CommandBody = async (call) => {
   await show(call, home, servers, failures);
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
+
+/** Before anything is started: one that cannot be had where the configuration names it leaves no others behind. @throws SERVER_FAILED */
+async function checkPorts(
+  home: string,
+  names: LocalName[],
+  needed: ReturnType<typeof neededServers>,
+): Promise<void> {
+  const own = new Set(listServers(home).flatMap(({name, phase}) => (phase === 'stopped' ? [] : [name])));
+  for (const {name, wanted} of needed)
+    if (wanted && names.includes(name) && !own.has(name))
+      await requireFree(wanted.ports, wanted.place, {wanted, otherwise: 'name another port'});
+}
 
 const environmentOf = ({options, io}: CommandCall): string | undefined =>
   options.env ?? (io.env.MILLRACE_ENV || undefined);

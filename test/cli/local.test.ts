@@ -1,7 +1,7 @@
 /** `millrace up`, `down`, and what `status` says of local servers. */
 import assert from 'node:assert/strict';
 import {once} from 'node:events';
-import {readFileSync, statSync, writeFileSync} from 'node:fs';
+import {existsSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {after, suite, test} from 'node:test';
@@ -9,7 +9,8 @@ import {type LocalServer, listServers} from '../../src/cluster/local.ts';
 import {freePorts} from '../../src/cluster/ports.ts';
 import {isRunning} from '../../src/cluster/process.ts';
 import {skipWithout} from '../cluster/needs.ts';
-import {cli, makeRoot, writeFiles} from '../support/cli.ts';
+import {cli, makeRoot, makeShop, writeFiles} from '../support/cli.ts';
+import {startIn} from '../support/running.ts';
 
 const domain = 'domain: shop\nevent_types:\n  - {name: sale, dimensions: [shop]}\n';
 const single = `log: {backend: kafka, kafka: {brokers: [127.0.0.1:1]}}
@@ -255,4 +256,34 @@ test('up leaves servers alone that are not on this machine', async () => {
     stderr,
     /^kafka: the configuration names kafka-1:9093, which is not this machine: not started\n/,
   );
+});
+
+test('a port that somebody has is told before any server is started', async () => {
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+  const {port} = holder.address() as {port: number};
+  const root = makeRoot({
+    'config/domains/shop.yaml': domain,
+    'config/environments/single.yaml': `log: {backend: kafka, kafka: {brokers: ["127.0.0.1:${port}"]}}
+secrets: {backend: vault, vault: {url: "http://127.0.0.1:1"}}
+`,
+  });
+  const {code, stderr} = await cli(root, 'up');
+  await new Promise((resolve) => holder.close(resolve));
+  assert.equal(code, 4);
+  assert.match(stderr, new RegExp(`SERVER_FAILED port ${port}, which the configuration names, is in use`));
+  assert.equal(existsSync(join(root, '.millrace')), false);
+});
+
+test('down says that a platform runs here', async () => {
+  const root = await makeShop();
+  const {running} = await startIn(root);
+  try {
+    assert.match(
+      (await cli(root, 'down')).stderr,
+      /^a platform runs here: what it writes to these servers waits/,
+    );
+  } finally {
+    await running.drain();
+  }
 });
