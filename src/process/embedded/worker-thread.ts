@@ -40,7 +40,8 @@ parentPort!.on('message', (message: ThreadMessage) => {
 });
 
 const log = await openWhenThere(
-  () => openLog(setup.log, {
+  () =>
+    openLog(setup.log, {
       patienceMs: readPatienceMs,
       reuse: true,
       gapMs: Math.max(0, Math.min(gapMsMax, setup.flushMs - 2)),
