@@ -162,6 +162,8 @@ export class Fetcher {
     const shared = this.#share(answers);
     for (const stream of streams) {
       const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
+      // A broker that says nothing of what it was asked is not asked without end.
+      if (!answer) stream.notBefore = performance.now() + pause.failed;
       if (!answer || !this.streams.has(stream)) continue;
       if (answer.code === 0) this.#take(stream, answer, shared);
       else if (answer.code === 1) void this.#outOfRange(stream);
