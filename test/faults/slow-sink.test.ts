@@ -19,7 +19,7 @@ const memoryMiB = seconds > 60 ? 64 : 8;
 const burst = 20_000;
 /** What a busy process may take more than before, MiB. */
 const growthMax = 300;
-const patienceMs = 60_000 + seconds * 1_000;
+const patienceMs = 180_000 + seconds * 2_000;
 
 const slowTable = 'sink="analytics",table="shop.per_buyer__r1"';
 const others: ['records', string, 'sale' | 'view'][] = [
