@@ -97,7 +97,9 @@ export class Fetcher {
         nextMs = Math.min(nextMs, this.#pollAt - now);
         continue;
       }
-      const key = `${broker}/${isBehind}`;
+      // A request names a partition once: its answer says the partition, not the position.
+      let key = `${broker}/${isBehind}`;
+      while (groups.get(key)?.streams.some((other) => isOfOnePartition(stream, other))) key += '/again';
       const group = groups.get(key) ?? {broker, isBehind, streams: []};
       group.streams.push(stream);
       groups.set(key, group);
@@ -269,3 +271,6 @@ export class Fetcher {
     );
   }
 }
+
+const isOfOnePartition = (a: Stream, b: Stream): boolean =>
+  a.topic === b.topic && a.partition === b.partition;

@@ -350,6 +350,35 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
     for (const {from, lines} of places) assert.deepEqual(lines, wanted.slice(from));
   });
 
+  test('places of a partition that are asked for at the same time get each its own records', async () => {
+    const client = new KafkaClient(settings());
+    const count = 40_000;
+    await ensureTopics(client, [{name: 'places', partitions: 1, replication: 1, configs: {}}]);
+    for (let from = 0; from < count; from += 500) {
+      const records = Array.from({length: 500}, (_, index) => ({
+        key: Buffer.from('k'),
+        value: Buffer.from(`${from + index} ${'x'.repeat(60)}`),
+        partition: 0,
+      }));
+      await writeKeyed(client, 'places', records);
+    }
+    client.close();
+    // Small requests: many of them, for all places at once.
+    const reader = await open({reuse: true}, settings(kafka.brokers, {protocol: 'plaintext'}, 65_536));
+    const places = [0, 9_500, 20_250, 30_000];
+    await Promise.all(
+      places.map(async (from) => {
+        for (let offset = from; offset < count; )
+          for (const batch of await reader.read('places', 0, offset, 40_000)) {
+            const lines = linesOf([batch]).slice(Math.max(0, offset - batch.baseOffset));
+            for (const line of lines)
+              assert.ok(line.startsWith(`${offset} ${offset++} `), `${offset}: ${line}`);
+            assert.equal(offset, batch.baseOffset + batch.count);
+          }
+      }),
+    );
+  });
+
   test('a batch that is larger than a request asks for is read', async () => {
     const reader = await open({}, settings(kafka.brokers, {protocol: 'plaintext'}, 65_536));
     assert.equal(linesOf(await readAll(reader, 'codecs')).length, 5 * 703);
