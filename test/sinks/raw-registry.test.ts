@@ -54,6 +54,7 @@ test('records of other writers become rows; where the registry is away their par
     });
   const rows: (readonly [number, unknown, unknown])[] = [];
   const sink = {
+    ensure: async () => {},
     rawOffsets: async () => new Map<number, number>(),
     async writeRaw(_: unknown, {partition, count, columns}: RawBatch) {
       for (let row = 0; row < count; row++) rows.push([partition, columns[0]![row], columns[2]![row]]);
