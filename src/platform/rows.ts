@@ -226,11 +226,11 @@ class Service {
     this.#shown.set(key, id);
   }
 
+  /** Resolves at the next wake. Whoever aborts wakes as well, and an end that came before the wait is no news to wait for. */
   #news(way: Way): Promise<void> {
+    if (way.stop.signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
-      const {signal} = way.stop;
       way.wake = resolve;
-      signal.addEventListener('abort', () => resolve(), {once: true});
     });
   }
 

@@ -15,6 +15,7 @@ import type {RowsPlaces} from '../../../src/platform/rows-feed.ts';
 import {readLatest} from '../../../src/sinks/file/read.ts';
 import {type HostedSink, openSink} from '../../../src/sinks/host.ts';
 import {bookTopic} from '../../../src/sinks/kafka/book.ts';
+import {rowsTopic} from '../../../src/sinks/kafka/rows.ts';
 import {batchOf, tableId, tombstoneVersion} from '../../../src/sinks/tables.ts';
 import {noTelemetry} from '../../../src/telemetry.ts';
 import {skipWithout} from '../../cluster/needs.ts';
@@ -51,6 +52,8 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     const open = () => openSink({name: 'rows', choice: {backend: 'kafka', options: {}}, root: dir, topics});
     const engine = await open();
     const places = new Map<string, RowsPlaces>();
+    /** What happens before a place is kept. */
+    const saving = {before: async (_topic: string) => {}};
     t.after(async () => {
       await engine.close();
       rmSync(dir, {recursive: true, force: true});
@@ -69,7 +72,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
         openSink: async () => sink,
         positionsOf: () => ({
           load: async (topic) => places.get(topic),
-          save: async (topic, place) => void places.set(topic, place),
+          async save(topic, place) {
+            await saving.before(topic);
+            places.set(topic, place);
+          },
         }),
         refused: async () => assert.fail('no row is refused'),
         telemetry: noTelemetry,
@@ -86,6 +92,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       t.after(close);
       return {
         sink,
+        tables: () => service.status().map(({table}) => table),
         async settled() {
           await service.settled(AbortSignal.timeout(120_000));
           return service.status();
@@ -98,6 +105,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       engine,
       open,
       start,
+      saving,
       rows: async (table: Table, files = 'files') =>
         ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
           .map(({country, total}) => [country, total])
@@ -159,6 +167,31 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       await systemClock.sleep(50);
     }
     assert.deepEqual(await rows(two), [['DE', 1]]);
+  });
+
+  test('a table that is dropped while its place is kept ends as well, and the next one begins', async (t) => {
+    const {engine, start, rows, saving} = await world(t, 'dropping');
+    const one = queryTable('dropping', {country: 'string'});
+    const two = {...one, name: 'dropping__r2'};
+    const dropped = Promise.withResolvers<void>();
+    const isSaving = new Promise<void>((resolve) => {
+      saving.before = async (topic) => {
+        if (topic !== rowsTopic(one)) return;
+        resolve();
+        await dropped.promise;
+      };
+    });
+    const running = await start();
+    await engine.ensure(one);
+    await engine.write(one, batchOf(one, [countryRow('DE', 1, 2)]));
+    await isSaving;
+    await engine.drop!(tableId(one));
+    while (running.tables().includes(tableId(one))) await systemClock.sleep(20);
+    dropped.resolve();
+    await engine.ensure(two);
+    await engine.write(two, batchOf(two, [countryRow('FR', 1, 2)]));
+    await running.settled();
+    assert.deepEqual(await rows(two), [['FR', 1]]);
   });
 
   test('a topic of rows that is made anew stops what writes to it, and its rows count as lost; who delivers begins with it anew; a book is written again', async (t) => {
