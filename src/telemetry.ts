@@ -23,6 +23,8 @@ export type TelemetryEvents = {
   RecordsSpooled: {records: number};
   /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */
   SpoolObserved: {bytes: number; records: number; limitBytes: number; isSpooling: boolean};
+  /** Another process appends events to the topics, in words, and this one refuses them; null: it takes them. */
+  StandbyObserved: {standby: string | null};
   /** A request that brought events was answered. */
   RequestAnswered: {status: number; seconds: number};
   /** The schema registry answered a request with that HTTP status. */

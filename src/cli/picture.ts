@@ -97,9 +97,12 @@ function rawLine(
 const slowMs = 10_000;
 
 const troubleLines = (
-  {deliveries, registry, queries, events, spool}: PlatformStatus,
+  {deliveries, registry, queries, events, spool, standby}: PlatformStatus,
   color: Colors,
 ): string[] => [
+  ...(standby === undefined
+    ? []
+    : [`  ${color.yellow('takes no events and stands by:')} ${escapeControls(standby)}`]),
   ...(spool?.isSpooling
     ? [
         `  ${color.yellow(`Kafka is away or slow: ${formatCount(spool.records)} records (${formatBytes(spool.bytes)} of ${formatBytes(spool.limitBytes)}) wait in the outbox`)}${spool.message ? `: ${escapeControls(spool.message)}` : ''}`,

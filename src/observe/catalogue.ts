@@ -73,6 +73,11 @@ export const metricSpecs = {
     labels: [],
     help: '1 while appends do not wait for Kafka: it is away, or what waited is still being sent; absent with a log of our own',
   },
+  millrace_kafka_standby: {
+    type: 'gauge',
+    labels: [],
+    help: '1 while another process appends events to the topics and this one refuses them',
+  },
   millrace_ingest_request_seconds: {
     type: 'histogram',
     labels: ['status'],

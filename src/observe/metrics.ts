@@ -111,6 +111,7 @@ function eventHandlers(registry: Registry): Handlers {
   const kafkaSeconds = counter('millrace_kafka_produce_request_seconds_total');
   const kafkaErrors = counter('millrace_kafka_produce_errors_total');
   const spooled = counter('millrace_kafka_spooled_records_total');
+  const kafkaStandby = new Gauge(optionsOf('millrace_kafka_standby', registry));
   const schemasAsked = counter('millrace_schemas_asked_total');
   const registryLost = counter('millrace_registry_lost_total');
   return {
@@ -135,6 +136,7 @@ function eventHandlers(registry: Registry): Handlers {
     },
     ProduceFailed: ({code}) => kafkaErrors.inc({code}),
     RecordsSpooled: ({records}) => spooled.inc(records),
+    StandbyObserved: ({standby}) => kafkaStandby.set(standby === null ? 0 : 1),
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),
     RegistryAnswered: ({status, seconds}) => registrySeconds.observe({status}, seconds),
     SchemaAsked: ({outcome}) => schemasAsked.inc({outcome}),

@@ -82,6 +82,7 @@ async function* replayOfAll(
 
 function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
   const [first] = parts;
+  const standby = parts.find((part) => part.standby !== undefined)?.standby;
   const phases = ['stopped', 'draining', 'starting', 'running'] as const;
   const sum = (value: (totals: PlatformStatus['totals']) => number) =>
     parts.reduce((total, {totals}) => total + value(totals), 0);
@@ -97,6 +98,7 @@ function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
     rows: parts.flatMap(({rows}) => rows),
     raw: parts.flatMap(({raw}) => raw),
     events: parts.flatMap(({events}) => events),
+    ...(standby === undefined ? {} : {standby}),
     totals: {
       received: sum(({received}) => received),
       appended: sum(({appended}) => appended),

@@ -58,8 +58,9 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
       ),
     'GET /livez': async () => plain('ok'),
     'GET /readyz': async () => {
-      const {phase} = running.status();
-      return phase === 'running' ? plain('ok') : plain(phase, 503);
+      const {phase, standby} = running.status();
+      if (phase !== 'running') return plain(phase, 503);
+      return standby === undefined ? plain('ok') : plain(`standby: ${standby}`, 503);
     },
     'GET /metrics': async () => ({
       contentType: running.metrics.contentType,

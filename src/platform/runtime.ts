@@ -189,7 +189,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           rows: rows?.status() ?? [],
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
-          ...(parts.spool.status() ? {spool: parts.spool.status()!} : {}),
+          ...parts.spool.shown(),
           events: events.shares(),
           totals: figures.totals(parts),
         },

@@ -1,4 +1,4 @@
-/** What waits in the outbox for Kafka, as the rest of the platform sees it: for the status, and to slow senders down in time. */
+/** What the writer of Kafka tells, as the rest of the platform sees it: for the status, and to slow senders down in time. */
 import {PlatformError} from '../errors.ts';
 import type {Metrics} from '../observe/metrics.ts';
 
@@ -15,6 +15,8 @@ export type SpoolStatus = {
 export type Spool = {
   /** Undefined before anything was told, and with a log of our own. */
   status(): SpoolStatus | undefined;
+  /** As the platform's status has it; `standby`: which other process appends events, in words, while this one refuses them. */
+  shown(): {spool?: SpoolStatus; standby?: string};
   /** Lets a request in: from half of the limit on fewer and fewer. Throws EVENTS_BUSY. */
   admit(): void;
   /** An observer of the metrics. */
@@ -28,8 +30,14 @@ export function createSpool(): Spool {
   let told: Omit<SpoolStatus, 'message'> | undefined;
   let message: string | undefined;
   let credit = 1;
+  let standby: string | undefined;
+  const status = () => told && {...told, ...(told.isSpooling && message !== undefined ? {message} : {})};
   return {
-    status: () => told && {...told, ...(told.isSpooling && message !== undefined ? {message} : {})},
+    status,
+    shown() {
+      const spool = status();
+      return {...(spool ? {spool} : {}), ...(standby === undefined ? {} : {standby})};
+    },
     admit() {
       const filled = told ? told.bytes / told.limitBytes : 0;
       if (filled <= slowFrom) return;
@@ -47,6 +55,7 @@ export function createSpool(): Spool {
     },
     observe(name, event) {
       if (name === 'SpoolObserved') told = event as Omit<SpoolStatus, 'message'>;
+      if (name === 'StandbyObserved') standby = (event as {standby: string | null}).standby ?? undefined;
       if (name === 'ProduceFailed') message = (event as {message: string}).message;
     },
   };

@@ -24,6 +24,8 @@ export type PlatformStatus = {
   raw: RawStatus[];
   /** Absent where it is in this process. */
   registry?: RegistryStatus;
+  /** Which other process appends events, in words; absent while this one takes them. */
+  standby?: string;
   /** What waits for Kafka; absent with a log of our own. */
   spool?: SpoolStatus;
   /** Event types of which records came over HTTP in the last minutes. */

@@ -214,6 +214,11 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       return [response.status, error?.code ?? duplicate, Number(response.headers.get('retry-after')) >= 1];
     };
     assert.deepEqual(await send(), [503, 'LOG_STANDBY', true]);
+    const ready = await fetch(`${await addressOf(elsewhere, 'ingest')}/readyz`);
+    assert.equal(ready.status, 503, 'who shares requests out sends none here');
+    assert.match(await ready.text(), /^standby: .* appends events to these topics\n$/);
+    const {stdout} = await cli(elsewhere, 'status');
+    assert.match(stdout, /takes no events and stands by: .* appends events to these topics/);
     first.kill('SIGINT');
     assert.equal((await first.ended).code, 0);
     let answer = await send();
@@ -223,6 +228,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     }
     // It knows what the first one had brought.
     assert.deepEqual(answer, [200, 1, false]);
+    assert.equal((await fetch(`${await addressOf(elsewhere, 'ingest')}/readyz`)).status, 200);
   });
 
   test('each of them drains and ends', async () => {

@@ -39,17 +39,20 @@ export class LeaseGate {
     this.#canWait = canWait;
     const log = (level: 'info' | 'warn' | 'error', message: string) =>
       telemetry.emit('Log', {level, message});
+    const observed = (standby: string | null) => telemetry.emit('StandbyObserved', {standby});
     let told = '';
     this.#lease = new Lease(client, group, `${hostname()}, process ${process.pid} (${command})`, {
       taken: async () => {
         await learn();
         told = '';
         this.#refused = undefined;
+        observed(null);
         log('info', `this process appends events now: it holds the lease of group ${group}`);
         this.#decided.resolve();
       },
       lost: (holder) => {
         lost();
+        observed(this.refusal()!.message);
         if (holder !== '')
           log(
             'warn',
