@@ -3,7 +3,7 @@ import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {compileDecoder} from '../schema/decode.ts';
 import {type ReplayEntry, replayEntryOf, replayEntrySchema, replayJournalTopic} from '../schema/replay.ts';
-import {type DeadLetter, type LateEvent, lateOf, lateSchema} from '../schema/side.ts';
+import {type DeadLetter, type LateEvent, lateOf, lateProvenance, lateSchema} from '../schema/side.ts';
 
 /**
  * - `open`: nobody has replayed it
@@ -131,12 +131,8 @@ function letterOfLate(late: LateEvent): Letter {
     id,
     timeMs,
     domain,
-    eventType: topic.slice(topic.indexOf('.') + 1),
-    stage: 'late',
-    query: `${domain}.${query}`,
-    code: 'LATE',
+    ...lateProvenance({domain, query, topic}),
     message: `the watermark ${new Date(watermarkMs).toISOString()} is past the window of ${windows}`,
-    source: topic,
     position: {topic, partition, offset},
     eventId: null,
     schemaId: null,

@@ -43,6 +43,12 @@ export type LateEvent = {
   original: Uint8Array;
 };
 
+/** What is the same for all late events of a query from a topic, in the words of dead letters. @param query name without its domain */
+export function lateProvenance({domain, query, topic}: Pick<LateEvent, 'domain' | 'query' | 'topic'>) {
+  const eventType = topic.slice(topic.indexOf('.') + 1);
+  return {eventType, stage: 'late', query: `${domain}.${query}`, code: 'LATE', source: topic};
+}
+
 /** Types and fields that records of our own topics are made of. */
 export const timestamp: AvroSchema = {type: 'long', logicalType: 'timestamp-millis'};
 export const required = (name: string, type: AvroSchema): AvroField => ({name, type});

@@ -11,7 +11,8 @@
  * or gzip. https://kafka.apache.org/documentation/#recordbatch
  *
  * The first record of every batch names the outbox that it comes from and its offset there; the others follow without a gap. A
- * broker takes a batch whole or not at all, so that the last such header in a partition says how far an outbox has come.
+ * broker takes a batch whole or not at all, so that the last such header in a partition says how far an outbox has come. Records of
+ * letters have headers of their own behind those (provenance.ts).
  */
 import {constants, gzipSync, zstdCompressSync} from 'node:zlib';
 import {batchHeaderBytes} from './batch-header.ts';
@@ -24,19 +25,30 @@ export type Compression = 'none' | 'gzip' | 'lz4' | 'zstd';
 const codecs: Record<Compression, number> = {none: 0, gzip: 1, lz4: 3, zstd: 4};
 /** Smaller batches are not worth it. */
 const compressFrom = 1024;
-/** Most that a record adds to its value: lengths, deltas, attributes, number of headers. */
-const recordOverhead = 5 + 1 + 1 + 5 + 1 + 5 + 1;
+/** Most that a record adds to its value and headers: lengths, deltas, attributes. */
+const recordOverhead = 5 + 1 + 1 + 5 + 1 + 5;
 const encoder = new TextEncoder();
 
 /** Records that go into a batch: those of `bytes` from the position `at` on (types.ts: length, frame). */
 export type Source = {bytes: Uint8Array; at: number};
 
+/**
+ * Headers of the record whose value is [from, to), their count before them: fewer than 32, so that it takes one byte. Valid until the
+ * next call.
+ */
+export type HeadersOf = (bytes: Uint8Array, from: number, to: number) => Uint8Array;
+
+/** No header: a count of 0. */
+export const noHeaders: Uint8Array = Uint8Array.of(0);
+
 export type BatchHead = {
-  /** `[name, value]`, of the first record. */
+  /** `[name, value]`, of the first record; fewer than 32. */
   headers: readonly (readonly [string, string])[];
   /** Epoch ms; brokers whose topics have times of appending put theirs in its place. */
   timeMs: number;
   compression: Compression;
+  /** Further headers of each record; undefined: only the first has any. */
+  headersOf?: HeadersOf | undefined;
 };
 
 /** A batch that can be sent, and sent again: only its producer's fields change, by `setProducer`. */
@@ -78,7 +90,9 @@ function headerBytes(headers: BatchHead['headers']): Uint8Array {
   return Buffer.concat(parts);
 }
 
-const noHeaders = Uint8Array.of(0);
+/** The headers of the batch before those of its first record; `first` and `own` begin with their counts. */
+const joined = (first: Uint8Array, own: Uint8Array): Uint8Array =>
+  Buffer.concat([Buffer.of(first[0]! + own[0]!), first.subarray(1), own.subarray(1)]);
 
 /** Writes a record; `from`, `length`: of its value in `source`. @returns position after it */
 function writeRecord(
@@ -114,6 +128,7 @@ export function encodeBatch(
   bytesMax: number,
   countMax = 0x7fffffff,
 ): EncodedBatch {
+  const {headersOf} = head;
   const first = headerBytes(head.headers);
   let to: Buffer = Buffer.allocUnsafe(
     Math.min(bytesMax, expectedBytes(sources)) + first.length + batchHeaderBytes,
@@ -128,11 +143,16 @@ export function encodeBatch(
       const length =
         (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
       const isFirst = count === 0;
-      const room = recordOverhead + length + (isFirst ? first.length : 0);
+      let headers = isFirst ? first : noHeaders;
+      if (headersOf !== undefined) {
+        const own = headersOf(bytes, at + 4, at + 4 + length);
+        headers = isFirst ? joined(first, own) : own;
+      }
+      const room = recordOverhead + length + headers.length;
       if (!isFirst && (end + room > bytesMax || count === countMax))
         return finish(to, end, {count, end: at, sources: done}, head);
       if (end + room > to.length) to = grown(to, end, room);
-      end = writeRecord(to, end, count, bytes, at + 4, length, isFirst ? first : noHeaders);
+      end = writeRecord(to, end, count, bytes, at + 4, length, headers);
       count++;
       at += 4 + length;
     }

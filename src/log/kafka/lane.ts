@@ -8,9 +8,11 @@ import {
   type EncodedBatch,
   encodeBatch,
   encodeEmpty,
+  type HeadersOf,
   nextSequence,
   setProducer,
 } from './batch-write.ts';
+import {provenanceOf} from './provenance.ts';
 import {markHeader, offsetHeader, outboxHeader} from './record.ts';
 
 /** A batch that was encoded and is not acknowledged. */
@@ -37,6 +39,7 @@ export class Lane {
   readonly stream: Readonly<Stream>;
   readonly #outbox: string;
   readonly #compression: Compression;
+  readonly #headersOf: HeadersOf | undefined;
   state: LaneState;
   /** Producer of its batches. */
   producer = {id: -1, epoch: -1};
@@ -70,6 +73,7 @@ export class Lane {
     this.stream = stream;
     this.#outbox = options.outbox;
     this.#compression = options.compression;
+    this.#headersOf = provenanceOf(stream.topic);
     this.#acknowledged = this.#offset = this.#tail = options.shipped;
     this.#end = stream.endOffset;
     this.state = options.shipped < stream.endOffset ? 'unknown' : 'open';
@@ -176,7 +180,7 @@ export class Lane {
       [outboxHeader, this.#outbox],
       [offsetHeader, String(first)],
     ] as const;
-    const common = {timeMs: head.appendMs, compression: this.#compression};
+    const common = {timeMs: head.appendMs, compression: this.#compression, headersOf: this.#headersOf};
     let batch: EncodedBatch;
     let given = 1;
     if (head.markMs !== undefined)
