@@ -1,7 +1,7 @@
 import type {Flat} from '../../schema/flat.ts';
 import {tokenSource} from './accumulators.ts';
 import type {ColumnUse} from './decode-columns.ts';
-import {probeSource} from './dictionary.ts';
+import {type ProbeNames, probeSource, type TextProbe} from './dictionary.ts';
 
 /** A column to fill, by index. */
 export type Target = {column: number; use: ColumnUse};
@@ -25,9 +25,9 @@ export type DecodeState = {
   pos: number;
   row: number;
   columns: (Float64Array | Int32Array)[];
-  dictionaries: {keys: Int32Array; mask: number}[];
+  dictionaries: TextProbe[];
   /**
-   * Texts that it did not find (new ones, long ones), `missFields` integers each, in order of rows: row, index of the target,
+   * Texts that it did not find (new ones, those of over 63 bytes in a union), `missFields` integers each, in order of rows: row, index of the target,
    * start and length in the bytes; of an enum: the symbol's index and -1. Their place in the column is the caller's to fill.
    */
   misses: Int32Array;
@@ -90,9 +90,9 @@ S.pos=pos;S.row=row;S.missed=0;
 if(pos>=end||row>=rowEnd)return;
 const X=S.misses;let n=0;
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
-${coded.map(({column}) => `const {keys:K${column},mask:M${column}}=S.dictionaries[${column}];`).join('')}
+${coded.map(({column}) => `const ${bindingOf(probeNames(column))}=S.dictionaries[${column}];`).join('')}
 ${enums.map((index) => `const E${index}=E[${index}].codes;`).join('')}
-X[0]=0;if(dv.getInt32(pos,true)+u8[pos]${coded.map(({column}) => `+K${column}[0]`).join('')}${enums.map((index) => `+E${index}[0]`).join('')}===0.5)return;
+X[0]=0;if(dv.getInt32(pos,true)+u8[pos]${coded.map(({column}) => `+K${column}[0]+Y${column}[0]+A${column}.getInt32(0,true)`).join('')}${enums.map((index) => `+E${index}[0]`).join('')}===0.5)return;
 ${columns.map((column) => `C${column}[row]=0;`).join('')}
 R:while(pos<end&&row<rowEnd){
 let l=0,q=0,w=0,a=0,t=0,m=0;
@@ -109,6 +109,20 @@ S.pos=pos;S.row=row;S.missed=n;
 }`;
   return {run: new Function('E', source)(texts), texts};
 }
+
+/** Locals of a text column's dictionary. */
+const probeNames = (column: number): ProbeNames => ({
+  keys: `K${column}`,
+  mask: `M${column}`,
+  longs: `Y${column}`,
+  longMask: `Z${column}`,
+  arena: `A${column}`,
+});
+
+const bindingOf = (names: ProbeNames): string =>
+  `{${Object.entries(names)
+    .map(([field, name]) => `${field}:${name}`)
+    .join(',')}}`;
 
 function stepSource(step: FieldStep, texts: TextTarget[]): string {
   const {flat} = step;
@@ -168,8 +182,7 @@ function textSource(step: FieldStep, texts: TextTarget[]): string {
     const index = texts.push({column, use, symbols: [], codes: new Int32Array(0)}) - 1;
     const miss = missSource(index, 'q', 'l');
     noted.push(miss);
-    if (use === 'code')
-      return `{let c=0;${probeSource('c', `K${column}`, `M${column}`, miss)}C${column}[row]=c;}`;
+    if (use === 'code') return `{let c=0;${probeSource('c', probeNames(column), miss)}C${column}[row]=c;}`;
     const {before, token} = tokenSource('0');
     return `{${before}const c=${token};if(c===0)${miss}C${column}[row]=c;}`;
   });

@@ -12,7 +12,7 @@ import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.
 import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
 import {fillMisses} from './decode-texts.ts';
 import {prepareWriter, problemOf, type Writer} from './decode-writer.ts';
-import {createTextDictionary, type TextDictionary} from './dictionary.ts';
+import {createTextDictionary, emptyProbe, type TextDictionary} from './dictionary.ts';
 import {createProtectedDictionary} from './dictionary-protected.ts';
 
 /** The columns of one batch; valid until the decoder's next `decode`. */
@@ -109,7 +109,7 @@ export function createTopicDecoder(
     pos: 0,
     row: 0,
     columns: specs.map(() => new Int32Array(0)),
-    dictionaries: dictionaries.map((dictionary) => dictionary ?? {keys: new Int32Array(4), mask: 0}),
+    dictionaries: dictionaries.map((dictionary) => dictionary ?? emptyProbe()),
     misses: new Int32Array(missFields),
     missed: 0,
   };

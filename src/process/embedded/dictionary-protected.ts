@@ -1,9 +1,9 @@
 /**
  * The dictionary of a column of personal data: the log has tokens, kernels see codes of what stands for the values. Generated
- * code finds nothing in it (`keys` stays empty), so that every text comes by `intern`: one look-up of the token more.
+ * code finds nothing in it, so that every text comes by `intern`: one look-up of the token more.
  */
 import {type Protected, tokenReader} from '../../schema/protected.ts';
-import {createTextDictionary, type TextDictionary} from './dictionary.ts';
+import {createTextDictionary, emptyProbe, type TextDictionary} from './dictionary.ts';
 
 export function createProtectedDictionary(of: Protected): TextDictionary {
   const tokens = createTextDictionary();
@@ -15,8 +15,7 @@ export function createProtectedDictionary(of: Protected): TextDictionary {
     get size() {
       return values.size;
     },
-    keys: new Int32Array(4),
-    mask: 0,
+    ...emptyProbe(),
     intern(bytes, view, start, length) {
       const token = tokens.intern(bytes, view, start, length);
       if (token < 0) return token;

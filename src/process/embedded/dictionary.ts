@@ -1,19 +1,38 @@
 import {isUtf8} from 'node:buffer';
 
+/** Where generated code looks for a text itself: it adds nothing, so that all of it stays as it is while a block is decoded. */
+export type TextProbe = {
+  /** Texts of up to 12 bytes. Open addressing, 4 integers an entry: first, last and middle word, code << 4 | length; the last one 0: free. */
+  keys: Int32Array;
+  /** Entries of `keys` minus one. */
+  mask: number;
+  /** Longer texts. Open addressing, 4 integers an entry: hash, code (0: free), length, start in `arena`. */
+  longs: Int32Array;
+  /** Entries of `longs` minus one. */
+  longMask: number;
+  /** Contents, readable 4 bytes past each. */
+  arena: DataView;
+};
+
+/** One that finds nothing. */
+export const emptyProbe = (): TextProbe => ({
+  keys: new Int32Array(4),
+  mask: 0,
+  longs: new Int32Array(4),
+  longMask: 0,
+  arena: new DataView(new ArrayBuffer(8)),
+});
+
 /**
  * Texts interned by content to small integers, so that the hot path compares and groups by integers and makes a JavaScript
  * string only for what leaves it. Code 0 is NULL; codes grow by one from 1. Nothing in it outlives `clear`.
  *
  * Up to 12 bytes the whole content is the key: three overlapping 32-bit words and the length. Longer texts are found by a
- * hash and compared byte by byte. The fields are public because generated code probes `keys` itself; see `probeSource`.
+ * hash and compared word by word. Generated code probes both tables itself; see `probeSource`.
  */
-export type TextDictionary = {
+export type TextDictionary = TextProbe & {
   /** Next free code. */
   size: number;
-  /** Open addressing, 4 integers an entry: first, last and middle word, code << 4 | length; the last one 0: free. */
-  keys: Int32Array;
-  /** Entries of `keys` minus one. */
-  mask: number;
   /**
    * Code of the UTF-8 text at `start`, `length` bytes, in `bytes`; `view` is over the same bytes, readable 4 bytes past the
    * text. -1 when it is not UTF-8.
@@ -43,11 +62,18 @@ function mixWords(first: number, last: number, middle: number, length: number): 
   return hash ^ (hash >>> 16);
 }
 
+/** What the locals of a probe are called in generated code. */
+export type ProbeNames = Record<keyof TextProbe, string>;
+
 /**
- * JavaScript that sets `code` from the text of `l` bytes at `q` of `u8`/`dv`, given locals `keys` and `mask` of the dictionary;
- * `miss` is the statement for a text that is new or longer than 12 bytes: `code` stays as it was.
+ * JavaScript that sets `code` from the text of `l` bytes at `q` of `u8`/`dv`; `miss` is the statement for a text that is new: `code`
+ * stays as it was.
  */
-export function probeSource(code: string, keys: string, mask: string, miss: string): string {
+export function probeSource(
+  code: string,
+  {keys, mask, longs, longMask, arena}: ProbeNames,
+  miss: string,
+): string {
   const next = `if(e===0){${miss}break;}
     s=(s+4)&(${mask}*4+3);`;
   return `if(l<=${shortTextMax}){if(l>3){
@@ -63,7 +89,15 @@ export function probeSource(code: string, keys: string, mask: string, miss: stri
   for(;;){const e=${keys}[s+3];
     if(${keys}[s]===wa&&(e&15)===l&&e!==0){${code}=e>>>4;break;}
     ${next}}
-}}else{${miss}}`;
+}}else{
+  ${hashSource('h', 0)}
+  for(let s=(h&${longMask})*4;;s=(s+4)&(${longMask}*4+3)){const f=${longs}[s+1];
+    if(f===0){${miss}break;}
+    if(${longs}[s]===h&&${longs}[s+2]===l){
+      const o=${longs}[s+3];let z=0;
+      while(z<l-4&&dv.getInt32(q+z,true)===${arena}.getInt32(o+z,true))z+=4;
+      if(z>=l-4&&dv.getInt32(q+l-4,true)===${arena}.getInt32(o+l-4,true)){${code}=f;break;}}}
+}`;
 }
 
 const encoder = new TextEncoder();
@@ -103,10 +137,7 @@ export function createTextDictionary(): TextDictionary {
   let starts = new Int32Array(64);
   let lengths = new Int32Array(64);
   let arena = Buffer.alloc(1024);
-  let arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
   let used = 0;
-  // Long texts: [hash, code] an entry, code 0 free.
-  let longs = new Int32Array(2 * 16);
   let longCount = 0;
   let texts: (string | undefined)[] = [];
 
@@ -124,7 +155,7 @@ export function createTextDictionary(): TextDictionary {
       const next = Buffer.alloc((used + length + slack) * 2);
       next.set(arena.subarray(0, used));
       arena = next;
-      arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+      dictionary.arena = viewOf(arena);
     }
     // A loop is faster than `set` with a new view for the short texts that dimensions are.
     if (length < 64) for (let i = 0; i < length; i++) arena[used + i] = bytes[start + i]!;
@@ -179,45 +210,51 @@ export function createTextDictionary(): TextDictionary {
   }
 
   function internLong(bytes: Uint8Array, view: DataView, start: number, length: number): number {
+    const {longs, longMask} = dictionary;
     const hash = hashBytes(view, start, length, 0);
-    const mask = longs.length / 2 - 1;
-    let slot = (hash & mask) * 2;
-    for (; longs[slot + 1] !== 0; slot = (slot + 2) & (mask * 2 + 1))
-      if (longs[slot] === hash && same(longs[slot + 1]!, view, start, length)) return longs[slot + 1]!;
+    let slot = (hash & longMask) * 4;
+    for (; longs[slot + 1] !== 0; slot = (slot + 4) & (longMask * 4 + 3))
+      if (longs[slot] === hash && longs[slot + 2] === length && same(longs[slot + 3]!, view, start, length))
+        return longs[slot + 1]!;
     const code = append(bytes, start, length);
     if (code < 0) return code;
     longs[slot] = hash;
     longs[slot + 1] = code;
-    if (++longCount * 2 > mask) rehashLong();
+    longs[slot + 2] = length;
+    longs[slot + 3] = starts[code]!;
+    if (++longCount * 2 > longMask) rehashLong();
     return code;
   }
 
   function rehashLong(): void {
-    const next = new Int32Array(longs.length * 4);
-    const mask = next.length / 2 - 1;
-    for (let from = 0; from < longs.length; from += 2) {
-      if (longs[from + 1] === 0) continue;
-      let slot = (longs[from]! & mask) * 2;
-      while (next[slot + 1] !== 0) slot = (slot + 2) & (mask * 2 + 1);
-      next[slot] = longs[from]!;
-      next[slot + 1] = longs[from + 1]!;
+    const old = dictionary.longs;
+    const next = new Int32Array(old.length * 2);
+    const mask = next.length / 4 - 1;
+    for (let from = 0; from < old.length; from += 4) {
+      if (old[from + 1] === 0) continue;
+      let slot = (old[from]! & mask) * 4;
+      while (next[slot + 1] !== 0) slot = (slot + 4) & (mask * 4 + 3);
+      for (let i = 0; i < 4; i++) next[slot + i] = old[from + i]!;
     }
-    longs = next;
+    dictionary.longs = next;
+    dictionary.longMask = mask;
   }
 
-  /** Whether the code's content is these bytes; lengths over 12, so that 4-byte steps with an overlapping last one reach all. */
-  function same(code: number, view: DataView, start: number, length: number): boolean {
-    if (lengths[code] !== length) return false;
-    const own = starts[code]!;
+  /** Whether the content at `own` is these bytes; lengths over 12, so that 4-byte steps with an overlapping last one reach all. */
+  function same(own: number, view: DataView, start: number, length: number): boolean {
+    const known = dictionary.arena;
     for (let i = 0; i < length - 4; i += 4)
-      if (view.getInt32(start + i, true) !== arenaView.getInt32(own + i, true)) return false;
-    return view.getInt32(start + length - 4, true) === arenaView.getInt32(own + length - 4, true);
+      if (view.getInt32(start + i, true) !== known.getInt32(own + i, true)) return false;
+    return view.getInt32(start + length - 4, true) === known.getInt32(own + length - 4, true);
   }
 
   const dictionary: TextDictionary = {
     size: 1,
     keys: new Int32Array(64 * 4),
     mask: 63,
+    longs: new Int32Array(16 * 4),
+    longMask: 15,
+    arena: viewOf(arena),
     intern: (bytes, view, start, length) =>
       length <= shortTextMax
         ? internShort(bytes, view, start, length)
@@ -233,7 +270,7 @@ export function createTextDictionary(): TextDictionary {
     bytes: () =>
       arena.length +
       starts.length * 8 +
-      (dictionary.keys.length + longs.length) * 4 +
+      (dictionary.keys.length + dictionary.longs.length) * 4 +
       // A string made of a code costs about its length and a header.
       texts.length * 40,
     clear() {
@@ -243,15 +280,19 @@ export function createTextDictionary(): TextDictionary {
       starts = new Int32Array(64);
       lengths = new Int32Array(64);
       arena = Buffer.alloc(1024);
-      arenaView = new DataView(arena.buffer, arena.byteOffset, arena.byteLength);
+      dictionary.arena = viewOf(arena);
+      dictionary.longs = new Int32Array(16 * 4);
+      dictionary.longMask = 15;
       used = 0;
-      longs = new Int32Array(2 * 16);
       longCount = 0;
       texts = [];
     },
   };
   return dictionary;
 }
+
+const viewOf = ({buffer, byteOffset, byteLength}: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength);
 
 function grown(array: Int32Array, length: number): Int32Array<ArrayBuffer> {
   const next = new Int32Array(length);

@@ -59,8 +59,14 @@ test('texts that are new, known, long, empty or damaged get their codes and toke
     'p'.repeat(63),
     'q'.repeat(500),
   ];
+  /** Long texts that differ in one place. */
+  const near = (k: number) => {
+    const letters = [...'0123456789abcdef'.repeat(3).slice(0, 13 + (k % 9))];
+    letters[k % letters.length] = 'x';
+    return letters.join('');
+  };
   const row = (k: number): Row => ({
-    page: k % 11 === 10 ? `new ${k}` : pages[(k * 7) % 9]!,
+    page: k % 11 === 10 ? `new ${k}` : k % 3 === 2 ? near(k % 50) : pages[(k * 7) % 9]!,
     user: k % 5 === 0 ? null : `user ${'x'.repeat(k % 80)}${k}`,
     device: [null, 'mobile', 'desktop'][k % 3]!,
   });
