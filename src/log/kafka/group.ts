@@ -7,6 +7,7 @@ import {WireWriter} from './wire.ts';
 /** A protocol of our own: groups of consumers have another, and never mix with it. */
 const protocolType = 'millrace-lease';
 const memberRequired = 79;
+const unknownMember = 25;
 /** A broker answers the requests of one connection in turn, and a join may wait for the others. */
 const lane = 'lease';
 
@@ -14,19 +15,20 @@ export type Membership = {group: string; member: string; generation: number};
 export type GroupTimes = {sessionMs: number; rebalanceMs: number};
 
 /**
- * Joins the group, and waits for the others to do so. @param member as it was called before; empty: new
+ * Joins the group, and waits for the others to do so. @param known as it was called before, empty: new;
+ * `orNew`: it becomes a new one if nobody knows it any more, else that is an error
  * @param told what the others, and whoever looks at the group, see of it
  * @returns whether it leads the group, and then who is in it. Throws KAFKA_*.
  */
 export async function joinGroup(
   client: KafkaClient,
   group: string,
-  member: string,
+  known: {member: string; orNew?: boolean},
   told: string,
   {sessionMs, rebalanceMs}: GroupTimes,
 ): Promise<Membership & {isLeader: boolean; members: {member: string; told: string}[]}> {
   const coordinator = await client.coordinatorOf(group);
-  for (let name = member; ; ) {
+  for (let name = known.member; ; ) {
     const body = new WireWriter().string(group).int32(sessionMs).int32(rebalanceMs).string(name);
     body.string(null).string(protocolType);
     body.array([told], (text) => body.string('lease').bytesOf(Buffer.from(text)));
@@ -45,6 +47,10 @@ export async function joinGroup(
     const own = reader.string();
     if (code === memberRequired) {
       name = own;
+      continue;
+    }
+    if (code === unknownMember && known.orNew && name !== '' && name === known.member) {
+      name = '';
       continue;
     }
     if (code !== 0) throw failure(client, group, code, 'joining');

@@ -4,6 +4,7 @@ import {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {KafkaClient} from './client.ts';
 import {Lease, type LeaseEvents} from './lease.ts';
+import {LeaseMember} from './lease-member.ts';
 
 export type LeaseOptions = {
   /** Name of the group whose leader holds the lease. */
@@ -19,6 +20,8 @@ export type LeaseGateEvents = Pick<LeaseEvents, 'wants' | 'yields'> & {
   lost: () => void;
   telemetry: Telemetry;
   command: string;
+  /** Of the outbox. */
+  dir: string;
 };
 
 /** So long the first decision is waited for. */
@@ -34,14 +37,15 @@ export class LeaseGate {
   constructor(
     client: KafkaClient,
     {group, canWait}: LeaseOptions,
-    {learn, wants, yields, lost, telemetry, command}: LeaseGateEvents,
+    {learn, wants, yields, lost, telemetry, command, dir}: LeaseGateEvents,
   ) {
     this.#canWait = canWait;
     const log = (level: 'info' | 'warn' | 'error', message: string) =>
       telemetry.emit('Log', {level, message});
     const observed = (standby: string | null) => telemetry.emit('StandbyObserved', {standby});
     let told = '';
-    this.#lease = new Lease(client, group, `${hostname()}, process ${process.pid} (${command})`, {
+    const who = `${hostname()}, process ${process.pid} (${command})`;
+    this.#lease = new Lease(client, group, who, new LeaseMember(dir, group), {
       taken: async () => {
         await learn();
         told = '';

@@ -11,6 +11,7 @@
 import {PlatformError} from '../../errors.ts';
 import type {KafkaClient} from './client.ts';
 import {type GroupTimes, heartbeat, joinGroup, leaveGroup, type Membership, syncGroup} from './group.ts';
+import type {LeaseMember} from './lease-member.ts';
 
 /** Brokers take no shorter session by default. */
 const times: GroupTimes = {sessionMs: 6_000, rebalanceMs: 6_000};
@@ -26,7 +27,7 @@ const giveMs = 2_500;
 export type LeaseState =
   /** Not known yet, or no broker answers since it was held. */
   | {kind: 'asking'}
-  | {kind: 'held'; generation: number}
+  | {kind: 'held'}
   /** `holder`: what that process says of itself. */
   | {kind: 'standby'; holder: string};
 
@@ -50,6 +51,9 @@ export class Lease {
   readonly #group: string;
   readonly #told: string;
   readonly #events: LeaseEvents;
+  readonly #kept: LeaseMember;
+  /** The member that a process before was, until it is known whether it still is one. */
+  #before: string;
   #membership: Membership | undefined;
   /** It leads the group, as far as it was told. */
   #isLeader = false;
@@ -61,11 +65,13 @@ export class Lease {
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
 
-  /** @param told what others are told about this process */
-  constructor(client: KafkaClient, group: string, told: string, events: LeaseEvents) {
+  /** @param told what others are told about this process @param kept as which member it goes on */
+  constructor(client: KafkaClient, group: string, told: string, kept: LeaseMember, events: LeaseEvents) {
     this.#client = client;
     this.#group = group;
     this.#told = told;
+    this.#kept = kept;
+    this.#before = kept.before();
     this.#events = events;
   }
 
@@ -88,7 +94,11 @@ export class Lease {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#wake?.();
-    if (this.#membership) await leaveGroup(this.#client, this.#membership).catch(() => {});
+    if (!this.#membership) return;
+    await leaveGroup(this.#client, this.#membership).then(
+      () => this.#kept.left(),
+      () => {},
+    );
   }
 
   async #run(): Promise<void> {
@@ -121,11 +131,13 @@ export class Lease {
     const joined = await joinGroup(
       this.#client,
       this.#group,
-      this.#membership?.member ?? '',
+      this.#membership ? {member: this.#membership.member} : {member: this.#before, orNew: true},
       JSON.stringify(told),
       times,
     );
     this.#membership = joined;
+    this.#before = '';
+    this.#kept.note(joined.member);
     const {isLeader, members} = joined;
     const askedMs = performance.now();
     const names = members.map(({member}) => member);
@@ -139,7 +151,7 @@ export class Lease {
     const isClaimed = members.some(({member, told: text}) => member !== joined.member && wantsOf(text));
     if (isClaimed && !wants && (await this.#give(joined))) return;
     if (this.#state.kind !== 'held') await this.#taken(joined);
-    this.#state = {kind: 'held', generation: joined.generation};
+    this.#state = {kind: 'held'};
   }
 
   /** Leaves the lease to another one. @returns false when that is not possible now */

@@ -159,7 +159,7 @@ export class KafkaWriter implements LogWriter {
     this.#growth.connected();
     this.#isConnected = true;
     this.#forwarder.start();
-    const {lease, telemetry, command = ''} = this.#options;
+    const {lease, telemetry, dir, command = ''} = this.#options;
     if (!lease || this.#gate) return;
     this.#gate = new LeaseGate(this.#client, lease, {
       learn: async () => {
@@ -173,6 +173,7 @@ export class KafkaWriter implements LogWriter {
       lost: () => this.#waiting.releaseAll(),
       telemetry,
       command,
+      dir,
     });
     await this.#gate.decided();
   }

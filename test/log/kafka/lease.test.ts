@@ -1,9 +1,11 @@
 /** One process at a time appends events: another one stands by, takes over, and knows what was there. */
 import assert from 'node:assert/strict';
-import {mkdirSync, writeFileSync} from 'node:fs';
+import {cpSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
+import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
 import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import {topicsLeft} from '../../../src/log/outbox-left.ts';
 import {dirsOf} from '../../../src/platform/places.ts';
@@ -106,6 +108,44 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     await heir.close();
     const [ids] = await rig.ids('one.owner');
     assert.deepEqual(ids?.slice(4).sort(), ['both', 'e', 'f', 'g', 'h', 'i']);
+  });
+
+  test('a process that was killed goes on in its directory as the member that it was, a copy of the directory does not', async () => {
+    const group = 'again.ingest';
+    const dir = rig.dir();
+    const memberIn = () => JSON.parse(readFileSync(join(dir, 'lease.json'), 'utf8')).member as string;
+    const events: LeaseEvents = {
+      taken: async () => {},
+      lost: () => {},
+      failed: () => {},
+      wants: () => false,
+      yields: async () => false,
+    };
+    /** It holds the lease, and ends without a word to the group: nobody is told of it. */
+    const heldAs = async (): Promise<string> => {
+      const client = new KafkaClient(rig.settings());
+      await client.refreshMetadata();
+      const lease = new Lease(client, group, 'again', new LeaseMember(dir, group), events);
+      lease.start();
+      await until(() => lease.state.kind === 'held', 'it has the lease');
+      const member = memberIn();
+      client.close();
+      await lease.close();
+      return member;
+    };
+    const first = await heldAs();
+    // A machine that stands still for longer than a session makes it a new member.
+    for (let member = first, tries = 0; ; tries++) {
+      const next = await heldAs();
+      if (next === member) break;
+      assert.ok(tries < 20, `it was ${member} and is ${next}`);
+      member = next;
+    }
+    assert.notEqual(new LeaseMember(dir, group).before(), '');
+    assert.equal(new LeaseMember(dir, 'other.ingest').before(), '');
+    const copy = rig.dir();
+    cpSync(dir, copy, {recursive: true});
+    assert.equal(new LeaseMember(copy, group).before(), '');
   });
 
   test('what waits in the outbox of a process that stands by for the checkpoints is shipped meanwhile', async () => {

@@ -1,0 +1,56 @@
+/**
+ * As which member of the lease's group the process of a directory is known, kept beside its outbox. A process that was killed is
+ * missed by the group only after its session; the next one in its directory, which has the directory's lock, so that the one before is
+ * gone for certain, goes on as that member at once.
+ *
+ * Only there: a copy of the directory is another place, where the one before may still run.
+ */
+import {readFileSync, renameSync, rmSync, statSync, writeFileSync} from 'node:fs';
+import {hostname} from 'node:os';
+import {join} from 'node:path';
+
+type Kept = {group: string; member: string; place: string};
+
+export class LeaseMember {
+  readonly #path: string;
+  readonly #group: string;
+  readonly #place: string;
+  #noted = '';
+
+  /** @param dir of the outbox, whose lock this process holds */
+  constructor(dir: string, group: string) {
+    const {dev, ino} = statSync(dir, {bigint: true});
+    this.#path = join(dir, 'lease.json');
+    this.#group = group;
+    this.#place = `${hostname()} ${dev} ${ino}`;
+  }
+
+  /** The member that the process before was; empty: there was none, or it ended in order. */
+  before(): string {
+    try {
+      const {group, member, place} = JSON.parse(readFileSync(this.#path, 'utf8')) as Kept;
+      return group === this.#group && place === this.#place && typeof member === 'string' ? member : '';
+    } catch {
+      return '';
+    }
+  }
+
+  /** This process is that member now. What cannot be kept costs the next one a session of waiting, nothing else. */
+  note(member: string): void {
+    if (member === this.#noted) return;
+    this.#noted = member;
+    const kept: Kept = {group: this.#group, member, place: this.#place};
+    try {
+      writeFileSync(`${this.#path}.new`, JSON.stringify(kept));
+      renameSync(`${this.#path}.new`, this.#path);
+    } catch {}
+  }
+
+  /** It left the group. */
+  left(): void {
+    this.#noted = '';
+    try {
+      rmSync(this.#path, {force: true});
+    } catch {}
+  }
+}
