@@ -71,6 +71,37 @@ suite('letters of processes of a platform', skipWithout('java', 'mvn'), () => {
   const sold = async () =>
     (await table('shop.per_day__r1')).map(({country, sold, revenue}) => `${country} ${sold} ${revenue}`);
 
+  const read = async (topic: string, format: string, ...more: string[]): Promise<string[]> => {
+    const {stdout} = await run('kcat', [
+      ...['-C', '-b', kafka.brokers[0]!, '-t', topic, '-o', 'beginning', '-e', '-q', ...more],
+      ...['-f', format],
+    ]);
+    return stdout.trimEnd().split('\n');
+  };
+  type Shown = Record<string, string | null> & {position: Record<string, string | number>};
+  /** Asserts that the headers of a topic of letters say what the command lists. @returns stages */
+  const saysWhatIsListed = async (command: 'dlq' | 'late', topic: string): Promise<string[]> => {
+    const found = (await read(topic, '%h\\n')).map((line) => {
+      const pairs = line.split(/,(?=millrace\.)/).map((pair) => {
+        const [, name = pair, value = ''] = /^millrace\.([^=]+)=(.*)$/.exec(pair) ?? [];
+        return [name, value] as const;
+      });
+      // The first of a batch has those of the batch before its own.
+      const own = pairs.filter(([name]) => !['outbox', 'offset', 'watermark'].includes(name));
+      return Object.fromEntries(own.sort());
+    });
+    const listed = ((await json(command, 'list')) as Shown[]).map(({position, ...letter}) => {
+      const names = 'id time domain event_type stage query code source event_id'.split(' ');
+      const pairs = [
+        ...names.map((name) => [name, letter[name]] as const),
+        ...Object.entries(position).map(([name, value]) => [`position.${name}`, String(value)] as const),
+      ];
+      return Object.fromEntries(pairs.filter(([, value]) => value !== null).sort());
+    });
+    assert.deepEqual(found, listed);
+    return found.map(({stage}) => stage!);
+  };
+
   before(async () => {
     kafka = await startKafka();
     [port] = (await freePorts(1)) as [number];
@@ -149,13 +180,6 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: lette
   });
 
   test('kcat reads events, letters and rows as the documentation says', skipWithout('kcat'), async () => {
-    const read = async (topic: string, format: string, ...more: string[]): Promise<string[]> => {
-      const {stdout} = await run('kcat', [
-        ...['-C', '-b', kafka.brokers[0]!, '-t', topic, '-o', 'beginning', '-e', '-q', ...more],
-        ...['-f', format],
-      ]);
-      return stdout.trimEnd().split('\n');
-    };
     const events = await read('shop.sale', '%p %o %S [%k] %h\\n');
     assert.equal(events.length, 5);
     for (const [offset, line] of events.entries())
@@ -167,8 +191,8 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: lette
       id: number;
     };
     assert.deepEqual(await read('shop.sale', '%s\\n', '-s', 'value=>bI'), Array(5).fill(`0${id}`));
-    assert.equal((await read('dlq.shop', '%o %S\\n')).length, 4);
-    assert.equal((await read('late.shop.per_day', '%o %S\\n')).length, 2);
+    assert.equal((await saysWhatIsListed('dlq', 'dlq.shop')).length, 4);
+    assert.equal((await saysWhatIsListed('late', 'late.shop.per_day')).length, 2);
     const keys = await read('agg.shop.per_day.r1', '%k\\n');
     const day = Date.UTC(2026, 0, 20);
     const expected = [`[${day},"DE"]`, `[${day},"XX"]`, `[${day + 2 * 86_400_000},"FR"]`];
@@ -221,4 +245,24 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: lette
     const last = [...rows.values()].map(({country, sold, revenue}) => `${country} ${sold} ${revenue}`);
     assert.deepEqual(last.sort(), ['DE 1 1', 'FR 1 4', 'XX 1 3']);
   });
+
+  test(
+    'a poison record of another program says in the headers of its letter where it lies',
+    skipWithout('kcat'),
+    async () => {
+      writeFileSync(join(root, 'poison'), 'no frame');
+      await run('kcat', ['-P', '-b', kafka.brokers[0]!, '-t', 'shop.sale', '-p', '0', join(root, 'poison')]);
+      await until('its letter', async () => (await json('dlq', 'list', '--stage', 'decode')).length > 0);
+      const stages = await saysWhatIsListed('dlq', 'dlq.shop');
+      assert.deepEqual([...new Set(stages)].sort(), ['decode', 'sink', 'validate']);
+      const own = await read('dlq.shop', '%h\\n');
+      const at = 'position.topic=shop.sale,millrace.position.partition=0,millrace.position.offset=5';
+      assert.equal(
+        own.filter((line) => line.includes(`millrace.stage=decode,`) && line.includes(at)).length,
+        1,
+      );
+      const {outcomes} = await json('dlq', 'replay', '--stage', 'decode');
+      assert.deepEqual(outcomes, {rejected: 1});
+    },
+  );
 });
