@@ -114,8 +114,9 @@ function writeRecord(
   end = writeVarint(length, to, end);
   source.copy(to, end, from, from + length);
   end += length;
-  for (let i = 0; i < headers.length; i++) to[end++] = headers[i]!;
-  return end;
+  if (headers.length === 1) to[end] = headers[0]!;
+  else to.set(headers, end);
+  return end + headers.length;
 }
 
 /**
