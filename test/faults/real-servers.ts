@@ -231,6 +231,8 @@ export class Sender {
   readonly #perSecond: number;
   readonly #name = `s${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
   readonly #sums = new Map(colors.map((color): [string, [number, number]] => [color, [0, 0]]));
+  /** Of what was sent, events and cents by minute and colour: `seconds of its begin,colour`. All of it is acknowledged once `end` has resolved. */
+  readonly windows = new Map<string, [sold: number, cents: number]>();
   #next = 0;
   #isStopped = false;
   #isAbandoned = false;
@@ -277,9 +279,15 @@ export class Sender {
       const color = colors[number % colors.length]!;
       const cents = (number * 7) % 10_000;
       const sums = this.#sums.get(color)!;
-      sums[0]++;
-      sums[1] += cents;
-      const event = {event_id: `${this.#name}-${number}`, timestamp: Date.now(), color, amount: cents / 100};
+      const timestamp = Date.now();
+      const key = `${Math.floor(timestamp / 60_000) * 60},${color}`;
+      const window = this.windows.get(key) ?? [0, 0];
+      this.windows.set(key, window);
+      for (const each of [sums, window]) {
+        each[0]++;
+        each[1] += cents;
+      }
+      const event = {event_id: `${this.#name}-${number}`, timestamp, color, amount: cents / 100};
       lines.push(JSON.stringify(event));
     }
     return lines.join('\n');

@@ -1,7 +1,7 @@
 /**
  * A soak: the platform on real servers under load while something fails every few seconds, for as long as is asked for. What is
- * recorded goes into a file, a line of JSON a second; at the end the faults stop, and the sums of what was acknowledged and the books
- * decide, and whether anything grew.
+ * recorded goes into a file, a line of JSON a second; at the end the faults stop, and the sums of what was acknowledged, of every
+ * minute and colour, the books and the lag decide, and whether anything grew.
  *
  *   node test/soak/soak.ts --minutes 60 [--seed 1] [--rate 2000] [--every 8] [--lives 4] [--brokers 3] [--out soak.jsonl]
  *
@@ -9,14 +9,24 @@
  * its lives is long enough to see what grows.
  */
 import assert from 'node:assert/strict';
-import {appendFileSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {appendFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {setTimeout as wait} from 'node:timers/promises';
 import {parseArgs} from 'node:util';
-import {connectControl} from '../../src/platform/control.ts';
-import type {PlatformStatus} from '../../src/platform/status.ts';
 import {type Machine, RealServers, ready, Sender} from '../faults/real-servers.ts';
 import {seeded} from '../faults/world.ts';
-import {type Growth, growthOf} from './growth.ts';
+import {differing} from './compare.ts';
+import {
+  caughtUp,
+  filesOf,
+  growthsOf,
+  lagsOf,
+  partsOf,
+  processOf,
+  type Sample,
+  tablesOf,
+  unknownLags,
+} from './samples.ts';
 
 const {values} = parseArgs({
   options: {
@@ -36,97 +46,6 @@ assert.ok(minutes > 0 && perSecond > 0 && everyMs > 0, 'minutes, rate and every 
 const lives = Number(values.lives);
 assert.ok(lives >= 1, 'lives is a number from 1');
 assert.ok(values.brokers === '1' || values.brokers === '3', 'one broker or three');
-
-type Sample = {
-  seconds: number;
-  /** Starts of the platform so far: samples of one life are compared. */
-  life: number;
-  /** Events that were acknowledged to the sender. */
-  sent: number;
-  rssMiB: number;
-  descriptors: number;
-  threads: number;
-  /** Of the queries, together. */
-  lagEvents: number;
-  /** The longest of a query, a sink or a raw table. */
-  lagSeconds: number;
-  /** Rows on their way. */
-  pending: number;
-  /** Bytes that wait for Kafka. */
-  outboxBytes: number;
-  /** Active parts of all ClickHouse tables. */
-  clickHouseParts: number;
-  /** Tables and partitions in PostgreSQL, and rows that no transaction sees any more. */
-  postgresTables: number;
-  postgresDead: number;
-  /** What happens just now; null: nothing. */
-  fault: string | null;
-};
-
-/** What may grow in an hour: a share of the median, and an amount that is never too much. Events come all the time: what they fill is no leak. */
-const limits: {column: keyof Sample; hourlyMax: number; floor: number; ofLife: boolean}[] = [
-  {column: 'rssMiB', hourlyMax: 0.25, floor: 60, ofLife: true},
-  {column: 'descriptors', hourlyMax: 0.1, floor: 6, ofLife: true},
-  {column: 'threads', hourlyMax: 0.1, floor: 2, ofLife: true},
-  {column: 'lagEvents', hourlyMax: 0.5, floor: 10_000, ofLife: false},
-  {column: 'lagSeconds', hourlyMax: 0.5, floor: 10, ofLife: false},
-  {column: 'pending', hourlyMax: 0.5, floor: 5_000, ofLife: false},
-  {column: 'outboxBytes', hourlyMax: 0.5, floor: 1_000_000, ofLife: false},
-  {column: 'clickHouseParts', hourlyMax: 0.5, floor: 50, ofLife: false},
-  {column: 'postgresTables', hourlyMax: 0.1, floor: 3, ofLife: false},
-  {column: 'postgresDead', hourlyMax: 1, floor: 100_000, ofLife: false},
-];
-
-/** Memory, open files and threads of a process; null when it is gone. */
-function processOf(pid: number): Pick<Sample, 'rssMiB' | 'descriptors' | 'threads'> | null {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const figure = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0);
-    return {
-      rssMiB: Math.round(figure('VmRSS') / 1024),
-      descriptors: readdirSync(`/proc/${pid}/fd`).length,
-      threads: figure('Threads'),
-    };
-  } catch {
-    return null;
-  }
-}
-
-type Lags = Pick<Sample, 'lagEvents' | 'lagSeconds' | 'pending' | 'outboxBytes'>;
-const unknownLags: Lags = {
-  lagEvents: Number.NaN,
-  lagSeconds: Number.NaN,
-  pending: Number.NaN,
-  outboxBytes: Number.NaN,
-};
-
-async function lagsOf({root}: Machine): Promise<Lags> {
-  const control = await connectControl(root).catch(() => undefined);
-  const status = await control?.get<PlatformStatus>('/v1/status').catch(() => undefined);
-  if (!status?.queries) return unknownLags;
-  const {queries, deliveries, raw, spool} = status;
-  const sum = (values: number[]) => values.reduce((total, each) => total + each, 0);
-  return {
-    lagEvents: sum(queries.map(({lagEvents}) => lagEvents)),
-    lagSeconds: Math.max(0, ...[...queries, ...deliveries, ...raw].map(({lagMs}) => lagMs / 1_000)),
-    pending: sum([...deliveries, ...raw].map(({pending}) => pending)),
-    outboxBytes: spool?.bytes ?? 0,
-  };
-}
-
-/** Active parts of all tables; NaN while ClickHouse is away. */
-const partsOf = (servers: RealServers): Promise<number> =>
-  servers.clickHouse("SELECT count() FROM system.parts WHERE active AND database = 'shop'").then(
-    ([row]) => Number(row?.[0] ?? Number.NaN),
-    () => Number.NaN,
-  );
-
-/** Tables and dead rows; NaN while PostgreSQL is away. */
-const tablesOf = (servers: RealServers): Promise<[number, number]> =>
-  servers.postgres.sql('SELECT count(*), coalesce(sum(n_dead_tup), 0) FROM pg_stat_user_tables').then(
-    ([row]): [number, number] => [Number(row?.[0]), Number(row?.[1])],
-    () => [Number.NaN, Number.NaN],
-  );
 
 type FaultKind = {name: string; begin(): Promise<void> | void; end(): Promise<void> | void};
 
@@ -159,23 +78,6 @@ function faultsOf(servers: RealServers, machine: Machine): FaultKind[] {
     },
   ];
 }
-
-/** The longest life of the platform, its first third left out: until then caches fill. */
-function steadyLife(samples: readonly Sample[]): Sample[] {
-  const lives = Map.groupBy(samples, ({life}) => life);
-  const longest = [...lives.values()].sort((a, b) => b.length - a.length)[0] ?? [];
-  return longest.slice(Math.floor(longest.length / 3));
-}
-
-/** What of the samples grew, by column. */
-const growthsOf = (samples: readonly Sample[]): Record<string, Growth & {ofLife: boolean}> =>
-  Object.fromEntries(
-    limits.map(({column, hourlyMax, floor, ofLife}) => {
-      const part = ofLife ? steadyLife(samples) : samples.slice(Math.floor(samples.length / 3));
-      const points = part.map((sample) => ({seconds: sample.seconds, value: Number(sample[column])}));
-      return [column, {...growthOf(points, hourlyMax, floor), ofLife}];
-    }),
-  );
 
 const servers = await RealServers.start(values.brokers === '3' ? 3 : 1);
 const machine = await servers.machine();
@@ -213,7 +115,8 @@ try {
       ]);
       if (process) {
         const {acknowledged: sent} = sender;
-        const figures = {...process, ...lags, clickHouseParts, postgresTables, postgresDead};
+        const ofMachine = filesOf(join(machine.root, '.millrace'));
+        const figures = {...process, ...lags, clickHouseParts, postgresTables, postgresDead, ...ofMachine};
         const sample: Sample = {seconds: elapsed(), life, sent, ...figures, fault};
         samples.push(sample);
         appendFileSync(values.out, `${JSON.stringify(sample)}\n`);
@@ -226,7 +129,7 @@ try {
   let round: FaultKind[] = [];
   while (elapsed() < minutes * 60) {
     await wait(everyMs / 2 + next(everyMs));
-    if (elapsed() > (minutes * 60 * life) / lives) {
+    if (life < lives && elapsed() > (minutes * 60 * life) / lives) {
       fault = 'platform killed';
       counts.set(fault, (counts.get(fault) ?? 0) + 1);
       await restart();
@@ -244,7 +147,10 @@ try {
   }
   await ready(machine);
   const sums = await sender.end();
-  await servers.becomes(sums, machine, 180_000);
+  const problems = await servers
+    .becomes(sums, machine, 180_000)
+    .then(async () => [...(await differing(servers, sender)), ...(await caughtUp(machine))])
+    .catch((error: Error) => [error.message]);
   isOver = true;
   await watching;
   const growths = growthsOf(samples);
@@ -256,12 +162,14 @@ try {
     inVain: sender.refused,
     lives: life,
     faults: Object.fromEntries(counts),
+    windows: sender.windows.size,
+    problems,
     growths,
   };
   writeFileSync(`${values.out}.summary.json`, `${JSON.stringify(summary, null, 2)}\n`);
   const faults = [...counts.values()].reduce((sum, count) => sum + count, 0);
   process.stdout.write(
-    `${elapsed()} s, seed ${values.seed}: ${sender.acknowledged} events acknowledged, each once in both databases and in the raw table; the books balance
+    `${elapsed()} s, seed ${values.seed}: ${sender.acknowledged} events acknowledged, ${problems.length === 0 ? `each once in both databases and in the raw table, in ${sender.windows.size} windows; the books balance, no lag is left` : problems.join('\n')}
 ${faults} faults (${[...counts].map(([name, count]) => `${name} ${count}`).join(', ')}), ${life} lives of the platform, ${sender.refused} attempts in vain
 `,
   );
@@ -269,7 +177,7 @@ ${faults} faults (${[...counts].map(([name, count]) => `${name} ${count}`).join(
     process.stdout.write(
       `${column}: median ${round1(median)}, most ${round1(most)}, ${round1(perHour)} an hour over ${seconds} s${ofLife ? ' of its longest life' : ''}${grows ? ': IT GROWS' : ''}\n`,
     );
-  if (Object.values(growths).some(({grows}) => grows)) process.exitCode = 1;
+  if (problems.length > 0 || Object.values(growths).some(({grows}) => grows)) process.exitCode = 1;
 } finally {
   isOver = true;
   await servers.stop();
