@@ -1,5 +1,17 @@
 import {PlatformError} from '../errors.ts';
 import type {EmbeddedEngine} from '../process/embedded/engine.ts';
+import type {QueryPlan} from '../process/plan/nodes.ts';
+import {stoppedStatus} from '../process/status.ts';
+import type {QueryStatus} from '../process/types.ts';
+import type {Telemetry} from '../telemetry.ts';
+
+/** Tells that a query cannot start. @returns what its status says */
+export function tellStopped(plan: QueryPlan, error: PlatformError, telemetry: Telemetry): QueryStatus {
+  const {id, domain, query} = plan;
+  const {code, message, hint} = error;
+  telemetry.emit('QueryStopped', {domain, query, code, message, ...(hint ? {hint} : {})});
+  return stoppedStatus(id, 'stopped', error);
+}
 
 /** A sink that refuses for good stops the query; what was closed or given up is pending in its checkpoint. */
 export function failUnlessClosed(engine: EmbeddedEngine, query: string, error: unknown): void {

@@ -15,7 +15,6 @@ import {
   openStateStore,
 } from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {stoppedStatus} from '../process/status.ts';
 import type {QueryStatus} from '../process/types.ts';
 import {counted} from '../quantity.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
@@ -23,7 +22,7 @@ import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import {createCurrentLookups} from './current-lookups.ts';
 import {callbacksOf} from './engine-callbacks.ts';
-import {failUnlessClosed} from './engine-failure.ts';
+import {failUnlessClosed, tellStopped} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
 import {type Surely, untilSinksAnswer} from './fill-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
@@ -143,6 +142,11 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
           (error) => failUnlessClosed(created, query, error),
         );
       },
+      onCannotBegin(plan, error) {
+        if (created !== engine || !isDown(error)) return false;
+        refused.set(plan.id, waiting.add(plan, error, []));
+        return true;
+      },
       onStopped: (query) => outputs.abandon(keyOf(query)),
       onSide(plan, side, durable) {
         aside.keep(plan, side).then(durable, (error) => created.fail(plan.id, error));
@@ -163,15 +167,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     for (const {id} of plans.values()) engine?.fail(id, error);
     for (const {id} of filling?.plans ?? []) filling?.engine.fail(id, error);
   });
-  const refuse = (plan: QueryPlan, error: PlatformError) => {
-    const {domain, query} = plan;
-    const {code, message, hint} = error;
-    refused.set(plan.id, stoppedStatus(plan.id, 'stopped', error));
-    telemetry.emit('QueryStopped', {domain, query, code, message, ...(hint ? {hint} : {})});
-  };
   const waiting = createWaiting({
     clock: options.clock,
     telemetry,
+    dirs,
     ask: (plan) => outputs.marked(plan).then(() => firstLookups(platform, plan, options.lookups)),
     start: () => restartWhatWaits(),
   });
@@ -199,7 +198,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
           if (isDown(error)) refused.set(plan.id, waiting.add(plan, error, waitsFor));
-          else refuse(plan, error);
+          else refused.set(plan.id, tellStopped(plan, error, telemetry));
         }
       }),
     ).finally(() => saves.close());

@@ -23,7 +23,7 @@ export const untilSinksAnswer =
         if (pauseMs === firstMs)
           telemetry.emit('Log', {
             level: 'warn',
-            message: `what is being filled waits for a sink: ${code} ${message}; it goes on by itself`,
+            message: `what is being filled waits: ${code} ${message}; it goes on by itself`,
           });
         await clock.sleep(pauseMs, signal);
       }

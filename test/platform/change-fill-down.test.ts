@@ -55,11 +55,11 @@ aggregations:
   const done = await cli(root, 'rebuild', 'd.q', '--yes');
   assert.equal(done.code, 0, done.stderr);
   const waits = told.flatMap(({name, event}) =>
-    name === 'Log' && /is being filled waits for a sink/.test(String(event.message)) ? [event.message] : [],
+    name === 'Log' && /is being filled waits:/.test(String(event.message)) ? [event.message] : [],
   );
   assert.deepEqual(waits, [
-    'what is being filled waits for a sink: SINK_UNAVAILABLE no ensure now; it goes on by itself',
-    'what is being filled waits for a sink: SINK_UNAVAILABLE no marked now; it goes on by itself',
+    'what is being filled waits: SINK_UNAVAILABLE no ensure now; it goes on by itself',
+    'what is being filled waits: SINK_UNAVAILABLE no marked now; it goes on by itself',
   ]);
   assert.deepEqual([...world.rows].filter(([row]) => row.startsWith('q__r2 ')).sort(), [
     ['q__r2 a', 2],

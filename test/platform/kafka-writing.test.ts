@@ -177,6 +177,48 @@ defaults: {aggregates: rows, raw: none}
     }
   });
 
+  test('a query that begins while the brokers are away, and has to ask them where it reads, waits and begins by itself', async () => {
+    const root = world('{}', {lines: 4});
+    const files = {
+      'config/domains/shop.yaml': `
+domain: looked_up
+event_types: [{name: sale, attributes: [country], enrich: [{lookup: areas, on: country, take: {area: area}}]}]
+lookups: [{name: areas, key: country, columns: {area: string}, from: {csv: ../../data/areas.csv}}]
+aggregations: [{name: per_area, from: sale, window: {type: tumbling, size: 1d}, group_by: [area], measures: {sales: count()}}]
+`,
+      'data/areas.csv': 'country,area\nDE,north\n',
+    };
+    for (const [path, text] of Object.entries(files)) writeFileSync(join(root, path), text);
+    const {running} = await startIn(root);
+    const token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
+    const query = () => running.engine.status().find((each) => each.query === 'looked_up.per_area');
+    const aggregated = () => query()?.counts.reduce((sum, counts) => sum + counts.aggregated, 0);
+    const switched = (area: string) => {
+      writeFileSync(join(root, 'data/areas.csv'), `country,area\nDE,${area}\n`);
+      return running.engine.refreshLookup(running.platform.domains[0]!.lookups[0]!);
+    };
+    try {
+      assert.equal((await post(running, token, {event_id: 'a'})).status, 200);
+      await until(() => aggregated() === 1, 'the first event is counted');
+      // From now on its journal has a place in the log.
+      await switched('south');
+      assert.equal((await post(running, token, {event_id: 'b'})).status, 200);
+      await until(() => aggregated() === 2, 'the second event is counted');
+      rig.proxy.cut();
+      await running.restartEngine();
+      assert.equal(query()?.state, 'paused', JSON.stringify(query()));
+      assert.equal(query()?.reason?.code, 'KAFKA_UNAVAILABLE');
+      assert.deepEqual(running.status().startingQueries, []);
+      rig.proxy.restore();
+      await until(() => query()?.state === 'running', 'it begins by itself');
+      assert.equal((await post(running, token, {event_id: 'c'})).status, 200);
+      await until(() => aggregated() === 3, 'it counts on');
+    } finally {
+      rig.proxy.restore();
+      await running.drain();
+    }
+  });
+
   test('while the broker is away events over HTTP are taken, then slowed down, then refused; afterwards all are there', async () => {
     const root = world('{size_max: 200KiB, after: 200ms}', {lines: 1});
     const {running, told} = await startIn(root, {inputs: false});

@@ -1,4 +1,5 @@
 import type {Clock} from '../../clock.ts';
+import type {PlatformError} from '../../errors.ts';
 import type {LogSource} from '../../log/open.ts';
 import type {AvroSchema, RegisteredSchema} from '../../schema/types.ts';
 import type {Telemetry} from '../../telemetry.ts';
@@ -39,6 +40,11 @@ export type EngineOptions = {
   onMark(query: string, epoch: number): void;
   /** To be made durable, see `sideTransaction`; call `durable` then, or `fail` for the query when that cannot be. The query's checkpoints wait for it. */
   onSide(plan: QueryPlan, side: SideOutput, durable: () => void): void;
+  /**
+   * A query cannot begin. @returns whether it is tried again later, by an engine that is started anew, and its status told until then;
+   * else it is stopped
+   */
+  onCannotBegin?(plan: QueryPlan, error: PlatformError): boolean;
   onStatus?(status: QueryStatus[]): void;
   /** The query stopped: rows of it that are on their way to sinks come again from its checkpoint if it is resumed. */
   onStopped?(query: string): void;

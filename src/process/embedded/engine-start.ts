@@ -64,13 +64,16 @@ export async function prepareQuery(
   return {start: {plan, lookups, epoch}, snapshots: [...snapshots, ...earlier], newer};
 }
 
+/** Brokers that do not answer are not waited for longer here: the query begins later. */
+const patienceMs = 2_000;
+
 /** A replay makes the same rows only while the log still begins where the revision did. */
 async function checkLogIsWhole(
   plan: QueryPlan,
   starts: CheckpointHeader['starts'],
   source: LogSource,
 ): Promise<void> {
-  const log = await openLog(source);
+  const log = await openLog(source, {patienceMs});
   try {
     for (const {topic, partition, offset} of starts) {
       const startOffset = log.startOffset(topic, partition);
@@ -87,7 +90,7 @@ async function checkLogIsWhole(
 }
 
 async function startsOf(plan: QueryPlan, source: LogSource): Promise<CheckpointHeader['starts']> {
-  const log = await openLog(source);
+  const log = await openLog(source, {patienceMs});
   try {
     return placesOf(plan, log).map(({topic, partition}) => ({topic, partition, offset: 0}));
   } finally {
@@ -133,7 +136,7 @@ async function readsFrom(
   saved: SavedState | undefined,
   source: LogSource,
 ): Promise<CheckpointHeader['starts']> {
-  const log = await openLog(source);
+  const log = await openLog(source, {patienceMs});
   try {
     return beginsOf(placesOf(plan, log)).map((place) => {
       const {topic, partition} = place;

@@ -1,7 +1,7 @@
 /** The embedded engine as the platform sees it: workers in threads, or turned by hand in this one. */
 import {availableParallelism} from 'node:os';
 import {systemClock} from '../../clock.ts';
-import type {PlatformError} from '../../errors.ts';
+import {PlatformError} from '../../errors.ts';
 import {noTelemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import {stoppedStatus} from '../status.ts';
@@ -94,7 +94,8 @@ class Host implements InlineEngine {
         snapshots.push(...prepared.snapshots);
         newer.push(...prepared.newer);
       } catch (error) {
-        this.#stopped(plan, failureOf(error));
+        const isLater = error instanceof PlatformError && this.#options.onCannotBegin?.(plan, error);
+        if (!isLater) this.#stopped(plan, failureOf(error));
       }
     }
     store.close();
