@@ -4,6 +4,7 @@ import {statSync} from 'node:fs';
 import {join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {after, before, suite, test} from 'node:test';
+import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
 import {openLogReader, openLogWriter} from '../../../src/log/embedded.ts';
 import type {KafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {Outbox} from '../../../src/log/outbox.ts';
@@ -15,6 +16,18 @@ import {batchOfIds, KafkaRig, recordOf, type Told, until} from '../../support/ka
 /** `count` ids that begin with `name`. */
 const named = (name: string, count: number, from = 0) =>
   Array.from({length: count}, (_, i) => `${name}-${from + i}`);
+
+/** Appends dead letters to a topic of one partition: their records have headers of their own. */
+const putLetters = (writer: KafkaWriter, topic: string, ids: string[]) => {
+  const bytes = deadLetterEncoder(1)(
+    ids.map((id) => ({
+      ...{id, timeMs: 0, domain: 'net', eventType: null, stage: 'validate', query: null, code: 'TYPE'},
+      ...{message: '', source: 's', position: {file: 'f', row: 1}, eventId: null, schemaId: null},
+      original: Buffer.from(id),
+    })),
+  );
+  return writer.append({appends: [{topic, partition: 0, ids, count: ids.length, bytes}]});
+};
 
 /** Appends one batch to a partition. */
 const put = (writer: KafkaWriter, topic: string, ids: string[], partition = 0) =>
@@ -151,7 +164,7 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
 
   test('answers that are lost, connections that drop, and a slow network: nothing is lost, nothing is there twice', async () => {
     const writer = await rig.writer(
-      {'shop.net': 2},
+      {'shop.net': 2, 'dlq.net': 1},
       {
         kafka: {...rig.settings('proxy'), client: {connectMs: 500, requestMs: 500}},
       },
@@ -159,15 +172,20 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     let sent = 0;
     let isDone = false;
     const acknowledged: string[] = [];
-    const sender = async (name: string, partition: number) => {
+    const sender = async (name: string, give: (ids: string[]) => Promise<unknown>) => {
       for (let i = 0; !isDone; i++) {
         const ids = named(`${name}-${i}`, 5);
         sent += 5;
-        await put(writer, 'shop.net', ids, partition);
+        await give(ids);
         acknowledged.push(...ids);
       }
     };
-    const senders = [sender('s', 0), sender('t', 0), sender('u', 1)];
+    const senders = [
+      sender('s', (ids) => put(writer, 'shop.net', ids)),
+      sender('t', (ids) => put(writer, 'shop.net', ids)),
+      sender('u', (ids) => put(writer, 'shop.net', ids, 1)),
+      sender('v', (ids) => putLetters(writer, 'dlq.net', ids)),
+    ];
     const fault = async (work: () => void, ms: number) => {
       work();
       await new Promise((resolve) => setTimeout(resolve, ms));
@@ -185,10 +203,10 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     await until(() => writer.bytes === 0, 'everything is shipped');
     await writer.close();
     assert.ok(sent > 300, `${sent} were sent`);
-    const arrived = await rig.ids('shop.net');
+    const arrived = [...(await rig.ids('shop.net')), ...(await rig.ids('dlq.net'))];
     assert.deepEqual(arrived.flat().sort(), acknowledged.sort());
     // Each sender waits for its answers: what it sent first is there first.
-    for (const name of ['s', 't', 'u']) {
+    for (const name of ['s', 't', 'u', 'v']) {
       const own = arrived.flat().filter((id) => id.startsWith(name));
       const numbers = own.map((id) => Number(id.split('-')[1]) * 5 + Number(id.split('-')[2]));
       assert.deepEqual(
