@@ -162,6 +162,7 @@ class Service {
   async #begin(sinkName: string, table: Table): Promise<void> {
     const {openSink, positionsOf, refused, telemetry, clock, log} = this.#options;
     const sink = await openSink(sinkName);
+    if (this.#closing.signal.aborted) return;
     const delivery = createDelivery({
       sink,
       sinkName,
@@ -191,20 +192,19 @@ class Service {
   }
 
   async #run(way: Way): Promise<void> {
-    const {feed, stop} = way;
-    const {signal} = stop;
+    const {signal} = way.stop;
     let isOpen = false;
     let savedMs = performance.now();
     while (!signal.aborted) {
       try {
-        if (!isOpen) await feed.open();
+        if (!isOpen) await way.feed.open();
         isOpen = true;
-        const hasRead = await feed.turn();
+        const hasRead = await way.feed.turn();
         way.waits = undefined;
         await this.#follow(way);
         if (!hasRead || performance.now() - savedMs >= saveMs) {
           savedMs = performance.now();
-          await feed.save();
+          await way.feed.save();
         }
         if (!hasRead) await this.#news(way);
       } catch (error) {

@@ -3,6 +3,7 @@ import {chmodSync, rmSync} from 'node:fs';
 import {createServer, type IncomingMessage, type Server, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {PlatformError, withoutSecrets} from '../errors.ts';
+import {hasTwoHosts, hostOf, loopbackNames, urlAsked} from './server-address.ts';
 import {type ConnectionLimits, limitConnections, serverOptions} from './server-limits.ts';
 
 /** What a route gets and gives: JSON in, JSON out; an async iterable is sent as one JSON document a line. */
@@ -101,7 +102,8 @@ function refusal(
   path: string,
 ): {status: number; message: string} | undefined {
   const host = hostOf(request.headers.host);
-  if (!host || !loopbackNames.has(host)) return {status: 403, message: 'this Host is not served'};
+  if (!host || !loopbackNames.has(host) || hasTwoHosts(request))
+    return {status: 403, message: 'this Host is not served'};
   const {origin} = request.headers;
   if (origin !== undefined && !loopbackNames.has(hostOf(origin.replace(/^https?:\/\//, '')) ?? ''))
     return {status: 403, message: 'requests from this Origin are not served'};
@@ -110,12 +112,6 @@ function refusal(
     return {status: 401, message: 'a token is needed: Authorization: Bearer <the text of .millrace/token>'};
   return undefined;
 }
-
-const loopbackNames = new Set(['localhost', '127.0.0.1', '[::1]']);
-
-/** "localhost:4000" -> "localhost". */
-const hostOf = (text: string | undefined): string | undefined =>
-  text?.toLowerCase().match(/^(\[[0-9a-f:]+\]|[^:]+)(?::\d+)?$/)?.[1];
 
 function tokenOf({headers}: IncomingMessage): string {
   const [scheme, value = ''] = (headers.authorization ?? '').split(' ', 2);
@@ -139,7 +135,7 @@ async function answer(
   refuse: (path: string) => {status: number; message: string} | undefined,
 ): Promise<void> {
   try {
-    const url = URL.parse(request.url ?? '/', 'http://localhost');
+    const url = urlAsked(request.url ?? '/');
     if (!url)
       return sendJson(response, 400, {error: {code: 'NOT_FOUND', message: 'the path cannot be read'}});
     const key = `${request.method} ${url.pathname}`;
@@ -224,6 +220,17 @@ function sendJson(response: ServerResponse, status: number, value: unknown): voi
 const toJson = (value: unknown): string =>
   JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? item.toString() : item));
 
+/** Resolves when more can be written, or nobody reads any more. Both listeners go: one would stay for every pause of a slow reader. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      response.off('drain', end).off('close', end);
+      resolve();
+    };
+    response.on('drain', end).on('close', end);
+  });
+}
+
 /** A failure before the first line has a status of its own; a later one is the last line. */
 async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>): Promise<void> {
   const iterator = lines[Symbol.asyncIterator]();
@@ -231,8 +238,7 @@ async function sendLines(response: ServerResponse, lines: AsyncIterable<unknown>
   response.writeHead(200, {'content-type': 'application/x-ndjson', ...securityHeaders});
   try {
     while (!next.done && !response.destroyed) {
-      if (!response.write(`${toJson(next.value)}\n`))
-        await new Promise((resolve) => response.once('drain', resolve).once('close', resolve));
+      if (!response.write(`${toJson(next.value)}\n`)) await drained(response);
       next = await iterator.next();
     }
   } catch (error) {

@@ -1,5 +1,6 @@
 /** What becomes of a batch of raw events when the sink refuses one of them. */
-import {PlatformError} from '../errors.ts';
+import {unlessAborted} from '../abort.ts';
+import type {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {RecordBatch} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
@@ -53,13 +54,9 @@ export type RawBooks = {
   settled(table: string): Promise<void>;
 };
 
-/** What a delivery that is stopped waits for no longer: each answer rejects with SINK_CLOSED once it is. */
-export function givenUpWith(books: RawBooks, stopped: Promise<void>): RawBooks {
-  const end = stopped.then(() =>
-    Promise.reject(new PlatformError('SINK_CLOSED', 'the delivery was stopped')),
-  );
-  end.catch(() => {});
-  const either = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end]);
+/** What a delivery that is stopped waits for no longer: each answer rejects with the reason of the signal then. */
+export function givenUpWith(books: RawBooks, stopped: AbortSignal): RawBooks {
+  const either = <T>(work: Promise<T>): Promise<T> => unlessAborted(work, stopped);
   return {
     open: (...args) => either(books.open(...args)),
     begin: (...args) => either(books.begin(...args)),

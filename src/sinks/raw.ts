@@ -1,3 +1,4 @@
+import {unlessAborted} from '../abort.ts';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
@@ -128,9 +129,6 @@ function runJob(
   let look: (() => void) | undefined;
   const size = new WriteSize(readBytesMax, readBytesMin);
   const gate = createGate(abort.signal);
-  const stopped = new Promise<void>((resolve) => {
-    abort.signal.addEventListener('abort', () => resolve(), {once: true});
-  });
   const because = ({code, message, hint}: PlatformError): void => {
     stats.reason = {code, message, ...(hint === undefined ? {} : {hint})};
   };
@@ -158,7 +156,7 @@ function runJob(
   };
   const surely = <T>(work: () => Promise<T>) =>
     retryUntilDone(work, {policy: retry, clock, random, signal: abort.signal, hooks});
-  const asked = books && givenUpWith(books, stopped);
+  const asked = books && givenUpWith(books, abort.signal);
   /** Until it is stopped, or is past `until`. */
   const follow = async (part: RawJob) => {
     const source = await surely(() => openSource(part));
@@ -172,7 +170,7 @@ function runJob(
         look = () => observe(part, source, here.offsets, stats, clock.now());
         if (stats.state === 'held') await gate.wait().then(() => (stats.state = 'running'));
         const moved = await surely(() => step(part, source, here, stats, size, sinkName, telemetry));
-        if (!moved) await Promise.race([source.reader.waitForAppend(waitMs), stopped]);
+        if (!moved) await unlessAborted(source.reader.waitForAppend(waitMs), abort.signal);
       }
     } finally {
       look = undefined;

@@ -1,13 +1,16 @@
 /** Who may ask a running platform over HTTP, and what it answers to odd requests. */
 import assert from 'node:assert/strict';
-import {readFileSync} from 'node:fs';
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {request} from 'node:http';
+import {connect} from 'node:net';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {after, before, describe, test} from 'node:test';
 import {loadPlatform} from '../../src/model/load.ts';
 import type {Platform} from '../../src/model/types.ts';
 import {metricSpecs} from '../../src/observe/catalogue.ts';
 import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
+import {closeServer, listenControl} from '../../src/platform/server.ts';
 import {sinks} from '../../src/sinks/registry.ts';
 import type {SinkSpec} from '../../src/sinks/types.ts';
 import {makeShop} from '../support/cli.ts';
@@ -157,6 +160,37 @@ describe('odd requests', () => {
       assert.ok(status === 401 || status === 400 || status === 403, String(status));
     });
 
+  for (const path of [
+    '//registry/v1/ping',
+    '/registry/../v1/ping',
+    '/registry/%2E%2e/v1/ping',
+    '/v1/./ping',
+    '/v1/ping#/livez',
+    'http://evil.example/v1/ping',
+    'file:///v1/ping',
+  ])
+    test(`${path} is refused with the token, too: a proxy may have judged it as another path`, async () => {
+      assert.equal((await ask(path, {headers: bearer()})).status, 400);
+    });
+
+  test('the address of a request to a proxy is served when it is ours', async () => {
+    assert.equal((await ask(`http://localhost:${port}/v1/ping?a=//b/../c`, {headers: bearer()})).status, 200);
+  });
+
+  test('a request that names two hosts is refused', async () => {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () =>
+        socket.write(
+          'GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
+        ),
+      );
+      let text = '';
+      socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+      socket.on('error', reject).on('close', () => resolve(text));
+    });
+    assert.match(answer, /^HTTP\/1\.1 403 /);
+  });
+
   test('a path that cannot be read is a client error, not a crash', async () => {
     for (const path of ['//', '//[', 'http://[', '/%', '/%zz'])
       assert.ok((await ask(path, {headers: bearer()})).status < 500, path);
@@ -245,4 +279,38 @@ test('what is said wrongly of a change is refused, since the default could do mo
     const {status, text} = await ask(path, {method: 'POST', headers: bearer(), body: JSON.stringify(body)});
     assert.deepEqual([status, JSON.parse(text).error.code], [422, 'REQUEST_INVALID'], JSON.stringify(body));
   }
+});
+
+test('lines for a slow reader come whole, and no pause of his leaves a listener behind', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'millrace-lines-'));
+  const socketPath = join(dir, 'socket');
+  const line = {text: 'x'.repeat(100_000)};
+  const lines = 40;
+  async function* told() {
+    for (let index = 0; index < lines; index++) yield line;
+  }
+  const limits = {connectionsMax: 10, requestTimeoutMs: 60_000};
+  const routes = {'GET /lines': async () => told()};
+  const server = await listenControl({routes, mounts: {}, open: {}, token: '', limits}, socketPath);
+  const warnings: string[] = [];
+  const onWarning = ({message}: Error) => void warnings.push(message);
+  process.on('warning', onWarning);
+  t.after(async () => {
+    process.off('warning', onWarning);
+    await closeServer(server);
+    rmSync(dir, {recursive: true});
+  });
+  const bytes = await new Promise<number>((resolve, reject) => {
+    const call = request({socketPath, path: '/lines'}, async (response) => {
+      let read = 0;
+      for await (const chunk of response) {
+        read += (chunk as Buffer).length;
+        await new Promise((go) => setImmediate(go));
+      }
+      resolve(read);
+    });
+    call.on('error', reject).end();
+  });
+  assert.equal(bytes, lines * (JSON.stringify(line).length + 1));
+  assert.deepEqual(warnings, []);
 });

@@ -10,10 +10,25 @@ export class EndTable {
   readonly #places = new Map<string, Ends>();
   /** Grows when some partition does. */
   news = 0;
-  readonly #onNews: () => void;
+  /** Who waits for news. Not one promise for all: in silence each wait would leave something with it. */
+  readonly #waiting = new Set<() => void>();
 
-  constructor(onNews: () => void) {
-    this.#onNews = onNews;
+  /** Resolves when `news` grows, at `wake`, or after so long. */
+  nextNews(withinMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#waiting.delete(end);
+        resolve();
+      };
+      const timer = setTimeout(end, withinMs);
+      this.#waiting.add(end);
+    });
+  }
+
+  /** Nobody waits any more. */
+  wake(): void {
+    for (const end of [...this.#waiting]) end();
   }
 
   start(topic: string, partition: number): number {
@@ -37,16 +52,19 @@ export class EndTable {
     ends.start = Math.max(ends.start, start);
     if (end <= ends.end) return;
     ends.end = end;
-    this.news++;
-    this.#onNews();
+    this.#isNew();
   }
 
   /** What is known of a topic is of another one: a look tells. */
   forget(topic: string): void {
     for (const [key, ends] of this.#places)
       if (key.slice(0, key.lastIndexOf('/')) === topic) ends.start = ends.end = 0;
+    this.#isNew();
+  }
+
+  #isNew(): void {
     this.news++;
-    this.#onNews();
+    this.wake();
   }
 
   /** Partitions whose ends somebody wants to know. */

@@ -69,8 +69,6 @@ export class KafkaReader implements LogReader {
   readonly #ends: EndTable;
   readonly #streams: StreamTable;
   #seen = 0;
-  #wake: () => void = () => {};
-  #waiting: Promise<void> | undefined;
   #looking: Promise<void> | undefined;
   #metadataAt = 0;
   readonly #timer: NodeJS.Timeout;
@@ -82,10 +80,7 @@ export class KafkaReader implements LogReader {
     this.#openOutbox = outbox;
     this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
     this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
-    this.#ends = new EndTable(() => {
-      this.#waiting = undefined;
-      this.#wake();
-    });
+    this.#ends = new EndTable();
     this.#fetcher = new Fetcher(
       client,
       {
@@ -210,12 +205,7 @@ export class KafkaReader implements LogReader {
       }
       const leftMs = untilMs - performance.now();
       if (leftMs <= 0 || this.#isClosed) return false;
-      this.#waiting ??= new Promise((resolve) => {
-        this.#wake = resolve;
-      });
-      let timer: NodeJS.Timeout | undefined;
-      await Promise.race([this.#waiting, new Promise((resolve) => (timer = setTimeout(resolve, leftMs)))]);
-      clearTimeout(timer);
+      await this.#ends.nextNews(leftMs);
     }
   }
 
@@ -253,7 +243,7 @@ export class KafkaReader implements LogReader {
     this.#fetcher.close();
     this.#client.close();
     this.#outbox?.close();
-    this.#wake();
+    this.#ends.wake();
   }
 
   #box(): LogReader | undefined {

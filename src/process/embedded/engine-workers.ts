@@ -38,6 +38,8 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
   const running = new Set<Worker>();
   /** What workers were given since, by domain, lookup and id: one that is started again needs it too. */
   const refreshed = new Map<string, Extract<WorkerCommand, {kind: 'lookup'}>>();
+  /** What queries were told that holds until something else is said: pauses, and how far they read. One that is started again does not know. */
+  const standing = new Map<string, {worker: number; command: WorkerCommand}>();
   let starts = 0;
   let isStopping = false;
   /** One that is started again has to know. */
@@ -53,7 +55,11 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
     threads[worker] = thread;
     running.add(thread);
     let failure = new Error('the thread ended');
-    thread.on('message', onEvent);
+    thread.on('message', (event: WorkerEvent) => {
+      // Whoever paused it has forgotten it by then.
+      if (event.kind === 'stopped') standing.delete(`pause ${event.query}`);
+      onEvent(event);
+    });
     thread.on('error', (error) => {
       failure = error as Error;
     });
@@ -77,6 +83,7 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
     for (let other = 0; other < setup.workers; other++) if (other !== worker) join(worker, other);
     post(worker, {kind: 'start'});
     for (const command of refreshed.values()) post(worker, command);
+    for (const each of standing.values()) if (each.worker === worker) post(worker, each.command);
     if (isDraining) post(worker, {kind: 'drain'});
     for (let other = 0; other < setup.workers; other++)
       if (other !== worker) post(other, {kind: 'peerRestarted', worker});
@@ -95,6 +102,9 @@ export async function startThreads(options: WorkersOptions): Promise<EngineThrea
         refreshed.set(key, command);
       }
       isDraining ||= command.kind === 'drain';
+      if (command.kind === 'pause' || command.kind === 'until')
+        standing.set(`${command.kind} ${command.query}`, {worker, command});
+      else if (command.kind === 'resume') standing.delete(`pause ${command.query}`);
       post(worker, command);
     },
     async untilDrained(done) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import type {Worker} from 'node:worker_threads';
+import {PlatformError} from '../../../src/errors.ts';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
 import type {Telemetry, TelemetryEvents} from '../../../src/telemetry.ts';
 import {EngineRig} from './engine-rig.ts';
@@ -97,6 +98,38 @@ test('a worker that ends by itself is started again, and nothing is lost or coun
   }
   assert.equal(threads.length, 5);
   assert.match(messages.join(), /engine worker 0 ended .*engine worker 1 ended/s);
+  rig.check();
+});
+
+test('a worker that is started again waits for a sink as it was told before it ended, and while it was not there', {
+  timeout: 240_000,
+}, async (t) => {
+  const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
+  const threads: Worker[] = [];
+  const onWorker = (worker: Worker) => void threads.push(worker);
+  process.on('worker', onWorker);
+  t.after(() => process.off('worker', onWorker));
+  await rig.append(clicks(300, 0));
+  const engine = createEngine({...rig.options(), workers: 1, flushMs: 5, checkpointIntervalMs: 50});
+  rig.engine = engine as never;
+  await engine.start(rig.plans);
+  await settled(engine, 300);
+  const down = new PlatformError('SINK_UNAVAILABLE', 'it does not answer');
+  engine.pause(perMinute.id, down);
+  await threads[1]!.terminate();
+  engine.pause(visits.id, down);
+  await rig.append(clicks(300, 300));
+  const shown = () => engine.status().map(({state, reason}) => [state, reason?.code]);
+  while (shown().some(([state]) => state !== 'paused')) {
+    engine.report();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.deepEqual(shown(), [
+    ['paused', 'SINK_UNAVAILABLE'],
+    ['paused', 'SINK_UNAVAILABLE'],
+  ]);
+  for (const {id} of rig.plans) engine.resume(id);
+  await settled(engine, 600);
   rig.check();
 });
 
