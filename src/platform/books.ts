@@ -1,24 +1,28 @@
 import {openLogReader} from '../log/embedded.ts';
+import {lockOwner} from '../log/lock.ts';
+import {hasLog} from '../log/open.ts';
+import {partsOfRoles, type Role} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {buildLedger, type Ledger, type LedgerSources} from '../observe/ledger.ts';
 import type {CheckpointHeader} from '../process/embedded/checkpoint.ts';
 import {stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {replayTopic} from '../schema/replay.ts';
-import type {PlatformDirs} from './places.ts';
+import {dirsOf, type PlatformDirs, placesOf} from './places.ts';
 import {readRevisions, revisionOf} from './revisions.ts';
 import type {RawStatus} from './status.ts';
 
 /**
  * The ledger as the files say it: ingest from the log, queries from their last checkpoints. Works beside a running platform;
- * only the delivery lines are the platform's own.
+ * only the delivery lines are the platform's own. @param logs directories of those that tell of ingest
  */
 export function readLedger(
   platform: Platform,
   dirs: PlatformDirs,
   deliveries: LedgerSources['delivery'] = [],
+  logs: readonly string[] = [dirs.log],
 ): Ledger {
-  const log = openLogReader(dirs.log);
+  const opened = logs.map((dir) => openLogReader(dir));
   try {
     const queries = headersOf(platform, dirs).map(({domain, query, header}) => ({
       domain,
@@ -26,14 +30,31 @@ export function readLedger(
       counts: header.cuts.map((cut) => ({...cut, replayed: cut.replayed ?? 0})),
     }));
     return buildLedger({
-      ingest: log.ledger(),
-      transformed: log.transformed(),
+      ingest: opened.flatMap((log) => log.ledger()),
+      transformed: opened.flatMap((log) => log.transformed()),
       queries,
       delivery: bySink(deliveries),
     });
   } finally {
-    log.close();
+    for (const log of opened) log.close();
   }
+}
+
+/**
+ * What processes of this platform that ended kept here; undefined when they kept nothing. @param isAnswered those that run tell their
+ * own: they are left out
+ */
+export function readEnded(platform: Platform, dirs: PlatformDirs, isAnswered: boolean): Ledger | undefined {
+  const runs = (roles?: readonly Role[]) =>
+    isAnswered && lockOwner(placesOf({root: platform.root, ...(roles ? {roles} : {})}).lock) !== undefined;
+  if (runs()) return undefined;
+  const ended = partsOfRoles.filter((roles) => !runs(roles));
+  const logs = [dirs.log, ...ended.map((roles) => dirsOf({...platform, roles}).log)].filter((dir) =>
+    hasLog({dir}),
+  );
+  if (logs.length === 0) return undefined;
+  const hasEngine = partsOfRoles.some((roles) => roles.includes('engine') && !ended.includes(roles));
+  return readLedger(hasEngine ? {...platform, domains: []} : platform, dirs, [], logs);
 }
 
 /** Running maximum of event time by partition of a topic, as far as checkpoints know it, epoch ms; null: no event yet. */

@@ -112,7 +112,8 @@ function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
   };
 }
 
-const ledgerOfAll = (parts: Ledger[]): Ledger => ({
+/** The books of several processes as one. */
+export const ledgerOfAll = (parts: Ledger[]): Ledger => ({
   ingest: parts.flatMap(({ingest}) => ingest),
   transform: parts.flatMap(({transform}) => transform),
   query: parts.flatMap(({query}) => query),

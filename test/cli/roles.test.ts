@@ -31,6 +31,8 @@ aggregations:
     measures: {sold: count(), revenue: sum(amount)}
     watermark: 1d
 `;
+const sumOf = <K extends string>(lines: Record<K, number>[], name: K): number =>
+  lines.reduce((sum, line) => sum + line[name], 0);
 const colors = ['red', 'green', 'blue'];
 
 /** Sales with ids of their own; the amount of number n is n cents. */
@@ -221,6 +223,10 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.match(stdout, /takes no events and stands by: .* appends events to these topics/);
     first.kill('SIGINT');
     assert.equal((await first.ended).code, 0);
+    // What the one that ended had counted is there, beside what the engine says.
+    const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
+    assert.equal(sumOf(counted, 'appended'), 1200);
+    assert.equal(read.length > 0 && balanced, true);
     let answer = await send();
     for (let tries = 0; answer[0] === 503 && tries < 600; tries++) {
       await wait(100);
@@ -238,5 +244,10 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       assert.equal(code, 0, stderr);
     }
     assert.deepEqual(await rows(), expected(1200));
+    const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
+    assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [1200, 1200, true]);
+    const elsewhere = await cli(makeRoot(files()), 'ledger');
+    assert.equal(elsewhere.code, 4);
+    assert.match(elsewhere.stderr, /no process of this platform has counted anything here[\s\S]*ask where/);
   });
 });
