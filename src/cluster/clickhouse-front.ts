@@ -120,13 +120,24 @@ function refuse(response: ServerResponse, error: unknown): void {
   response.end(`Code: ${code}. DB::Exception: ${message} (${type}) (version 26.7.2.1 (official build))\n`);
 }
 
+/** Pages of others can send statements to this machine, and nobody is asked for a password here: no page is answered. */
+const isOfPage = ({headers}: IncomingMessage): boolean =>
+  headers.origin !== undefined ||
+  headers['sec-fetch-site'] !== undefined ||
+  !/^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i.test(headers.host ?? '');
+
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   options: FrontOptions,
   sessions: Sessions,
 ): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://front');
+  const url = URL.parse(request.url ?? '/', 'http://front');
+  if (!url || isOfPage(request)) {
+    response.writeHead(403, {'Content-Type': 'text/plain; charset=UTF-8', Connection: 'close'});
+    response.end('a request of a page in a browser, or without a path that can be read\n');
+    return;
+  }
   if (url.pathname === '/ping' || (request.method === 'GET' && !url.searchParams.has('query'))) {
     response.writeHead(200, {'Content-Type': 'text/html; charset=UTF-8'}).end('Ok.\n');
     return;

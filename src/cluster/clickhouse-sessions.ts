@@ -53,7 +53,13 @@ const name = (value: string): string => {
 const insertWithData = /^([\s\S]*\bINSERT\s+INTO\b[\s\S]*?)\s+FORMAT\s+(\w+)\s*;?\s*$/i;
 
 /** A session with what was set in it: that lasts until it is set otherwise. */
-type Session = {connection: ChdbConnection; database: string; settings: Map<string, string>};
+type Session = {
+  connection: ChdbConnection;
+  database: string;
+  settings: Map<string, string>;
+  /** It only reads, for good, and nothing can be set in it. */
+  isSealed: boolean;
+};
 
 /** Sessions of one kind, each lent to one statement at a time. */
 class Pool {
@@ -68,10 +74,7 @@ class Pool {
 
   /** Rather one with these settings than another. */
   take(wanted: Map<string, string>): Promise<Session> | Session {
-    const fitting = this.#idle.findIndex(
-      ({settings}) =>
-        settings.size === wanted.size && [...wanted].every(([key, value]) => settings.get(key) === value),
-    );
+    const fitting = this.#idle.findIndex((session) => isSetTo(session, wanted));
     if (fitting >= 0) return this.#idle.splice(fitting, 1)[0]!;
     if (this.#count === sessionsMax)
       return this.#idle.shift() ?? new Promise((resolve) => this.#waiting.push(resolve));
@@ -91,6 +94,9 @@ class Pool {
     this.giveBack(this.#open());
   }
 }
+
+const isSetTo = ({settings}: Session, wanted: Map<string, string>): boolean =>
+  settings.size === wanted.size && [...wanted].every(([key, value]) => settings.get(key) === value);
 
 /** Brings a session to the settings that are wanted, in one statement if any. */
 async function adjust(session: Session, wanted: Map<string, string>, database: string): Promise<void> {
@@ -116,6 +122,7 @@ export function createSessions(dir: string): Sessions {
     connection: createChdbConnection({path: dir}),
     database: 'default',
     settings: new Map(),
+    isSealed: false,
   });
   const writing = new Pool(open);
   /** Once a session only reads, that cannot be taken back. */
@@ -161,12 +168,19 @@ export function createSessions(dir: string): Sessions {
       const pool = isReading ? reading : writing;
       const wanted = new Map(settings.filter(([key]) => key !== 'readonly'));
       const session = await pool.take(wanted);
+      const isFitting = isSetTo(session, wanted) && session.database === database && parameters.length === 0;
+      if (session.isSealed && !isFitting) {
+        await session.connection.close();
+        Object.assign(session, open());
+      }
       const {connection} = session;
       const set = async (sql: string) => void (await connection.chdb.queryAsync(sql, {format: 'Null'}));
       try {
         await adjust(session, wanted, database);
         for (const [key, value] of parameters) await set(`SET param_${name(key)} = ${text(value)}`);
-        if (isReading) await set('SET readonly = 2');
+        // Not 2, with which the one user of chDB, who may do everything, could read the files of this machine.
+        if (isReading && !session.isSealed) await set('SET readonly = 1');
+        session.isSealed = isReading;
         const answer = await execute(connection, statement);
         pool.giveBack(session);
         return answer;

@@ -25,6 +25,8 @@ export type Subject = {
   count(sink: HostedSink, dir: string, table: Table): Promise<number>;
   /** Of a sink that writes into topics. */
   topics?(dir: string): RowTopics;
+  /** Queries that would read or write something else than tables. */
+  reaching?: string[];
   /** What a text that the store cannot hold becomes. */
   stored?(text: string): string;
 };
@@ -661,6 +663,8 @@ export function testSink(name: string, subject: Subject): void {
       await assert.rejects(sink.query!('DROP TABLE shop.readonly__r1'), isPlatformError('SINK_QUERY'));
       await assert.rejects(sink.query!('SELECT FROM WHERE'), isPlatformError('SINK_QUERY'));
       await assert.rejects(sink.query!('SELECT * FROM shop.nothing'), isPlatformError('SINK_QUERY'));
+      for (const sql of subject.reaching ?? [])
+        await assert.rejects(sink.query!(sql), isPlatformError('SINK_QUERY'), sql);
       assert.equal((await latest(table)).length, 1);
     });
 

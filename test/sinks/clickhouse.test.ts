@@ -1,5 +1,7 @@
 /** The suite of every sink, over TCP: ClickHouse's HTTP protocol in front of chDB. */
-import {after} from 'node:test';
+import assert from 'node:assert/strict';
+import {request} from 'node:http';
+import {after, test} from 'node:test';
 import {testSink} from '../conformance/sink.ts';
 import {clickHouseServer, clickHouseSubject} from '../support/clickhouse.ts';
 
@@ -7,3 +9,19 @@ const server = await clickHouseServer();
 after(() => server.kill());
 
 testSink('clickhouse', {choice: () => server.choice(), ...clickHouseSubject});
+
+test('the local server answers no page of a browser, and lives on after a path that is none', async () => {
+  const {port} = new URL(server.url);
+  const asked = (path: string, headers: Record<string, string>) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const call = request({host: '127.0.0.1', port, path, headers, agent: false}, (response) => {
+        response.resume().on('end', () => resolve(response.statusCode));
+      });
+      call.on('error', reject).end();
+    });
+  assert.equal(await asked('//', {}), 403);
+  assert.equal(await asked('/ping', {origin: 'https://evil.example'}), 403);
+  assert.equal(await asked('/ping', {'sec-fetch-site': 'cross-site'}), 403);
+  assert.equal(await asked('/ping', {host: 'evil.example'}), 403);
+  assert.equal(await asked('/ping', {}), 200);
+});

@@ -9,7 +9,7 @@ import type {Subject} from '../conformance/sink.ts';
 import {scratchDir} from './scratch.ts';
 
 /** How the conformance suite reads a ClickHouse, whichever. */
-export const clickHouseSubject: Pick<Subject, 'latest' | 'count'> = {
+export const clickHouseSubject: Pick<Subject, 'latest' | 'count' | 'reaching'> = {
   async latest(sink, _, table) {
     const hide = table.kind === 'query' ? 'WHERE deleted = 0' : '';
     const {rows} = await sink.query!(
@@ -23,6 +23,23 @@ export const clickHouseSubject: Pick<Subject, 'latest' | 'count'> = {
     const {rows} = await sink.query!(`SELECT count() FROM ${table.namespace}.${table.name}`);
     return Number(rows[0]![0]);
   },
+  reaching: [
+    "SELECT * FROM '/etc/passwd'",
+    'SELECT * FROM default.`/etc/passwd`',
+    "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM `f\\x69le`('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM \u201cfile\u201d/**/('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM file\u200b('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM file // x\n('/etc/passwd', 'LineAsString')",
+    "SELECT 'x' IN file('/etc/passwd', 'LineAsString')",
+    "SELECT file('/etc/passwd')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "SELECT 1 INTO/**/OUTFILE '/dev/shm/millrace-never'",
+    "SELECT 1; SELECT 1 INTO OUTFILE '/dev/shm/millrace-never'",
+    'KILL QUERY WHERE 1',
+    'KILL/**/MUTATION WHERE 1',
+    'CREATE TEMPORARY TABLE own AS SELECT 1',
+  ],
 };
 
 /** ClickHouse prints times as `2026-01-31 12:00:00.000`. */

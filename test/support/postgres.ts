@@ -62,7 +62,7 @@ export async function postgresServer(options: PostgresOptions = {}): Promise<Tes
 }
 
 /** How the conformance suite reads a PostgreSQL, whichever. */
-export const postgresSubject: Pick<Subject, 'latest' | 'count' | 'stored'> = {
+export const postgresSubject: Pick<Subject, 'latest' | 'count' | 'stored' | 'reaching'> = {
   // PostgreSQL has no U+0000 in texts.
   stored: (text) => text.replaceAll('\u0000', '\uFFFD'),
   async latest(sink, _, table) {
@@ -78,6 +78,20 @@ export const postgresSubject: Pick<Subject, 'latest' | 'count' | 'stored'> = {
     const {rows} = await sink.query!(`SELECT count(*) FROM ${table.namespace}.${table.name}`);
     return Number(rows[0]![0]);
   },
+  reaching: [
+    "COPY (SELECT 1) TO '/dev/null'",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "/* /* */ SELECT */ COPY (SELECT 1) TO '/dev/null'",
+    "-- SELECT\n(;COPY (SELECT 1) TO '/dev/null'",
+    "DO 'BEGIN PERFORM 1; END'",
+    'SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE',
+    "SELECT pg_read_file('PG_VERSION')",
+    "SELECT pg_ls_dir('.')",
+    "SELECT lo_import('PG_VERSION')",
+    'SELECT rolpassword FROM pg_authid',
+    "SELECT set_config('role', 'none', true), query_to_xml('SELECT pg_read_file(''PG_VERSION'')', true, true, '')",
+    `SELECT U&"set\\005fconfig"('role', 'none', true), query_to_xml('SELECT pg_read_file(''PG_VERSION'')', true, true, '')`,
+  ],
 };
 
 /** Times come as `2026-01-31 12:00:00.000`. */

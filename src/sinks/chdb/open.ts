@@ -14,6 +14,9 @@ import {tableId} from '../tables.ts';
 import type {RowBatch, Sink, SinkContext} from '../types.ts';
 import {openBlocks} from './blocks.ts';
 
+/** Nobody waits longer for an answer, and nobody can stop a query. */
+const querySecondsMax = 300;
+
 /** chDB types its connection against its own copy of the client's interface. */
 type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['connection']>;
 
@@ -102,10 +105,9 @@ async function connect(dir: string, lock: Lock, readOnly: boolean): Promise<Clic
   let reader: Promise<ClickHouseClient> | undefined;
   const openReader = async () => {
     const opened = createClient({connection: open() as unknown as ClientConnection});
-    // Settings last for the session; with readonly = 2 nothing can be written, and readonly itself cannot be changed.
+    // Settings last for the session. With readonly = 2 a query could read the files of this machine: SELECT * FROM '/etc/passwd'.
     await opened.command({
-      query:
-        'SET output_format_json_quote_64bit_integers = 1, output_format_json_quote_denormals = 1, readonly = 2',
+      query: `SET output_format_json_quote_64bit_integers = 1, output_format_json_quote_denormals = 1, max_execution_time = ${querySecondsMax}, readonly = 1`,
     });
     return opened;
   };

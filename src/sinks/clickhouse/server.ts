@@ -30,11 +30,12 @@ const insertValues: ServerValues = {
   // Errors come with their status, before anything else was sent.
   wait_end_of_query: 1,
 };
-/** Of users' queries: 64-bit integers whole, and no way to change anything. */
+/** Of users' queries: 64-bit integers whole, no way to change anything, and no work for somebody who is gone. */
 const readValues: ServerValues = {
   output_format_json_quote_64bit_integers: 1,
   output_format_json_quote_denormals: 1,
   readonly: '2',
+  cancel_http_readonly_queries_on_client_close: 1,
 };
 
 /** The last inserts of a raw table are remembered by their token, so that one whose answer was lost is not made twice. */

@@ -7,6 +7,7 @@ import {ensureMarks, ensureTable, switchView} from './ddl.ts';
 import {queryError, statementError} from './errors.ts';
 import {alterOn, on, physical, quote, quoteTable} from './names.ts';
 import {readRawEvents} from './raw-read.ts';
+import {refuseReaching} from './reach.ts';
 
 const markTable = quoteTable('millrace', 'delivered');
 
@@ -135,6 +136,7 @@ export function createClickHouseSink(
     async query(sql) {
       let text: string;
       try {
+        refuseReaching(sql);
         await prepare();
         text = await connection.read(sql);
       } catch (error) {

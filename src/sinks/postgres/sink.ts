@@ -7,6 +7,7 @@ import {queryError, statementError, stateOf} from './errors.ts';
 import {markTable, offsetTable, physical, quote, quoteTable} from './names.ts';
 import {inOneAtATime} from './order.ts';
 import {readRawEvents} from './raw-read.ts';
+import {asReader, refuseReaching} from './reach.ts';
 import type {RawTables} from './settings.ts';
 import {switchView} from './views.ts';
 import {writeRawRows, writeRows} from './write.ts';
@@ -150,10 +151,12 @@ export async function createPostgresSink(
         });
       }),
     async query(sql): Promise<QueryResult> {
+      refuseReaching(sql);
       await guarded('query', async () => {});
       let result: Awaited<ReturnType<PostgresConnection['query']>> | undefined;
       try {
         await connection.transaction(async (transaction) => {
+          await asReader(transaction);
           await transaction.query('SET TRANSACTION READ ONLY');
           result = await transaction.query(sql);
           throw rollBack;
