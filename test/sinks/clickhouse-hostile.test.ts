@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import type {IncomingMessage, ServerResponse} from 'node:http';
 import {type TestContext, test} from 'node:test';
-import {gzipSync} from 'node:zlib';
+import {gzipSync, zstdCompressSync} from 'node:zlib';
 import {PlatformError} from '../../src/errors.ts';
+import {createAgent} from '../../src/sinks/clickhouse/agent.ts';
 import {openSink} from '../../src/sinks/host.ts';
 import {type Answer, dripping, endless, html, serve, silent} from '../support/hostile.ts';
 import {scratchDir} from '../support/scratch.ts';
@@ -102,5 +103,29 @@ test('one that is silent, or answers a byte now and then, is waited for in bound
     assert.equal((await failure(sink.mark(marks))).code, 'SINK_UNAVAILABLE');
     const late = await open(t, untilRows(answer), 300);
     assert.equal((await failure(late.mark(marks))).code, 'SINK_UNAVAILABLE');
+  }
+});
+
+test('a packed answer is unpacked up to a limit', async (t) => {
+  const bytesMax = 2 ** 20;
+  const {createClient, ClickHouseLogLevel} = await import('@clickhouse/client');
+  for (const [codec, pack] of [['gzip', gzipSync] as const, ['zstd', zstdCompressSync] as const]) {
+    const answer = (bytes: number): Answer =>
+      asClickHouse((_, response) =>
+        response.writeHead(200, {'content-encoding': codec}).end(pack(Buffer.alloc(bytes, 'x'))),
+      );
+    const text = async (bytes: number) => {
+      const url = await serve(t, answer(bytes));
+      const client = createClient({
+        url,
+        http_agent: createAgent(url, {}, {totalMs: 60_000, bytesMax, isPacked: true}),
+        compression: {response: {codec}},
+        log: {level: ClickHouseLogLevel.OFF},
+      });
+      t.after(() => client.close());
+      return (await client.query({query: 'SELECT 1', format: 'TabSeparated'})).text();
+    };
+    assert.equal((await text(bytesMax)).length, bytesMax);
+    await assert.rejects(text(50 * bytesMax), /unpacks to more than 1048576 bytes/);
   }
 });

@@ -1,11 +1,12 @@
 /** Connections on which nothing is believed that is no answer of ClickHouse, and that no answer holds up for ever. */
 import {type ClientRequest, Agent as HttpAgent, type IncomingMessage} from 'node:http';
 import {type AgentOptions, Agent as HttpsAgent} from 'node:https';
+import type {Transform} from 'node:stream';
 
 export type AgentLimits = {
   /** From the request to the last byte of its answer, ms. */
   totalMs: number;
-  /** An answer may have so many bytes on the way. */
+  /** An answer may have so many bytes on the way, and so many unpacked. */
   bytesMax: number;
   /** Whether answers are asked for compressed; one that comes so unasked is none. */
   isPacked: boolean;
@@ -41,6 +42,7 @@ function watch(request: ClientRequest, {totalMs, bytesMax, isPacked}: AgentLimit
     const wrong = problemOf(response, isPacked);
     if (wrong !== undefined) fail(wrong);
     else {
+      if (response.headers['content-encoding'] !== undefined) boundUnpacked(response, bytesMax);
       const {socket} = response;
       const before = socket.bytesRead;
       looking = setInterval(() => {
@@ -49,6 +51,30 @@ function watch(request: ClientRequest, {totalMs, bytesMax, isPacked}: AgentLimit
     }
     response.on('close', end);
   });
+}
+
+/**
+ * A small answer may unpack to what no memory holds. Whoever unpacks it pipes it into what does, which fails when it has made too much
+ * of it. Counted where it is made: a listener would make it flow before its reader is there.
+ */
+function boundUnpacked(response: IncomingMessage, bytesMax: number): void {
+  const {pipe} = response;
+  response.pipe = function <T extends NodeJS.WritableStream>(
+    this: IncomingMessage,
+    to: T,
+    options?: object,
+  ): T {
+    const unpacking = to as unknown as Transform;
+    const push = unpacking.push;
+    let bytes = 0;
+    unpacking.push = function (chunk: Uint8Array | null, ...rest): boolean {
+      bytes += chunk?.length ?? 0;
+      if (bytes <= bytesMax) return push.call(this, chunk, ...rest);
+      this.destroy(new Error(`the answer unpacks to more than ${bytesMax} bytes`));
+      return false;
+    };
+    return pipe.call(this, to, options) as T;
+  };
 }
 
 /** A proxy's page, another server, a sign-in: whatever its status says, nothing was done. */
