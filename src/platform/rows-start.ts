@@ -34,6 +34,7 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
     book,
     log,
     sinksOf: (query) => targets[query] ?? [],
+    sinks: [...new Set(Object.values(targets).flat())],
     openSink: (name) => outputs.sink(name),
     positionsOf: (sink) => positionsIn(client, `${kafka.clientId}.sinks.${sink}`),
     async refused(table, sink, rows) {

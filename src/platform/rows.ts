@@ -12,6 +12,7 @@ import {sinkError} from '../sinks/retry.ts';
 import {revisionOf, tableId} from '../sinks/tables.ts';
 import type {Sink} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {RowsDrops} from './rows-drops.ts';
 import {RowsFeed, type RowsPositions} from './rows-feed.ts';
 import type {RowsStatus} from './status.ts';
 
@@ -21,6 +22,8 @@ export type RowsServiceOptions = {
   log: LogReader;
   /** Names of the sinks of a query, `<domain>.<query>`; empty for one that is not in the configuration. */
   sinksOf(query: string): readonly string[];
+  /** Names of all sinks that rows go to. */
+  sinks: readonly string[];
   openSink(name: string): Promise<Sink>;
   positionsOf(sink: string): RowsPositions;
   /** Keeps rows that a sink refuses. */
@@ -76,6 +79,7 @@ class Service {
   readonly #book = new Book();
   readonly #ways = new Map<string, Way>();
   readonly #shown = new Map<string, string>();
+  readonly #drops: RowsDrops;
   readonly #closing = new AbortController();
   #bookOffset = 0;
   #bookId: string | undefined;
@@ -84,6 +88,7 @@ class Service {
 
   constructor(options: RowsServiceOptions) {
     this.#options = options;
+    this.#drops = new RowsDrops({...options, book: this.#book});
   }
 
   start(): void {
@@ -149,19 +154,14 @@ class Service {
       if (this.#book.dropped.has(way.id)) {
         this.#ways.delete(key);
         await this.#end(way);
-        await way.sink.drop?.(way.id);
       }
-    for (const [view, shown] of this.#book.views)
-      if (shown === null && this.#shown.has(view)) {
-        this.#shown.delete(view);
-        for (const sinkName of this.#options.sinksOf(view))
-          await (await this.#options.openSink(sinkName)).dropView?.(view);
-      }
+    this.#drops.look();
   }
 
   async #begin(sinkName: string, table: Table): Promise<void> {
     const {openSink, positionsOf, refused, telemetry, clock, log} = this.#options;
     const sink = await openSink(sinkName);
+    await this.#drops.returns(sinkName, tableId(table));
     if (this.#closing.signal.aborted) return;
     const delivery = createDelivery({
       sink,
@@ -222,6 +222,7 @@ class Service {
     const shown = this.#book.views.get(view);
     const key = `${sinkName} ${view}`;
     if (shown?.table !== id || this.#shown.get(key) === id || !feed.reached(shown.ends)) return;
+    await this.#drops.returns(sinkName, view);
     await sink.switchView?.(table);
     this.#shown.set(key, id);
   }
@@ -311,7 +312,7 @@ class Service {
   async close(): Promise<void> {
     this.#closing.abort(new Error('the deliveries end'));
     await Promise.all([...this.#ways.values()].map((way) => this.#end(way)));
-    await this.#watching;
+    await Promise.all([this.#watching, this.#drops.close()]);
   }
 }
 

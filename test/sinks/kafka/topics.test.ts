@@ -58,6 +58,8 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       await engine.close();
       rmSync(dir, {recursive: true, force: true});
     });
+    /** Views that were to be dropped: files have none. The first time it fails. */
+    const views: string[] = [];
     const start = async (files = 'files') => {
       const sink: HostedSink = await openSink({
         name: 'files',
@@ -69,7 +71,14 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
         book: bookTopic(name),
         log,
         sinksOf: (query) => (query.startsWith('shop.') ? ['files'] : []),
-        openSink: async () => sink,
+        sinks: ['files'],
+        openSink: async () => ({
+          ...sink,
+          async dropView(view: string) {
+            views.push(view);
+            if (views.length === 1) throw new Error('not now');
+          },
+        }),
         positionsOf: () => ({
           load: async (topic) => places.get(topic),
           async save(topic, place) {
@@ -106,6 +115,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       open,
       start,
       saving,
+      views,
       rows: async (table: Table, files = 'files') =>
         ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
           .map(({country, total}) => [country, total])
@@ -167,6 +177,36 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       await systemClock.sleep(50);
     }
     assert.deepEqual(await rows(two), [['DE', 1]]);
+  });
+
+  test('a table and a view that are dropped while nobody delivers go when somebody does; what is made again stays', async (t) => {
+    const {dir, engine, start, rows, views} = await world(t, 'gone');
+    const soon = async (isSo: () => boolean | Promise<boolean>) => {
+      for (const deadline = Date.now() + 120_000; !(await isSo()); await systemClock.sleep(20))
+        assert.ok(Date.now() < deadline);
+    };
+    const table = queryTable('gone', {country: 'string'});
+    const isThere = async () => (await readLatest(join(dir, 'files'), tableId(table))) !== undefined;
+    await engine.ensure(table);
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    await engine.switchView!(table);
+    const first = await start();
+    await first.settled();
+    assert.ok(await isThere());
+    await first.close();
+    await engine.drop!(tableId(table));
+    await engine.dropView!('shop.gone');
+    const second = await start();
+    await soon(async () => !(await isThere()) && views.length > 1);
+    assert.deepEqual(views, ['shop.gone', 'shop.gone']);
+
+    await engine.ensure(table);
+    await engine.write(table, batchOf(table, [countryRow('FR', 1, 2)]));
+    await soon(async () => second.tables().length > 0 && (await second.settled()).length > 0);
+    assert.deepEqual(await rows(table), [['FR', 1]]);
+    await engine.drop!(tableId(table));
+    await soon(async () => !(await isThere()));
+    assert.deepEqual(second.tables(), []);
   });
 
   test('a table that is dropped while its place is kept ends as well, and the next one begins', async (t) => {
