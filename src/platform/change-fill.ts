@@ -132,6 +132,12 @@ function checked(status: QueryStatus | undefined, query: string, revision: numbe
   );
 }
 
+const passing = new Set<string | undefined>(['SINK_SLOW', 'SINK_UNAVAILABLE', 'SINK_LOST']);
+
+/** Whether a query reads, or will again by itself: one that has begun, and waits for a sink. */
+export const goesOn = ({state, reason, positions}: QueryStatus): boolean =>
+  state === 'running' || (state === 'paused' && passing.has(reason?.code) && positions !== undefined);
+
 /**
  * Brings the old and the new revision to the same place in every partition and holds them there, with all rows of it
  * acknowledged. The old one stands still only for as long as the new one needs for the last records.
@@ -150,8 +156,7 @@ export async function meet(
       signal.throwIfAborted();
       steering.report();
       const status = isNew ? checked(steering.status(), plan.id, plan.revision) : steering.status();
-      const goesOn = status?.state === 'running' || status?.reason?.code === 'SINK_SLOW';
-      if (!isNew && status && !goesOn) return undefined;
+      if (!isNew && status && !goesOn(status)) return undefined;
       const positions = status?.positions ?? [];
       const isThere = places.every(({topic, partition, offset}) =>
         positions.some(

@@ -1,4 +1,5 @@
 /** Carries out changes of queries: a new revision beside the running one, filled, compared, switched. Every step can be cut short and gone on with. */
+import {systemClock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {type LogSource, openLog} from '../log/open.ts';
@@ -7,7 +8,8 @@ import type {QueryPlan} from '../process/plan/nodes.ts';
 import {type ArchiveLine, dropArchive, readArchive} from './change-archive.ts';
 import {begin} from './change-begin.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
-import {catchUp, type FillLine, meet} from './change-fill.ts';
+import {catchUp, type FillLine, goesOn, meet} from './change-fill.ts';
+import {type Surely, untilSinksAnswer} from './fill-waiting.ts';
 import {sameMeaning} from './plan-meaning.ts';
 import {type QueryRevisions, readRevisions, writeRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -90,6 +92,7 @@ async function* carryOutAlone(
     ...(archive && {archive}),
   });
   const rates = new Map<string, number>();
+  const surely = untilSinksAnswer({clock: systemClock, telemetry: running.metrics}, options.signal);
   try {
     for await (const line of catchUp(engine, filling, options)) {
       if (line.eventsPerSecond > 0) rates.set(line.query, line.eventsPerSecond);
@@ -101,9 +104,9 @@ async function* carryOutAlone(
       const old = engine.plan(plan.id)!;
       const known = engine.status().find(({query}) => query === plan.id);
       // One that has just begun has told nothing yet, and is waited for.
-      const steering = !known || known.state === 'running' ? engine.steer(plan.id) : undefined;
+      const steering = !known || goesOn(known) ? engine.steer(plan.id) : undefined;
       const met = await meet(steering, filling, plan, {source: dirs.source, signal: options.signal});
-      const comparisons = await compareRevisions(running.outputs, old, plan);
+      const comparisons = await surely(() => compareRevisions(running.outputs, old, plan));
       steering?.until(null);
       filling.steer(plan.id).until(null);
       for (const comparison of comparisons)
@@ -123,7 +126,7 @@ async function* carryOutAlone(
       yield {waits: plans.map(({id}) => id), reason: refusals.join('; ')};
       return;
     }
-    yield* switchOver(running, plans, wishes, rates, options.platform);
+    yield* switchOver(running, plans, wishes, {rates, platform: options.platform, surely});
   } finally {
     for (const {id} of plans) engine.steer(id).until(null);
     await filling.stop();
@@ -173,8 +176,7 @@ async function* switchOver(
   running: RunningPlatform,
   plans: QueryPlan[],
   wishes: Wish[],
-  rates: Map<string, number>,
-  platform: Platform,
+  {rates, platform, surely}: {rates: Map<string, number>; platform: Platform; surely: Surely},
 ): AsyncGenerator<ChangeLine> {
   const {dirs, outputs} = running;
   const noted = readRevisions(dirs.revisions);
@@ -185,7 +187,7 @@ async function* switchOver(
   // Whoever would take over must find it, too, before anybody sees the new rows.
   await running.engine.sync();
   failpoint('change.after-switching');
-  for (const plan of plans) await outputs.switchView(plan);
+  for (const plan of plans) await surely(() => outputs.switchView(plan));
   const done = readRevisions(dirs.revisions);
   const switched: ChangeLine[] = [];
   const switchedMs = Date.now();

@@ -1,4 +1,4 @@
-/** A sink that is down for a moment while a revision begins to be filled: it is waited for, as for queries that run. */
+/** A sink that is down for a moment while a revision is filled, compared or switched to: it is waited for, as for queries that run. */
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {fileURLToPath} from 'node:url';
@@ -6,8 +6,17 @@ import {cli, filePlatform, makeRoot} from '../support/cli.ts';
 import {startIn} from '../support/running.ts';
 
 /** What the plugin does next, and what it was given: it runs in this process. `downs`: so many calls for the second revision fail. */
-type World = {downs: {ensure: number; marked: number}; rows: Map<string, number>; marks: Map<string, number>};
-const world: World = {downs: {ensure: 1, marked: 1}, rows: new Map(), marks: new Map()};
+type World = {
+  downs: {ensure: number; marked: number; latest: number; switchView: number};
+  rows: Map<string, number>;
+  marks: Map<string, number>;
+  shown?: string;
+};
+const world: World = {
+  downs: {ensure: 1, marked: 1, latest: 1, switchView: 1},
+  rows: new Map(),
+  marks: new Map(),
+};
 Object.assign(globalThis, {fillDownWorld: world});
 
 const errors = fileURLToPath(new URL('../../src/errors.ts', import.meta.url));
@@ -18,7 +27,7 @@ const may = (what, table) => {
 };
 export const sinks = [{
   name: 'shaky', summary: 'Fails for a moment', fields: {},
-  capabilities: {isolation: 'inline', upsert: true, raw: false, query: false, views: false, durable: true},
+  capabilities: {isolation: 'inline', upsert: true, raw: false, query: false, views: true, durable: true},
   open: async () => ({
     async ensure(table) { may('ensure', table.name); },
     async write(table, {count, columns}) {
@@ -27,12 +36,19 @@ export const sinks = [{
     },
     async mark(marks) { for (const {table, epoch} of marks) world.marks.set(table, epoch); },
     async marked(table) { may('marked', table); return world.marks.get(table); },
+    async latest(table) {
+      may('latest', table.name);
+      const kinds = [...world.rows].flatMap(([row, n]) => row.startsWith(table.name + ' ') ? [[row.split(' ')[1], n]] : []);
+      const valueOf = (name, kind, n) => name === 'kind' ? kind : name === 'n' ? n : 0;
+      return kinds.map(([kind, n]) => table.columns.map(({name}) => valueOf(name, kind, n)));
+    },
+    async switchView(table) { may('switchView', table.name); world.shown = table.name; },
     async close() {},
   }),
 }];
 `;
 
-test('a rebuild whose sink is down when it begins waits for it, says so once each time, and comes to its end', async (t) => {
+test('a rebuild whose sink is down when it begins, compares or switches waits for it, says so each time, and comes to its end', async (t) => {
   const root = makeRoot({
     'config/platform.yaml': `${filePlatform}plugins: [../shaky.ts]\n`.replace(
       'backend: file',
@@ -60,7 +76,10 @@ aggregations:
   assert.deepEqual(waits, [
     'what is being filled waits: SINK_UNAVAILABLE no ensure now; it goes on by itself',
     'what is being filled waits: SINK_UNAVAILABLE no marked now; it goes on by itself',
+    'what is being filled waits: SINK_UNAVAILABLE no latest now; it goes on by itself',
+    'what is being filled waits: SINK_UNAVAILABLE no switchView now; it goes on by itself',
   ]);
+  assert.equal(world.shown, 'q__r2');
   assert.deepEqual([...world.rows].filter(([row]) => row.startsWith('q__r2 ')).sort(), [
     ['q__r2 a', 2],
     ['q__r2 b', 1],
