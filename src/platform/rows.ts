@@ -151,10 +151,7 @@ class Service {
           await this.#begin(sinkName, table);
         }
     for (const [key, way] of this.#ways)
-      if (this.#book.dropped.has(way.id)) {
-        this.#ways.delete(key);
-        await this.#end(way);
-      }
+      if (this.#book.dropped.has(way.id) && this.#ways.delete(key)) await this.#end(way);
     this.#drops.look();
   }
 
