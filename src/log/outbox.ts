@@ -3,6 +3,7 @@ import {randomUUID} from 'node:crypto';
 import type {DatabaseSync} from 'node:sqlite';
 import {corrupt, rowCrc, type Stream} from './chain.ts';
 import {AbsentRecords, type Withdrawn} from './outbox-absent.ts';
+import {OutboxBooks} from './outbox-books.ts';
 import {
   checkedRange,
   idStarts,
@@ -29,6 +30,7 @@ export class Outbox {
   #headChanged = false;
   /** Which topics its places are of. */
   readonly topics: OutboxTopics;
+  readonly books: OutboxBooks;
   readonly #positions = new Map<number, Position>();
   /** The newest range of a stream, which the next one mostly continues. */
   readonly #last = new Map<number, Range>();
@@ -57,6 +59,7 @@ export class Outbox {
     };
     this.#headChanged = head === undefined;
     this.topics = new OutboxTopics(database);
+    this.books = new OutboxBooks(database);
     this.#absent = new AbsentRecords(database);
     this.#readPositions();
     this.#idStarts = idStarts(database);
@@ -89,8 +92,9 @@ export class Outbox {
   }
 
   /** These records, which are not settled, will not be shipped; their ids are those of others' records. */
-  withdraw(stream: number, offsets: readonly number[]): void {
-    this.#absent.withdraw(stream, offsets);
+  withdraw(stream: Readonly<Stream>, offsets: readonly number[]): void {
+    this.books.withdrawn(stream, offsets, this.#absent);
+    this.#absent.withdraw(stream.id, offsets);
   }
 
   /** The next records from `offset` on that were withdrawn: [first, next), the first of such ranges; undefined when none is. */
@@ -130,8 +134,7 @@ export class Outbox {
     if (last && last.next === first && last.kafka + (last.next - last.first) === kafka) last.next = next;
     else this.#last.set(stream, {first, next, kafka});
     this.#ranges.push({stream, ...this.#last.get(stream)!});
-    const known = this.#positions.get(stream)?.known ?? 0;
-    const kafkaNext = kafka + next - first;
+    const [known, kafkaNext] = [this.#positions.get(stream)?.known ?? 0, kafka + next - first];
     this.settle(stream, next, kafkaNext, known === kafka ? kafkaNext : known);
   }
 
@@ -141,6 +144,7 @@ export class Outbox {
     if (!this.#idStarts.has(stream)) this.#idStarts.set(stream, this.#last.get(stream)?.first ?? shipped);
     this.#positions.set(stream, {shipped, kafkaNext, known: known ?? before?.known ?? 0});
     this.#changed.add(stream);
+    this.books.settled(stream, shipped);
   }
 
   /** The first offset of the stream whose ids count. */
@@ -275,6 +279,7 @@ export class Outbox {
     for (const {stream, first, next, kafka} of this.#found)
       this.#statements.setRange.run(stream, first, next, kafka, rowCrc(stream, first, next, kafka));
     this.topics.write();
+    this.books.write();
     this.#absent.write((stream) => this.#positions.get(stream)?.shipped ?? 0);
   }
 
@@ -299,6 +304,7 @@ export class Outbox {
     this.#ranges = [];
     this.#found = [];
     this.topics.written();
+    this.books.written();
     this.#absent.written();
     for (const {stream, below} of this.#forgotten) {
       const last = this.#last.get(stream);

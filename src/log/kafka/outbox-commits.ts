@@ -73,6 +73,7 @@ export class OutboxCommits implements CommitHooks {
   committed(batches: ReadonlyMap<AppendTransaction, StoredBatch[]>): void {
     if (this.#isWriting) this.#outbox.written();
     this.#isWriting = false;
+    for (const [transaction, stored] of batches) this.#outbox.books.committed(transaction, stored);
     this.#given.committed(batches);
   }
 }

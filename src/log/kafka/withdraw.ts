@@ -22,7 +22,7 @@ export async function withdrawKnown(
   lane: Lane,
   {next, from, to}: {next: number; from: number; to: number},
 ): Promise<number> {
-  const {topic, partition, id: streamId} = lane.stream;
+  const {topic, partition} = lane.stream;
   let withdrawn = 0;
   for (let offset = next; offset < lane.end; ) {
     const own = idsFrom(outbox, lane, offset);
@@ -31,7 +31,7 @@ export async function withdrawKnown(
       for (const each of ids) if (own.ids.has(each.id)) found.push(each);
     if (found.length > 0) {
       outbox.withdraw(
-        streamId,
+        lane.stream,
         found.map(({id}) => own.ids.get(id)!),
       );
       log.adopt(topic, partition, {ids: found});

@@ -8,6 +8,7 @@ import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
 import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import {topicsLeft} from '../../../src/log/outbox-left.ts';
+import type {IngestCounts} from '../../../src/log/types.ts';
 import {dirsOf} from '../../../src/platform/places.ts';
 import {shipLeft} from '../../../src/platform/ship-left.ts';
 import {skipWithout} from '../../cluster/needs.ts';
@@ -30,7 +31,32 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
   const lease = (canWait = true) => ({group: 'test.ingest', canWait});
   const append = (ids: string[]) => ({
     appends: [{topic: 'one.owner', partition: 0, ids, ...batchOfIds(ids)}],
+    ledger: [
+      {
+        domain: 'one',
+        eventType: 'owner',
+        source: 'http',
+        received: ids.length,
+        appended: ids.length,
+        duplicate: 0,
+        rejected: 0,
+      },
+    ],
   });
+  /** Records of the topic that processes before counted. */
+  let countedElsewhere = 0;
+  /** Both equations: every line's, and what is counted as appended is in the topic. */
+  const balances = async (...writers: {ledger(): IngestCounts[]}[]) => {
+    const lines = writers.flatMap((writer) => writer.ledger());
+    for (const line of lines)
+      assert.equal(line.received, line.appended + line.duplicate + line.rejected, JSON.stringify(line));
+    const appended = lines.reduce((sum, line) => sum + line.appended, 0);
+    assert.equal(
+      appended,
+      (await rig.ids('one.owner')).flat().length - countedElsewhere,
+      JSON.stringify(lines),
+    );
+  };
 
   test('a second process stands by and says so; when the first ends it takes over, with all ids', async () => {
     const first = await rig.writer({'one.owner': 1}, {lease: lease(), command: 'first'});
@@ -61,6 +87,7 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
 
   test('a holder that nobody hears of loses the lease; what it had taken and nobody else is shipped when it has it again', async () => {
     const told: Told[] = [];
+    countedElsewhere = (await rig.ids('one.owner')).flat().length;
     const zombie = await rig.writer({'one.owner': 1}, {lease: lease(), command: 'zombie', spoolAfterMs: 200});
     await zombie.append(append(['e']));
     const heir = await rig.writer(
@@ -88,6 +115,8 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     assert.equal((await heir.append(append(['e']))).appends[0]?.duplicate, 1);
     rig.proxy.restore();
     await until(() => zombie.bytes === 0, 'what it had taken is shipped');
+    await until(() => zombie.ledger()[0]!.duplicate > 0, 'what the heir brought is a duplicate here');
+    await balances(zombie, heir);
     await until(
       () =>
         zombie.append(append(['both', 'f'])).then(
