@@ -1,6 +1,6 @@
 /** Reading topics from where somebody stands to their ends. */
 import type {Decoder} from '../schema/decode.ts';
-import {frameHeaderBytes, walkRecords} from '../schema/frame.ts';
+import {walkDecoded} from '../schema/frame.ts';
 import type {AvroValue} from '../schema/types.ts';
 import type {LogReader, RecordBatch} from './types.ts';
 
@@ -29,7 +29,7 @@ export async function* batchesOf(log: LogReader, topic: string): AsyncGenerator<
     yield* batchesFrom(log, topic, partition, log.startOffset(topic, partition));
 }
 
-/** Records of a topic of one schema, decoded, with their places. Throws LOG_CORRUPT. */
+/** Records of a topic of one schema, decoded, with their places, without those that others wrote. Throws LOG_CORRUPT. */
 export async function* decodedRecords(
   log: LogReader,
   topic: string,
@@ -38,8 +38,7 @@ export async function* decodedRecords(
   for await (const {kind, partition, baseOffset, bytes, count} of batchesOf(log, topic)) {
     if (kind !== 'data') continue;
     const found: {partition: number; offset: number; values: AvroValue[]}[] = [];
-    walkRecords({bytes, count}, (index, position, end) => {
-      const values = decode(bytes, position + frameHeaderBytes, end);
+    walkDecoded({bytes, count}, decode, (index, values) => {
       found.push({partition, offset: baseOffset + index, values});
     });
     yield* found;

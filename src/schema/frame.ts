@@ -94,6 +94,28 @@ export function walkRecords(
     );
 }
 
+/**
+ * Visits what a decoder makes of every record of a topic that we alone write. What another program wrote there is passed over: a batch
+ * is as it was written, its checksum says so, and no reader may stop at a stranger's record.
+ * @throws DecodeFailure BATCH_INVALID
+ */
+export function walkDecoded<T>(
+  batch: {bytes: Uint8Array; count: number; kind?: string},
+  decode: (bytes: Uint8Array, pos: number, end: number) => T,
+  visit: (index: number, values: T) => void,
+): void {
+  walkRecords(batch, (index, pos, end) => {
+    let values: T;
+    try {
+      values = decode(batch.bytes, Math.min(pos + frameHeaderBytes, end), end);
+    } catch (error) {
+      if (error instanceof DecodeFailure) return;
+      throw error;
+    }
+    visit(index, values);
+  });
+}
+
 /** A batch's bytes from whole frames. */
 export function packRecords(frames: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(frames.reduce((sum, frame) => sum + 4 + frame.length, 0));

@@ -3,7 +3,7 @@ import {test} from 'node:test';
 import {avroSchema} from '../../src/schema/avro.ts';
 import {compileDecoder, compileResolvingDecoder, type Decoder} from '../../src/schema/decode.ts';
 import {compileEncoder} from '../../src/schema/encode.ts';
-import {packRecords, recordLength, schemaIdOf, walkRecords} from '../../src/schema/frame.ts';
+import {packRecords, recordLength, schemaIdOf, walkDecoded, walkRecords} from '../../src/schema/frame.ts';
 import {DecodeFailure} from '../../src/schema/read.ts';
 import {lateSchema} from '../../src/schema/side.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../src/schema/types.ts';
@@ -202,6 +202,25 @@ test('records nested without end are refused, not followed', () => {
 test('a longer form of an index or a length is read, as other readers do', () => {
   const schema = record({name: 'x', type: ['null', 'string']});
   assert.deepEqual(compileDecoder(schema)(hex('82 00 82 00 61'), 0, 5), ['a']);
+});
+
+test('what others wrote into a topic that we alone write is passed over', () => {
+  const ours = hex('00 00 00 00 07 04 61 62');
+  const strange = [
+    hex('78'),
+    hex(''),
+    hex('00 00 00 00 07'),
+    hex('00 00 00 00 07 04 61'),
+    hex(`00 00 00 00 07 ${'ff '.repeat(12)}`),
+  ];
+  const frames = [...strange, ours, ...strange];
+  const seen: unknown[] = [];
+  walkDecoded(
+    {bytes: packRecords(frames), count: frames.length},
+    compileDecoder(record({name: 'x', type: 'string'})),
+    (index, values) => seen.push([index, values]),
+  );
+  assert.deepEqual(seen, [[5, ['ab']]]);
 });
 
 test('a batch is walked record by record, and lengths that lie are refused', () => {

@@ -1,6 +1,6 @@
 import type {LogReader} from '../../log/types.ts';
 import {compileDecoder} from '../../schema/decode.ts';
-import {frameHeaderBytes, walkRecords} from '../../schema/frame.ts';
+import {frameHeaderBytes, walkDecoded} from '../../schema/frame.ts';
 import {
   type ReplayEntry,
   type ReplayEvent,
@@ -242,13 +242,9 @@ export class ReplayFeed {
     checkTopic(plan, log, this.#topic, merger.topics[this.#topic]);
     for (const batch of batches) {
       nextOffset = batch.baseOffset + batch.count;
-      walkRecords(batch, (index, pos, end) => {
+      walkDecoded(batch, decodeEvent, (index, values) => {
         const place = batch.baseOffset + index;
-        if (place < offset) return;
-        found.push({
-          offset: place,
-          event: replayEventOf(decodeEvent(batch.bytes, pos + frameHeaderBytes, end)),
-        });
+        if (place >= offset) found.push({offset: place, event: replayEventOf(values)});
       });
     }
     return {found, nextOffset};
@@ -261,8 +257,8 @@ export class ReplayFeed {
     let offset = log.partitions(topic) > 0 ? log.startOffset(topic, 0) : Infinity;
     while (offset < log.endOffset(topic, 0))
       for (const batch of await log.read(topic, 0, offset, readBytesMax)) {
-        walkRecords(batch, (_, pos, end) => {
-          const entry: ReplayEntry = replayEntryOf(decodeEntry(batch.bytes, pos + frameHeaderBytes, end));
+        walkDecoded(batch, decodeEntry, (_, values) => {
+          const entry: ReplayEntry = replayEntryOf(values);
           if (entry.query === plan.id && entry.outcome === 'refused' && entry.detail) ids.add(entry.detail);
         });
         offset = batch.baseOffset + batch.count;

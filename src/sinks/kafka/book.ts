@@ -50,8 +50,9 @@ export class Book {
     ];
   }
 
-  take(entry: BookEntry): void {
-    switch (entry.kind) {
+  /** Passes over what is no entry. */
+  take(entry: BookEntry | undefined): void {
+    switch (entry?.kind) {
       case 'table': {
         const id = `${entry.table.namespace}.${entry.table.name}`;
         this.tables.set(id, entry.table);
@@ -75,5 +76,27 @@ export class Book {
   }
 }
 
-/** @throws SyntaxError for bytes that are no entry */
-export const bookEntryOf = (bytes: Uint8Array): BookEntry => JSON.parse(Buffer.from(bytes).toString());
+const kinds: Record<BookEntry['kind'], (entry: Record<string, unknown>) => boolean> = {
+  table: ({table}) => {
+    const {namespace, name, columns, key} = (table ?? {}) as Record<string, unknown>;
+    return isText(namespace) && isText(name) && Array.isArray(columns) && Array.isArray(key);
+  },
+  mark: ({table, epoch, ends}) => isText(table) && Number.isSafeInteger(epoch) && Array.isArray(ends),
+  view: ({view, table, ends}) => isText(view) && isText(table) && Array.isArray(ends),
+  drop: ({table}) => isText(table),
+  dropView: ({view}) => isText(view),
+};
+const isText = (value: unknown): boolean => typeof value === 'string';
+
+/** Undefined for what some other program wrote into the topic: no entry of ours. */
+export function bookEntryOf(bytes: Uint8Array): BookEntry | undefined {
+  try {
+    const entry = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>;
+    const kind = String(entry.kind);
+    return Object.hasOwn(kinds, kind) && kinds[kind as BookEntry['kind']](entry)
+      ? (entry as BookEntry)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

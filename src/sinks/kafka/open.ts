@@ -9,6 +9,7 @@ import {remade} from '../../log/topic-ids.ts';
 import type {LogReader} from '../../log/types.ts';
 import type {Table} from '../../model/types.ts';
 import {walkRecords} from '../../schema/frame.ts';
+import {DecodeFailure} from '../../schema/read.ts';
 import {columnIndex, revisionOf, tableId} from '../tables.ts';
 import type {RowTopics, Sink, SinkContext} from '../types.ts';
 import {Book, type BookEntry, bookEntryOf, bookKey, bookTopic} from './book.ts';
@@ -220,7 +221,15 @@ class KafkaSink implements Sink {
     await log.refresh();
     const reader = rowReader(table);
     for await (const {kind, bytes, count} of batchesOf(log, rowsTopic(table)))
-      if (kind === 'data') walkRecords({bytes, count}, (_, pos, end) => reader.add(bytes, pos, end));
+      if (kind === 'data')
+        walkRecords({bytes, count}, (_, pos, end) => {
+          try {
+            reader.add(bytes, pos, end);
+          } catch (error) {
+            // What another program wrote there is no row.
+            if (!(error instanceof DecodeFailure)) throw error;
+          }
+        });
     const {count, columns} = reader.take();
     const [version, deleted, start] = ['version', 'deleted', 'window_start'].map((name) =>
       columnIndex(table, name),

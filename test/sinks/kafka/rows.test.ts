@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import type {Table} from '../../../src/model/types.ts';
 import {schemaIdOf} from '../../../src/schema/frame.ts';
+import {Book, bookEntryOf} from '../../../src/sinks/kafka/book.ts';
 import {rowEncoder, rowReader, rowSchema, rowsTopic} from '../../../src/sinks/kafka/rows.ts';
 
 const table: Table = {
@@ -67,4 +68,25 @@ test('topic and schema carry the names of query and revision', () => {
   const {name, namespace, fields} = rowSchema(table);
   assert.deepEqual([name, namespace], ['per_day__r3', 'agg.shop']);
   assert.deepEqual(fields[2], {name: 'category', type: ['null', 'string'], default: null});
+});
+
+test('what others write into the book of rows topics is passed over', () => {
+  const book = new Book();
+  const {namespace, name} = table;
+  const entries = [
+    '',
+    'x',
+    'null',
+    '[]',
+    '{"kind":"__proto__"}',
+    '{"kind":"table"}',
+    '{"kind":"table","table":{}}',
+    '{"kind":"mark","table":3}',
+    '{"kind":"view","view":"shop.per_day"}',
+    JSON.stringify({kind: 'table', table}),
+  ];
+  for (const entry of entries) book.take(bookEntryOf(Buffer.from(entry)));
+  assert.deepEqual(book.entries(), [{kind: 'table', table}]);
+  book.take(bookEntryOf(Buffer.from(JSON.stringify({kind: 'drop', table: `${namespace}.${name}`}))));
+  assert.equal(book.tables.size, 0);
 });
