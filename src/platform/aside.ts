@@ -4,18 +4,25 @@ import {acquireLock} from '../log/lock.ts';
 import type {Platform} from '../model/types.ts';
 import {ensureHome, placesOf} from './places.ts';
 
-/** The way out of a table that differs where nobody can alter it: an embedded database is filled again from the log. */
+/**
+ * The way out of a table that differs. In an embedded database nobody can alter it: it is filled again from the log. The table of a query on
+ * a server may be left from before its checkpoints were lost: columns that are added by hand would be empty in its rows.
+ * @param command fills it again @param isOfQuery another table is filled then, and this one stays
+ */
 export function explainDifference(
   error: unknown,
-  platform: Platform,
+  platform: Pick<Platform, 'sinks'>,
   sink: string,
-  command: string,
+  {command, isOfQuery}: {command: string; isOfQuery: boolean},
 ): unknown {
   const isEmbedded = typeof platform.sinks[sink]?.options.dir === 'string';
-  if (!(error instanceof PlatformError) || error.code !== 'SINK_TABLE_DIFFERS' || !isEmbedded) return error;
-  const {code, message, place} = error;
+  if (!(error instanceof PlatformError) || error.code !== 'SINK_TABLE_DIFFERS') return error;
+  if (!isEmbedded && !isOfQuery) return error;
+  const {code, message, place, hint} = error;
   return new PlatformError(code, message, {
-    hint: command,
+    hint: isEmbedded
+      ? command
+      : `${command} fills a table beside it from the log, and this one stays; or: ${hint}`,
     cause: error,
     ...(place === undefined ? {} : {place}),
   });

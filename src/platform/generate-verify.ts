@@ -30,9 +30,9 @@ export type Verification = {
   differences: number;
 };
 
-/** The way out of everything that stands against a comparison. */
-const anew =
-  'use a directory of its own: cp -r config /tmp/try && npx millrace generate --config /tmp/try --verify';
+/** The way out of everything that stands against a comparison. Another environment would have the same topics wherever its directory is. */
+const anew = (domain: string): string =>
+  `use a directory of its own, with everything in it: mkdir /tmp/try && cp -r config /tmp/try && npx millrace generate ${domain} --config /tmp/try --env dev --count 10000 --fast --verify`;
 /** The obvious evaluator keeps every event. */
 const eventsMax = 2_000_000;
 /** Differences of one check that are listed. */
@@ -69,7 +69,7 @@ export async function verifyGenerated(running: RunningPlatform, domain: Domain):
       position.fingerprint
     )
       throw new PlatformError('VERIFY_IMPOSSIBLE', 'the configuration makes other events than it did', {
-        hint: anew,
+        hint: anew(domain.name),
       });
     const expected = await expectedBeside({
       domain,
@@ -133,19 +133,19 @@ function refuse(domain: Domain, {earlier, n}: GeneratorPosition, log: LogReader)
     throw new PlatformError(
       'VERIFY_IMPOSSIBLE',
       `${earlier} events were made with another configuration or seed, which is not known any more`,
-      {hint: anew},
+      {hint: anew(domain.name)},
     );
   if (others.length > 0)
     throw new PlatformError(
       'VERIFY_IMPOSSIBLE',
       `${others[0]!.source} wrote to ${domain.name}.${others[0]!.eventType}, too: only generated events are known`,
-      {hint: anew},
+      {hint: anew(domain.name)},
     );
   if (n > eventsMax)
     throw new PlatformError(
       'VERIFY_IMPOSSIBLE',
       `${n} events do not fit into memory for the obvious evaluator (at most ${eventsMax})`,
-      {hint: anew},
+      {hint: anew(domain.name)},
     );
 }
 

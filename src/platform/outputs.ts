@@ -160,7 +160,8 @@ export async function openOutputs(
         plan.sinks.map(async (sinkName) => {
           const {sink} = await openOnce(sinkName);
           await sink.ensure(plan.table).catch((error) => {
-            throw explainDifference(error, platform, sinkName, `npx millrace rebuild ${plan.id}`);
+            const command = `npx millrace rebuild ${plan.id}`;
+            throw explainDifference(error, platform, sinkName, {command, isOfQuery: true});
           });
           const {onRefused} = callbacks;
           const health = pauses.of(`rows of ${sinkName}`);

@@ -106,8 +106,8 @@ export function createRaw(
         try {
           const sink = await open(job.sinkName);
           await sink.ensure(job.table).catch((error) => {
-            const way = `stop the platform, then: npx millrace rebuild --sink ${job.sinkName}`;
-            throw explainDifference(error, platform, job.sinkName, way);
+            const command = `stop the platform, then: npx millrace rebuild --sink ${job.sinkName}`;
+            throw explainDifference(error, platform, job.sinkName, {command, isOfQuery: false});
           });
           const {topic} = job.eventType;
           const privacy = privacySetting();

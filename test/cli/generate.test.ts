@@ -99,6 +99,7 @@ test('another configuration begins a new run, and what the old one made can no l
   const {code, stderr} = await cli(root, 'generate', '--verify');
   assert.equal(code, 2);
   assert.match(stderr, /VERIFY_IMPOSSIBLE 100 events were made with another configuration/);
+  assert.match(stderr, /cp -r config \/tmp\/try && .* generate games .*--env dev --count/);
 });
 
 test('a running platform makes events at their rate, and rate and faults change on the way', async () => {
