@@ -65,9 +65,11 @@ const sayable = (text: string, cwd: string): string =>
   withoutSecrets(asTyped(text, cwd)).split('\n').map(escapeControls).join('\n');
 
 /** Of the query that is furthest behind; of one that has told nothing yet it is not known. */
-const lagOf = ({queries, startingQueries}: PlatformStatus): string =>
+const lagOf = ({phase, queries, startingQueries}: PlatformStatus): string =>
   startingQueries.length > 0
-    ? 'starting'
+    ? phase === 'draining' || phase === 'stopped'
+      ? 'unknown'
+      : 'starting'
     : formatCount(Math.max(0, ...queries.map(({lagEvents}) => lagEvents)));
 
 function terminalView(io: CommandIo, tips: string[], untilIdle: boolean): View {

@@ -24,6 +24,8 @@ export type LeaseGateEvents = Pick<LeaseEvents, 'wants' | 'yields'> & {
   dir: string;
 };
 
+/** Trouble that passes by itself is told when it lasts, as that of a new cluster which has no coordinator yet does not, ms. */
+const quietMs = 5_000;
 /** So long the first decision is waited for. */
 const decisionMs = 20_000;
 
@@ -44,11 +46,13 @@ export class LeaseGate {
       telemetry.emit('Log', {level, message});
     const observed = (standby: string | null) => telemetry.emit('StandbyObserved', {standby});
     let told = '';
+    let failedMs: number | undefined;
     const who = `${hostname()}, process ${process.pid} (${command})`;
     this.#lease = new Lease(client, group, who, new LeaseMember(dir, group), {
       taken: async () => {
         await learn();
         told = '';
+        failedMs = undefined;
         this.#refused = undefined;
         observed(null);
         log('info', `this process appends events now: it holds the lease of group ${group}`);
@@ -56,6 +60,7 @@ export class LeaseGate {
       },
       lost: (holder) => {
         lost();
+        failedMs = undefined;
         observed(this.refusal()!.message);
         if (holder !== '')
           log(
@@ -66,6 +71,8 @@ export class LeaseGate {
       },
       failed: (error) => {
         // It is tried again every second: what lasts is told once.
+        failedMs ??= performance.now();
+        if (error.retry && performance.now() - failedMs < quietMs) return;
         const message = `the lease of group ${group}: ${error.message}; it is tried again`;
         if (message !== told) log(error.retry ? 'warn' : 'error', message);
         told = message;
