@@ -1,4 +1,4 @@
-import {keptConfigs} from '../log/kafka/topics.ts';
+import {keptConfigs, letterConfigs} from '../log/kafka/topics.ts';
 import {kafkaOptionsOf, newPartitionsOf} from '../model/log.ts';
 import {does} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
@@ -81,7 +81,7 @@ export function kafkaOf(
       name,
       partitions: isOfEvents(name) ? kafka.topics.partitions : 1,
       replication: kafka.topics.replication,
-      configs: keptConfigs(kafka, letters.get(name)),
+      configs: isOfEvents(name) ? keptConfigs(kafka) : letterConfigs(kafka, letters.get(name)),
       // A process that only aggregates never appends events: it need not know which there are.
       isAppended: !isOfEvents(name) || does(platform, 'ingest'),
       isLeased: isOfEvents(name) && does(platform, 'ingest'),

@@ -44,6 +44,20 @@ export function keptConfigs(
   };
 }
 
+const sizeConfig = 'max.message.bytes';
+
+/**
+ * Topics of letters and of events to be counted after all: each holds a whole record and what is said of it, and brokers take no more
+ * than 1 MiB by default, which is what the record may have already.
+ */
+export const letterConfigs = (
+  settings: KafkaSettings,
+  retentionMs?: number | null,
+): Record<string, string> => ({
+  ...keptConfigs(settings, retentionMs),
+  [sizeConfig]: String(2 * 2 ** 20),
+});
+
 /** Topics of which the last record of every key is kept. */
 export const compactedConfigs: Readonly<Record<string, string>> = {
   'cleanup.policy': 'compact',
@@ -163,6 +177,7 @@ async function compare(client: KafkaClient, wanted: readonly WantedTopic[]): Pro
       const is = values.get(key);
       // Who may not describe configurations sees none: nothing can be said of them.
       if (is === undefined || is === value) continue;
+      if (key === sizeConfig && Number(is) > Number(value)) continue;
       const command = `kafka-configs.sh --bootstrap-server ${client.settings.brokers[0]} --alter --entity-type topics --entity-name ${name} --add-config ${key}=${value}`;
       found.push({topic: name, what: key, is, wanted: value, command});
     }

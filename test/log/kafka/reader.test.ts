@@ -447,13 +447,15 @@ suite('a log in Kafka', skipWithout('java', 'mvn'), () => {
         ...wanted,
         partitions: 1,
         replication: 2,
-        configs: {...wanted.configs, 'retention.ms': '-1'},
+        configs: {...wanted.configs, 'retention.ms': '-1', 'max.message.bytes': '2000000'},
       };
       const found = await ensureTopics(client, [other]);
       assert.deepEqual(
         found.map(({topic, what, is, wanted: should}) => `${topic} ${what} ${is} ${should}`),
-        ['made retention.ms 3600000 -1', 'made replicas 1 2'],
+        ['made retention.ms 3600000 -1', 'made max.message.bytes 1048588 2000000', 'made replicas 1 2'],
       );
+      const smaller = {...wanted, configs: {...wanted.configs, 'max.message.bytes': '1000000'}};
+      assert.deepEqual(await ensureTopics(client, [smaller]), [], 'larger records may come');
       assert.match(
         found[0]!.command!,
         /kafka-configs\.sh .* --entity-name made --add-config retention\.ms=-1$/,
