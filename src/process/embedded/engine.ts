@@ -219,6 +219,8 @@ class Host implements InlineEngine {
         break;
       case 'reopened':
         this.#options.onStopped?.(event.query);
+        // Deliveries that it waited for were given up with what they had, and say nothing more of that.
+        this.resume(event.query);
         break;
       case 'log':
         tellLog(telemetry, event.told);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {type TestContext, test} from 'node:test';
 import {PlatformError} from '../../../src/errors.ts';
+import {openOutboxWriter} from '../../../src/log/writer.ts';
 import {openStateReader} from '../../../src/process/embedded/statestore.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import {EngineRig, type EngineRigOptions} from './engine-rig.ts';
@@ -68,6 +69,31 @@ test('a paused query stops reading while another runs on, and catches up when it
   assert.equal(rig.tables.get(tumbling.id)!.writes, before);
   rig.engine.resume(tumbling.id);
   await rig.engine.settle();
+  rig.check();
+});
+
+test('a query that waits for a sink while its topic grows begins anew, and does not wait for what was given up', async (t) => {
+  const rig = await started(t, [tumbling]);
+  await rig.append(events(50, 1, 1));
+  await rig.engine.settle();
+  rig.engine.pause(tumbling.id, new PlatformError('SINK_UNAVAILABLE', 'it does not answer'));
+  // As the log of a process beside Kafka, whose topics grow.
+  await rig.log.close();
+  rig.log = openOutboxWriter(rig.logDir, {
+    attach: () => ({
+      idsFrom: ({startOffset}) => startOffset,
+      isGone: () => false,
+      usedBytes: () => 0,
+      full: () => new PlatformError('LOG_FULL', 'full'),
+      within: () => [],
+      committed() {},
+    }),
+  });
+  for (const {topic} of [purchase, view]) rig.log.ensureTopic(topic, 2);
+  await rig.append(events(50, 2, 2, day + 600_000));
+  await rig.clock.advance(2_000);
+  await rig.engine.settle();
+  assert.equal(rig.engine.status()[0]!.state, 'running');
   rig.check();
 });
 
