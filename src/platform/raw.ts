@@ -124,6 +124,8 @@ export function createRaw(
           delete job.failure;
         } catch (error) {
           if (!(error instanceof PlatformError)) throw error;
+          // The platform ends while it starts: nothing is wrong with the sink.
+          if (error.code === 'SINK_CLOSED') return;
           const known = job.failure;
           job.failure = error;
           if (isDown(error)) tryLater(job);
