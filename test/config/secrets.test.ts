@@ -119,6 +119,10 @@ server: {host: "\${secret:nope}"}
       'config/platform.yaml:5:16 SECRET_NOT_HERE 16',
     ],
   );
+  assert.match(
+    loaded.diagnostics.find(({code}) => code === 'SECRET_UNKNOWN')!.hint!,
+    /^write NOPE=\.\.\. into \S+\.env, or set it in the environment; npx millrace up --write-env /,
+  );
 });
 
 test('a password in a file is a warning, and is hidden all the same', async (t) => {

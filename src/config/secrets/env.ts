@@ -22,6 +22,8 @@ export const env = defineSecretBackend({
           for (const key of [name, name.toUpperCase()]) if (Object.hasOwn(source, key)) return source[key];
         return undefined;
       },
+      hint: async (name) =>
+        `write ${name.toUpperCase()}=... into ${options.file}, or set it in the environment; npx millrace up --write-env writes what the servers ask for that it starts`,
     };
   },
 });
