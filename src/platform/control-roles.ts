@@ -33,8 +33,10 @@ export function controlOfRoles(processes: readonly RoleControl[]): Control {
       if (path !== '/v1/resume') return of(path).post<T>(path, body);
       // What stopped may be a query, an input or a delivery.
       const answers = await Promise.allSettled(processes.map(({control}) => control.post<T>(path, body)));
-      const done = answers.find((answer) => answer.status === 'fulfilled');
-      if (done) return done.value;
+      const done = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+      // One process runs the query, another one its delivery: what was started again counts, not what ran already.
+      const found = done.find((answer) => !(answer as {ran?: true}).ran) ?? done[0];
+      if (found !== undefined) return found;
       throw (answers[0] as PromiseRejectedResult).reason;
     },
     lines: <T>(

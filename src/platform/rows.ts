@@ -245,7 +245,7 @@ class Service {
     way.stopped = error;
     telemetry.emit('Log', {
       level: 'error',
-      message: `rows of ${way.id} for ${way.sinkName} stopped: ${error.code} ${error.message}`,
+      message: `rows of ${way.id} for ${way.sinkName} stopped: ${error.code} ${error.message}${error.hint === undefined ? '' : `; ${error.hint}`}`,
     });
     while (way.stopped && !signal.aborted) await this.#news(way);
     way.delivery.resume();
