@@ -21,6 +21,7 @@ import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {type Filling, fillingKey, type Steering, steeringOf, tellsOfFilling} from './change-steering.ts';
 import {createCurrentLookups} from './current-lookups.ts';
+import {Restarts} from './engine-again.ts';
 import {callbacksOf} from './engine-callbacks.ts';
 import {failUnlessClosed, tellStopped} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
@@ -245,37 +246,35 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       stop: stopFilling,
     };
   };
-  /** One restart after another, whoever asks for it. */
-  let restarting: Promise<void> = Promise.resolve();
-  let isEnding = false;
-  const restart = (wanted: () => QueryPlan[]): Promise<void> => {
-    const next = restarting.then(async () => {
-      if (isEnding) return;
+  const restarts = new Restarts({
+    start,
+    stop: () => stop(true),
+    show(plan, status) {
+      plans.set(plan.id, plan);
+      refused.set(plan.id, status);
+    },
+    clock: options.clock,
+    telemetry,
+  });
+  const restart = (wanted: () => QueryPlan[]): Promise<void> =>
+    restarts.next(async () => {
       await engine?.drain(drainMsMax);
-      await stop(true);
-      await start(wanted());
+      return wanted();
     });
-    restarting = next.catch(() => {});
-    return next;
-  };
 
   /** Not drained first: what runs may wait for another sink. Its last checkpoint is a moment old. */
   const restartWhatWaits = async (): Promise<boolean> => {
     if (filling) return false;
-    const next = restarting.then(async () => {
-      if (!engine) return;
-      const wanted = [...plans.values()];
-      await stop(true);
-      await start(wanted);
-    });
-    restarting = next.catch(() => {});
-    await next;
+    await restarts.next(async () => engine && [...plans.values()]);
     return true;
   };
 
   return {
     start,
-    stop: () => stop(false),
+    async stop() {
+      await restarts.end();
+      await stop(false);
+    },
     sync: synced,
     restart: (wanted) => restart(() => wanted),
     steer: (query) => steeringOf(() => engine, query, outputs),
@@ -291,7 +290,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       ),
     plan: (query) => plans.get(query),
     async resume(query) {
-      await restarting;
+      await restarts.settled();
       if (engine?.owns(query)) engine.resume(query);
       // What kept it from starting is looked at again where it was looked at.
       else if (plans.has(query)) await restart(() => [...plans.values()]);
@@ -306,9 +305,8 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       telemetry.emit('Log', {level: 'info', message});
     },
     async drain(withinMs = drainMsMax) {
-      isEnding = true;
       waiting.clear();
-      await restarting;
+      await restarts.end();
       if (!engine || (await engine.drain(withinMs))) return [];
       return unsettled(engine?.status() ?? [], (query) => aside.waits(query));
     },

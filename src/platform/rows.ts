@@ -152,6 +152,8 @@ class Service {
         }
     for (const [key, way] of this.#ways)
       if (this.#book.dropped.has(way.id) && this.#ways.delete(key)) await this.#end(way);
+    for (const [view, shown] of this.#book.views)
+      if (shown === null) for (const sink of this.#options.sinks) this.#shown.delete(`${sink} ${view}`);
     this.#drops.look();
   }
 

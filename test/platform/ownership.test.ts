@@ -7,8 +7,9 @@ import {dirsOf} from '../../src/platform/places.ts';
 import type {TelemetryEvents} from '../../src/telemetry.ts';
 import {startBucket} from '../support/bucket.ts';
 import {makeRoot} from '../support/cli.ts';
+import {clickHouseServer, password, user} from '../support/clickhouse.ts';
 import {startProxy} from '../support/proxy.ts';
-import {platformOf, runToEnd} from '../support/running.ts';
+import {platformOf, runToEnd, startIn} from '../support/running.ts';
 
 const bucket = await startBucket();
 after(() => bucket?.stop());
@@ -62,6 +63,69 @@ engine:
   await ownership.close({isKept: true});
   const writer = await ownership.open();
   assert.equal(writer.epoch, 2);
+});
+
+test('queries that start again when their sink is back wait for the bucket of checkpoints, which went meanwhile, and lose nothing', {
+  skip,
+}, async (t) => {
+  assert.ok(bucket, 'CI needs SeaweedFS');
+  const proxy = await startProxy({to: {host: '127.0.0.1', port: bucket.port}});
+  t.after(() => proxy.close());
+  const database = await clickHouseServer();
+  t.after(() => database.kill());
+  await database.kill();
+  const {accessKey, secretKey} = bucket.settings;
+  const root = makeRoot({
+    'config/platform.yaml': `platform: shop
+engine:
+  embedded:
+    checkpoints: s3://${bucket.settings.bucket}/again
+    checkpoint_interval: 100ms
+    s3: {endpoint: "http://127.0.0.1:${proxy.port}", access_key: ${accessKey}, secret_key: ${secretKey}}
+sinks:
+  analytics: {backend: clickhouse, clickhouse: {url: "${database.url}", username: ${user}, password: "${password}"}}
+  files: {backend: file, file: {dir: .millrace/rows}}
+defaults: {raw: none}
+`,
+    'config/domains/shop.yaml': `domain: shop
+event_types: [{name: sale, dimensions: [country]}]
+inputs: [{name: sales, event_type: sale, from: ../../sales.csv, format: csv}]
+aggregations:
+  - {name: held, from: sale, window: {type: tumbling, size: 1m}, measures: {n: count()}, sinks: [analytics]}
+  - {name: free, from: sale, window: {type: tumbling, size: 1m}, measures: {n: count()}, sinks: [files]}
+`,
+    'sales.csv': `timestamp,country\n${'2026-01-01T10:00:00Z,DE\n'.repeat(300)}`,
+  });
+  const {running, told} = await startIn(root);
+  const state = (name: string) => running.engine.status().find(({query}) => query === `shop.${name}`);
+  const until = async (isSo: () => boolean) => {
+    for (const endMs = performance.now() + 90_000; !isSo(); await systemClock.sleep(50))
+      assert.ok(performance.now() < endMs, JSON.stringify(running.engine.status()));
+  };
+  try {
+    await until(() => state('held')?.reason?.code === 'SINK_UNAVAILABLE');
+    await until(
+      () => (state('free')?.counts ?? []).reduce((sum, {aggregated}) => sum + aggregated, 0) === 300,
+    );
+    proxy.cut();
+    await database.start();
+    await until(() => ['held', 'free'].every((name) => state(name)?.reason?.code === 'STORE_UNAVAILABLE'));
+    assert.deepEqual([state('held')?.state, state('free')?.state], ['paused', 'paused']);
+    assert.ok(
+      told.some(
+        ({name, event}) =>
+          name === 'Log' && /2 queries to be started again: STORE_/.test(String(event.message)),
+      ),
+    );
+    proxy.restore();
+    await until(() => state('held')?.state === 'running' && state('free')?.state === 'running');
+    await running.idle(new AbortController().signal);
+    const sum = await running.outputs.sql('analytics', 'SELECT sum(n) FROM shop.held');
+    assert.equal(Number(sum.rows[0]![0]), 300);
+    assert.ok(running.status().totals.ledgerBalanced);
+  } finally {
+    await running.drain();
+  }
 });
 
 test('how far events have come is known from a bucket where another machine makes the checkpoints; while that is away, as of the last look', {

@@ -60,6 +60,8 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     });
     /** Views that were to be dropped: files have none. The first time it fails. */
     const views: string[] = [];
+    /** Tables that views were made to show. */
+    const shown: string[] = [];
     const start = async (files = 'files') => {
       const sink: HostedSink = await openSink({
         name: 'files',
@@ -74,6 +76,9 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
         sinks: ['files'],
         openSink: async () => ({
           ...sink,
+          async switchView(table: Table) {
+            shown.push(tableId(table));
+          },
           async dropView(view: string) {
             views.push(view);
             if (views.length === 1) throw new Error('not now');
@@ -116,6 +121,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       start,
       saving,
       views,
+      shown,
       rows: async (table: Table, files = 'files') =>
         ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
           .map(({country, total}) => [country, total])
@@ -180,7 +186,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
   });
 
   test('a table and a view that are dropped while nobody delivers go when somebody does; what is made again stays', async (t) => {
-    const {dir, engine, start, rows, views} = await world(t, 'gone');
+    const {dir, engine, start, rows, views, shown} = await world(t, 'gone');
     const soon = async (isSo: () => boolean | Promise<boolean>) => {
       for (const deadline = Date.now() + 120_000; !(await isSo()); await systemClock.sleep(20))
         assert.ok(Date.now() < deadline);
@@ -204,6 +210,13 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     await engine.write(table, batchOf(table, [countryRow('FR', 1, 2)]));
     await soon(async () => second.tables().length > 0 && (await second.settled()).length > 0);
     assert.deepEqual(await rows(table), [['FR', 1]]);
+    assert.deepEqual(shown, [tableId(table)]);
+    await engine.switchView!(table);
+    await soon(() => shown.length === 2);
+    await engine.dropView!('shop.gone');
+    await soon(() => views.length === 3);
+    await engine.switchView!(table);
+    await soon(() => shown.length === 3);
     await engine.drop!(tableId(table));
     await soon(async () => !(await isThere()));
     assert.deepEqual(second.tables(), []);
