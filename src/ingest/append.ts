@@ -1,5 +1,6 @@
 /** Records -> transactions of the log: events, dead letters, ledger and position together, one transaction after another. */
 import assert from 'node:assert/strict';
+import {unlessAborted} from '../abort.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {transactionOf} from './append-transaction.ts';
@@ -8,7 +9,7 @@ import {Chunk} from './chunk.ts';
 import {type DeadLetterEncoder, deadLetterEncoder, fileDeadLetters} from './deadletters.ts';
 import type {IngestFileOptions, IngestReport} from './file.ts';
 import {pace} from './pace.ts';
-import {appendPatiently, untilOpen} from './patience.ts';
+import {appendPatiently} from './patience.ts';
 import {type FilePosition, sourceName} from './position.ts';
 import {reasonCode} from './reasons.ts';
 import type {RecordSource} from './records.ts';
@@ -244,7 +245,7 @@ export class Appender {
     const {gate, signal} = this.#context;
     await this.#pending;
     const closed = gate?.();
-    if (closed !== undefined) await untilOpen(closed, signal);
+    if (closed !== undefined) await (signal ? unlessAborted(closed, signal) : closed);
     const chunk = this.#chunk;
     this.#pending = this.#append(chunk);
     // It is awaited before the next one; until then a failure must not count as unheard.

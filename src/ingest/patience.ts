@@ -1,4 +1,4 @@
-/** Waiting for a log that is full and for a gate that is closed. */
+/** Waiting for a log that is full. */
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {AppendResult, AppendTransaction, LogWriter} from '../log/types.ts';
@@ -33,15 +33,4 @@ export async function appendPatiently(
       await clock.sleep(retryMs, signal);
     }
   }
-}
-
-/** Resolves when the gate opens, rejects when the signal is aborted before. */
-export function untilOpen(gate: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return gate;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, {once: true});
-    gate.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {test} from 'node:test';
+import {type TestContext, test} from 'node:test';
 import type {Worker} from 'node:worker_threads';
 import {PlatformError} from '../../../src/errors.ts';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
@@ -45,6 +45,15 @@ async function settled(engine: EmbeddedEngine, events: number): Promise<void> {
   assert.fail(JSON.stringify(engine.status()));
 }
 
+/** Worker threads of this process, in the order in which they start from now on. */
+function threadsOf(t: TestContext): Worker[] {
+  const threads: Worker[] = [];
+  const onWorker = (worker: Worker) => void threads.push(worker);
+  process.on('worker', onWorker);
+  t.after(() => process.off('worker', onWorker));
+  return threads;
+}
+
 test('two worker threads share partitions and queries, and resume where they drained', async (t) => {
   const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
   await rig.append(clicks(400, 0));
@@ -67,10 +76,7 @@ test('two worker threads share partitions and queries, and resume where they dra
 
 test('a worker that ends by itself is started again, and nothing is lost or counted twice', async (t) => {
   const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
-  const threads: Worker[] = [];
-  const onWorker = (worker: Worker) => void threads.push(worker);
-  process.on('worker', onWorker);
-  t.after(() => process.off('worker', onWorker));
+  const threads = threadsOf(t);
   const messages: string[] = [];
   const telemetry: Telemetry = {
     emit: (name, event) => {
@@ -105,10 +111,7 @@ test('a worker that is started again waits for a sink as it was told before it e
   timeout: 240_000,
 }, async (t) => {
   const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
-  const threads: Worker[] = [];
-  const onWorker = (worker: Worker) => void threads.push(worker);
-  process.on('worker', onWorker);
-  t.after(() => process.off('worker', onWorker));
+  const threads = threadsOf(t);
   await rig.append(clicks(300, 0));
   const engine = createEngine({...rig.options(), workers: 1, flushMs: 5, checkpointIntervalMs: 50});
   rig.engine = engine as never;
@@ -135,10 +138,7 @@ test('a worker that is started again waits for a sink as it was told before it e
 
 test('a worker that ends while it drains is started again and drains', {timeout: 240_000}, async (t) => {
   const rig = new EngineRig(t, [click], [perMinute, visits], {partitions: 4});
-  const threads: Worker[] = [];
-  const onWorker = (worker: Worker) => void threads.push(worker);
-  process.on('worker', onWorker);
-  t.after(() => process.off('worker', onWorker));
+  const threads = threadsOf(t);
   await rig.append(clicks(300, 0));
   const engine = createEngine({...rig.options(), workers: 2, flushMs: 5, checkpointIntervalMs: 50});
   rig.engine = engine as never;
