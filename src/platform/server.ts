@@ -107,11 +107,14 @@ function refusal(
   const {origin} = request.headers;
   if (origin !== undefined && !loopbackNames.has(hostOf(origin.replace(/^https?:\/\//, '')) ?? ''))
     return {status: 403, message: 'requests from this Origin are not served'};
-  if (Object.hasOwn(options.open, `${request.method} ${path}`)) return undefined;
+  if (Object.hasOwn(options.open, `${methodOf(request)} ${path}`)) return undefined;
   if (!sameToken(tokenOf(request), options.token))
     return {status: 401, message: 'a token is needed: Authorization: Bearer <the text of .millrace/token>'};
   return undefined;
 }
+
+/** HEAD is asked as GET is; Node's server leaves the body away. See RFC 9110, 9.3.2. */
+const methodOf = ({method}: IncomingMessage) => (method === 'HEAD' ? 'GET' : method);
 
 function tokenOf({headers}: IncomingMessage): string {
   const [scheme, value = ''] = (headers.authorization ?? '').split(' ', 2);
@@ -138,7 +141,7 @@ async function answer(
     const url = urlAsked(request.url ?? '/');
     if (!url)
       return sendJson(response, 400, {error: {code: 'NOT_FOUND', message: 'the path cannot be read'}});
-    const key = `${request.method} ${url.pathname}`;
+    const key = `${methodOf(request)} ${url.pathname}`;
     const refused = refuse(url.pathname);
     if (refused) return sendJson(response, refused.status, refusalBody(options, url.pathname, refused));
     const open = Object.hasOwn(options.open, key) ? options.open[key] : undefined;

@@ -112,6 +112,17 @@ describe('access', () => {
     assert.equal((await ask('/livez', {method: 'POST'})).status, 401);
   });
 
+  test('HEAD is answered as GET, without the body', async () => {
+    for (const path of ['/', '/livez', '/readyz', '/metrics', '/v1/ping', '/registry/subjects', '/v1/none'])
+      for (const headers of [{}, bearer()]) {
+        const get = await ask(path, {headers});
+        const head = await ask(path, {method: 'HEAD', headers});
+        assert.deepEqual({...head, headers: {}}, {status: get.status, text: '', headers: {}}, path);
+        assert.equal(head.headers['content-type'], get.headers['content-type'], path);
+      }
+    assert.equal((await ask('/v1/query', {method: 'HEAD', headers: bearer()})).status, 404);
+  });
+
   for (const host of ['evil.example', 'evil.example:4000', '127.0.0.1.evil.example', 'localhost.', '0.0.0.0'])
     test(`Host ${JSON.stringify(host)} is refused, with or without the token`, async () => {
       assert.equal((await ask('/livez', {headers: {host}})).status, 403);
