@@ -5,7 +5,8 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 
-const main = join(import.meta.dirname, '../../src/cli/main.ts');
+/** What `millrace` runs. */
+export const main = join(import.meta.dirname, '../../src/cli/main.ts');
 
 /** Compiled code is shared by all children: starting costs half. `npm test` has a place for it; else one for this process. */
 const compileCache = process.env.NODE_COMPILE_CACHE ?? mkdtempSync(join(tmpdir(), 'millrace-compiled-'));
@@ -59,6 +60,7 @@ export function start(
   fault?: Fault,
   timeoutMs = 240_000,
   program = main,
+  environment: NodeJS.ProcessEnv = {},
 ): Child {
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, ...args];
   const injected = fault && ('call' in fault || 'inject' in fault) ? fault : undefined;
@@ -79,6 +81,7 @@ export function start(
     env: {
       ...process.env,
       NODE_COMPILE_CACHE: compileCache,
+      ...environment,
       ...(fault && 'failpoint' in fault ? {MILLRACE_FAILPOINT: showFault(fault)} : {}),
     },
   });

@@ -15,7 +15,7 @@ import {type TestServer as ClickHouse, clickHouseServer, user} from '../support/
 import {KafkaRig} from '../support/kafka-writer.ts';
 import {type TestServer as PostgresServer, password, postgresServer} from '../support/postgres.ts';
 import {addressOf, type FaultyProxy, startProxy} from '../support/proxy.ts';
-import {type Child, type Fault, start} from './process.ts';
+import {type Child, type Fault, main, start} from './process.ts';
 
 const colors = ['blue', 'green', 'red'];
 /** What a table of colours says: colour, events, cents. */
@@ -113,9 +113,13 @@ defaults: {aggregates: analytics, raw: records}
   }
 
   /** Starts the platform on a machine. It is not waited for. */
-  run(machine: Machine, {fault, isStandby = false}: {fault?: Fault; isStandby?: boolean} = {}): Child {
+  run(
+    machine: Machine,
+    options: {fault?: Fault; isStandby?: boolean; environment?: NodeJS.ProcessEnv} = {},
+  ): Child {
+    const {fault, isStandby = false, environment} = options;
     const args = isStandby ? ['run', '--standby'] : ['run'];
-    machine.child = start(machine.root, args, fault, 4 * 3_600_000);
+    machine.child = start(machine.root, args, fault, 4 * 3_600_000, main, environment);
     return machine.child;
   }
 

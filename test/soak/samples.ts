@@ -14,6 +14,9 @@ export type Sample = {
   /** Events that were acknowledged to the sender. */
   sent: number;
   rssMiB: number;
+  /** What a collection left, of all threads: objects, and memory outside of the heap that they hold. NaN before the first. */
+  heapMiB: number;
+  externalMiB: number;
   descriptors: number;
   threads: number;
   /** Of the queries, together. */
@@ -49,6 +52,24 @@ export function processOf(pid: number): Pick<Sample, 'rssMiB' | 'descriptors' | 
   } catch {
     return null;
   }
+}
+
+/** After so long without a word a thread has ended; a platform that sleeps says nothing for five. */
+const threadMs = 10_000;
+
+/** What `heap.ts` wrote down last in the threads of a process. */
+export function heapOf(directory: string, pid: number): Pick<Sample, 'heapMiB' | 'externalMiB'> {
+  const left = readdirSync(directory)
+    .filter((name) => /^\d+-\d+$/.test(name) && name.startsWith(`${pid}-`))
+    .map((name) => join(directory, name))
+    .filter((path) => Date.now() - statSync(path).mtimeMs < threadMs)
+    .map((path) => JSON.parse(readFileSync(path, 'utf8')) as {heap: number; external: number});
+  const sum = (values: number[]) =>
+    values.length === 0 ? Number.NaN : values.reduce((total, each) => total + each, 0) / 2 ** 20;
+  return {
+    heapMiB: Math.round(sum(left.map(({heap}) => heap)) * 10) / 10,
+    externalMiB: Math.round(sum(left.map(({external}) => external)) * 10) / 10,
+  };
 }
 
 type Lags = Pick<Sample, 'lagEvents' | 'lagSeconds' | 'pending' | 'outboxBytes'>;
@@ -114,7 +135,10 @@ export function filesOf(directory: string): Pick<Sample, 'files' | 'diskMiB'> {
 
 /** What may grow in an hour: a share of the median, and an amount that is never too much. Events come all the time: what they fill is no leak. */
 const limits: {column: keyof Sample; hourlyMax: number; floor: number; ofLife: boolean}[] = [
-  {column: 'rssMiB', hourlyMax: 0.25, floor: 60, ofLife: true},
+  // A leak is seen in what is left after a collection; resident memory holds garbage, too.
+  {column: 'heapMiB', hourlyMax: 0.1, floor: 10, ofLife: true},
+  {column: 'externalMiB', hourlyMax: 0.25, floor: 20, ofLife: true},
+  {column: 'rssMiB', hourlyMax: 0.5, floor: 150, ofLife: true},
   {column: 'descriptors', hourlyMax: 0.1, floor: 6, ofLife: true},
   {column: 'threads', hourlyMax: 0.1, floor: 2, ofLife: true},
   {column: 'lagEvents', hourlyMax: 0.5, floor: 10_000, ofLife: false},

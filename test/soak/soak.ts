@@ -9,7 +9,8 @@
  * its lives is long enough to see what grows.
  */
 import assert from 'node:assert/strict';
-import {appendFileSync, writeFileSync} from 'node:fs';
+import {appendFileSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as wait} from 'node:timers/promises';
 import {parseArgs} from 'node:util';
@@ -20,6 +21,7 @@ import {
   caughtUp,
   filesOf,
   growthsOf,
+  heapOf,
   lagsOf,
   partsOf,
   processOf,
@@ -81,6 +83,9 @@ function faultsOf(servers: RealServers, machine: Machine): FaultKind[] {
 
 const servers = await RealServers.start(values.brokers === '3' ? 3 : 1);
 const machine = await servers.machine();
+const heaps = mkdtempSync(join(tmpdir(), 'millrace-soak-'));
+const nodeOptions = `--expose-gc --import ${join(import.meta.dirname, 'heap.ts')}`;
+const run = () => servers.run(machine, {environment: {SOAK_HEAP_DIR: heaps, NODE_OPTIONS: nodeOptions}});
 const samples: Sample[] = [];
 const counts = new Map<string, number>();
 let life = 1;
@@ -92,12 +97,12 @@ writeFileSync(values.out, '');
 async function restart(): Promise<void> {
   machine.child!.kill('SIGKILL');
   await machine.child!.ended;
-  servers.run(machine);
+  run();
   life++;
 }
 
 try {
-  servers.run(machine);
+  run();
   await ready(machine);
   const sender = new Sender([machine], perSecond);
   sender.begin();
@@ -116,7 +121,16 @@ try {
       if (process) {
         const {acknowledged: sent} = sender;
         const ofMachine = filesOf(join(machine.root, '.millrace'));
-        const figures = {...process, ...lags, clickHouseParts, postgresTables, postgresDead, ...ofMachine};
+        const heap = heapOf(heaps, machine.child!.pid);
+        const figures = {
+          ...process,
+          ...heap,
+          ...lags,
+          clickHouseParts,
+          postgresTables,
+          postgresDead,
+          ...ofMachine,
+        };
         const sample: Sample = {seconds: elapsed(), life, sent, ...figures, fault};
         samples.push(sample);
         appendFileSync(values.out, `${JSON.stringify(sample)}\n`);
@@ -181,6 +195,7 @@ ${faults} faults (${[...counts].map(([name, count]) => `${name} ${count}`).join(
 } finally {
   isOver = true;
   await servers.stop();
+  rmSync(heaps, {recursive: true});
 }
 
 function round1(value: number): number {
