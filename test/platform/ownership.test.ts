@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {after, test} from 'node:test';
+import {after, type TestContext, test} from 'node:test';
 import {systemClock} from '../../src/clock.ts';
 import {maximaOf} from '../../src/platform/books-elsewhere.ts';
 import {takeOwnership} from '../../src/platform/ownership.ts';
@@ -15,20 +15,25 @@ const bucket = await startBucket();
 after(() => bucket?.stop());
 const skip = bucket === undefined && process.env.CI !== 'true' && 'there is no SeaweedFS here';
 
-test('what another owner would do in another way waits while the lease may be over, and goes on when it was renewed', {
-  skip,
-}, async (t) => {
+/** The bucket behind something that can be cut, and the settings of an engine whose checkpoints are at a place in it. */
+async function bucketOf(t: TestContext) {
   assert.ok(bucket, 'CI needs SeaweedFS');
   const proxy = await startProxy({to: {host: '127.0.0.1', port: bucket.port}});
   t.after(() => proxy.close());
-  const {accessKey, secretKey} = bucket.settings;
+  const {bucket: name, accessKey, secretKey, endpoint: direct} = bucket.settings;
+  const placeOf = (prefix: string) => `s3://${name}/${prefix}`;
+  const checkpoints = (prefix: string, endpoint = `http://127.0.0.1:${proxy.port}`) =>
+    `checkpoints: ${placeOf(prefix)}, s3: {endpoint: "${endpoint}", access_key: ${accessKey}, secret_key: ${secretKey}}`;
+  return {proxy, direct, placeOf, checkpoints};
+}
+
+test('what another owner would do in another way waits while the lease may be over, and goes on when it was renewed', {
+  skip,
+}, async (t) => {
+  const {proxy, placeOf, checkpoints} = await bucketOf(t);
   const root = makeRoot({
     'config/platform.yaml': `platform: shop
-engine:
-  embedded:
-    checkpoints: s3://${bucket.settings.bucket}/held
-    lease: 1s
-    s3: {endpoint: "http://127.0.0.1:${proxy.port}", access_key: ${accessKey}, secret_key: ${secretKey}}
+engine: {embedded: {lease: 1s, ${checkpoints('held')}}}
 `,
     'config/domains/shop.yaml': 'domain: shop\nevent_types: [{name: sale, dimensions: [country]}]\n',
   });
@@ -42,7 +47,7 @@ engine:
     onWaiting() {},
   });
   t.after(() => ownership.close({isKept: false}));
-  assert.deepEqual(told[0], ['LeaseTaken', {place: `s3://${bucket.settings.bucket}/held`, epoch: 1}]);
+  assert.deepEqual(told[0], ['LeaseTaken', {place: placeOf('held'), epoch: 1}]);
   assert.equal(ownership.held(), undefined);
   proxy.cut();
   await systemClock.sleep(1_500);
@@ -68,20 +73,13 @@ engine:
 test('queries that start again when their sink is back wait for the bucket of checkpoints, which went meanwhile, and lose nothing', {
   skip,
 }, async (t) => {
-  assert.ok(bucket, 'CI needs SeaweedFS');
-  const proxy = await startProxy({to: {host: '127.0.0.1', port: bucket.port}});
-  t.after(() => proxy.close());
+  const {proxy, checkpoints} = await bucketOf(t);
   const database = await clickHouseServer();
   t.after(() => database.kill());
   await database.kill();
-  const {accessKey, secretKey} = bucket.settings;
   const root = makeRoot({
     'config/platform.yaml': `platform: shop
-engine:
-  embedded:
-    checkpoints: s3://${bucket.settings.bucket}/again
-    checkpoint_interval: 100ms
-    s3: {endpoint: "http://127.0.0.1:${proxy.port}", access_key: ${accessKey}, secret_key: ${secretKey}}
+engine: {embedded: {checkpoint_interval: 100ms, ${checkpoints('again')}}}
 sinks:
   analytics: {backend: clickhouse, clickhouse: {url: "${database.url}", username: ${user}, password: "${password}"}}
   files: {backend: file, file: {dir: .millrace/rows}}
@@ -131,18 +129,12 @@ aggregations:
 test('how far events have come is known from a bucket where another machine makes the checkpoints; while that is away, as of the last look', {
   skip,
 }, async (t) => {
-  assert.ok(bucket, 'CI needs SeaweedFS');
-  const {accessKey, secretKey, endpoint} = bucket.settings;
-  const proxy = await startProxy({to: {host: '127.0.0.1', port: bucket.port}});
-  t.after(() => proxy.close());
-  const machine = (address: string) =>
+  const {proxy, direct, checkpoints} = await bucketOf(t);
+  const machine = (endpoint?: string) =>
     makeRoot({
       'config/platform.yaml': `platform: shop
 log: {embedded: {partitions: 1}}
-engine:
-  embedded:
-    checkpoints: s3://${bucket.settings.bucket}/maxima
-    s3: {endpoint: "${address}", access_key: ${accessKey}, secret_key: ${secretKey}}
+engine: {embedded: {${checkpoints('maxima', endpoint)}}}
 sinks: {rows: {backend: file, file: {dir: out}}}
 defaults: {aggregates: rows, raw: none}
 `,
@@ -154,8 +146,8 @@ aggregations:
 `,
       'sales.csv': 'timestamp,country\n2026-01-05T10:00:00Z,DE\n2026-01-05T11:00:00Z,FR\n',
     });
-  await runToEnd(machine(endpoint));
-  const configured = await platformOf(machine(`http://127.0.0.1:${proxy.port}`));
+  await runToEnd(machine(direct));
+  const configured = await platformOf(machine());
   const warnings: string[] = [];
   const maxima = () =>
     maximaOf(
