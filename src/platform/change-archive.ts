@@ -22,6 +22,7 @@ import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import type {AvroRecord, AvroValue, RegisteredSchema} from '../schema/types.ts';
 import type {RowBatch} from '../sinks/types.ts';
+import type {Surely} from './fill-waiting.ts';
 import {registerSchemas} from './ingest-start.ts';
 import type {RunningPlatform} from './runtime.ts';
 
@@ -51,9 +52,10 @@ export async function* readArchive(
   running: RunningPlatform,
   plans: QueryPlan[],
   signal: AbortSignal,
+  surely: Surely,
 ): AsyncGenerator<ArchiveLine, LogArchive | undefined> {
   const {platform, dirs} = running;
-  const log = await openLog(dirs.source);
+  const log = await surely(() => openLog(dirs.source));
   try {
     const topics = new Set(plans.flatMap(({sources}) => sources.map(({topic}) => topic)));
     const trimmed = [...topics].filter((topic) => startsOf(log, topic).some((start) => start > 0));

@@ -9,14 +9,20 @@ import type {QueryPlan} from '../process/plan/nodes.ts';
 import {asRevision, planOfRevision} from './apply-plans.ts';
 import {definitionOf, storeContent} from './apply-record.ts';
 import type {Wish} from './change.ts';
-import {logEnds} from './change-fill.ts';
+import {logEnds, patienceMs} from './change-fill.ts';
+import type {Surely} from './fill-waiting.ts';
 import type {PlatformDirs} from './places.ts';
 import {sameMeaning} from './plan-meaning.ts';
 import {type QueryRevisions, readRevisions, revisionOf, updateRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
 
 /** The plan to be filled: that of a revision that was begun before, else of a new one, which is noted first. */
-export async function begin(running: RunningPlatform, wish: Wish, platform: Platform): Promise<QueryPlan> {
+export async function begin(
+  running: RunningPlatform,
+  wish: Wish,
+  platform: Platform,
+  surely: Surely,
+): Promise<QueryPlan> {
   const {dirs, engine} = running;
   const {query, why} = wish;
   const [domainName = '', name = ''] = query.split('.');
@@ -25,7 +31,7 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
     throw new PlatformError('NAME_UNKNOWN', `there is no query "${query}"`);
   const revisions = readRevisions(dirs.revisions);
   const known: QueryRevisions = revisions[query] ?? {current: revisionOf(revisions, query), filling: null};
-  if (why === 'rollback') return rollbackPlan(running, wish, known);
+  if (why === 'rollback') return rollbackPlan(running, wish, known, surely);
   // After a rollback the files say something else than what is to be made anew.
   const pinned =
     known.pinned && why !== 'change' ? planOfRevision(dirs, query, known, known.current) : undefined;
@@ -39,7 +45,8 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
     // One with an archive in front goes on when it is past that.
     if (
       isUseful &&
-      ((!wish.archive && !hasState(dirs, begun)) || (await missingOf(dirs, begun)) === undefined)
+      ((!wish.archive && !hasState(dirs, begun)) ||
+        (await surely(() => missingOf(dirs, begun))) === undefined)
     )
       return begun;
     await abandon(running, query, known);
@@ -47,7 +54,8 @@ export async function begin(running: RunningPlatform, wish: Wish, platform: Plat
   const revision = await nextRevision(running, query, wanted, known);
   const {plan: written, aggregation} = definitionOf(platform, domainName, name, revision);
   const plan = pinned ? asRevision(pinned, revision) : written;
-  const countAllBelow = why === 'backfill' ? await logEnds(dirs.source, plan) : undefined;
+  const countAllBelow =
+    why === 'backfill' ? await surely(() => logEnds(dirs.source, plan, {patienceMs})) : undefined;
   const hash = storeContent(dirs, {plan, aggregation});
   failpoint('change.before-begin');
   updateRevisions(dirs.revisions, query, (before) => ({
@@ -115,6 +123,7 @@ async function rollbackPlan(
   {dirs, platform}: RunningPlatform,
   {query, anyway}: Wish,
   known: QueryRevisions,
+  surely: Surely,
 ): Promise<QueryPlan> {
   const {previous} = known;
   const impossible = (message: string, hint: string) =>
@@ -141,7 +150,7 @@ async function rollbackPlan(
       `revision ${previous} reads ${gone.join(', ')}, which new events no longer have: they would count as NULL`,
       'take the change back in the files, too, and apply that; or: npx millrace apply --rollback --yes',
     );
-  const missing = await missingOf(dirs, plan);
+  const missing = await surely(() => missingOf(dirs, plan));
   if (missing) throw impossible(missing, 'put the old definition back into the files and apply it');
   return plan;
 }
@@ -168,7 +177,7 @@ function hasState(dirs: PlatformDirs, plan: QueryPlan): boolean {
 /** What a revision would have to read and the log no longer has, in words; undefined when it has all of it. */
 async function missingOf(dirs: PlatformDirs, plan: QueryPlan): Promise<string | undefined> {
   const states = openStateReader(dirs.state);
-  const log = await openLog(dirs.source);
+  const log = await openLog(dirs.source, {patienceMs});
   try {
     const saved = states.load(stateName(plan));
     const {cuts} = saved ? (JSON.parse(saved.meta) as CheckpointHeader) : {cuts: []};

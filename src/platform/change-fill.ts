@@ -1,7 +1,7 @@
 /** Fills revisions beside what runs: slowly enough for what runs, and up to the same place as what runs. */
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
-import {type LogSource, openLog} from '../log/open.ts';
+import {type LogSource, type OpenLogOptions, openLog} from '../log/open.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Filling, Steering} from './change-steering.ts';
@@ -27,9 +27,16 @@ const tellMs = 500;
 /** As good as caught up: the rest is read while the ends are made equal. */
 const nearEvents = 50_000;
 
-/** Where the log ends now in every partition that a query reads. */
-export async function logEnds(source: LogSource, plan: QueryPlan): Promise<Place[]> {
-  const log = await openLog(source);
+/** Brokers that do not answer are not waited for longer by one look at the log: what waits for them says so then, ms. */
+export const patienceMs = 2_000;
+
+/** Where the log ends now in every partition that a query reads. @throws KAFKA_* */
+export async function logEnds(
+  source: LogSource,
+  plan: QueryPlan,
+  options: OpenLogOptions = {},
+): Promise<Place[]> {
+  const log = await openLog(source, options);
   try {
     return plan.sources.flatMap(({topic}) =>
       Array.from({length: log.partitions(topic)}, (_, partition) => ({
@@ -142,13 +149,14 @@ export const goesOn = ({state, reason, positions}: QueryStatus): boolean =>
  * Brings the old and the new revision to the same place in every partition and holds them there, with all rows of it
  * acknowledged. The old one stands still only for as long as the new one needs for the last records.
  * @param old undefined when it does not run
+ * @param ends where the log ends in what the plan reads
  * @returns false when the old one cannot be brought anywhere; the new one has then read what the log held
  */
 export async function meet(
   old: Steering | undefined,
   filling: Filling,
   plan: QueryPlan,
-  {source, signal}: {source: LogSource; signal: AbortSignal},
+  {ends, signal}: {ends: () => Promise<Place[]>; signal: AbortSignal},
 ): Promise<boolean> {
   const now = filling.steer(plan.id);
   const reach = async (steering: Steering, places: Place[], isNew: boolean): Promise<Place[] | undefined> => {
@@ -168,19 +176,19 @@ export async function meet(
       await new Promise((resolve) => setTimeout(resolve, lookMs));
     }
   };
-  const near = await logEnds(source, plan);
+  const near = await ends();
   now.until(near);
   await reach(now, near, true);
   if (!old) {
     now.until(null);
     return false;
   }
-  const ends = await logEnds(source, plan);
-  old.until(ends);
-  let stood = await reach(old, ends, false);
+  const last = await ends();
+  old.until(last);
+  let stood = await reach(old, last, false);
   for (let again: Place[] | undefined; stood; stood = again) {
     await new Promise((resolve) => setTimeout(resolve, lookMs));
-    again = await reach(old, ends, false);
+    again = await reach(old, last, false);
     if (JSON.stringify(again) === JSON.stringify(stood)) break;
   }
   if (!stood) {

@@ -8,8 +8,8 @@ import type {QueryPlan} from '../process/plan/nodes.ts';
 import {type ArchiveLine, dropArchive, readArchive} from './change-archive.ts';
 import {begin} from './change-begin.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
-import {catchUp, type FillLine, goesOn, meet} from './change-fill.ts';
-import {type Surely, untilSinksAnswer} from './fill-waiting.ts';
+import {catchUp, type FillLine, goesOn, logEnds, meet, patienceMs} from './change-fill.ts';
+import {type Surely, untilAllAnswer} from './fill-waiting.ts';
 import {sameMeaning} from './plan-meaning.ts';
 import {type QueryRevisions, readRevisions, writeRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -78,21 +78,21 @@ async function* carryOutAlone(
 ): AsyncGenerator<ChangeLine> {
   const {dirs, engine} = running;
   const plans: QueryPlan[] = [];
-  for (const wish of wishes) plans.push(await begin(running, wish, options.platform));
+  const surely = untilAllAnswer({clock: systemClock, telemetry: running.metrics}, options.signal);
+  for (const wish of wishes) plans.push(await begin(running, wish, options.platform, surely));
   // A query that stopped because it was changed runs on as it was, now that its change is under way.
   const stopped = engine
     .status()
     .filter(({state, reason}) => state === 'stopped' && reason?.code === 'QUERY_CHANGED');
   if (stopped.some(({query}) => plans.some(({id}) => id === query))) await running.restartEngine();
   const archive = wishes.some((wish) => wish.archive)
-    ? yield* readArchive(running, plans, options.signal)
+    ? yield* readArchive(running, plans, options.signal, surely)
     : undefined;
   const filling = await engine.fill(plans, options.platform, {
     signal: options.signal,
     ...(archive && {archive}),
   });
   const rates = new Map<string, number>();
-  const surely = untilSinksAnswer({clock: systemClock, telemetry: running.metrics}, options.signal);
   try {
     for await (const line of catchUp(engine, filling, options)) {
       if (line.eventsPerSecond > 0) rates.set(line.query, line.eventsPerSecond);
@@ -105,7 +105,10 @@ async function* carryOutAlone(
       const known = engine.status().find(({query}) => query === plan.id);
       // One that has just begun has told nothing yet, and is waited for.
       const steering = !known || goesOn(known) ? engine.steer(plan.id) : undefined;
-      const met = await meet(steering, filling, plan, {source: dirs.source, signal: options.signal});
+      const met = await meet(steering, filling, plan, {
+        ends: () => surely(() => logEnds(dirs.source, plan, {patienceMs})),
+        signal: options.signal,
+      });
       const comparisons = await surely(() => compareRevisions(running.outputs, old, plan));
       steering?.until(null);
       filling.steer(plan.id).until(null);
@@ -117,7 +120,7 @@ async function* carryOutAlone(
               : {...comparison, skipped: 'the old revision does not run: its rows stand where it stopped'},
         };
       const meant = sameMeaning(old, plan) ? why : 'change';
-      const trimmed = await isTrimmed(dirs.source, plan);
+      const trimmed = await surely(() => isTrimmed(dirs.source, plan));
       const reason = why === 'backfill' ? why : meant;
       const refusal = met ? refusalOf(reason, comparisons, trimmed) : lossOf(reason, comparisons, trimmed);
       if (refusal) refusals.push(refusal);
@@ -159,7 +162,7 @@ function lossOf(why: Wish['why'], comparisons: Comparison[], trimmed: number): s
 
 /** Records of a query's topics that the log no longer has. */
 async function isTrimmed(source: LogSource, {sources}: QueryPlan): Promise<number> {
-  const log = await openLog(source);
+  const log = await openLog(source, {patienceMs});
   try {
     let records = 0;
     for (const {topic} of sources)

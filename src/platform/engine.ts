@@ -3,6 +3,7 @@ import {availableParallelism} from 'node:os';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {LogArchive} from '../log/archive.ts';
+import {openLog} from '../log/open.ts';
 import type {Lookup, Platform} from '../model/types.ts';
 import {checkFingerprint, stateName} from '../process/embedded/checkpoint.ts';
 import {createEngine, type EmbeddedEngine} from '../process/embedded/engine.ts';
@@ -25,7 +26,7 @@ import {Restarts} from './engine-again.ts';
 import {callbacksOf} from './engine-callbacks.ts';
 import {failUnlessClosed, tellStopped} from './engine-failure.ts';
 import {createWaiting, isDown} from './engine-waiting.ts';
-import {type Surely, untilSinksAnswer} from './fill-waiting.ts';
+import {type Surely, untilAllAnswer} from './fill-waiting.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {LookupStore} from './lookups.ts';
 import {firstLookups, lookupOf, lookupSinks} from './lookups-first.ts';
@@ -55,8 +56,8 @@ export type EngineHost = {
   /** Where a query reads to, and how it stands. */
   steer(query: string): Steering;
   /**
-   * Runs other revisions of queries beside those that run, in threads and tables of their own; sinks that are down are waited for, until
-   * the signal. One at a time. @param of the configuration that the plans are from: its lookups @param archive what the log no longer has
+   * Runs other revisions of queries beside those that run, in threads and tables of their own; sinks and brokers that are down are waited for,
+   * until the signal. One at a time. @param of the configuration that the plans are from: its lookups @param archive what the log no longer has
    */
   fill(plans: QueryPlan[], of: Platform, more: {signal: AbortSignal; archive?: LogArchive}): Promise<Filling>;
   /** Plans of revisions that are being filled. */
@@ -117,9 +118,10 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
       telemetry: told,
       async lookup(domain, name, id) {
         const lookup = lookupOf(of, domain, name);
-        return id === null ? lookups.read(lookup) : options.lookups.get(lookup, id);
+        return surely(async () => (id === null ? lookups.read(lookup) : options.lookups.get(lookup, id)));
       },
       marked: (plan) => surely(() => outputs.marked(plan)),
+      openLog: (source, given) => surely(() => openLog(source, given)),
       async onReset(plan) {
         await synced();
         await surely(() => outputs.empty(plan));
@@ -221,7 +223,7 @@ export function createEngineHost(options: EngineHostOptions): EngineHost {
     // It has all cores: it waits when what runs lags.
     const workers = platform.engine.workers === 'auto' ? availableParallelism() : platform.engine.workers;
     const ending = new AbortController();
-    const surely = untilSinksAnswer(options, AbortSignal.any([signal, ending.signal]));
+    const surely = untilAllAnswer(options, AbortSignal.any([signal, ending.signal]));
     const current = create(of, keyOf, tellsOfFilling(telemetry, wanted), workers, archive, surely);
     const stopFilling = async () => {
       if (filling?.engine !== current) return;

@@ -1,4 +1,4 @@
-/** A revision that is filled waits for a sink that is down, as queries that run do. */
+/** A revision that is filled waits for what is down (a sink, the brokers, the registry), as queries that run do. */
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Telemetry} from '../telemetry.ts';
@@ -10,8 +10,8 @@ export type Surely = <T>(work: () => Promise<T>) => Promise<T>;
 const firstMs = 500;
 const pauseMsMax = 10_000;
 
-/** Work that a sink which is down fails is done again until it answers, or until the signal: then its reason is thrown. */
-export const untilSinksAnswer =
+/** Work that fails because something is down is done again until that answers, or until the signal: then its reason is thrown. */
+export const untilAllAnswer =
   ({clock, telemetry}: {clock: Clock; telemetry: Telemetry}, signal: AbortSignal): Surely =>
   async (work) => {
     for (let pauseMs = firstMs; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2))

@@ -181,7 +181,7 @@ defaults: {aggregates: rows, raw: none}
     }
   });
 
-  test('a query that begins while the brokers are away, and has to ask them where it reads, waits and begins by itself', async () => {
+  test('a query that begins while the brokers are away, and has to ask them where it reads, waits and begins by itself; so do a rebuild and a backfill', async () => {
     const root = world('{}', {lines: 4});
     const files = {
       'config/domains/shop.yaml': `
@@ -193,7 +193,7 @@ aggregations: [{name: per_area, from: sale, window: {type: tumbling, size: 1d}, 
       'data/areas.csv': 'country,area\nDE,north\n',
     };
     for (const [path, text] of Object.entries(files)) writeFileSync(join(root, path), text);
-    const {running} = await startIn(root);
+    const {running, told} = await startIn(root);
     const token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
     const query = () => running.engine.status().find((each) => each.query === 'looked_up.per_area');
     const aggregated = () => query()?.counts.reduce((sum, counts) => sum + counts.aggregated, 0);
@@ -217,6 +217,19 @@ aggregations: [{name: per_area, from: sale, window: {type: tumbling, size: 1d}, 
       await until(() => query()?.state === 'running', 'it begins by itself');
       assert.equal((await post(running, token, {event_id: 'c'})).status, 200);
       await until(() => aggregated() === 3, 'it counts on');
+      for (const command of ['rebuild', 'backfill']) {
+        rig.proxy.cut();
+        const from = told.length;
+        const filling = cli(root, command, 'looked_up.per_area', '--yes');
+        const waits = () =>
+          told.slice(from).some(({event}) => /is being filled waits: KAFKA_/.test(String(event.message)));
+        await Promise.race([filling, until(waits, 'it waits')]);
+        rig.proxy.restore();
+        const {code, stderr} = await filling;
+        assert.equal(code, 0, stderr);
+        assert.ok(waits(), command);
+      }
+      await until(() => aggregated() === 3, 'the new revision has all');
     } finally {
       rig.proxy.restore();
       await running.drain();

@@ -1,6 +1,6 @@
 import type {Clock} from '../../clock.ts';
 import type {PlatformError} from '../../errors.ts';
-import type {LogSource} from '../../log/open.ts';
+import type {LogSource, openLog} from '../../log/open.ts';
 import type {AvroSchema, RegisteredSchema} from '../../schema/types.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
@@ -45,6 +45,8 @@ export type EngineOptions = {
    * else it is stopped
    */
   onCannotBegin?(plan: QueryPlan, error: PlatformError): boolean;
+  /** Opens the log for a query that is to begin. Where it is left out, one whose brokers are away cannot begin. */
+  openLog?: typeof openLog;
   onStatus?(status: QueryStatus[]): void;
   /** The query stopped: rows of it that are on their way to sinks come again from its checkpoint if it is resumed. */
   onStopped?(query: string): void;

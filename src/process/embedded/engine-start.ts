@@ -1,5 +1,6 @@
 import {PlatformError} from '../../errors.ts';
-import {type LogSource, openLog} from '../../log/open.ts';
+import {openLog} from '../../log/open.ts';
+import type {LogReader} from '../../log/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {LookupSnapshot} from '../types.ts';
 import {
@@ -16,7 +17,10 @@ import type {StateStore} from './statestore.ts';
 import {beginsOf, placesOf} from './worker-feeds.ts';
 import type {DomainSnapshot, QueryStart} from './worker-messages.ts';
 
-export type PrepareOptions = Pick<EngineOptions, 'log' | 'lookup' | 'marked' | 'onReset' | 'telemetry'> & {
+export type PrepareOptions = Pick<
+  EngineOptions,
+  'log' | 'lookup' | 'marked' | 'onReset' | 'openLog' | 'telemetry'
+> & {
   store: StateStore;
 };
 
@@ -37,15 +41,14 @@ export async function prepareQuery(
   const sinkEpoch = known === null ? (saved?.header.markedEpoch ?? 0) : (known ?? 0);
   let epoch = 0;
   if (saved && saved.header.markedEpoch > sinkEpoch) {
-    await checkLogIsWhole(plan, saved.header.starts, options.log);
+    await checkLogIsWhole(plan, saved.header.starts, options);
     epoch = saved.header.epoch;
     await store.drop(stateName(plan));
     saved = undefined;
   }
   if (!saved) {
     // Rows without a state: they can only be made again by a log that begins where they began, so from the first record.
-    if (epoch === 0 && sinkEpoch > 0)
-      await checkLogIsWhole(plan, await startsOf(plan, options.log), options.log);
+    if (epoch === 0 && sinkEpoch > 0) await checkLogIsWhole(plan, await startsOf(plan, options), options);
     epoch = Math.max(epoch, sinkEpoch);
     if (epoch > 0)
       options.telemetry?.emit('Log', {
@@ -67,13 +70,16 @@ export async function prepareQuery(
 /** Brokers that do not answer are not waited for longer here: the query begins later. */
 const patienceMs = 2_000;
 
+const opened = ({log, openLog: open = openLog}: PrepareOptions): Promise<LogReader> =>
+  open(log, {patienceMs});
+
 /** A replay makes the same rows only while the log still begins where the revision did. */
 async function checkLogIsWhole(
   plan: QueryPlan,
   starts: CheckpointHeader['starts'],
-  source: LogSource,
+  options: PrepareOptions,
 ): Promise<void> {
-  const log = await openLog(source, {patienceMs});
+  const log = await opened(options);
   try {
     for (const {topic, partition, offset} of starts) {
       const startOffset = log.startOffset(topic, partition);
@@ -89,8 +95,8 @@ async function checkLogIsWhole(
   }
 }
 
-async function startsOf(plan: QueryPlan, source: LogSource): Promise<CheckpointHeader['starts']> {
-  const log = await openLog(source, {patienceMs});
+async function startsOf(plan: QueryPlan, options: PrepareOptions): Promise<CheckpointHeader['starts']> {
+  const log = await opened(options);
   try {
     return placesOf(plan, log).map(({topic, partition}) => ({topic, partition, offset: 0}));
   } finally {
@@ -121,7 +127,7 @@ async function earlierOf(
 ): Promise<DomainSnapshot[]> {
   // No need to open the log then, which may be on another machine.
   if (entries.length === 0) return [];
-  const steps = stepsFrom(entries, await readsFrom(plan, saved, options.log), lookups);
+  const steps = stepsFrom(entries, await readsFrom(plan, saved, options), lookups);
   const wanted = new Map(steps.map((step) => [`${step.lookup} ${step.snapshot}`, step]));
   return Promise.all(
     [...wanted.values()]
@@ -134,9 +140,9 @@ async function earlierOf(
 async function readsFrom(
   plan: QueryPlan,
   saved: SavedState | undefined,
-  source: LogSource,
+  options: PrepareOptions,
 ): Promise<CheckpointHeader['starts']> {
-  const log = await openLog(source, {patienceMs});
+  const log = await opened(options);
   try {
     return beginsOf(placesOf(plan, log)).map((place) => {
       const {topic, partition} = place;
