@@ -273,15 +273,17 @@ export class Connection {
   #answered(bytes: Uint8Array): void {
     const reader = new WireReader(bytes);
     const correlation = reader.int32();
-    const pending = this.#pending.get(correlation);
-    if (!pending)
+    // A broker answers in turn: an answer that overtakes another would lie in the memory of that one's.
+    const [[next, pending] = []] = this.#pending;
+    if (!pending || next !== correlation)
       throw new PlatformError('KAFKA_PROTOCOL', `${this.#name}: an answer that nobody asked for`, {
         hint: 'see what stands between this machine and the broker',
       });
+    // Before it is taken from those that wait: where this fails, it fails with them.
+    if (pending.api.flexible) reader.skipTags();
     this.#pending.delete(correlation);
     clearTimeout(pending.timer);
     if (pending.api !== apis.apiVersions) this.#progress.wasServed = true;
-    if (pending.api.flexible) reader.skipTags();
     pending.resolve(reader);
   }
 

@@ -20,11 +20,12 @@ const keys = {metadata: 3, sasl: 17, versions: 18};
 const framed = (correlation: number, body: Uint8Array, length = body.length + 4): Uint8Array =>
   new WireWriter().int32(length).int32(correlation).raw(body).bytes.slice();
 
-/** Every request in versions 0 to 7. */
-const versions = (() => {
+/** Every request in versions from 0 on. */
+const versionsTo = (max: number) => {
   const writer = new WireWriter().int16(0);
-  return writer.array([...Array(40).keys()], (key) => writer.int16(key).int16(0).int16(7)).bytes.slice();
-})();
+  return writer.array([...Array(40).keys()], (key) => writer.int16(key).int16(0).int16(max)).bytes.slice();
+};
+const versions = versionsTo(7);
 
 type Reply = (socket: Socket, correlation: number) => void;
 
@@ -100,6 +101,10 @@ const none: [string, (socket: Socket) => void][] = [
   ],
   ['two billion items', broker({[keys.versions]: says(Buffer.concat([Buffer.alloc(2), int32(0x7fffffff)]))})],
   ['an answer that is cut', broker({[keys.metadata]: says(int32(0))})],
+  [
+    'an answer whose header does not end',
+    broker({[keys.versions]: says(versionsTo(12)), [keys.metadata]: says(Buffer.of(255, 255, 255, 255, 15))}),
+  ],
   [
     'a partition with the number of a billion',
     broker({[keys.metadata]: says(metadata({partitions: [1e9]}))}),
