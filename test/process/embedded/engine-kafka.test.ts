@@ -13,6 +13,7 @@ import {KafkaMirror} from '../../support/kafka-mirror.ts';
 import {EventLog} from '../../support/log.ts';
 import {naiveOf} from '../../support/outcome.ts';
 import {loadDomain} from '../../support/platform.ts';
+import {threadsOf} from '../../support/threads.ts';
 
 const topic = 'shop.sale';
 const waitMsMax = 90_000;
@@ -38,7 +39,7 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   let mirror: KafkaMirror;
   let log: EventLog;
-  let running: Running | undefined;
+  let running: Running;
   let sent = 0;
 
   before(async () => {
@@ -53,18 +54,28 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
     await kafka?.stop();
   });
 
-  /** A log of its own for each test: `partitionsNow` of its three partitions are there at first. */
-  async function begin(partitionsNow: number): Promise<void> {
-    log = new EventLog();
-    log.add(domain, () => 3);
-    sent = 0;
-    await mirror.begin(log.reader, partitionsNow);
-    running = new Running({plans, log, workers: 2, threads: true, kafka: mirror});
-  }
+  /** What a query finds: so many of its topic's three partitions, and events in the first of them. */
+  type Found = {partitions: 1 | 3; events: number};
 
-  async function end(): Promise<void> {
-    await running?.close();
-    await log.close();
+  /** A case on a log of its own, which begins when the query has read what it found. @param act takes its worker threads, too */
+  function testAfter(name: string, found: Found, act: (threads: Worker[]) => Promise<void>): void {
+    test(name, async (t) => {
+      const threads = threadsOf(t);
+      log = new EventLog();
+      log.add(domain, () => 3);
+      sent = 0;
+      await mirror.begin(log.reader, found.partitions);
+      running = new Running({plans, log, workers: 2, threads: true, kafka: mirror});
+      await append(0, found.events);
+      await running.start();
+      try {
+        await until('what is there is read', isSettled);
+        await act(threads);
+      } finally {
+        await running.close();
+        await log.close();
+      }
+    });
   }
 
   async function append(partition: number, count: number): Promise<void> {
@@ -76,7 +87,7 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
     await mirror.ship();
   }
 
-  const read = () => running!.counts(plan!.id).reduce((sum, {read: count}) => sum + count, 0);
+  const read = () => running.counts(plan!.id).reduce((sum, {read: count}) => sum + count, 0);
 
   async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
     const untilMs = performance.now() + waitMsMax;
@@ -86,22 +97,20 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
     }
   }
 
-  const status = (): Partial<QueryStatus> => running!.status()[0] ?? {};
+  const status = (): Partial<QueryStatus> => running.status()[0] ?? {};
   const isSettled = () =>
     read() === log.naive.length && status().settled === true && status().lagEvents === 0;
-  const rows = () => running!.told.get(plan!.id)!.changelog.read();
+  const rows = () => running.told.get(plan!.id)!.changelog.read();
   const check = () =>
     assert.deepEqual(
-      compareRows(plan!, running!.told.get(plan!.id)!.changelog.read(), naiveOf(plan!, log).rows),
+      compareRows(plan!, running.told.get(plan!.id)!.changelog.read(), naiveOf(plan!, log).rows),
       [],
     );
 
-  test('new partitions are taken up from their first record, nothing is lost or counted twice; others see how far it is', async () => {
-    await begin(1);
-    await append(0, 500);
-    await running!.start();
-    try {
-      await until('the first partition is read', () => read() === 500);
+  testAfter(
+    'new partitions are taken up from their first record, nothing is lost or counted twice; others see how far it is',
+    {partitions: 1, events: 500},
+    async () => {
       await mirror.grow(topic, 3);
       await append(1, 300);
       await append(0, 100);
@@ -109,7 +118,7 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       await until('all partitions are read', isSettled);
       check();
       assert.deepEqual(
-        running!
+        running
           .counts(plan!.id)
           .map(({partition, read: count, aggregated}) => [partition, count, aggregated]),
         [
@@ -128,17 +137,13 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
         const offsets = await mirror.groupOffsets(`test.${plan!.id}`, topic, 3);
         return offsets.join() === '600,301,200';
       });
-    } finally {
-      await end();
-    }
-  });
+    },
+  );
 
-  test('a broker that is killed is waited for: the status says so, and reading goes on by itself', async () => {
-    await begin(3);
-    await append(0, 400);
-    await running!.start();
-    try {
-      await until('what is there is read', isSettled);
+  testAfter(
+    'a broker that is killed is waited for: the status says so, and reading goes on by itself',
+    {partitions: 3, events: 400},
+    async () => {
       await append(1, 50);
       await kafka.kill(0);
       await until('the status says that the log is away', () => status().logAway !== undefined);
@@ -149,70 +154,58 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       await until('all is read', isSettled);
       check();
       await until('the status is well', () => status().logAway === undefined);
-    } finally {
-      await end();
-    }
-  });
+    },
+  );
 
-  test('a query whose offset retention has passed stops with the range, and the ways out', async () => {
-    await begin(3);
-    await append(0, 300);
-    await running!.start();
-    try {
-      await until('what is there is read', isSettled);
-      await running!.stop();
+  testAfter(
+    'a query whose offset retention has passed stops with the range, and the ways out',
+    {partitions: 3, events: 300},
+    async () => {
+      await running.stop();
       await append(0, 200);
       await append(0, 200);
       await mirror.trim(topic, 0, 450);
-      await running!.start();
+      await running.start();
       await until('it stops', () => status().state === 'stopped');
       const {code, message, hint} = status().reason!;
       assert.equal(code, 'LOG_TRIMMED');
       assert.match(message, /^shop\.sale partition 0: offsets 300 to 449 were deleted by retention$/);
       assert.match(hint!, /millrace rebuild.*millrace backfill/);
-    } finally {
-      await end();
-    }
-  });
+    },
+  );
 
-  test('a state that was made from Kafka is not used with another log, and the way out is named; with its own it goes on', async () => {
-    await begin(1);
-    await append(0, 300);
-    await running!.start();
-    try {
-      await until('what is there is read', isSettled);
-      await running!.stop();
+  testAfter(
+    'a state that was made from Kafka is not used with another log, and the way out is named; with its own it goes on',
+    {partitions: 1, events: 300},
+    async () => {
+      await running.stop();
       await append(0, 200);
-      await running!.start(2, null);
+      await running.start(2, null);
       await until('it stops', () => status().state === 'stopped');
       const {code, message, hint} = status().reason!;
       assert.equal(code, 'LOG_OTHER');
       assert.match(message, /was made from Kafka cluster \S+, and the log is the embedded log now/);
       assert.match(hint!, /checkpoints.*millrace rebuild shop\.revenue/);
-      await running!.stop();
-      await running!.start();
+      await running.stop();
+      await running.start();
       await until('it goes on', isSettled);
       check();
-    } finally {
-      await end();
-    }
-  });
+    },
+  );
 
   for (const [how, before, after] of [
     ['shorter than before', 300, 100],
     ['longer than before', 300, 700],
   ] as const)
-    test(`a topic that was made anew while the query was stopped, ${how}, stops it: which topic, and the ways out`, async () => {
-      await begin(1);
-      await append(0, before);
-      await running!.start();
-      try {
-        await until('what is there is read', isSettled);
+    testAfter(
+      `a topic that was made anew while the query was stopped, ${how}, stops it: which topic, and the ways out`,
+      {partitions: 1, events: before},
+      async () => {
         const made = rows();
-        await running!.stop();
+        await running.stop();
         await mirror.remake(topic);
         await append(0, after);
-        await running!.start();
+        await running.start();
         await until('it stops', () => status().state === 'stopped');
         const {code, message, hint} = status().reason!;
         assert.equal(code, 'TOPIC_OTHER');
@@ -222,17 +215,13 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
         );
         assert.match(hint!, /millrace rebuild shop\.revenue$/);
         assert.deepEqual(rows(), made);
-      } finally {
-        await end();
-      }
-    });
+      },
+    );
 
-  test('a topic that is made anew while it is read stops the query before it has read a record of the other', async () => {
-    await begin(1);
-    await append(0, 300);
-    await running!.start();
-    try {
-      await until('what is there is read', isSettled);
+  testAfter(
+    'a topic that is made anew while it is read stops the query before it has read a record of the other',
+    {partitions: 1, events: 300},
+    async () => {
       const made = rows();
       await mirror.remake(topic);
       await append(0, 700);
@@ -240,22 +229,14 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       assert.equal(status().reason!.code, 'TOPIC_OTHER');
       assert.equal(read(), 300);
       assert.deepEqual(rows(), made);
-    } finally {
-      await end();
-    }
-  });
+    },
+  );
 
   // The last of them: the broker stays away.
-  test('workers that begin while the broker is away wait for it, and do not hold up a drain', async (t) => {
-    const threads: Worker[] = [];
-    const onWorker = (worker: Worker) => void threads.push(worker);
-    process.on('worker', onWorker);
-    t.after(() => process.off('worker', onWorker));
-    await begin(3);
-    await append(0, 400);
-    await running!.start();
-    try {
-      await until('what is there is read', isSettled);
+  testAfter(
+    'workers that begin while the broker is away wait for it, and do not hold up a drain',
+    {partitions: 3, events: 400},
+    async (threads) => {
       await append(1, 50);
       await kafka.kill(0);
       // The first thread is the checkpoint writer.
@@ -270,9 +251,7 @@ suite('the engine on Kafka', skipWithout('java', 'mvn'), () => {
       assert.equal(threads.length, 5, 'none of them failed');
       await kafka.kill(0);
       await Promise.all(threads.slice(3).map((thread) => thread.terminate()));
-      assert.equal(await running!.drain(waitMsMax), true);
-    } finally {
-      await end();
-    }
-  });
+      assert.equal(await running.drain(waitMsMax), true);
+    },
+  );
 });

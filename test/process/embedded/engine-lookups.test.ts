@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import {type TestContext, test} from 'node:test';
-import type {Worker} from 'node:worker_threads';
 import {PlatformError} from '../../../src/errors.ts';
 import type {CheckpointHeader} from '../../../src/process/embedded/checkpoint.ts';
 import {createEngine} from '../../../src/process/embedded/engine.ts';
 import {openStateReader} from '../../../src/process/embedded/statestore.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import type {LookupSnapshot} from '../../../src/process/types.ts';
+import {threadsOf} from '../../support/threads.ts';
 import {EngineRig} from './engine-rig.ts';
 import {eventType, field, type Logged, planOf} from './kernel-world.ts';
 import {Table} from './rig.ts';
@@ -271,10 +271,7 @@ test('a query that stopped switches when it runs again, behind what it had read'
 
 test('a worker thread that is started again has the snapshots of before', async (t) => {
   const rig = new EngineRig(t, [sale], [byBrand], {lookups: [snapshot('v1', 'old')]});
-  const threads: Worker[] = [];
-  const onWorker = (worker: Worker) => void threads.push(worker);
-  process.on('worker', onWorker);
-  t.after(() => process.off('worker', onWorker));
+  const threads = threadsOf(t);
   const engine = createEngine({...rig.options(), workers: 1, flushMs: 5, checkpointIntervalMs: 20});
   rig.engine = engine as never;
   await engine.start(rig.plans);

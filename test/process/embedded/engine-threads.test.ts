@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import {type TestContext, test} from 'node:test';
-import type {Worker} from 'node:worker_threads';
+import {test} from 'node:test';
 import {PlatformError} from '../../../src/errors.ts';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
 import type {Telemetry, TelemetryEvents} from '../../../src/telemetry.ts';
+import {threadsOf} from '../../support/threads.ts';
 import {EngineRig} from './engine-rig.ts';
 import {eventType, field, type Logged, planOf} from './kernel-world.ts';
 import {minute} from './rig.ts';
@@ -43,15 +43,6 @@ async function settled(engine: EmbeddedEngine, events: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(JSON.stringify(engine.status()));
-}
-
-/** Worker threads of this process, in the order in which they start from now on. */
-function threadsOf(t: TestContext): Worker[] {
-  const threads: Worker[] = [];
-  const onWorker = (worker: Worker) => void threads.push(worker);
-  process.on('worker', onWorker);
-  t.after(() => process.off('worker', onWorker));
-  return threads;
 }
 
 test('two worker threads share partitions and queries, and resume where they drained', async (t) => {
