@@ -5,6 +5,7 @@ import {asTyped} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
 import {hasLog, type LogSource, openLog} from '../log/open.ts';
 import {batchesOf} from '../log/scan.ts';
+import {partsOfRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, placesOf} from '../platform/places.ts';
@@ -17,7 +18,13 @@ import {load} from './context.ts';
 import {checkBucket, checkRegistry, checkSink, inTime, lookAtKafka} from './doctor-servers.ts';
 import {escapeControls, palette, printJson} from './output.ts';
 
-type Finding = {check: string; state: 'ok' | 'warning' | 'failed'; message: string; hint?: string};
+type Finding = {
+  check: string;
+  state: 'ok' | 'warning' | 'failed';
+  message: string;
+  place?: string;
+  hint?: string;
+};
 /** What a check says: a text when all is well. */
 type Verdict = string | Omit<Finding, 'check'>;
 
@@ -30,7 +37,7 @@ export const run: CommandBody = async (call) => {
     findings.push({
       check: 'configuration',
       state: 'ok',
-      message: `${loaded.platform.domains.length} domains, env ${loaded.platform.env}`,
+      message: `${counted(loaded.platform.domains.length, 'domain')}, env ${loaded.platform.env}`,
     });
     findings.push(...(await platformChecks(loaded.platform)));
   } else
@@ -44,8 +51,9 @@ export const run: CommandBody = async (call) => {
   else {
     const color = palette(io.stdout, io.env);
     const mark = {ok: color.green('ok     '), warning: color.yellow('warning'), failed: color.red('failed ')};
-    for (const {check, state, message, hint} of findings) {
+    for (const {check, state, message, place, hint} of findings) {
       io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${escapeControls(message)}\n`);
+      if (place) io.stdout.write(`${' '.repeat(9)}at ${escapeControls(place)}\n`);
       if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${escapeControls(asTyped(hint, io.cwd))}\n`);
     }
   }
@@ -89,22 +97,26 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
       const verdict = await work();
       findings.push({check, ...(typeof verdict === 'string' ? {state: 'ok', message: verdict} : verdict)});
     } catch (error) {
-      const hint = error instanceof PlatformError ? error.hint : undefined;
+      const {hint, place} = error instanceof PlatformError ? error : {};
       const code = error instanceof PlatformError ? `${error.code} ` : '';
       findings.push({
         check,
         state: 'failed',
         message: `${code}${(error as Error).message}`,
+        ...(place ? {place} : {}),
         ...(hint ? {hint} : {}),
       });
     }
   };
   const dirs = dirsOf(platform);
-  const places = placesOf(platform);
   const control = await connectControl(platform.root);
   await attempt('running', () => {
-    const owner = lockOwner(places.lock);
-    return control ? `yes, process ${owner?.pid ?? '?'}` : 'no';
+    if (!control) return 'no';
+    const running = [undefined, ...partsOfRoles].flatMap((roles) => {
+      const owner = lockOwner(placesOf({root: platform.root, ...(roles ? {roles} : {})}).lock);
+      return owner ? [roles ? `${roles.join(', ')}: process ${owner.pid}` : `process ${owner.pid}`] : [];
+    });
+    return `yes, ${running.join('; ')}`;
   });
   await attempt('disk', () => {
     const {bavail, bsize} = statfsSync(platform.root);

@@ -7,6 +7,7 @@ import {setTimeout as wait} from 'node:timers/promises';
 import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
 import {fetchOffsets} from '../../src/log/kafka/group-offsets.ts';
+import {listOffsets} from '../../src/log/kafka/offsets.ts';
 import type {Role} from '../../src/model/roles.ts';
 import {connectTo} from '../../src/platform/control.ts';
 import {placesOf} from '../../src/platform/places.ts';
@@ -133,6 +134,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal(status.rows[0].table, 'shop.per_day__r1');
     assert.deepEqual([status.rows[0].sink, status.rows[0].state], ['rows', 'running']);
     assert.equal(status.queries[0].query, 'shop.per_day');
+    assert.match(await done('doctor'), /ingest: process \d+; engine: process \d+; sinks: process \d+/);
     // It is that of the last checkpoint.
     for (let tries = 0; ; tries++) {
       const ledger = JSON.parse(await done('ledger', '--json'));
@@ -237,7 +239,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal((await fetch(`${await addressOf(elsewhere, 'ingest')}/readyz`)).status, 200);
   });
 
-  test('each of them drains and ends', async () => {
+  test('each of them drains and ends; others see in Kafka that nothing is left', async () => {
     for (const child of running.values()) child.kill('SIGINT');
     for (const child of running.values()) {
       const {code, stderr} = await child.ended;
@@ -246,6 +248,14 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.deepEqual(await rows(), expected(1200));
     const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
     assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [1200, 1200, true]);
+    const client = new KafkaClient(kafkaSettings(kafka));
+    await client.refreshMetadata();
+    const shown = await fetchOffsets(client, 'roles.shop.per_day', 'shop.sale', 2);
+    const ends = new Map<number, number>();
+    await listOffsets(client, shown, 'end', ({partition}, offset) => ends.set(partition, offset));
+    client.close();
+    assert.deepEqual(new Map(shown.map(({partition, offset}) => [partition, offset])), ends);
+    assert.equal(ends.size, 2);
     const elsewhere = await cli(makeRoot(files()), 'ledger');
     assert.equal(elsewhere.code, 4);
     assert.match(elsewhere.stderr, /no process of this platform has counted anything here[\s\S]*ask where/);

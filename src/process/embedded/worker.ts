@@ -128,6 +128,7 @@ export class EngineWorker {
       // An older one must not come after the last.
       await this.#telling;
       await this.sendStatus();
+      if (this.#awayMs === undefined) await this.#published?.last(this.owners.values());
       this.#options.toMain({kind: 'drained', worker: this.#setup.worker});
     }
     return hasRead || this.#reader.hasWork() ? 0 : dueMs;
