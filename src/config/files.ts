@@ -105,7 +105,8 @@ const readOptional = (root: string, path: string, diagnostics: Diagnostics): Par
 /** One file, which must be a map at its top. */
 export function readYaml(root: string, path: string, diagnostics: Diagnostics): ParsedFile {
   const shown = relative(root, path);
-  const text = decodeText(readBytes(path, shown, diagnostics), shown, diagnostics);
+  const bytes = readBytes(path, shown, diagnostics);
+  const text = bytes && decodeText(bytes, shown, diagnostics);
   const file = new SourceFile(path, shown, text ?? '');
   const node = text === undefined ? undefined : parseYaml(file, diagnostics);
   if (!node || node.kind === 'map') return {file, node};
@@ -118,17 +119,24 @@ export function readYaml(root: string, path: string, diagnostics: Diagnostics): 
   return {file, node: undefined};
 }
 
-/** At most one byte more than is allowed, whatever the file is. */
-function readBytes(path: string, shown: string, diagnostics: Diagnostics): Uint8Array {
+/** At most one byte more than is allowed, whatever the file is; undefined after a mistake. */
+function readBytes(path: string, shown: string, diagnostics: Diagnostics): Uint8Array | undefined {
   try {
-    const {size} = statSync(path);
-    return size > yamlLimits.bytesMax ? new Uint8Array(size) : readFileSync(path);
+    const stats = statSync(path);
+    // A pipe or a device may never end.
+    if (stats.isFile())
+      return stats.size > yamlLimits.bytesMax ? new Uint8Array(stats.size) : readFileSync(path);
+    diagnostics.file(
+      shown,
+      'FILE_UNREADABLE',
+      `${stats.isDirectory() ? 'a directory' : 'what has that name'} is no file that can be read`,
+    );
   } catch (error) {
     diagnostics.file(
       shown,
       'FILE_UNREADABLE',
       `the file cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`,
     );
-    return new Uint8Array(0);
   }
+  return undefined;
 }

@@ -20,6 +20,16 @@ const quote = 34;
 const lf = 10;
 const cr = 13;
 const columnsMax = 4096;
+/** Of a header in a message: what is no CSV has its content there. */
+const shown = {columns: 60, characters: 48};
+
+/** Names of columns for a message: so many, and of each so much. */
+export const shownColumns = (columns: readonly string[]): string => {
+  const cut = columns
+    .slice(0, shown.columns)
+    .map((name) => (name.length > shown.characters ? `${name.slice(0, shown.characters)}...` : name));
+  return [...cut, ...(columns.length > shown.columns ? ['...'] : [])].join(', ');
+};
 
 /** Scanner of CSV records with the given columns. Without any it reads a header: the number of fields is free. */
 export class CsvScanner implements RecordScanner {

@@ -7,6 +7,7 @@ import type {Uuid5} from '../schema/uuid5.ts';
 import {writeLong, writeText} from '../schema/write.ts';
 import {compileChecks} from './checks.ts';
 import {type Converter, convertedBytesMax, converterOf, explainValue, timestampReader} from './convert.ts';
+import {shownColumns} from './csv.ts';
 import {reasonCode, reasonNumber} from './reasons.ts';
 import {absent, nested, type RecordScanner} from './records.ts';
 import {timeZone, type Zone} from './time.ts';
@@ -162,7 +163,7 @@ function checkColumns(
   const separated = columns.length === 1 && /[;\t|]/.test(columns[0]!);
   throw new PlatformError(
     'INPUT_COLUMNS',
-    `the file has no column ${missing.join(', ')}; it has ${columns.slice(0, 60).join(', ')}`,
+    `the file has no column ${missing.join(', ')}; it has ${shownColumns(columns)}`,
     {
       place,
       hint: separated

@@ -1,17 +1,18 @@
 import {createHash} from 'node:crypto';
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, readFileSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {failpoint} from '../failpoint.ts';
 import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
-import {CsvScanner, readCsvHeader} from '../ingest/csv.ts';
+import {CsvScanner, readCsvHeader, shownColumns} from '../ingest/csv.ts';
 import {StreamRecords} from '../ingest/records.ts';
 import {timeZone} from '../ingest/time.ts';
 import {replaceFile} from '../log/directory.ts';
 import {nullOfRows} from '../model/lookups.ts';
 import type {Field, Lookup} from '../model/types.ts';
 import type {LookupSnapshot} from '../process/types.ts';
+import {formatBytes} from '../quantity.ts';
 import type {Ask} from './ask.ts';
 import {lookupPlace, readRows} from './lookup-rows.ts';
 
@@ -28,6 +29,9 @@ export type LookupStore = {
   /** The snapshot that the file or table gave when it was good for the last time; undefined when that never was, or does not fit the lookup of today. */
   last(lookup: Lookup): Promise<LookupSnapshot | undefined>;
 };
+
+/** A lookup is held in memory as a whole. */
+const fileBytesMax = 256 * 1024 * 1024;
 
 /** Names the snapshot that was good last. */
 const lastName = 'last';
@@ -48,6 +52,10 @@ export function createLookupStore(dir: string, ask?: Ask): LookupStore {
   const now = async (lookup: Lookup): Promise<Buffer> => {
     if (lookup.csv === null) return readRows(lookup, ask!);
     try {
+      const stats = statSync(lookup.csv);
+      // A pipe or a device may never end, and everything would wait for it.
+      if (!stats.isFile()) throw new Error('it is no regular file');
+      if (stats.size > fileBytesMax) throw new Error(`it has more than ${formatBytes(fileBytesMax)}`);
       return readFileSync(lookup.csv);
     } catch (cause) {
       throw invalid(lookup, `the file cannot be read: ${(cause as Error).message}`, cause);
@@ -134,7 +142,7 @@ export async function parseSnapshot(
   const readerOf = (name: string, type: Lookup['keyType']) => {
     const slot = scanner.columns.indexOf(name);
     if (slot < 0)
-      throw invalid(lookup, `there is no column "${name}" (there are ${scanner.columns.join(', ')})`);
+      throw invalid(lookup, `there is no column "${name}" (there are ${shownColumns(scanner.columns)})`);
     const field: Field = {name, column: name, role: 'attribute', type, required: false, aliases: []};
     const converter = converterOf(field, {zone: timeZone('UTC'), timestampFormat: null});
     const scratch = new Uint8Array(1 << 16);

@@ -1,7 +1,10 @@
+import {existsSync, realpathSync} from 'node:fs';
 import type {Server} from 'node:http';
+import {dirname, isAbsolute, relative, sep} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {IngestProgress, IngestReport} from '../ingest/file.ts';
 import {does} from '../model/roles.ts';
+import type {Input} from '../model/types.ts';
 import {registryPlace} from '../schema/registry-open.ts';
 import {applyRunning, lagMaxDefaultMs, rollBack} from './apply.ts';
 import {prune} from './change-prune.ts';
@@ -99,7 +102,7 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
     'POST /v1/generate': async ({body}) => orderGenerator(running, body),
     'POST /v1/generate/verify': async ({body, signal}) =>
       verifyRunning(running, text(body, 'domain'), signal),
-    'POST /v1/ingest': async ({body}) => ingestLines(running, jobOf(running, body)),
+    'POST /v1/ingest': async ({body, isOwner}) => ingestLines(running, jobOf(running, body, isOwner)),
     'POST /v1/replay': async ({body}) => replayRunning(running, replayRequestOf(body)),
     'POST /v1/rebuild': async ({body, signal}) =>
       refillRunning(running, {query: text(body, 'query'), why: 'rebuild'}, changeOptions(body, signal)),
@@ -165,22 +168,41 @@ function text(body: Record<string, unknown>, name: string): string {
   throw new PlatformError('REQUEST_INVALID', `"${name}" is missing`, {hint: `send {"${name}": "..."}`});
 }
 
-function jobOf({platform}: RunningPlatform, body: Record<string, unknown>): Omit<IngestJob, 'maxima'> {
+function jobOf(
+  {platform}: RunningPlatform,
+  body: Record<string, unknown>,
+  isOwner: boolean,
+): Omit<IngestJob, 'maxima'> {
   const domain = text(body, 'domain');
   const input = text(body, 'input');
-  if (
-    !platform.domains.some(({name, inputs}) => name === domain && inputs.some((each) => each.name === input))
-  )
-    throw new PlatformError('NAME_UNKNOWN', `there is no input ${domain}.${input}`);
+  const known = platform.domains
+    .find(({name}) => name === domain)
+    ?.inputs.find((each) => each.name === input);
+  if (!known) throw new PlatformError('NAME_UNKNOWN', `there is no input ${domain}.${input}`);
+  const path = text(body, 'path');
+  if (!isOwner) checkBeside(known, path);
   return {
     domain,
     input,
-    path: text(body, 'path'),
+    path,
     as: typeof body.as === 'string' ? body.as : null,
     fast: body.fast === true,
     late: body.late === true,
     final: body.final === true,
   };
+}
+
+/**
+ * Who has the token and not this machine brings files in from where the input's own file lies, nothing hidden among them: of any
+ * other file the answer, or a dead letter, would show what is in it. @throws REQUEST_INVALID, also for what is not there
+ */
+function checkBeside({domain, name, from}: Input, path: string): void {
+  const home = from !== null && existsSync(dirname(from)) ? realpathSync(dirname(from)) : undefined;
+  const inner = home && existsSync(path) ? relative(home, realpathSync(path)) : undefined;
+  if (inner && !isAbsolute(inner) && inner.split(sep).every((part) => !part.startsWith('.'))) return;
+  throw new PlatformError('REQUEST_INVALID', `no file of that path is read for ${domain}.${name} over HTTP`, {
+    hint: `${from === null ? 'the input names no file' : 'only files below the directory of the input'}: on the machine itself: npx millrace ingest ${name} <file>; or send the events to /v1/events`,
+  });
 }
 
 type IngestLine =

@@ -11,6 +11,8 @@ export type Route = (call: {
   params: URLSearchParams;
   body: Record<string, unknown>;
   signal: AbortSignal;
+  /** Over the control socket, which the platform's owner alone may open. */
+  isOwner: boolean;
 }) => Promise<unknown>;
 
 /** Everything under a path of its own, behind the same doors. */
@@ -169,7 +171,12 @@ async function answer(
     if (!route)
       return sendJson(response, 404, {error: {code: 'NOT_FOUND', message: `nothing is served at ${key}`}});
     const body = request.method === 'POST' ? await readBody(request) : {};
-    const result = await route({params: url.searchParams, body, signal: goneSignal(response)});
+    const result = await route({
+      params: url.searchParams,
+      body,
+      signal: goneSignal(response),
+      isOwner: sender === '',
+    });
     if (isAsyncIterable(result)) await sendLines(response, result);
     else sendJson(response, 200, result ?? {});
   } catch (error) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
 import {mkdirSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {test} from 'node:test';
@@ -79,9 +80,11 @@ test('secrets come from files of one directory, and no link leads out of it', as
   assert.ok((await from('"${secret:link}"')).ok);
   symlinkSync('../outside', join(root, 'run/secrets/out'));
   mkdirSync(join(root, 'run/secrets/directory'));
+  execFileSync('mkfifo', [join(root, 'run/secrets/pipe')]);
   for (const [name, code] of [
     ['out', 'SECRET_UNREADABLE'],
     ['directory', 'SECRET_UNREADABLE'],
+    ['pipe', 'SECRET_UNREADABLE'],
     ['missing', 'SECRET_UNKNOWN'],
     ['../outside', 'SECRET_SYNTAX'],
     ['.hidden', 'SECRET_SYNTAX'],

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {mkdirSync, symlinkSync} from 'node:fs';
+import {join} from 'node:path';
 import {type TestContext, test} from 'node:test';
 import {formatDiagnostics} from '../../src/config/diagnostics.ts';
-import {load} from '../config/directory.ts';
+import {loadPlatform} from '../../src/model/load.ts';
+import {directory, load, sinkSpecs} from '../config/directory.ts';
 import {ecommerce} from '../support/ecommerce.ts';
 
 /** All mistakes of these files as text. */
@@ -291,6 +295,19 @@ test('a file that is no YAML does not hide the mistakes of the others, and inven
       'config/domains/c.yml FILE_UNREADABLE',
       'config/platform.yaml YAML_SYNTAX',
     ],
+  );
+});
+
+test('a pipe or a device in the place of a file is not waited for', async (t) => {
+  const root = directory(t, {'config/domains/a.yaml': ''});
+  execFileSync('mkfifo', [join(root, 'config/domains/b.yaml')]);
+  symlinkSync('/dev/zero', join(root, 'config/domains/c.yaml'));
+  mkdirSync(join(root, 'config/domains/d.yaml'));
+  const loaded = await loadPlatform({from: root, sinkSpecs, variables: {}});
+  assert.ok(!loaded.ok);
+  assert.deepEqual(
+    loaded.diagnostics.filter(({severity}) => severity === 'error').map(({file, code}) => `${file} ${code}`),
+    ['b', 'c', 'd'].map((name) => `config/domains/${name}.yaml FILE_UNREADABLE`),
   );
 });
 

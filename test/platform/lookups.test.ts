@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {execFileSync} from 'node:child_process';
+import {mkdtempSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
@@ -40,6 +41,11 @@ test('a snapshot of before lacks a column of today: its values are NULL, and the
     ],
   );
   const before = (await store.get(after, id))!;
+  const pipe = join(dir, 'pipe.csv');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(store.get(lookupOf(pipe, ['brand']), null), {code: 'LOOKUP_INVALID'});
+  truncateSync(csv, 2 ** 30);
+  await assert.rejects(store.get(lookup('brand'), null), {code: 'LOOKUP_INVALID', message: /more than 256/});
   assert.deepEqual([before.columns, before.rows.get('shoe'), before.id], [['brand'], ['old'], id]);
 });
 

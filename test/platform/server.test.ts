@@ -1,6 +1,6 @@
 /** Who may ask a running platform over HTTP, and what it answers to odd requests. */
 import assert from 'node:assert/strict';
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {request} from 'node:http';
 import {connect} from 'node:net';
 import {tmpdir} from 'node:os';
@@ -218,6 +218,23 @@ describe('odd requests', () => {
       assert.equal(JSON.parse(text).error.code, 'REQUEST_INVALID');
     }
     assert.equal((await ask('/livez')).status, 200);
+  });
+
+  test('a file that does not lie where the input has its own is not read over HTTP', async () => {
+    const {root} = running.platform;
+    writeFileSync(join(root, '.env'), 'PASSWORD=canary-of-env\n');
+    symlinkSync(join(root, '.env'), join(root, 'data/link.csv'));
+    writeFileSync(join(root, 'data/more.csv'), 'canary-of-more\n');
+    const ingest = async (path: string) => {
+      const body = JSON.stringify({domain: 'shop', input: 'purchases', path});
+      const {text} = await ask('/v1/ingest', {method: 'POST', headers: bearer(), body});
+      assert.doesNotMatch(text, /canary-of-env|SHELL=|root:/);
+      return JSON.parse(text.trim().split('\n').at(-1)!).error.code;
+    };
+    const hidden = [join(root, '.env'), join(root, 'data/../.env'), join(root, 'data/link.csv')];
+    for (const path of ['/proc/self/environ', '/etc/passwd', root, join(root, 'data/no.csv'), ...hidden])
+      assert.equal(await ingest(path), 'REQUEST_INVALID', path);
+    assert.equal(await ingest(join(root, 'data/more.csv')), 'INPUT_COLUMNS');
   });
 
   test('names that the configuration does not have', async () => {

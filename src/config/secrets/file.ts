@@ -1,4 +1,4 @@
-import {open, realpath} from 'node:fs/promises';
+import {constants, open, realpath} from 'node:fs/promises';
 import {join, sep} from 'node:path';
 import {defineSecretBackend} from './types.ts';
 
@@ -27,7 +27,8 @@ async function readSecretFile(dir: string, name: string): Promise<string | undef
   }
   if (!path.startsWith(dir.endsWith(sep) ? dir : dir + sep))
     throw new Error('the file lies outside the secrets directory');
-  const handle = await open(path, 'r');
+  // Opened, a pipe would wait for somebody who writes.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) throw new Error('it is not a regular file');
