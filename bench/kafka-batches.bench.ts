@@ -5,12 +5,12 @@
  * takes them, alone (one a take) and together, with a copy of the answer. In turn; medians of CPU time, nanoseconds for each record, one thread.
  */
 import assert from 'node:assert/strict';
-import {cpus, loadavg} from 'node:os';
 import {gzipSync, zstdCompressSync} from 'node:zlib';
 import {encodeBatch, setProducer} from '../src/log/kafka/batch-write.ts';
 import {chunkOf, takeFrom} from '../src/log/kafka/chunk.ts';
 import {crc32c, crc32cByTables} from '../src/log/kafka/crc32c.ts';
 import type {RecordBatch} from '../src/log/types.ts';
+import {cpuInTurns, roundsAndLoad} from './turns.ts';
 
 const rounds = Number(process.argv[2] ?? 30);
 const recordsMax = 20_000;
@@ -77,20 +77,7 @@ function take(answer: Buffer, bytesMax: number): number {
   return records;
 }
 
-/** Medians of the ways, CPU ns for each of `units`. */
-function measure(units: number, ways: (() => unknown)[]): string {
-  const found = ways.map((): number[] => []);
-  for (let round = 0; round < rounds; round++)
-    for (const [index, way] of ways.entries()) {
-      const before = process.cpuUsage();
-      way();
-      const {user, system} = process.cpuUsage(before);
-      found[index]!.push(((user + system) * 1000) / units);
-    }
-  return found.map((each) => each.toSorted((a, b) => a - b)[each.length >> 1]!.toFixed(1)).join(' against ');
-}
-
-console.log(`${rounds} rounds, ${cpus().length} cores, load ${loadavg()[0]!.toFixed(1)}`);
+console.log(roundsAndLoad(rounds));
 const message = Buffer.from(Array.from({length: 2 ** 20}, () => below(256)));
 for (const size of [512, 1024, 4096, 16_384, 262_144, 2 ** 20]) {
   const sum = (way: (from: number) => number) => {
@@ -103,13 +90,15 @@ for (const size of [512, 1024, 4096, 16_384, 262_144, 2 ** 20]) {
   const quick = () => sum((from) => crc32c(message, from, from + size));
   assert.equal(quick(), tables());
   const units = (message.length * 8) / 120;
-  console.log(`checksum, ${size} bytes: tables ${measure(units, [tables, quick])} ns for 120 bytes`);
+  console.log(
+    `checksum, ${size} bytes: tables ${cpuInTurns([tables, quick], {rounds, units})} ns for 120 bytes`,
+  );
 }
 for (const pack of ['gzip', 'zstd'] as const)
   for (const records of [20, 60, 170, 2_000]) {
     const answer = answerOf(records, pack);
     const units = take(answer, 2 ** 20);
     assert.equal(units, take(answer, 1));
-    const figure = measure(units, [() => take(answer, 1), () => take(answer, 2 ** 20)]);
+    const figure = cpuInTurns([() => take(answer, 1), () => take(answer, 2 ** 20)], {rounds, units});
     console.log(`${pack}, batches of ${records} records: alone ${figure} ns a record`);
   }

@@ -5,12 +5,12 @@
  * by both. Batches of 512 KiB, in turn; medians of CPU time, nanoseconds for each record, one thread.
  */
 import assert from 'node:assert/strict';
-import {cpus, loadavg} from 'node:os';
 import {join, resolve} from 'node:path';
 import {deadLetterEncoder} from '../src/ingest/deadletters.ts';
 import {type BatchHead, type Compression, encodeBatch} from '../src/log/kafka/batch-write.ts';
 import {provenanceOf} from '../src/log/kafka/provenance.ts';
 import {packRecords} from '../src/schema/frame.ts';
+import {cpuInTurns, roundsAndLoad} from './turns.ts';
 
 const rounds = Number(process.argv[2] ?? 30);
 const before = process.argv[3];
@@ -55,20 +55,9 @@ function shipAll(encode: Encode, bytes: Uint8Array, topic: string, compression: 
   return size;
 }
 
-/** Medians of the ways, CPU ns a record. */
-function measure(ways: (() => number)[]): string {
-  const found = ways.map((): number[] => []);
-  for (let round = 0; round < rounds; round++)
-    for (const [index, way] of ways.entries()) {
-      const start = process.cpuUsage();
-      way();
-      const {user, system} = process.cpuUsage(start);
-      found[index]!.push(((user + system) * 1000) / records);
-    }
-  return found.map((each) => each.toSorted((a, b) => a - b)[each.length >> 1]!.toFixed(0)).join(' against ');
-}
+const measure = (ways: (() => number)[]) => cpuInTurns(ways, {rounds, units: records});
 
-console.log(`${rounds} rounds, ${cpus().length} cores, load ${loadavg()[0]!.toFixed(1)}`);
+console.log(roundsAndLoad(rounds));
 for (const compression of ['none', 'lz4', 'zstd'] as const) {
   const ways = ['dlq.shop', 'shop.purchase'].map(
     (topic) => () => shipAll(encodeBatch, letters, topic, compression),
