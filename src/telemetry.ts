@@ -53,7 +53,14 @@ export type TelemetryEvents = {
   /** A sink refused rows for good and took the others; they became dead letters. */
   RowsRefused: {sink: string; table: string; rows: number; message: string};
   /** A query stopped for good until someone acts. */
-  QueryStopped: {domain: string; query: string; code: string; message: string; hint?: string};
+  QueryStopped: {
+    domain: string;
+    query: string;
+    code: string;
+    message: string;
+    hint?: string;
+    place?: string;
+  };
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
   /** This process has the lease on the checkpoints, as its owner number `epoch`. */
   LeaseTaken: {place: string; epoch: number};

@@ -210,8 +210,9 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
       break;
     }
     case 'QueryStopped': {
-      const {domain, query, code, message, hint} = event as TelemetryEvents['QueryStopped'];
-      view.say(`query ${domain}.${query} stopped: ${code} ${message}${hint ? `\n  hint: ${hint}` : ''}`);
+      const {domain, query, code, message, hint, place} = event as TelemetryEvents['QueryStopped'];
+      const more = `${place ? `\n  at ${place}` : ''}${hint ? `\n  hint: ${hint}` : ''}`;
+      view.say(`query ${domain}.${query} stopped: ${code} ${message}${more}`);
       break;
     }
     case 'InputStopped': {

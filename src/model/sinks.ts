@@ -1,6 +1,6 @@
 import type {Diagnostics, Path} from '../config/diagnostics.ts';
 import {suggest} from '../config/nearest.ts';
-import {type ConfigNode, quote} from '../config/nodes.ts';
+import {type ConfigNode, child, quote} from '../config/nodes.ts';
 import type {BackendSpecs} from '../config/specs/platform.ts';
 import {Reporter} from './reporter.ts';
 import type {BackendChoice} from './types.ts';
@@ -14,6 +14,12 @@ export type SinkSpecs = Record<
 /** Sinks that exist without being written, when something refers to them. */
 const implicitSinks: Record<string, string> = {analytics: 'chdb', records: 'pglite'};
 
+/** Not a part of the model: a line that moves is no change of it. */
+const placesOfSinks = new WeakMap<BackendChoice, string>();
+
+/** Where a sink says where its server is, else where it says what it is: `<file>:<line>:<column>`; undefined when nobody wrote it. */
+export const placeOfSink = (choice: BackendChoice): string | undefined => placesOfSinks.get(choice);
+
 type SinkConfig = {backend?: string} & Record<string, unknown>;
 
 /** The sinks of a platform by name, and which of them are used. */
@@ -24,6 +30,7 @@ export class SinkNames {
   readonly #specs: SinkSpecs;
   readonly #implicit = new Set<string>();
   readonly #isKnown: boolean;
+  readonly #section: ConfigNode | undefined;
 
   /** @param isKnown false when the file that names the sinks could not be read: then every name may exist. */
   constructor(
@@ -37,6 +44,7 @@ export class SinkNames {
     this.#specs = specs;
     this.#isKnown = isKnown;
     const section = node.kind === 'map' ? node.entries.get('sinks')?.value : undefined;
+    this.#section = section;
     this.#known = new Set(
       section?.kind === 'map'
         ? [...section.entries].filter(([, {value}]) => value.kind === 'map').map(([name]) => name)
@@ -84,15 +92,26 @@ export class SinkNames {
   /** Sinks that were written, and those others that are used. Options are those of the chosen backend. */
   choices(optionsOf: (backend: string) => Record<string, unknown>): Record<string, BackendChoice> {
     const choices: [string, BackendChoice][] = [];
-    for (const [name, config] of Object.entries(this.#written))
-      if (config.backend !== undefined)
-        choices.push([
-          name,
-          {backend: config.backend, options: (config[config.backend] ?? {}) as Record<string, unknown>},
-        ]);
+    for (const [name, {backend, ...config}] of Object.entries(this.#written)) {
+      if (backend === undefined) continue;
+      const choice = {backend, options: (config[backend] ?? {}) as Record<string, unknown>};
+      const place = this.#placeOf(name, backend);
+      if (place !== undefined) placesOfSinks.set(choice, place);
+      choices.push([name, choice]);
+    }
     for (const name of this.#implicit)
       choices.push([name, {backend: implicitSinks[name]!, options: optionsOf(implicitSinks[name]!)}]);
     return Object.fromEntries(choices);
+  }
+
+  /** Of its leaves: a sink may be put together from several files. */
+  #placeOf(name: string, backend: string): string | undefined {
+    const sink = child(this.#section, name);
+    const leaf = child(child(sink, backend), 'url') ?? child(sink, 'backend');
+    if (!leaf) return undefined;
+    const {file, start} = leaf.place;
+    const {line, column} = file.position(start);
+    return `${file.shown}:${line}:${column}`;
   }
 
   #backendOf(name: string): string | undefined {

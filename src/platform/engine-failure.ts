@@ -8,8 +8,9 @@ import type {Telemetry} from '../telemetry.ts';
 /** Tells that a query cannot start. @returns what its status says */
 export function tellStopped(plan: QueryPlan, error: PlatformError, telemetry: Telemetry): QueryStatus {
   const {id, domain, query} = plan;
-  const {code, message, hint} = error;
-  telemetry.emit('QueryStopped', {domain, query, code, message, ...(hint ? {hint} : {})});
+  const {code, message, hint, place} = error;
+  const more = {...(hint ? {hint} : {}), ...(place ? {place} : {})};
+  telemetry.emit('QueryStopped', {domain, query, code, message, ...more});
   return stoppedStatus(id, 'stopped', error);
 }
 

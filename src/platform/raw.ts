@@ -140,7 +140,7 @@ export function createRaw(
           });
           telemetry.emit('Log', {
             level: 'error',
-            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}; ${isDown(error) ? 'they go on by themselves' : (error.hint ?? `then: npx millrace resume ${tableId(job.table)}`)}`,
+            message: `raw events of ${job.eventType.topic} wait: ${error.code} ${error.message}, at ${error.place ?? `sink ${job.sinkName}`}; ${isDown(error) ? 'they go on by themselves' : (error.hint ?? `then: npx millrace resume ${tableId(job.table)}`)}`,
           });
         }
       };

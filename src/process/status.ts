@@ -1,10 +1,11 @@
+import type {PlatformError} from '../errors.ts';
 import type {QueryStatus} from './types.ts';
 
 /** Status of a query that does not run, with the figures of `known` when it ran before. */
 export const stoppedStatus = (
   query: string,
   state: 'stopped' | 'failed',
-  {code, message, hint}: {code: string; message: string; hint?: string | undefined},
+  {code, message, hint, place}: Pick<PlatformError, 'hint' | 'place'> & {code: string; message: string},
   known?: QueryStatus,
 ): QueryStatus => ({
   counts: [],
@@ -19,6 +20,6 @@ export const stoppedStatus = (
   ...known,
   query,
   state,
-  reason: {code, message, ...(hint ? {hint} : {})},
+  reason: {code, message, ...(hint ? {hint} : {}), ...(place ? {place} : {})},
   settled: true,
 });

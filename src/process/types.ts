@@ -40,7 +40,8 @@ export type EmittedRows = {
 export type QueryStatus = {
   query: string;
   state: 'running' | 'paused' | 'stopped' | 'failed';
-  reason?: {code: string; message: string; hint?: string};
+  /** `place`: a sink, say, and where it stands in the configuration. */
+  reason?: {code: string; message: string; hint?: string; place?: string};
   counts: QueryCounts[];
   /** Epoch ms; null before the first event. */
   watermarkMs: number | null;

@@ -2,9 +2,11 @@ import {resolve} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
 import {revealSecrets} from '../config/secrets/secret.ts';
 import {PlatformError} from '../errors.ts';
+import {placeOfSink} from '../model/sinks.ts';
 import type {BackendChoice, Table} from '../model/types.ts';
 import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
 import {methodsOf, openLocal, type SinkInit} from './local.ts';
+import {nameSink, whoIs, withName} from './named.ts';
 import type {RawControl, RawJob, RawStats} from './raw.ts';
 import type {RawBooks} from './raw-apart.ts';
 import {findSink} from './registry.ts';
@@ -40,10 +42,19 @@ export type HostOptions = {
 
 /**
  * Opens a sink: inline, in a worker thread or in a child process. When its thread or process ends by itself, calls in flight
- * reject with SINK_LOST and the next call opens it again, with its tables and raw deliveries.
+ * reject with SINK_LOST and the next call opens it again, with its tables and raw deliveries. Errors of the sink name it.
  * @throws SINK_UNKNOWN, PLUGIN_INVALID, SINK_DAMAGED and other errors of the sink's `open`.
  */
 export async function openSink(options: HostOptions): Promise<HostedSink> {
+  const who = whoIs(options.name, placeOfSink(options.choice));
+  try {
+    return withName(await openHosted(options), who);
+  } catch (error) {
+    throw nameSink(error, who);
+  }
+}
+
+async function openHosted(options: HostOptions): Promise<HostedSink> {
   const {name, choice, root, readOnly = false, telemetry = noTelemetry} = options;
   const plugins = (options.plugins ?? []).map((path) => resolve(root, path));
   const {spec} = await findSink(choice.backend, plugins);

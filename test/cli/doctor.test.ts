@@ -63,14 +63,27 @@ log:
     security: {protocol: sasl_ssl, mechanism: plain, username: u, password: canary-of-doctor}
     properties: {socket.connection.setup.timeout.ms: 300, request.timeout.ms: 1000}
 registry: {backend: confluent, confluent: {url: "http://${at}", timeout: 300ms}}
-sinks: {rows: {backend: postgres, postgres: {url: "postgres://u@${at}/d", password: canary-of-doctor, connect_timeout: 1s}}}
+sinks:
+  rows: {backend: postgres, postgres: {url: "postgres://u@${at}/d", password: canary-of-doctor, connect_timeout: 1s}}
+  away: {backend: clickhouse, clickhouse: {url: "http://127.0.0.1:1"}}
 `,
   });
   const {code, stdout} = await cli(root, 'doctor', '--env', 'servers');
   assert.equal(code, 1);
   assert.match(stdout, /^failed +brokers +KAFKA_UNAVAILABLE .*\n +hint: perhaps the listener has no TLS/m);
-  assert.match(stdout, /^failed +registry +REGISTRY_UNAVAILABLE .*did not answer within 300 ms\n +hint: /m);
-  assert.match(stdout, /^failed +sink rows +SINK_UNAVAILABLE .*\n +hint: /m);
+  assert.match(
+    stdout,
+    /^failed +registry +REGISTRY_UNAVAILABLE .*did not answer within 300 ms\n( +at .*\n)? +hint: /m,
+  );
+  // Of each sink the place of its address.
+  assert.match(
+    stdout,
+    /^failed +sink rows +SINK_UNAVAILABLE .*\n +at sink rows \(config\/environments\/servers\.yaml:10:45\), u@.*\n +hint: /m,
+  );
+  assert.match(
+    stdout,
+    /^failed +sink away +SINK_UNAVAILABLE .*\n +at sink away \(config\/environments\/servers\.yaml:11:49\)\n +hint: is the server up, and does it listen/m,
+  );
   assert.doesNotMatch(stdout, /canary-of-doctor/);
 });
 

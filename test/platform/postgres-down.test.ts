@@ -20,6 +20,11 @@ describeWithPostgres('a platform on PostgreSQL', () => {
     const ask = async (sql: string) => Number((await server.sql(sql))[0]![0]);
     try {
       assert.equal(state('per_minute')?.state, 'paused');
+      assert.match(
+        state('per_minute')?.reason?.place ?? '',
+        /^sink database \(config\/platform\.yaml:5:49\), /,
+        'of several sinks the one that it waits for, and its url',
+      );
       await until(() => state('per_hour')?.state === 'running');
       await server.restart();
       await until(() => state('per_minute')?.state === 'running');

@@ -51,6 +51,7 @@ describeWithPostgres('access to a PostgreSQL server', () => {
       assert.equal(error.code, code, error.message);
       assert.match(error.message, message);
       assert.match(error.hint ?? '', hint);
+      if (code !== 'SINK_QUERY') assert.match(error.place ?? '', /^sink records, ./);
       assert.doesNotMatch(JSON.stringify({...error, message: error.message, stack: error.stack}), /battery/);
       return true;
     };

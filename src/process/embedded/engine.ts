@@ -249,17 +249,19 @@ class Host implements InlineEngine {
 
   #stopped(plan: QueryPlan, failure: ReturnType<typeof failureOf>): void {
     const {telemetry = noTelemetry, onStatus, onStopped} = this.#options;
-    const {code, message, hint} = errorOf(failure);
+    const error = errorOf(failure);
+    const {code, message, hint, place} = error;
     onStopped?.(plan.id);
     const known = this.#status.get(plan.id);
     const state = code === 'QUERY_FAILED' ? 'failed' : 'stopped';
-    this.#status.set(plan.id, stoppedStatus(plan.id, state, {code, message, hint}, known));
+    this.#status.set(plan.id, stoppedStatus(plan.id, state, error, known));
     telemetry.emit('QueryStopped', {
       domain: plan.domain,
       query: plan.query,
       code,
       message,
       ...(hint ? {hint} : {}),
+      ...(place ? {place} : {}),
     });
     if (failure.stack)
       telemetry.emit('Log', {level: 'error', message: failure.stack, fields: {query: plan.id}});

@@ -36,6 +36,7 @@ export async function statusOf(
             code: reason.code ?? 'QUERY_FAILED',
             message: reason.message,
             ...(reason.hint ? {hint: reason.hint} : {}),
+            ...(reason.place ? {place: reason.place} : {}),
           },
         }
       : {}),

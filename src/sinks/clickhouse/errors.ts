@@ -1,5 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import {damageHint} from '../damage.ts';
+import {lookAtWay} from '../unreached.ts';
 
 /** Codes of ClickHouse that pass by themselves: time-outs, memory, disk, load, connections, replicas, Keeper. Everything else is for good. */
 const passing = new Set([
@@ -51,7 +52,7 @@ const ofUser = [192, 193, 194, 516];
 const waysOut: [codes: number[], way: string][] = [
   [ofUser, 'look at username and password of the sink (a secret that changed is read at the next start)'],
   [[291, 497], 'give the user of the sink that right, see docs/clickhouse.md'],
-  [[81], 'create the database, or leave database out'],
+  [[81], 'leave database out or name another one (npx millrace apply takes that), or create it'],
   [[60], 'what was there is gone: npx millrace rebuild fills it from the log'],
   [[115], 'leave that setting out, or upgrade the server'],
 ];
@@ -78,14 +79,12 @@ function connectionError(error: unknown, place?: string): PlatformError {
     return new PlatformError('SINK_REFUSED', `the server does not prove who it is: ${text}`, {
       cause: error,
       ...at,
-      hint: 'name the authority in tls.ca and the host as its certificate does, then: npx millrace resume',
+      hint: 'name the authority in tls.ca and the host as its certificate does (npx millrace apply takes that), or give the server such a certificate, then: npx millrace resume',
     });
   return new PlatformError('SINK_UNAVAILABLE', text, {
     cause: error,
     ...at,
-    hint: ofAnswer.test(text)
-      ? 'see what url of the sink names, and what stands before it'
-      : 'is the server up, and can it be reached from here?',
+    hint: ofAnswer.test(text) ? 'see what url of the sink names, and what stands before it' : lookAtWay(text),
   });
 }
 

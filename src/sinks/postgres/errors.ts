@@ -1,5 +1,6 @@
 import {PlatformError} from '../../errors.ts';
 import {damageHint} from '../damage.ts';
+import {lookAtWay} from '../unreached.ts';
 
 /**
  * SQLSTATEs that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system, and a
@@ -49,7 +50,8 @@ export function statementError(error: unknown, place: string, wayOfDamage?: stri
 function wayOut(state: string): string {
   if (state.startsWith('28'))
     return 'mend user, password or pg_hba.conf in the server (a secret that changed is read at the next start)';
-  if (state === '3D000') return 'create the database';
+  if (state === '3D000')
+    return 'create the database, or name another one in url of the sink (npx millrace apply takes that)';
   return state === '42501'
     ? 'give the user of the sink that right, see docs/postgres.md'
     : 'mend it in the database';
@@ -65,7 +67,7 @@ const refusedByUs: [RegExp, string][] = [
   [/does not support SSL/, 'turn TLS on in the server (ssl = on), or write tls: {mode: off}'],
   [
     /(?:_CERT|CERT_|SELF_SIGNED|UNABLE_TO_|ALTNAME)|[Cc]ertificate/,
-    'name the authority in tls.ca and the host as its certificate does',
+    'name the authority in tls.ca and the host as its certificate does (npx millrace apply takes that), or give the server such a certificate',
   ],
 ];
 
@@ -89,7 +91,7 @@ export function connectionError(error: unknown, place: string): PlatformError {
   return new PlatformError('SINK_UNAVAILABLE', text, {
     cause: error,
     place,
-    hint: 'is the server up, and can it be reached from here?',
+    hint: lookAtWay(text),
   });
 }
 
