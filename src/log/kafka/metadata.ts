@@ -31,6 +31,8 @@ export const noMetadata: KafkaMetadata = {
 };
 
 const portMax = 65_535;
+/** Node refuses others before it asks anybody. */
+const hostPattern = /^[^\s\p{Cc}]+$/u;
 
 const odd = (topic: string, what: string): PlatformError =>
   new PlatformError('KAFKA_PROTOCOL', `the brokers say that topic ${topic} has ${what}`, {
@@ -64,7 +66,8 @@ export function readMetadata(reader: WireReader, withIds: boolean): KafkaMetadat
     text();
     endOfItem();
     // Nobody can connect to another: it is not there.
-    if (address.host !== '' && address.port > 0 && address.port <= portMax) brokers.set(id, address);
+    if (hostPattern.test(address.host) && address.port > 0 && address.port <= portMax)
+      brokers.set(id, address);
   });
   const clusterId = text();
   const controller = reader.int32();

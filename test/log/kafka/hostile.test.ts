@@ -50,9 +50,17 @@ const says =
     socket.write(framed(correlation, body));
 
 /** Metadata, version 7: a broker, and a topic with these partitions. */
-function metadata({port = 9092, partitions = [0]}: {port?: number; partitions?: number[]}): Uint8Array {
+function metadata({
+  host = '127.0.0.1',
+  port = 9092,
+  partitions = [0],
+}: {
+  host?: string;
+  port?: number;
+  partitions?: number[];
+}): Uint8Array {
   const writer = new WireWriter().int32(0);
-  writer.array([1], () => writer.int32(1).string('127.0.0.1').int32(port).string(null));
+  writer.array([1], () => writer.int32(1).string(host).int32(port).string(null));
   writer.string('c').int32(1);
   writer.array(['t'], (name) => {
     writer.int16(0).string(name).boolean(false);
@@ -119,13 +127,14 @@ for (const [name, answer] of none)
     assert.ok(error.hint);
   });
 
-test('a broker at a port that there is not is one that is not there', async (t) => {
-  const port = await serveTcp(t, broker({[keys.metadata]: says(metadata({port: 70_000}))}));
-  const topics = {partitions: 1, replication: 1, retentionMs: null};
-  const client = new KafkaClient({brokers: [`127.0.0.1:${port}`], clientId: 'c', security: plain, topics});
-  t.after(() => client.close());
-  assert.equal((await client.refreshMetadata()).brokers.size, 0);
-});
+for (const address of [{port: 70_000}, {host: '127.0\0.1'}, {host: ''}])
+  test(`a broker at ${JSON.stringify(address)}, where nobody can be, is not there`, async (t) => {
+    const port = await serveTcp(t, broker({[keys.metadata]: says(metadata(address))}));
+    const topics = {partitions: 1, replication: 1, retentionMs: null};
+    const client = new KafkaClient({brokers: [`127.0.0.1:${port}`], clientId: 'c', security: plain, topics});
+    t.after(() => client.close());
+    assert.equal((await client.refreshMetadata()).brokers.size, 0);
+  });
 
 const ends: Reply = (socket) => socket.end();
 const other: [string, (socket: Socket) => void, KafkaSecurity, RegExp][] = [
