@@ -1,5 +1,6 @@
 import {chmodSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {parseEnv} from 'node:util';
 import {cacheDir} from '../cluster/cache.ts';
 import {type LocalServer, listServers, shareSecrets, upServer, variablesOf} from '../cluster/local.ts';
 import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
@@ -34,14 +35,18 @@ export const run: CommandBody = async (call) => {
   }
   if (options.fetchOnly) return fetchOnly(call, names, say);
   await checkPorts(home, names, needed);
+  const envFile = join(root, '.env');
+  const secrets = [secretsIn(readEnvironment(envFile)), secretsIn(io.env)];
   const outcomes = await Promise.allSettled(
     names.map(async (name) => {
-      const {server, isNew} = await upServer(home, name, {
+      const {server, isNew, entrance} = await upServer(home, name, {
         progress: say,
+        secrets,
         wanted: needed.find((each) => each.name === name)?.wanted,
         ...(name === 'kafka' && brokers !== undefined ? {brokers} : {}),
       });
       say(name, isNew ? `${server.title} runs` : `${server.title} runs already`);
+      if (entrance !== 'kept') say(name, entrances[entrance]);
       return server;
     }),
   );
@@ -53,10 +58,29 @@ export const run: CommandBody = async (call) => {
       vault,
       servers.filter((each) => each !== vault),
     );
-  if (options.writeEnv && servers.length > 0) writeEnvironment(join(root, '.env'), variablesOf(servers), io);
+  if (options.writeEnv && servers.length > 0) writeEnvironment(envFile, variablesOf(servers), io);
   await show(call, home, servers, failures);
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
+
+/** Said of a server whose secrets are not those that it was started with. */
+const entrances = {
+  found:
+    'its password was changed in the server since; the one of .env or of the environment lets in, and is kept',
+  unknown:
+    'its password was changed in the server since, and none that is known lets in: .env and Vault keep what they have; write the new one into .env as POSTGRES_PASSWORD',
+};
+
+/** Variables as secrets, by their names in small letters. */
+const secretsIn = (variables: NodeJS.ProcessEnv): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(variables).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name.toLowerCase(), value]],
+    ),
+  );
+
+const readEnvironment = (path: string): NodeJS.ProcessEnv =>
+  existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
 
 /** Before anything is started: one that cannot be had where the configuration names it leaves no others behind. @throws SERVER_FAILED */
 async function checkPorts(
@@ -148,15 +172,25 @@ function settingsOf(servers: LocalServer[]): Record<string, unknown> {
   return all;
 }
 
-/** Sets variables in a `.env` file and leaves its other lines as they are. It holds passwords. */
+/** Sets variables in a `.env` file and leaves its other lines as they are, also those that say the same. It holds passwords. */
 function writeEnvironment(path: string, variables: Record<string, string>, io: CommandIo): void {
   const lines = existsSync(path) ? readFileSync(path, 'utf8').replace(/\n$/, '').split('\n') : [];
+  const before = readEnvironment(path);
   for (const [name, value] of Object.entries(variables)) {
+    if (before[name] === value) continue;
     const at = lines.findIndex((line) => line.startsWith(`${name}=`));
-    if (at >= 0) lines[at] = `${name}=${value}`;
-    else lines.push(`${name}=${value}`);
+    const line = `${name}=${quotedForEnvironment(value)}`;
+    if (at >= 0) lines[at] = line;
+    else lines.push(line);
   }
   writeFileSync(path, `${lines.join('\n')}\n`, {mode: 0o600});
   chmodSync(path, 0o600);
   io.stderr.write(`${path}: ${Object.keys(variables).join(', ')}\n`);
+}
+
+/** A value that holds a blank, a quote or a `#` is another one without quotes. */
+function quotedForEnvironment(value: string): string {
+  if (/^[\w.:/@,~+=-]*$/.test(value)) return value;
+  const quote = ["'", '"', '`'].find((each) => !value.includes(each)) ?? "'";
+  return `${quote}${value}${quote}`;
 }

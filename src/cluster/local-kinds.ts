@@ -7,11 +7,11 @@ import {ask} from './http.ts';
 import {startKafka} from './kafka.ts';
 import {kafkaProgram} from './kafka-program.ts';
 import {fetchVault, startVault} from './openbao.ts';
-import {startPostgres, wipePostgres} from './postgres.ts';
+import {startPostgres, takesPassword, wipePostgres} from './postgres.ts';
 import type {ProcessIdentity} from './process.ts';
 import {startPrometheus} from './prometheus.ts';
 import {fetchObjectStore, startObjectStore} from './seaweedfs.ts';
-import {keptSecret, type SingleServer, startSingle, type WantedPorts} from './single.ts';
+import {keepSecret, keptSecret, type SingleServer, startSingle, type WantedPorts} from './single.ts';
 
 /** Servers that `millrace up` starts. */
 export type LocalName = 'kafka' | 'registry' | 'clickhouse' | 'postgres' | 'vault' | 's3' | 'prometheus';
@@ -49,6 +49,14 @@ export type LocalKind = {
   /** Fetches what it needs that is not there yet; absent where that is installed or comes with us. */
   fetch?(progress: Progress): Promise<unknown>;
   start(options: StartLocal): Promise<StartedServer>;
+  /**
+   * What lets in now: a password may have been changed in the server since it was started. What is found is kept for the next time.
+   * @param others what else may let in, by the same names. @returns undefined when nothing of all that does
+   */
+  entrance?(
+    server: StartedServer & {dir: string},
+    others: readonly Record<string, string>[],
+  ): Promise<Record<string, string> | undefined>;
   wipe(dir: string): void;
 };
 
@@ -106,6 +114,16 @@ const registry: LocalKind = {
 const postgres: LocalKind = {
   title: 'PostgreSQL',
   wipe: wipePostgres,
+  async entrance({dir, variables, secrets}, others) {
+    for (const {postgres_password: password} of [secrets, ...others]) {
+      // What cannot stand in a line of a file is none of ours.
+      if (!password || password.trim() !== password || /[\r\n]/.test(password)) continue;
+      if (!(await takesPassword(variables.MILLRACE_POSTGRES!, password))) continue;
+      if (password !== secrets.postgres_password) keepSecret(dir, 'password', password);
+      return {postgres_password: password};
+    }
+    return undefined;
+  },
   async start({dir, wanted, secrets}) {
     const kept = keptSecret(dir, 'password', secrets.postgres_password);
     const server = await startPostgres({dir, wanted, detached: true, password: kept});

@@ -4,6 +4,7 @@
  */
 import {mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {isDeepStrictEqual} from 'node:util';
 import {PlatformError} from '../errors.ts';
 import {acquireLock} from '../log/lock.ts';
 import type {Progress} from './cache.ts';
@@ -35,7 +36,12 @@ export type UpOptions = {
   progress?: (name: LocalName, text: string) => void;
   /** Where it is to listen; default: as the last time, else on free ports. */
   wanted?: WantedPorts | undefined;
+  /** What may let in where that was changed in the server since: secrets, by the names under which `settings` ask for them. */
+  secrets?: readonly Record<string, string>[];
 };
+
+/** `found`: one of `UpOptions.secrets` lets in; `unknown`: nothing that is known does, and the server is told without secrets. */
+export type Entrance = 'kept' | 'found' | 'unknown';
 
 /** Names of every server that there is. */
 export const localNames = Object.keys(localKinds) as LocalName[];
@@ -49,7 +55,7 @@ export async function upServer(
   home: string,
   name: LocalName,
   options: UpOptions = {},
-): Promise<{server: LocalServer; isNew: boolean}> {
+): Promise<{server: LocalServer; isNew: boolean; entrance: Entrance}> {
   const dir = join(home, name);
   mkdirSync(dir, {recursive: true, mode: 0o700});
   const lock = acquireLock(join(home, `${name}.lock`), {command: `millrace up ${name}`});
@@ -58,7 +64,7 @@ export async function upServer(
     if (known && phaseOf(known) === 'running') {
       checkBrokers(known, options.brokers);
       checkAddress(known, options.wanted);
-      return {server: known, isNew: false};
+      return {isNew: false, ...(await enter(known, options.secrets))};
     }
     if (known) await end(known);
     const progress: Progress = (text) => options.progress?.(name, text);
@@ -67,10 +73,30 @@ export async function upServer(
     const started = await localKinds[name].start({dir, brokers, progress, wanted, secrets});
     const server: LocalServer = {name, title: localKinds[name].title, sinceMs: Date.now(), dir, ...started};
     writeState(dir, server);
-    return {server, isNew: true};
+    return {isNew: true, ...(await enter(server, options.secrets))};
   } finally {
     lock.release();
   }
+}
+
+/** Looks whether the secrets of a server are those of today. */
+async function enter(
+  server: LocalServer,
+  others: UpOptions['secrets'] = [],
+): Promise<{server: LocalServer; entrance: Entrance}> {
+  const {name, dir} = server;
+  let secrets: Record<string, string> | undefined = server.secrets;
+  try {
+    secrets = await (localKinds[name].entrance?.(server, others) ?? secrets);
+  } catch {
+    // It runs, and has other reasons to let nobody in just now: nothing is known to be wrong.
+    return {server, entrance: 'kept'};
+  }
+  if (!secrets) return {server: {...server, secrets: {}}, entrance: 'unknown'};
+  if (isDeepStrictEqual(secrets, server.secrets)) return {server, entrance: 'kept'};
+  const now = {...server, secrets};
+  writeState(dir, now);
+  return {server: now, entrance: 'found'};
 }
 
 function checkBrokers({name, processes, dir}: LocalServer, wanted: number | undefined): void {

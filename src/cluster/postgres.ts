@@ -47,6 +47,9 @@ type Account = {uid: number; gid: number};
 
 const startMsMax = 30_000;
 const stopMsMax = 15_000;
+const answerMsMax = 5_000;
+/** SQLSTATE invalid_password. */
+const wrongPassword = '28P01';
 
 /**
  * Starts the PostgreSQL server that is installed, on a free port of the loopback interface, as somebody else than root.
@@ -54,7 +57,7 @@ const stopMsMax = 15_000;
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<Postgres> {
   const {user = 'millrace', password = 'millrace', database = 'millrace', tls, settings = {}} = options;
-  for (const text of [user, password, database])
+  for (const text of [user, database])
     assert.match(text, /^[A-Za-z0-9_.~-]+$/, 'goes into a command and an address as it is');
   const bin = programs();
   const account = process.getuid?.() === 0 ? unprivileged() : undefined;
@@ -92,9 +95,34 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     user,
     password,
     database,
-    url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
+    url: `postgres://${user}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`,
     ...(certificates ? {certificates} : {}),
   });
+}
+
+/** Whether a server lets its user in with that password. @param url without one. Rejects when it does not say */
+export async function takesPassword(url: string, password: string): Promise<boolean> {
+  const {default: pg} = await import('pg');
+  const {hostname: host, port, username: user, pathname} = new URL(url);
+  const database = pathname.slice(1);
+  const client = new pg.Client({
+    host,
+    port: Number(port),
+    user,
+    database,
+    password,
+    connectionTimeoutMillis: answerMsMax,
+  });
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    return true;
+  } catch (error) {
+    if ((error as {code?: string}).code === wrongPassword) return false;
+    throw error;
+  } finally {
+    await client.end().catch(() => {});
+  }
 }
 
 /** Removes what a server kept, which need not be in its directory. */

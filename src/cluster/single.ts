@@ -153,10 +153,14 @@ export function keptSecret(dir: string, name: string, before?: string): string {
     return readFileSync(path, 'utf8').trim();
   } catch {
     const secret = before ?? randomBytes(18).toString('base64url');
-    writeFileSync(path, `${secret}\n`, {mode: 0o600});
+    keepSecret(dir, name, secret);
     return secret;
   }
 }
+
+/** From now on `keptSecret` is this one. @param secret one line */
+export const keepSecret = (dir: string, name: string, secret: string): void =>
+  writeFileSync(join(dir, name), `${secret}\n`, {mode: 0o600});
 
 /**
  * Looks whether somebody has taken a port that is wanted or that a directory remembers: whoever it is might answer in place of

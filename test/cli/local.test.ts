@@ -5,6 +5,7 @@ import {existsSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {after, suite, test} from 'node:test';
+import pg from 'pg';
 import {type LocalServer, listServers} from '../../src/cluster/local.ts';
 import {freePorts} from '../../src/cluster/ports.ts';
 import {isRunning} from '../../src/cluster/process.ts';
@@ -96,6 +97,28 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
     assert.match(lines[2]!, /^MILLRACE_POSTGRES=postgres:/);
     assert.equal(statSync(path).mode & 0o777, 0o600);
     assert.ok(!stderr.includes(password) && !stdout.includes(password));
+
+    const to = new URL(lines[2]!.split('=')[1]!);
+    to.password = password;
+    const client = new pg.Client(to.href);
+    await client.connect();
+    await client.query("ALTER USER millrace PASSWORD 'the new one'");
+    await client.end();
+    const lost = await cli(root, 'up', 'postgres', '--write-env');
+    assert.match(
+      lost.stderr,
+      /^postgres: its password was changed in the server since, and none that is known/m,
+    );
+    assert.match(lost.stderr, /\.env: MILLRACE_POSTGRES\n/, 'what is known to be wrong is not written');
+    const changed = readFileSync(path, 'utf8').replace(password, '"the new one"');
+    writeFileSync(path, changed);
+    const found = await cli(root, 'up', 'postgres', '--write-env', '--json');
+    assert.match(found.stderr, /^postgres: its password was changed in the server since; the one of \.env/m);
+    assert.equal(JSON.parse(found.stdout).variables.POSTGRES_PASSWORD, 'the new one');
+    assert.equal(readFileSync(path, 'utf8'), changed);
+    writeFileSync(path, '');
+    await cli(root, 'up', 'postgres', '--write-env');
+    assert.match(readFileSync(path, 'utf8'), /^POSTGRES_PASSWORD='the new one'$/m, 'it is kept');
   });
 
   test('down ends them and leaves a stranger alone that has the pid of one', async () => {
