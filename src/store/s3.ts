@@ -49,6 +49,8 @@ const objectBytesMax = 256 * 2 ** 20;
 const answerBytesMax = 8 * 2 ** 20;
 /** A list beyond this is none of ours, or does not end. */
 const keysMax = 1_000_000;
+/** So many pages without a key, one after another, are an empty list that does not end. */
+const emptyPagesMax = 100;
 
 type Answer = {status: number; headers: IncomingMessage['headers']; bytes: Buffer};
 type Call = {
@@ -134,6 +136,7 @@ export function createS3Client(settings: S3Settings): S3Client {
     async list(prefix) {
       const keys: string[] = [];
       const tokens = new Set<string>();
+      let empty = 0;
       for (let token: string | undefined; ; ) {
         const more: Record<string, string> = token === undefined ? {} : {'continuation-token': token};
         const query = {'list-type': '2', 'encoding-type': 'url', prefix, ...more};
@@ -144,7 +147,8 @@ export function createS3Client(settings: S3Settings): S3Client {
         keys.push(...page.keys);
         token = page.next;
         if (token === undefined) break;
-        if (tokens.has(token) || keys.length > keysMax)
+        empty = page.keys.length > 0 ? 0 : empty + 1;
+        if (tokens.has(token) || keys.length > keysMax || empty > emptyPagesMax)
           throw noStore(settings, `its list of ${prefix} does not end`);
         tokens.add(token);
       }

@@ -71,6 +71,15 @@ test('an answer to a put or a list that does not end is cut off', async (t) => {
   assert.equal(await codeOf(client.list('p/')), 'STORE_UNAVAILABLE');
 });
 
+test('a list of empty pages that each name another one is refused', async (t) => {
+  let number = 0;
+  const answer: Answer = (...call) => {
+    const next = `<NextContinuationToken>${number++}</NextContinuationToken>`;
+    list(`<IsTruncated>true</IsTruncated>${next}`)(...call);
+  };
+  assert.equal(await codeOf((await open(t, answer)).list('p/')), 'STORE_REFUSED');
+});
+
 for (const [name, inside] of [
   [
     'repeats its token',
