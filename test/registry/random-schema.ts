@@ -1,5 +1,5 @@
 /** Random Avro schemas as teams write them: namespaces, aliases, defaults, documentation, logical types, names used again. */
-import type {Random} from '../schema/random.ts';
+import type {Random} from '../support/random.ts';
 
 type Json = null | boolean | number | string | Json[] | {[key: string]: Json};
 type Names = {defined: {full: string; kind: string}[]; used: Set<string>};

@@ -8,7 +8,7 @@ import {canRead} from '../../src/schema/compatibility.ts';
 import {documentOf} from '../../src/schema/registry-document.ts';
 import {Refusal} from '../../src/schema/registry-refusal.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
-import {type Random, random} from '../schema/random.ts';
+import {type Random, random} from '../support/random.ts';
 import {mutate, randomRecord} from './random-schema.ts';
 
 const root = join(import.meta.dirname, '../..');

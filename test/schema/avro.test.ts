@@ -3,7 +3,8 @@ import {test} from 'node:test';
 import avsc from 'avsc';
 import {avroSchema, canonicalForm, fingerprint64, normalForm} from '../../src/schema/avro.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
-import {eventType, field, random, randomEventType} from './random.ts';
+import {random} from '../support/random.ts';
+import {eventType, field, randomEventType} from './random.ts';
 
 test('the purchase of the documentation becomes the record that the documentation shows', () => {
   const schema = avroSchema(

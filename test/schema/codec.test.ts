@@ -15,9 +15,10 @@ import {
   lateValues,
 } from '../../src/schema/side.ts';
 import type {AvroRecord, AvroValue} from '../../src/schema/types.ts';
+import {random} from '../support/random.ts';
 import {avscType, valuesOf} from './avsc.ts';
 import {python, pythonSkip} from './python.ts';
-import {eventType, field, random, randomEventType, randomValue} from './random.ts';
+import {eventType, field, randomEventType, randomValue} from './random.ts';
 
 type Case = {schema: AvroRecord; rows: AvroValue[][]};
 

@@ -4,8 +4,8 @@ import type {Compatibility} from '../../src/model/types.ts';
 import {canRead, checkCompatibility} from '../../src/schema/compatibility.ts';
 import {compileResolvingDecoder} from '../../src/schema/decode.ts';
 import type {AvroField, AvroRecord, AvroSchema} from '../../src/schema/types.ts';
+import {type Random, random} from '../support/random.ts';
 import {avscType} from './avsc.ts';
-import {type Random, random} from './random.ts';
 
 const rec = (fields: AvroField[], name = 'r', more: object = {}): AvroRecord => ({
   type: 'record',

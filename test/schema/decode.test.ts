@@ -7,8 +7,9 @@ import {packRecords, recordLength, schemaIdOf, walkDecoded, walkRecords} from '.
 import {DecodeFailure} from '../../src/schema/read.ts';
 import {lateSchema} from '../../src/schema/side.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../src/schema/types.ts';
+import {type Random, random} from '../support/random.ts';
 import {avscType} from './avsc.ts';
-import {eventType, field, type Random, random, randomEventType, randomValue} from './random.ts';
+import {eventType, field, randomEventType, randomValue} from './random.ts';
 
 const record = (...fields: AvroRecord['fields']): AvroRecord => ({type: 'record', name: 'r', fields});
 

@@ -1,26 +1,7 @@
 /** Seeded random event types and values of the kinds that Millrace writes. */
 import type {Value, ValueType} from '../../src/expr/types.ts';
 import type {EventType, Field} from '../../src/model/types.ts';
-
-export type Random = {
-  /** Integer in [0, below). */
-  int(below: number): number;
-  pick<T>(values: readonly T[]): T;
-};
-
-/** mulberry32. */
-export function random(seed: number): Random {
-  let state = seed >>> 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const int = (below: number) => Math.floor(next() * below);
-  return {int, pick: (values) => values[int(values.length)]!};
-}
+import type {Random} from '../support/random.ts';
 
 export const valueTypes: readonly ValueType[] = [
   'string',

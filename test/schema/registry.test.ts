@@ -15,7 +15,8 @@ import {compileResolvingDecoder} from '../../src/schema/decode.ts';
 import {compileEncoder} from '../../src/schema/encode.ts';
 import {ensureSubjects, openEmbeddedRegistry} from '../../src/schema/registry.ts';
 import type {AvroRecord} from '../../src/schema/types.ts';
-import {eventType, field, random, randomValue, valueTypes} from './random.ts';
+import {random} from '../support/random.ts';
+import {eventType, field, randomValue, valueTypes} from './random.ts';
 
 const source = fileURLToPath(new URL('../../src/schema/registry.ts', import.meta.url));
 

@@ -1,6 +1,6 @@
 /** Seeded random domains, in the configuration language, and random events for them. */
 import type {Value, ValueType} from '../../src/expr/types.ts';
-import type {Random} from '../schema/random.ts';
+import type {Random} from '../support/random.ts';
 
 type Column = {name: string; type: ValueType; required: boolean};
 

@@ -12,9 +12,9 @@ import {
   type StateStore,
   startCheckpointWriter,
 } from '../../src/process/embedded/statestore.ts';
-import {random} from '../schema/random.ts';
 import {show} from '../support/changelog.ts';
 import {loadDomains} from '../support/platform.ts';
+import {random} from '../support/random.ts';
 import {scratchDir} from '../support/scratch.ts';
 import {type RandomDomain, randomDomain} from './domains.ts';
 import {type SimulateOptions, simulate} from './simulate.ts';

@@ -15,7 +15,7 @@ import type {Delta} from '../../src/process/embedded/types.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryCounts} from '../../src/process/types.ts';
 import type {AvroSchema} from '../../src/schema/types.ts';
-import type {Random} from '../schema/random.ts';
+import type {Random} from './random.ts';
 import {Told} from './told.ts';
 
 export type SteppedOptions = {

@@ -13,6 +13,7 @@ import {openLogReader, openLogWriter} from '../../../src/log/embedded.ts';
 import {idLookup} from '../../../src/log/ids/lookup.ts';
 import {IdIndex} from '../../../src/log/ids/remember.ts';
 import {emptyIndexCrc, idsSchema} from '../../../src/log/ids/store.ts';
+import {random} from '../../support/random.ts';
 import {batchWith, randomUuid} from './sender.ts';
 
 function temporary(t: TestContext): string {
@@ -21,22 +22,11 @@ function temporary(t: TestContext): string {
   return dir;
 }
 
-/** Numbers from 0 to below 1, the same for a seed. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let z = Math.imul(state ^ (state >>> 15), 1 | state);
-    z ^= z + Math.imul(z ^ (z >>> 7), 61 | z);
-    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 type Place = {partition: number; offset: number};
 
 /** An index with short tails in a file of its own, and what it ought to remember. */
 function world(t: TestContext, seed: number) {
-  const random = randomOf(seed);
+  const {next, int, pick} = random(seed);
   const path = join(temporary(t), 'ids.db');
   let writing = new DatabaseSync(path);
   const reading = new DatabaseSync(path);
@@ -55,14 +45,13 @@ function world(t: TestContext, seed: number) {
   const pool: string[] = [];
   // Some ids are texts; a UUID in capitals is another id than the same in small letters.
   const newId = () => {
-    const number = Math.floor(random() * 2 ** 32);
+    const number = int(2 ** 32);
     const id =
-      random() < 0.2 ? `order ${number}` : randomUuid(number)[random() < 0.1 ? 'toUpperCase' : 'toString']();
+      next() < 0.2 ? `order ${number}` : randomUuid(number)[next() < 0.1 ? 'toUpperCase' : 'toString']();
     pool.push(id);
     return id;
   };
-  const anId = () =>
-    pool.length === 0 || random() < 0.7 ? newId() : pool[Math.floor(random() * pool.length)]!;
+  const anId = () => (pool.length === 0 || next() < 0.7 ? newId() : pick(pool));
 
   function commit(work: () => void, isKept: boolean): void {
     writing.exec('BEGIN IMMEDIATE');
@@ -74,13 +63,13 @@ function world(t: TestContext, seed: number) {
     else index.load(streams);
   }
   return {
-    random,
+    next,
     append(isKept: boolean): void {
       const before = streams.map(({endOffset}) => endOffset);
       const added: [string, string][] = [];
       commit(() => {
-        for (let i = Math.floor(random() * 40); i > 0; i--) {
-          const stream = streams[Math.floor(random() * 4)]!;
+        for (let i = int(40); i > 0; i--) {
+          const stream = pick(streams);
           const id = anId();
           const known = model[stream.topic]!;
           assert.equal(index.add(stream, id, stream.endOffset), !known.has(id), `${stream.topic} ${id}`);
@@ -94,8 +83,8 @@ function world(t: TestContext, seed: number) {
       for (const [i, stream] of streams.entries()) stream.endOffset = before[i]!;
     },
     trim(): void {
-      const stream = streams[Math.floor(random() * 4)]!;
-      stream.startOffset += Math.floor((stream.endOffset - stream.startOffset) * random());
+      const stream = pick(streams);
+      stream.startOffset += Math.floor((stream.endOffset - stream.startOffset) * next());
       commit(() => index.trim(stream), true);
       const known = model[stream.topic]!;
       for (const [id, {partition, offset}] of known)
@@ -106,7 +95,7 @@ function world(t: TestContext, seed: number) {
       writing = new DatabaseSync(path);
       writing.exec('PRAGMA synchronous = OFF');
       index = new IdIndex(writing, streams, tailMax);
-      if (random() < 0.5) lookup = idLookup(reading, () => streams);
+      if (next() < 0.5) lookup = idLookup(reading, () => streams);
     },
     check(): void {
       reading.exec('BEGIN');
@@ -138,7 +127,7 @@ test('appends, rolled back ones, trims and reopens in any order: the index says 
     const log = world(t, seed);
     let most = 0;
     for (let step = 0; step < 600; step++) {
-      const choice = log.random();
+      const choice = log.next();
       if (choice < 0.75) log.append(true);
       else if (choice < 0.85) log.append(false);
       else if (choice < 0.9) log.trim();

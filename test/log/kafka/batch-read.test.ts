@@ -11,7 +11,7 @@ import {CodecFailure} from '../../../src/log/kafka/growing.ts';
 import {fenceHeader, markHeader} from '../../../src/log/kafka/record.ts';
 import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
-import {random} from '../../schema/random.ts';
+import {random} from '../../support/random.ts';
 
 type Given = {delta: number; value: string | null; key?: string; headers?: [string, string][]};
 

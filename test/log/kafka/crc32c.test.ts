@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {crc32c, crc32cByTables} from '../../../src/log/kafka/crc32c.ts';
 import {machine, shortenBytesLeast, shortenBytesMax} from '../../../src/log/kafka/machine.ts';
-import {random} from '../../schema/random.ts';
+import {random} from '../../support/random.ts';
 
 /** RFC 3720, appendix B.4, and the check value of the catalogue of parametrised CRC algorithms. */
 const vectors: [Uint8Array, number][] = [

@@ -6,6 +6,7 @@ import type {Field, Lookup, WindowSpec} from '../../../src/model/types.ts';
 import {naive} from '../../../src/process/naive.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import type {LookupSnapshot} from '../../../src/process/types.ts';
+import {type Random, random} from '../../support/random.ts';
 import {
   createWorld,
   eventType,
@@ -18,21 +19,6 @@ import {
   run,
 } from './kernel-world.ts';
 
-/** mulberry32. */
-function random(seed: number) {
-  let state = seed | 0;
-  const next = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-  const below = (n: number) => Math.floor(next() * n);
-  const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
-  return {next, below, pick};
-}
-type Random = ReturnType<typeof random>;
-
 const texts = [
   '', 'a', 'US', 'DEU', 'toys', 'books', 'gärden', 'electronics', 'thirteenchars', 'x'.repeat(40), 'x'.repeat(41),
   '__proto__', 'constructor', '日本', '\u2028`$x`', "'; drop", 'a very long text '.repeat(20), 'ab', 'abc', 'abcd',
@@ -44,26 +30,26 @@ const longs: Value[] = [
 
 const symbols = ['web', 'phone', 'shop'];
 
-function randomValue(type: ValueType, wild: boolean, {pick, below, next}: Random): Value {
+function randomValue(type: ValueType, wild: boolean, {pick, int, next}: Random): Value {
   switch (type) {
     case 'string':
       return wild ? pick(texts) : pick(texts.slice(0, 6));
     case 'enum':
       return pick(symbols);
     case 'uuid':
-      return `00000000-0000-4000-8000-00000000000${below(9)}`;
+      return `00000000-0000-4000-8000-00000000000${int(9)}`;
     case 'boolean':
       return next() < 0.5;
     case 'int':
       return pick([0, 1, -1, 5, 100, 2 ** 31 - 1, -(2 ** 31)]);
     case 'date':
-      return 20_000 + below(5);
+      return 20_000 + int(5);
     case 'timestamp':
-      return 1_700_000_000_000 + below(1e9);
+      return 1_700_000_000_000 + int(1e9);
     case 'double':
       return pick([0, -0, 0.5, 1e300, -3.25, 7]);
     default:
-      return wild ? pick(longs) : below(1000) - 100;
+      return wild ? pick(longs) : int(1000) - 100;
   }
 }
 
@@ -157,7 +143,7 @@ const subset = <T>(list: readonly T[], count: number, {pick}: Random): T[] => [
 ];
 
 function randomPlan(chance: Random, name: string): QueryPlan {
-  const {next, pick, below} = chance;
+  const {next, pick, int} = chance;
   const both = next() < 0.25;
   const names = both ? visitMeasures : Object.keys(measures);
   const where = both
@@ -167,8 +153,8 @@ function randomPlan(chance: Random, name: string): QueryPlan {
     name,
     window: pick(windows),
     groupBy: both
-      ? subset(['user', 'city', 'event_type', 'amount'], below(3), chance)
-      : subset(dimensions, below(4), chance),
+      ? subset(['user', 'city', 'event_type', 'amount'], int(3), chance)
+      : subset(dimensions, int(4), chance),
     measures: Object.fromEntries(['orders', ...subset(names, 6, chance)].map((key) => [key, measures[key]!])),
     watermarkMs: pick([0, 1000, 60_000]),
     late: pick(['correct', 'topic', 'drop']),
@@ -179,10 +165,10 @@ function randomPlan(chance: Random, name: string): QueryPlan {
 }
 
 function randomEvents(chance: Random, count: number, wild: boolean): Logged[] {
-  const {next, below, pick} = chance;
+  const {next, int, pick} = chance;
   let timeMs = 1_700_000_000_000;
   return Array.from({length: count}, (_, index): Logged => {
-    timeMs += below(4000);
+    timeMs += int(4000);
     const type = next() < 0.7 ? sale : visit;
     const values: Record<string, Value> = {};
     for (const {name, type: of, required} of type.fields)
@@ -190,8 +176,8 @@ function randomEvents(chance: Random, count: number, wild: boolean): Logged[] {
     const behind = next() < 0.3 ? pick([1, 999, 1000, 1001, 20_000, 59_999, 60_000, 300_000, 90_000_000]) : 0;
     return {
       type,
-      partition: below(2),
-      values: {...values, event_id: `${below(50)}-${index}`, timestamp: timeMs - behind},
+      partition: int(2),
+      values: {...values, event_id: `${int(50)}-${index}`, timestamp: timeMs - behind},
     };
   });
 }
@@ -233,12 +219,12 @@ const countNames = ['read', 'aggregated', 'corrected', 'lateInPart', 'filtered',
 
 function checkSeed(seed: number, wild: boolean): void {
   const chance = random(seed);
-  const {below, next} = chance;
+  const {int, next} = chance;
   const plans = Array.from({length: 3}, (_, k) => randomPlan(chance, `q${k}`));
-  const events = randomEvents(chance, 60 + below(200), wild);
-  const sizes = 1 + below(40);
+  const events = randomEvents(chance, 60 + int(200), wild);
+  const sizes = 1 + int(40);
   const deltas = run(world, plans, events, {
-    batchSize: () => 1 + below(sizes),
+    batchSize: () => 1 + int(sizes),
     takeAfter: () => (next() < 0.2 ? {endGeneration: next() < 0.3} : undefined),
     lookups: [snapshot],
   });

@@ -4,8 +4,8 @@ import {SeenTable} from '../../../src/process/embedded/seen.ts';
 import {SeenState} from '../../../src/process/embedded/seen-state.ts';
 import type {StatePut} from '../../../src/process/embedded/state.ts';
 import {buildPlan} from '../../../src/process/plan/build.ts';
-import {random} from '../../schema/random.ts';
 import {loadDomain} from '../../support/platform.ts';
+import {random} from '../../support/random.ts';
 import {deltaOf, Rig} from './rig.ts';
 
 const topic = 'shop.sale';

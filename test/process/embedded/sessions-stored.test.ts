@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
+import {random} from '../../support/random.ts';
 import {minute, planOf, Rig} from './rig.ts';
 
 const gap = 10;
@@ -139,17 +140,6 @@ test('stored sessions are deleted when no event may touch them any more', async 
   }
 });
 
-/** mulberry32 */
-function createRandom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 4294967296) * below);
-  };
-}
-
 /** Sessions of all events, the obvious way: [start, end, group, total, events]. */
 function sessionsOf(events: [string, number][]): unknown[] {
   const found: [number, number, string, number, number][] = [];
@@ -166,9 +156,9 @@ function sessionsOf(events: [string, number][]): unknown[] {
 
 test('random events, corrections, crashes and restarts give the sessions of the obvious way', async () => {
   for (let seed = 1; seed <= 12; seed++) {
-    const random = createRandom(seed);
+    const {int} = random(seed);
     const horizon = seed % 2 === 0 ? 1e6 : 150;
-    const rig = await openRig(1 + random(4), horizon);
+    const rig = await openRig(1 + int(4), horizon);
     try {
       const all: [string, number][] = [];
       const deltas: {offset: number; to: number; events: [string, number][]}[] = [];
@@ -176,15 +166,15 @@ test('random events, corrections, crashes and restarts give the sessions of the 
       let now = 0;
       const give = ({offset, to, events}: (typeof deltas)[number]) => add(rig, offset, to, events);
       for (let step = 0; step < 150; step++) {
-        now += random(6);
-        const events = Array.from({length: random(4)}, (): [string, number] => {
-          const back = random(3) === 0 ? random(Math.min(now, 140) + 1) : random(3);
-          return [`g${random(5)}`, Math.max(0, now - back)];
+        now += int(6);
+        const events = Array.from({length: int(4)}, (): [string, number] => {
+          const back = int(3) === 0 ? int(Math.min(now, 140) + 1) : int(3);
+          return [`g${int(5)}`, Math.max(0, now - back)];
         });
         all.push(...events);
         deltas.push({offset: step + 1, to: now, events});
         give(deltas.at(-1)!);
-        const chance = random(10);
+        const chance = int(10);
         if (chance < 3) {
           await rig.checkpoint();
           committed = deltas.length;
