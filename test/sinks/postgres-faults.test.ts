@@ -10,6 +10,8 @@ import {PlatformError} from '../../src/errors.ts';
 import type {BackendChoice, Table} from '../../src/model/types.ts';
 import {createDelivery} from '../../src/sinks/delivery.ts';
 import {type HostedSink, openSink} from '../../src/sinks/host.ts';
+import {connectServer} from '../../src/sinks/postgres/server.ts';
+import {settingsOf} from '../../src/sinks/postgres/settings.ts';
 import type {RefusedRow} from '../../src/sinks/refused.ts';
 import {defaultRetry, retryUntilDone} from '../../src/sinks/retry.ts';
 import {batchOf} from '../../src/sinks/tables.ts';
@@ -289,5 +291,26 @@ describeWithPostgres('a PostgreSQL server that fails', () => {
     rmSync(ballast);
     await sink.write(table, rows);
     assert.equal(await count('full__r1'), 5_000);
+  });
+
+  test('a connection that is closed lets what runs end, and nothing begins any more', async () => {
+    await server.sql('CREATE DATABASE closing');
+    const {options} = server.choice({
+      url: `postgres://${server.user}@127.0.0.1:${server.port}/closing`,
+      pool: 1,
+    });
+    const connection = await connectServer(settingsOf(options), {readOnly: false});
+    const running = connection.query('SELECT 1 FROM pg_sleep(0.3)');
+    const refused = {code: 'SINK_CLOSED'};
+    const waiting = assert.rejects(connection.query('SELECT 2'), refused);
+    const closing = connection.close();
+    await assert.rejects(connection.query('SELECT 3'), refused);
+    assert.deepEqual((await running).rows, [[1]]);
+    await waiting;
+    await closing;
+    await connection.close();
+    await assert.rejects(connection.query('SELECT 4'), refused);
+    const open = "SELECT count(*)::int FROM pg_stat_activity WHERE datname = 'closing'";
+    while ((await server.sql(open))[0]![0] !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
 });

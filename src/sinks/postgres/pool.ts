@@ -1,10 +1,11 @@
 import type {Client} from 'pg';
+import {PlatformError} from '../../errors.ts';
 
 /** Connections to a server: made when they are wanted, kept while they are good, waited for when all are taken. */
 export type Pool = {
-  /** Runs `work` with a connection of its own. @throws what making one throws, and what `work` throws */
+  /** Runs `work` with a connection of its own. @throws what making one throws, and what `work` throws; SINK_CLOSED after `close` */
   use<T>(work: (client: Client) => Promise<T>): Promise<T>;
-  /** Waits for what is under way, and ends every connection. */
+  /** Lets nothing begin any more, waits for what is under way, and ends every connection. */
   close(): Promise<void>;
 };
 
@@ -20,16 +21,21 @@ export function createPool(
   const idle = new Map<Client, NodeJS.Timeout>();
   const waiting: (() => void)[] = [];
   let taken = 0;
-  let closing: (() => void) | undefined;
+  let closed: Promise<void> | undefined;
+  let lastLeft: (() => void) | undefined;
 
   const drop = (client: Client): void => {
     clearTimeout(idle.get(client));
     idle.delete(client);
     client.end().catch(() => {});
   };
-  const take = async (): Promise<Client> => {
-    while (taken >= connectionsMax) await new Promise<void>((resolve) => waiting.push(resolve));
+  /** Until there may be one more. */
+  const enter = async (): Promise<void> => {
+    while (!closed && taken >= connectionsMax) await new Promise<void>((resolve) => waiting.push(resolve));
+    if (closed) throw new PlatformError('SINK_CLOSED', 'the connections of the sink are closed');
     taken += 1;
+  };
+  const take = async (): Promise<Client> => {
     const client = [...idle.keys()].at(-1);
     if (!client) {
       const made = await make();
@@ -50,11 +56,23 @@ export function createPool(
   const leave = (): void => {
     taken -= 1;
     waiting.shift()?.();
-    if (taken === 0) closing?.();
+    if (taken === 0) lastLeft?.();
+  };
+  const close = async (): Promise<void> => {
+    for (const wake of waiting.splice(0)) wake();
+    if (taken > 0)
+      await new Promise<void>((resolve) => {
+        lastLeft = resolve;
+      });
+    const open = [...idle.keys()];
+    for (const client of open) clearTimeout(idle.get(client));
+    idle.clear();
+    await Promise.allSettled(open.map((client) => client.end()));
   };
   return {
     async use(work) {
-      let client: Client | undefined;
+      await enter();
+      let client: Client;
       try {
         client = await take();
       } catch (error) {
@@ -73,15 +91,9 @@ export function createPool(
         leave();
       }
     },
-    async close() {
-      if (taken > 0)
-        await new Promise<void>((resolve) => {
-          closing = resolve;
-        });
-      const open = [...idle.keys()];
-      for (const client of open) clearTimeout(idle.get(client));
-      idle.clear();
-      await Promise.allSettled(open.map((client) => client.end()));
+    close() {
+      closed ??= close();
+      return closed;
     },
   };
 }
