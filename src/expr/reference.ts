@@ -1,7 +1,8 @@
 import {aggregates} from './aggregates.ts';
 import {usage} from './call.ts';
 import {type FunctionSpec, functions} from './functions.ts';
-import {castTypes, limits} from './parse.ts';
+import {limits} from './parse.ts';
+import {castTypes} from './words.ts';
 
 const groups: FunctionSpec['group'][] = ['Conditions', 'Numbers', 'Strings', 'Times'];
 
