@@ -137,11 +137,13 @@ export const rangesMax = 1000;
 /** What its one writer asks of the tables and puts into them. */
 export function outboxStatements(database: DatabaseSync) {
   return {
-    setHead: database.prepare('INSERT OR REPLACE INTO outbox VALUES (1, ?, ?, ?, ?, ?, ?)'),
     setPosition: database.prepare('INSERT OR REPLACE INTO outbox_streams VALUES (?, ?, ?, ?, ?)'),
     setRange: database.prepare('INSERT OR REPLACE INTO outbox_ranges VALUES (?, ?, ?, ?, ?)'),
     ranges: database.prepare(
       `SELECT first, next, kafka, crc FROM outbox_ranges WHERE stream = ? ORDER BY first LIMIT ${rangesMax}`,
+    ),
+    rangeAt: database.prepare(
+      'SELECT first, next, kafka FROM outbox_ranges WHERE stream = ? AND first <= ? ORDER BY first DESC LIMIT 1',
     ),
     removeRange: database.prepare('DELETE FROM outbox_ranges WHERE stream = ? AND first = ?'),
     batches: database.prepare(

@@ -1,9 +1,9 @@
 /** The outbox: what of an embedded log was shipped to Kafka, and where it lies there; see outbox-tables.ts. */
-import {randomUUID} from 'node:crypto';
 import type {DatabaseSync} from 'node:sqlite';
 import {corrupt, rowCrc, type Stream} from './chain.ts';
 import {AbsentRecords, type Withdrawn} from './outbox-absent.ts';
 import {OutboxBooks} from './outbox-books.ts';
+import {OutboxIdentity} from './outbox-identity.ts';
 import {
   checkedRange,
   idStarts,
@@ -13,7 +13,6 @@ import {
   type Position,
   type Range,
   rangesMax,
-  readHead,
   refuseOwnLog,
   type StoredBatch,
 } from './outbox-tables.ts';
@@ -26,8 +25,7 @@ const trimMax = 256;
 export class Outbox {
   readonly #database: DatabaseSync;
   readonly #statements;
-  #head: OutboxHead;
-  #headChanged = false;
+  readonly identity: OutboxIdentity;
   /** Which topics its places are of. */
   readonly topics: OutboxTopics;
   readonly books: OutboxBooks;
@@ -49,15 +47,7 @@ export class Outbox {
     refuseOwnLog(database, dir);
     database.exec(outboxSchema);
     this.#statements = outboxStatements(database);
-    const head = readHead(database);
-    this.#head = head ?? {
-      name: `${owner}/${randomUUID()}`,
-      cluster: '',
-      producerId: -1,
-      epoch: -1,
-      rebuilt: false,
-    };
-    this.#headChanged = head === undefined;
+    this.identity = new OutboxIdentity(database, dir, owner);
     this.topics = new OutboxTopics(database);
     this.books = new OutboxBooks(database);
     this.#absent = new AbsentRecords(database);
@@ -103,18 +93,17 @@ export class Outbox {
   }
 
   get head(): OutboxHead {
-    return this.#head;
+    return this.identity.head;
   }
 
   setHead(change: Partial<OutboxHead>): void {
-    this.#head = {...this.#head, ...change};
-    this.#headChanged = true;
+    this.identity.set(change);
   }
 
   /** Whether something waits for `write`. */
   get isChanged(): boolean {
     return (
-      this.#headChanged ||
+      this.identity.isChanged ||
       this.#changed.size > 0 ||
       this.#ranges.length > 0 ||
       this.#forgotten.length > 0 ||
@@ -136,6 +125,21 @@ export class Outbox {
     this.#ranges.push({stream, ...this.#last.get(stream)!});
     const [known, kafkaNext] = [this.#positions.get(stream)?.known ?? 0, kafka + next - first];
     this.settle(stream, next, kafkaNext, known === kafka ? kafkaNext : known);
+  }
+
+  /** Whether offsets [first, next) are known to lie in Kafka from `kafka` on. */
+  hasShipped(stream: number, {first, next, kafka}: Range): boolean {
+    const holds = (range: Range | undefined) =>
+      range !== undefined &&
+      range.first <= first &&
+      next <= range.next &&
+      range.kafka + first - range.first === kafka;
+    if (holds(this.#last.get(stream))) return true;
+    const pending = [...this.#ranges, ...this.#found];
+    return (
+      pending.some((range) => range.stream === stream && holds(range)) ||
+      holds(this.#statements.rangeAt.get(stream, first) as Range | undefined)
+    );
   }
 
   /** Everything of the stream below `shipped` is settled, and nothing of it lies in Kafka from `kafkaNext` on. */
@@ -255,18 +259,7 @@ export class Outbox {
   }
 
   #writeRows(): void {
-    if (this.#headChanged) {
-      const {name, cluster, producerId, epoch, rebuilt} = this.#head;
-      const flag = rebuilt ? 1 : 0;
-      this.#statements.setHead.run(
-        name,
-        cluster,
-        producerId,
-        epoch,
-        flag,
-        rowCrc(name, cluster, producerId, epoch, flag),
-      );
-    }
+    this.identity.write();
     for (const stream of this.#changed) {
       const {shipped, kafkaNext, known} = this.#positions.get(stream)!;
       const crc = rowCrc(stream, shipped, kafkaNext, known);
@@ -299,7 +292,7 @@ export class Outbox {
 
   /** What `write` wrote is durable. */
   written(): void {
-    this.#headChanged = false;
+    this.identity.written();
     this.#changed.clear();
     this.#ranges = [];
     this.#found = [];

@@ -3,11 +3,14 @@
  * what it missed, so that a record which is sent again is known wherever it was taken first.
  */
 
+import type {Stream} from '../chain.ts';
 import type {OutboxWriter} from '../group.ts';
+import type {Outbox} from '../outbox.ts';
 import {framesOf} from '../records.ts';
 import type {AppendTransaction, RecordBatch} from '../types.ts';
 import {addBatch} from './batch-read.ts';
 import type {KafkaClient} from './client.ts';
+import {isOwn} from './own.ts';
 import {tailOf} from './recover.ts';
 
 /** Ids that are remembered in one transaction. */
@@ -78,18 +81,19 @@ async function hasOutboxes(
 /** An id, and the offset of its record in Kafka. */
 export type PlacedId = {id: string; offset: number};
 
-/** Ids of what other outboxes than `outbox` wrote to [from, to) of a partition, batch by batch; also batches without any. `other`: its name. */
+/** Ids of what other outboxes wrote to [from, to) of a partition, batch by batch; also batches without any. `other`: its name. */
 export async function* idsOfOthers(
-  client: KafkaClient,
-  {topic, partition}: {topic: string; partition: number},
-  outbox: string,
+  {client, outbox}: {client: KafkaClient; outbox: Outbox},
+  stream: Readonly<Stream>,
   from: number,
   to: number,
 ): AsyncGenerator<{nextOffset: number; other: string | undefined; ids: PlacedId[]}> {
-  for await (const {batch, bytes, outbox: name, first} of tailOf(client, {topic, partition}, from, to)) {
+  const {topic, partition} = stream;
+  for await (const found of tailOf(client, {topic, partition}, from, to)) {
+    const {batch, bytes, outbox: name, first} = found;
     const ids: PlacedId[] = [];
     const batches: RecordBatch[] = [];
-    const other = first === undefined || name === outbox ? undefined : name;
+    const other = first === undefined || isOwn(outbox, stream, found) ? undefined : name;
     if (other !== undefined) addBatch({topic, partition, batches}, bytes, batch);
     for (const each of batches) {
       if (each.kind !== 'data') continue;
@@ -110,32 +114,26 @@ export async function* idsOfOthers(
  * @throws KAFKA_*, LOG_CORRUPT
  */
 export async function adoptIds(
-  client: KafkaClient,
-  writer: OutboxWriter,
-  place: {topic: string; partition: number},
-  {outbox, start, from, to}: {outbox: string; start: number; from: number; to: number},
+  parts: {client: KafkaClient; outbox: Outbox; log: OutboxWriter},
+  stream: Readonly<Stream>,
+  {start, from, to}: {start: number; from: number; to: number},
   {onProgress, onOther}: {onProgress: (read: number) => void; onOther: (outbox: string) => void},
 ): Promise<number> {
-  const {topic, partition} = place;
+  const {client, log} = parts;
+  const {topic, partition} = stream;
   let found: PlacedId[] = [];
   let count = 0;
-  if (!(await hasOutboxes(client, place, Math.max(from, start), to))) {
+  if (!(await hasOutboxes(client, {topic, partition}, Math.max(from, start), to))) {
     onProgress(to - Math.max(from, start));
     return 0;
   }
   const remember = (end: number) => {
-    writer.adopt(topic, partition, {start, end, ids: found});
+    log.adopt(topic, partition, {start, end, ids: found});
     count += found.length;
     found = [];
   };
   let read = from;
-  for await (const {nextOffset, other, ids} of idsOfOthers(
-    client,
-    place,
-    outbox,
-    Math.max(from, start),
-    to,
-  )) {
+  for await (const {nextOffset, other, ids} of idsOfOthers(parts, stream, Math.max(from, start), to)) {
     onProgress(nextOffset - read);
     if (other !== undefined) onOther(other);
     read = nextOffset;

@@ -40,11 +40,11 @@ export async function beginAnew(parts: Parts, places: readonly AnewPlace[]): Pro
   }
 }
 
-async function anew({client, outbox, log}: Parts, {stream, start, end, shipped}: AnewPlace): Promise<void> {
-  const position = outbox.position(stream.id);
-  if (!position) return;
+async function anew(parts: Parts, {stream, start, end, shipped}: AnewPlace): Promise<void> {
+  const {outbox, log} = parts;
+  if (!outbox.position(stream.id)) return;
   // A process that did not notice at once has shipped to the new one: the end of that says what.
-  const {arrived} = await arrivedIn(client, stream, outbox.head.name, start, end);
+  const {arrived} = await arrivedIn(parts, stream, start, end);
   const own: Range[] = arrived.filter(({next}) => next <= outbox.position(stream.id)!.shipped);
   const last = own.at(-1);
   outbox.beginAnew(stream.id, last?.next ?? shipped, own);

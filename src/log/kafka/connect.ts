@@ -31,6 +31,10 @@ export type Parts = {
   telemetry: Telemetry;
   /** Makes what changed in the outbox durable. */
   write: () => Promise<unknown>;
+  /** Nothing can be appended any more. */
+  fail: (error: PlatformError) => void;
+  /** Whether one process at a time appends, whichever copy of the outbox it has. */
+  isLeased: boolean;
 };
 
 /**
@@ -60,11 +64,22 @@ export async function connectOutbox(parts: Parts): Promise<void> {
   const streams = await learn(parts);
   const isEmpty = streams.every(({id, endOffset}) => outbox.position(id)?.shipped === endOffset);
   const old = outbox.head;
+  if (old.producerId < 0) tellMoved(parts);
   // With nothing on its way a start is a producer of its own: a copy of the outbox that is put back would count on from the same
   // epoch, and the broker takes batches with numbers that it has seen for repetitions and acknowledges them without writing them.
   const isNew = old.producerId < 0 || isEmpty;
   outbox.setHead(isNew ? {producerId: await initProducer(client), epoch: 0} : {epoch: old.epoch + 1});
   await parts.write();
+}
+
+/** A directory that was in another place before may be a copy, or may have been moved: both is told, since only people know. */
+function tellMoved({outbox: {identity}, telemetry}: Parts): void {
+  const [before] = identity.former;
+  if (!identity.isMoved || !before) return;
+  telemetry.emit('Log', {
+    level: 'warn',
+    message: `the outbox in ${identity.where} was used in ${before.where} before: it goes on as another one, in case that one is still used`,
+  });
 }
 
 /** As the outbox knows the topic; 0: it does not. */
@@ -152,10 +167,9 @@ async function meet(
   let toldMs = performance.now();
   for (const {stream, start, from, to} of behind) {
     const ids = await adoptIds(
-      client,
-      log,
+      parts,
       stream,
-      {outbox: outbox.head.name, start, from, to},
+      {start, from, to},
       {
         onOther: (other) => onOther(stream.topic, other),
         onProgress(records) {
@@ -260,7 +274,7 @@ export async function recoverLane(
       `${topic} partition ${partition} went back from offset ${kafkaNext} to ${end}: the brokers lost acknowledged records (an unclean election)`,
     );
   let next = shipped;
-  const {arrived, hasOthers} = await arrivedIn(client, {topic, partition}, outbox.head.name, kafkaNext, end);
+  const {arrived, hasOthers} = await arrivedIn({client, outbox}, lane.stream, kafkaNext, end);
   for (const range of arrived) {
     if (range.next <= next) continue;
     outbox.shipped(stream, range.first, range.next, range.kafka);

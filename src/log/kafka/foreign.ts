@@ -2,6 +2,7 @@
  * Platforms of other names that append to the same topics. The lease is one of a platform's processes, by its client id, and does not
  * see them; the names of outboxes begin with that id and are in what they wrote.
  */
+import {PlatformError} from '../../errors.ts';
 import type {Parts} from './connect.ts';
 
 /** The client id in the name of an outbox; undefined for names of before they had it. */
@@ -14,12 +15,15 @@ function ownerOf(outbox: string): string | undefined {
  * Collects the outboxes that wrote beside this one, and says of those of other platforms that they do.
  * @returns `saw` for each batch of another outbox; `tell` at the end of the look
  */
-export function foreignersOf({client: {settings}, topics, telemetry}: Parts) {
+export function foreignersOf(parts: Parts) {
+  const {topics, telemetry, outbox} = parts;
+  const {settings} = parts.client;
   const events = new Set(topics.filter(({isLeased}) => isLeased).map(({name}) => name));
   const found = new Map<string, Set<string>>();
   return {
-    saw(topic: string, outbox: string): void {
-      const owner = ownerOf(outbox);
+    saw(topic: string, name: string): void {
+      if (outbox.identity.isName(name)) copied(parts, topic, name);
+      const owner = ownerOf(name);
       if (owner === undefined || owner === settings.clientId || !events.has(topic)) return;
       found.set(owner, (found.get(owner) ?? new Set()).add(topic));
     },
@@ -31,4 +35,19 @@ export function foreignersOf({client: {settings}, topics, telemetry}: Parts) {
         });
     },
   };
+}
+
+/**
+ * A batch came meanwhile that names this outbox, or the one that it was made of, and is not its own: both are used. Where one process
+ * at a time appends that is as with two machines: each reads what the other one brought. Else both would make the same letters.
+ */
+function copied({outbox: {identity}, isLeased, fail, telemetry}: Parts, topic: string, name: string): void {
+  const original = identity.former.find((each) => each.name === name);
+  const message = original
+    ? `the outbox in ${identity.where} is a copy of the one in ${original.where}, which is still used: both write to ${topic}`
+    : `the outbox in ${identity.where} has a copy, which is used as well: both write to ${topic}`;
+  const hint =
+    'end one of the two processes, and give the other machine a directory of its own: an empty one';
+  if (original && !isLeased) fail(new PlatformError('LOG_FENCED', message, {hint, place: identity.where}));
+  telemetry.emit('Log', {level: 'error', message: `${message} (${hint})`});
 }

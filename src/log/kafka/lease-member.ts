@@ -5,9 +5,9 @@
  *
  * Only there: a copy of the directory is another place, where the one before may still run.
  */
-import {readFileSync, renameSync, rmSync, statSync, writeFileSync} from 'node:fs';
-import {hostname} from 'node:os';
+import {readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {placeOf} from '../outbox-identity.ts';
 
 type Kept = {group: string; member: string; place: string};
 
@@ -19,10 +19,9 @@ export class LeaseMember {
 
   /** @param dir of the outbox, whose lock this process holds */
   constructor(dir: string, group: string) {
-    const {dev, ino} = statSync(dir, {bigint: true});
     this.#path = join(dir, 'lease.json');
     this.#group = group;
-    this.#place = `${hostname()} ${dev} ${ino}`;
+    this.#place = placeOf(dir);
   }
 
   /** The member that the process before was; empty: there was none, or it ended in order. */

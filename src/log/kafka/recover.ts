@@ -11,6 +11,8 @@
  */
 import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
+import type {Stream} from '../chain.ts';
+import type {Outbox} from '../outbox.ts';
 import type {OutboxHead} from '../outbox-tables.ts';
 import {BatchFailure, batchAt, type KafkaBatch} from './batch-header.ts';
 import {checkCrc, recordBytes} from './batch-read.ts';
@@ -19,6 +21,7 @@ import type {KafkaClient} from './client.ts';
 import {isMoved, kafkaError} from './codes.ts';
 import {fetchRecords} from './fetch.ts';
 import type {Lane} from './lane.ts';
+import {isOwn} from './own.ts';
 import {answerError, missingAnswer, produce} from './produce.ts';
 import {fenceHeader, offsetHeader, outboxHeader, recordAt} from './record.ts';
 
@@ -162,19 +165,21 @@ export async function writeFence(client: KafkaClient, {stream}: Lane, {batch}: F
   throw answer ? answerError(answer) : missingAnswer(topic, partition);
 }
 
-/** What of the outbox lies in [from, to), in order, and whether something of other outboxes does. */
+/** What of the outbox lies in [from, to) of a partition, in order, and whether something of other outboxes does. */
 export async function arrivedIn(
-  client: KafkaClient,
-  {topic, partition}: {topic: string; partition: number},
-  outbox: string,
+  {client, outbox}: {client: KafkaClient; outbox: Outbox},
+  stream: Readonly<Stream>,
   from: number,
   to: number,
 ): Promise<{arrived: {first: number; next: number; kafka: number}[]; hasOthers: boolean}> {
   const arrived: {first: number; next: number; kafka: number}[] = [];
   let hasOthers = false;
-  for await (const {batch, outbox: writer, first} of tailOf(client, {topic, partition}, from, to)) {
+  const {topic, partition} = stream;
+  for await (const found of tailOf(client, {topic, partition}, from, to)) {
+    const {batch, outbox: writer, first} = found;
     if (writer === undefined || first === undefined) continue;
-    if (writer === outbox) arrived.push({first, next: first + batch.count, kafka: batch.baseOffset});
+    if (isOwn(outbox, stream, found))
+      arrived.push({first, next: first + batch.count, kafka: batch.baseOffset});
     else hasOthers = true;
   }
   return {arrived, hasOthers};

@@ -18,16 +18,17 @@ const readBytes = 4 * 1024 * 1024;
  * the ids as theirs. @returns how many records. Throws KAFKA_*, LOG_CORRUPT.
  */
 export async function withdrawKnown(
-  {client, outbox, log}: {client: KafkaClient; outbox: Outbox; log: OutboxWriter},
+  parts: {client: KafkaClient; outbox: Outbox; log: OutboxWriter},
   lane: Lane,
   {next, from, to}: {next: number; from: number; to: number},
 ): Promise<number> {
+  const {outbox, log} = parts;
   const {topic, partition} = lane.stream;
   let withdrawn = 0;
   for (let offset = next; offset < lane.end; ) {
     const own = idsFrom(outbox, lane, offset);
     const found: {id: string; offset: number}[] = [];
-    for await (const {ids} of idsOfOthers(client, {topic, partition}, outbox.head.name, from, to))
+    for await (const {ids} of idsOfOthers(parts, lane.stream, from, to))
       for (const each of ids) if (own.ids.has(each.id)) found.push(each);
     if (found.length > 0) {
       outbox.withdraw(

@@ -179,9 +179,10 @@ export class KafkaWriter implements LogWriter {
   }
 
   #parts(): Parts {
-    const {topics, dir, telemetry} = this.#options;
-    const [client, outbox, log] = [this.#client, this.#outbox, this.#log];
-    return {client, outbox, log, topics, dir, telemetry, write: () => this.#write()};
+    const {topics, dir, telemetry, lease} = this.#options;
+    const [client, outbox, log, isLeased] = [this.#client, this.#outbox, this.#log, lease !== undefined];
+    const [write, fail] = [() => this.#write(), (error: PlatformError) => this.#fail(error)];
+    return {client, outbox, log, topics, dir, telemetry, write, fail, isLeased};
   }
 
   #connectLater(): void {

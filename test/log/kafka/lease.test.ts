@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {cpSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
+import type {PlatformError} from '../../../src/errors.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
@@ -175,6 +176,84 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     const copy = rig.dir();
     cpSync(dir, copy, {recursive: true});
     assert.equal(new LeaseMember(copy, group).before(), '');
+  });
+
+  test('a copy of an outbox loses nothing and doubles nothing, whichever of the two is used next', async () => {
+    const given = {lease: {group: 'copied.ingest', canWait: true}, spoolAfterMs: 200};
+    const out = (ids: string[]) => ({
+      appends: [{topic: 'copied.out', partition: 0, ids, ...batchOfIds(ids)}],
+    });
+    const told: Told[] = [];
+    const telemetry = {emit: (name: Told['name'], event: unknown) => void told.push({name, event})};
+    const open = (dir: string) => rig.writer({'copied.out': 1}, {...given, dir, telemetry});
+    const [first, copy] = [rig.dir(), rig.dir()];
+    const original = await open(first);
+    await original.append(out(['a', 'b']));
+    rig.proxy.silence();
+    await original.append(out(['c']));
+    await original.close();
+    rig.proxy.restore();
+    // What waits in it waits in both from now on.
+    cpSync(first, copy, {recursive: true});
+    const again = await open(first);
+    await again.append(out(['d', 'e']));
+    await again.close();
+    const other = await open(copy);
+    await until(
+      () =>
+        other.append(out(['d', 'f'])).then(
+          ({appends}) => appends[0]?.duplicate === 1,
+          () => false,
+        ),
+      'the copy knows what the original brought',
+    );
+    rig.proxy.silence();
+    await other.append(out(['g', 'h']));
+    await other.close();
+    rig.proxy.restore();
+    // Its offsets are those that the original gave to others: what arrived is told apart by what it says.
+    const end = await open(copy);
+    await end.append(out(['i']));
+    await until(() => end.bytes === 0, 'what waited is sent');
+    await end.close();
+    const last = await open(first);
+    assert.equal((await last.append(out(['g', 'i', 'f']))).appends[0]?.duplicate, 3);
+    await last.close();
+    assert.deepEqual((await rig.ids('copied.out'))[0]!.toSorted(), [...'abcdefghi']);
+    const moved = told.filter(({event}) =>
+      /was used in .* on .* before/.test(String((event as {message?: string}).message)),
+    );
+    assert.equal(moved.length, 1, JSON.stringify(moved));
+  });
+
+  test('a copy of an outbox without a lease that is used beside the original stops, and names both', async () => {
+    const kafka = rig.settings('plain');
+    kafka.client = {metadataMs: 200};
+    const out = (id: string) => ({
+      appends: [{topic: 'dlq.copied', partition: 0, ids: [id], ...batchOfIds([id])}],
+    });
+    const [first, copy] = [rig.dir(), rig.dir()];
+    const open = (dir: string) => rig.writer({'dlq.copied': 1}, {kafka, dir});
+    const before = await open(first);
+    await before.append(out('a'));
+    await before.close();
+    cpSync(first, copy, {recursive: true});
+    const original = await open(first);
+    const other = await open(copy);
+    let failure: PlatformError | undefined;
+    for (let n = 0; !failure; n++) {
+      assert.ok(n < 1_000, 'it stops');
+      await original.append(out(`o-${n}`));
+      await other.append(out(`c-${n}`)).catch((error: PlatformError) => {
+        failure = error;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(failure.code, 'LOG_FENCED');
+    assert.ok(failure.message.includes(first) && failure.message.includes(copy), failure.message);
+    await other.close();
+    await original.append(out('z'));
+    await original.close();
   });
 
   test('what waits in the outbox of a process that stands by for the checkpoints is shipped meanwhile', async () => {
