@@ -39,7 +39,8 @@ export function testClock(startMs = 0): TestClock {
         signal?.addEventListener(
           'abort',
           () => {
-            sleepers.splice(sleepers.indexOf(sleeper), 1);
+            const at = sleepers.indexOf(sleeper);
+            if (at >= 0) sleepers.splice(at, 1);
             reject(signal.reason);
           },
           {once: true},

@@ -115,10 +115,13 @@ export async function start(): Promise<void> {
     env: process.env,
     cwd: process.cwd(),
   });
-  // A server that did not answer a check in time may still hold a connection.
-  if (argv.includes('doctor')) setTimeout(() => stdout.write('', () => process.exit()), leaveMs).unref();
+  // A server that did not answer a check in time, or a sink that did not close, may still hold a connection.
+  const waitMs = argv.includes('doctor') ? leaveMs : leaveMsMax;
+  setTimeout(() => stdout.write('', () => process.exit()), waitMs).unref();
 }
 
 const leaveMs = 500;
+/** The command has ended: what is left has nothing more to do. */
+const leaveMsMax = 5_000;
 
 if (import.meta.main) await start();

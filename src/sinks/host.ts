@@ -5,6 +5,7 @@ import {PlatformError} from '../errors.ts';
 import {placeOfSink} from '../model/sinks.ts';
 import type {BackendChoice, Table} from '../model/types.ts';
 import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
+import {closeInTime} from './closing.ts';
 import {methodsOf, openLocal, type SinkInit} from './local.ts';
 import {nameSink, whoIs, withName} from './named.ts';
 import type {RawControl, RawJob, RawStats} from './raw.ts';
@@ -55,7 +56,7 @@ export async function openSink(options: HostOptions): Promise<HostedSink> {
 }
 
 async function openHosted(options: HostOptions): Promise<HostedSink> {
-  const {name, choice, root, readOnly = false, telemetry = noTelemetry} = options;
+  const {name, choice, root, readOnly = false, telemetry = noTelemetry, clock = systemClock} = options;
   const plugins = (options.plugins ?? []).map((path) => resolve(root, path));
   const {spec} = await findSink(choice.backend, plugins);
   const init: SinkInit = {
@@ -75,7 +76,8 @@ async function openHosted(options: HostOptions): Promise<HostedSink> {
     const bound = Object.fromEntries(
       methodsOf(local.sink).map((method) => [method, local.sink[method]!.bind(local.sink)]),
     ) as unknown as Sink;
-    return {...bound, close: local.close, spec, raw: local.raw, pid: () => undefined};
+    const close = async () => void (await closeInTime(name, local.close, {clock, telemetry}));
+    return {...bound, close, spec, raw: local.raw, pid: () => undefined};
   }
   return openRemote(init, spec, telemetry, options);
 }
@@ -94,6 +96,8 @@ async function openRemote(
   const closing = new AbortController();
   let current: Promise<Remote> | undefined;
   let pid: number | undefined;
+  /** The last one, also while it opens the sink. */
+  let running: Channel | undefined;
 
   const launch = async (): Promise<Remote> => {
     const start = spec.capabilities.isolation === 'worker' ? startWorker : startProcess;
@@ -109,6 +113,7 @@ async function openRemote(
         if (jobs.size > 0) void reopen();
       },
     });
+    running = channel;
     pid = channel.pid;
     try {
       const methods = (await channel.call('open', [init])) as string[];
@@ -167,14 +172,16 @@ async function openRemote(
     pid: () => pid,
     async close() {
       if (closing.signal.aborted) return;
-      const open = current;
       closing.abort(new PlatformError('SINK_CLOSED', `sink ${init.name} is closed`));
-      const {channel} = (await open?.catch(() => undefined)) ?? {};
-      if (!channel) return;
+      const open = current;
+      const work = async () => {
+        const {channel} = (await open?.catch(() => undefined)) ?? {};
+        await channel?.call('close', []);
+      };
       try {
-        await channel.call('close', []);
+        await closeInTime(init.name, work, {clock, telemetry});
       } finally {
-        await channel.end();
+        await running?.end();
       }
     },
   };

@@ -4,9 +4,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {type TestContext, test} from 'node:test';
 import {fileURLToPath} from 'node:url';
+import {testClock} from '../../src/clock.ts';
+import {closeMsMax} from '../../src/sinks/closing.ts';
 import {openSink} from '../../src/sinks/host.ts';
 import {findSinks, sinks} from '../../src/sinks/registry.ts';
 import {batchOf} from '../../src/sinks/tables.ts';
+import type {Telemetry} from '../../src/telemetry.ts';
 import {countryRow, queryTable} from '../conformance/sink.ts';
 
 const example = fileURLToPath(new URL('../../examples/plugins/csv-sink.ts', import.meta.url));
@@ -73,6 +76,52 @@ for (const isolation of ['worker', 'process'])
     assert.equal(sink.query, undefined);
     assert.equal(sink.raw, undefined);
   });
+
+test('a sink whose close hangs is left after a time, and that is told', async (t) => {
+  const root = temporary(t);
+  const hanging = ['inline', 'worker', 'process'].map(
+    (isolation) =>
+      `{name: '${isolation}', summary: 's', fields: {}, capabilities: {isolation: '${isolation}'}, open: async () => new Mine()}`,
+  );
+  writeFileSync(
+    join(root, 'hangs.js'),
+    `class Mine {
+      async ensure() {}
+      async write() {}
+      async mark() {}
+      async marked() {}
+      close() { return new Promise(() => setInterval(() => {}, 1_000).unref()); }
+    }
+    export const sinks = [${hanging}];`,
+  );
+  const clock = testClock();
+  const told: string[] = [];
+  const telemetry: Telemetry = {
+    emit: (name, event) => void (name === 'Log' && told.push((event as {message: string}).message)),
+  };
+  const open = (backend: string) =>
+    openSink({
+      name: backend,
+      choice: {backend, options: {}},
+      root,
+      plugins: [join(root, 'hangs.js')],
+      clock,
+      telemetry,
+    });
+  const sinks = await Promise.all(['inline', 'worker', 'process'].map(open));
+  const pid = sinks[2]!.pid()!;
+  const closed = Promise.all(sinks.map((sink) => sink.close()));
+  await clock.advance(closeMsMax - 1);
+  assert.deepEqual(told, []);
+  await clock.advance(1);
+  await closed;
+  assert.deepEqual(told.map((message) => /^sink (\w+) did not close within 20 s/.exec(message)?.[1]).sort(), [
+    'inline',
+    'process',
+    'worker',
+  ]);
+  assert.throws(() => process.kill(pid, 0), {code: 'ESRCH'});
+});
 
 test('a plugin that cannot be used is refused with what is wrong', async (t) => {
   const root = temporary(t);
