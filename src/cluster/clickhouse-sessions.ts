@@ -53,8 +53,8 @@ const name = (value: string): string => {
 const insertWithData = /^([\s\S]*\bINSERT\s+INTO\b[\s\S]*?)\s+FORMAT\s+(\w+)\s*;?\s*$/i;
 
 /** A session with what was set in it: that lasts until it is set otherwise. */
-type Session = {
-  connection: ChdbConnection;
+export type Session = {
+  connection: Pick<ChdbConnection, 'chdb' | 'close'>;
   database: string;
   settings: Map<string, string>;
   /** It only reads, for good, and nothing can be set in it. */
@@ -62,24 +62,27 @@ type Session = {
 };
 
 /** Sessions of one kind, each lent to one statement at a time. */
-class Pool {
+export class SessionPool {
   readonly #open: () => Session;
   readonly #idle: Session[] = [];
-  readonly #waiting: ((session: Session) => void)[] = [];
+  /** Undefined: there is room for another. */
+  readonly #waiting: ((session: Session | undefined) => void)[] = [];
   #count = 0;
 
+  /** @param open may throw: then the statement that wanted it fails, and no other */
   constructor(open: () => Session) {
     this.#open = open;
   }
 
-  /** Rather one with these settings than another. */
-  take(wanted: Map<string, string>): Promise<Session> | Session {
+  /** Rather one with these settings than another. Rejects when there is none and none can be opened. */
+  async take(wanted: Map<string, string>): Promise<Session> {
     const fitting = this.#idle.findIndex((session) => isSetTo(session, wanted));
     if (fitting >= 0) return this.#idle.splice(fitting, 1)[0]!;
-    if (this.#count === sessionsMax)
-      return this.#idle.shift() ?? new Promise((resolve) => this.#waiting.push(resolve));
-    this.#count += 1;
-    return this.#open();
+    if (this.#count < sessionsMax) return this.#openOne();
+    const next =
+      this.#idle.shift() ??
+      (await new Promise<Session | undefined>((resolve) => this.#waiting.push(resolve)));
+    return next ?? this.take(wanted);
   }
 
   giveBack(session: Session): void {
@@ -88,10 +91,30 @@ class Pool {
     else this.#idle.push(session);
   }
 
-  /** What a failed statement left in a session would show in the next answer. */
-  async replace({connection}: Session): Promise<void> {
-    await connection.close();
-    this.giveBack(this.#open());
+  /** Ends a session that is lent: what a failed statement left in it would show in the next answer. */
+  async drop({connection}: Session): Promise<void> {
+    try {
+      await connection.close();
+    } catch {
+      // It may be closed already, and nobody uses it again.
+    } finally {
+      this.#leave();
+    }
+  }
+
+  #openOne(): Session {
+    this.#count += 1;
+    try {
+      return this.#open();
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  #leave(): void {
+    this.#count -= 1;
+    this.#waiting.shift()?.(undefined);
   }
 }
 
@@ -124,15 +147,20 @@ export function createSessions(dir: string): Sessions {
     settings: new Map(),
     isSealed: false,
   });
-  const writing = new Pool(open);
+  const writing = new SessionPool(open);
   /** Once a session only reads, that cannot be taken back. */
-  const reading = new Pool(open);
+  const reading = new SessionPool(open);
   // Data in formats that chDB takes from a file alone.
   const scratch = mkdtempSync(join(scratchPlace, 'millrace-front-'));
   process.on('exit', () => rmSync(scratch, {recursive: true, force: true}));
   let files = 0;
 
-  const insertFile = async (session: ChdbConnection, insert: string, dataFormat: string, data: Buffer) => {
+  const insertFile = async (
+    session: Session['connection'],
+    insert: string,
+    dataFormat: string,
+    data: Buffer,
+  ) => {
     const file = join(scratch, String((files += 1)));
     writeFileSync(file, data);
     try {
@@ -144,7 +172,10 @@ export function createSessions(dir: string): Sessions {
       rmSync(file);
     }
   };
-  const execute = async (session: ChdbConnection, {query, data, format}: Statement): Promise<Answer> => {
+  const execute = async (
+    session: Session['connection'],
+    {query, data, format}: Statement,
+  ): Promise<Answer> => {
     const [, insert, dataFormat] = (data && insertWithData.exec(query)) || [];
     if (insert !== undefined) {
       const {rowsRead = 0, elapsed = 0} =
@@ -167,15 +198,18 @@ export function createSessions(dir: string): Sessions {
       const isReading = settings.some(([key, value]) => key === 'readonly' && value !== '0');
       const pool = isReading ? reading : writing;
       const wanted = new Map(settings.filter(([key]) => key !== 'readonly'));
-      const session = await pool.take(wanted);
-      const isFitting = isSetTo(session, wanted) && session.database === database && parameters.length === 0;
-      if (session.isSealed && !isFitting) {
-        await session.connection.close();
-        Object.assign(session, open());
-      }
-      const {connection} = session;
-      const set = async (sql: string) => void (await connection.chdb.queryAsync(sql, {format: 'Null'}));
+      const session = await pool.take(wanted).catch((error) => {
+        throw frontError(error);
+      });
       try {
+        const isFitting =
+          isSetTo(session, wanted) && session.database === database && parameters.length === 0;
+        if (session.isSealed && !isFitting) {
+          await session.connection.close();
+          Object.assign(session, open());
+        }
+        const {connection} = session;
+        const set = async (sql: string) => void (await connection.chdb.queryAsync(sql, {format: 'Null'}));
         await adjust(session, wanted, database);
         for (const [key, value] of parameters) await set(`SET param_${name(key)} = ${text(value)}`);
         // Not 2, with which the one user of chDB, who may do everything, could read the files of this machine.
@@ -185,7 +219,7 @@ export function createSessions(dir: string): Sessions {
         pool.giveBack(session);
         return answer;
       } catch (error) {
-        await pool.replace(session);
+        await pool.drop(session);
         throw frontError(error);
       }
     },
