@@ -34,11 +34,14 @@ function textOf(pruned: Pruned[], isDry: boolean, keep: number): string {
   if (pruned.length === 0) return 'nothing to drop\n';
   const verb = isDry ? 'would drop' : 'dropped';
   return pruned
-    .map(({query, revisions, begun, isGone}) => {
+    .map(({query, revisions, begun, isGone, left}) => {
       const numbers = [...revisions, ...(begun === null ? [] : [begun])].sort((a, b) => a - b);
       const names = numbers.map((revision) => `${query}__r${revision}`).join(', ');
       const why = isGone ? 'it is not in the configuration any more' : `${keep} kept before the current one`;
-      return `${verb} ${names} with state (${why})\n`;
+      const stays = left
+        ? `  what ${left.join(' and ')} holds of it stays: the configuration has no such sink any more; ${isDry ? 'put it back before, or drop' : 'drop'} it there yourself\n`
+        : '';
+      return `${verb} ${names} with state (${why})\n${stays}`;
     })
     .join('');
 }

@@ -1,5 +1,6 @@
 import type {Platform} from '../model/types.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
+import {planOfRevision} from './apply-plans.ts';
 import {abandon, dropRevision} from './change-begin.ts';
 import type {PlatformDirs} from './places.ts';
 import {type QueryRevisions, readRevisions, revisionOf, writeRevisions} from './revisions.ts';
@@ -14,6 +15,8 @@ export type Pruned = {
   begun: number | null;
   /** The query is not in the configuration any more: nothing of it stays. */
   isGone: boolean;
+  /** Sinks that the configuration does not have any more: what they hold of these revisions stays. Absent: none, as far as is recorded. */
+  left?: string[];
 };
 
 /**
@@ -36,9 +39,15 @@ export function toPrune(platform: Platform, dirs: PlatformDirs, keep: number): P
     const old = olderOf(query, known, stored);
     const dropped = isGone ? [...old, known.current] : old.slice(0, Math.max(0, old.length - keep));
     if (dropped.length === 0 && known.filling === null) return [];
-    return [{query, revisions: dropped, begun: known.filling, isGone}];
+    const left = sinksOf(dirs, query, known, dropped).filter((sink) => !Object.hasOwn(platform.sinks, sink));
+    return [{query, revisions: dropped, begun: known.filling, isGone, ...(left.length > 0 ? {left} : {})}];
   });
 }
+
+/** Where the tables of revisions are, by their definitions. */
+const sinksOf = (dirs: PlatformDirs, query: string, known: QueryRevisions, revisions: number[]): string[] => [
+  ...new Set(revisions.flatMap((revision) => planOfRevision(dirs, query, known, revision)?.sinks ?? [])),
+];
 
 /** Revisions that neither run nor are being filled, in the order in which they would be missed: the last one most. */
 function olderOf(query: string, known: QueryRevisions, stored: string[]): number[] {

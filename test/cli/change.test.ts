@@ -163,5 +163,15 @@ describe('run --revise', () => {
     assert.equal((await ends()).code, 0);
     assert.equal(orders(await rowsOf(root, 'revenue_per_hour__r3')), 499);
     assert.equal((await ends('--revise', 'sometimes')).code, 2);
+
+    // A query that went together with its sink: what cannot be reached is told, before and after.
+    edit(/ {2}- name: orders_per_day[\s\S]*$/, '');
+    edit('{rows: {backend: file}}', '{others: {backend: file, file: {dir: rows}}}', 'config/platform.yaml');
+    edit('aggregates: rows', 'aggregates: others', 'config/platform.yaml');
+    const pruned = await cli(root, 'prune', '--dry-run');
+    assert.match(
+      pruned.stderr,
+      /^would drop shop\.orders_per_day__r1 with state .*\n {2}what rows holds of it stays: .* put it back before/m,
+    );
   });
 });
