@@ -23,6 +23,8 @@ export type TelemetryEvents = {
   RecordsSpooled: {records: number};
   /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */
   SpoolObserved: {bytes: number; records: number; limitBytes: number; isSpooling: boolean};
+  /** Other programs wrote records into a topic that only the platform writes to; they were met now. */
+  RecordsPassedOver: {topic: string; records: number};
   /** Another process appends events to the topics, in words, and this one refuses them; null: it takes them. */
   StandbyObserved: {standby: string | null};
   /** A request that brought events was answered. */

@@ -53,6 +53,11 @@ export const metricSpecs = {
     labels: ['code'],
     help: 'Failed requests to Kafka, or partitions of them; nothing of them is lost, they are sent again',
   },
+  millrace_records_passed_over_total: {
+    type: 'counter',
+    labels: ['topic'],
+    help: 'Records that other programs wrote to a topic which only the platform writes to (dlq, late, replay, agg, <client_id>.rows): what is not ours is passed over',
+  },
   millrace_kafka_spooled_records_total: {
     type: 'counter',
     labels: [],

@@ -111,6 +111,7 @@ function eventHandlers(registry: Registry): Handlers {
   const kafkaSeconds = counter('millrace_kafka_produce_request_seconds_total');
   const kafkaErrors = counter('millrace_kafka_produce_errors_total');
   const spooled = counter('millrace_kafka_spooled_records_total');
+  const passedOver = counter('millrace_records_passed_over_total');
   const kafkaStandby = new Gauge(optionsOf('millrace_kafka_standby', registry));
   const schemasAsked = counter('millrace_schemas_asked_total');
   const registryLost = counter('millrace_registry_lost_total');
@@ -135,6 +136,7 @@ function eventHandlers(registry: Registry): Handlers {
       kafkaSeconds.inc(seconds);
     },
     ProduceFailed: ({code}) => kafkaErrors.inc({code}),
+    RecordsPassedOver: ({topic, records}) => passedOver.inc({topic}, records),
     RecordsSpooled: ({records}) => spooled.inc(records),
     StandbyObserved: ({standby}) => kafkaStandby.set(standby === null ? 0 : 1),
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),

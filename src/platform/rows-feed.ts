@@ -1,4 +1,5 @@
 /** The way of one table's rows from their topic into one sink. */
+import {tellPassedOver} from '../log/passed-over.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
@@ -127,7 +128,8 @@ export class RowsFeed {
 
   /** One read of every partition, in one write. @returns whether there was anything @throws the log's errors, SINK_* */
   async turn(): Promise<boolean> {
-    const {table, log, delivery} = this.#options;
+    const {table, log, delivery, telemetry} = this.#options;
+    const skipped = this.#skipped;
     this.#beginAnew();
     const rows = rowReader(table);
     const offsets = [...this.#offsets];
@@ -147,6 +149,7 @@ export class RowsFeed {
       }
       offsets[partition] = next;
     }
+    tellPassedOver(telemetry, this.topic, this.#skipped - skipped);
     if (!hasRead) return false;
     if (rows.count > 0) await delivery.push({...rows.take(), table: tableId(table)});
     this.#offsets = offsets;
@@ -159,11 +162,6 @@ export class RowsFeed {
     } catch (error) {
       if (!(error instanceof DecodeFailure)) throw error;
       this.#skipped++;
-      if (this.#skipped === 1)
-        this.#options.telemetry.emit('Log', {
-          level: 'warn',
-          message: `${this.topic} holds a record that is no row: ${error.message}; such records are left out`,
-        });
     }
   }
 

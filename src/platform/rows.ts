@@ -1,15 +1,16 @@
 /** Delivers rows from their topics into the sinks that the configuration names: the engine may be another process. */
 import type {Clock} from '../clock.ts';
 import type {PlatformError} from '../errors.ts';
+import {tellPassedOver} from '../log/passed-over.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
 import {Book, bookEntryOf} from '../sinks/kafka/book.ts';
-import {rowsTopic} from '../sinks/kafka/rows.ts';
+import {queryOf, rowsTopic} from '../sinks/kafka/rows.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {sinkError} from '../sinks/retry.ts';
-import {revisionOf, tableId} from '../sinks/tables.ts';
+import {tableId} from '../sinks/tables.ts';
 import type {Sink} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {RowsDrops} from './rows-drops.ts';
@@ -103,7 +104,7 @@ class Service {
   }
 
   async #readBook(): Promise<void> {
-    const {log, book} = this.#options;
+    const {log, book, telemetry} = this.#options;
     if (log.partitions(book) === 0) return;
     const is = log.topicId?.(book);
     // One that was made anew is read from its beginning; what was known stays, and is said again.
@@ -121,6 +122,7 @@ class Service {
           });
         this.#bookOffset = batch.baseOffset + batch.count;
       }
+      tellPassedOver(telemetry, book, this.#book.takePassedOver());
     }
   }
 
@@ -314,6 +316,3 @@ class Service {
     await Promise.all([this.#watching, this.#drops.close()]);
   }
 }
-
-/** `<domain>.<query>` of a revision's table. */
-const queryOf = ({namespace, name}: Table): string => `${namespace}.${revisionOf(name)?.query ?? name}`;

@@ -7,13 +7,15 @@ import {after, before, suite, test} from 'node:test';
 import type {PlatformError} from '../../src/errors.ts';
 import {apis} from '../../src/log/kafka/api.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
+import {writeKeyed} from '../../src/log/kafka/keyed.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../src/log/kafka/topics.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {cli} from '../support/cli.ts';
-import {KafkaRig, until} from '../support/kafka-writer.ts';
+import {KafkaRig} from '../support/kafka-writer.ts';
 import {platformOf, runToEnd, startIn} from '../support/running.ts';
 import {scratchDir} from '../support/scratch.ts';
+import {until} from '../support/until.ts';
 
 const rows = 400;
 
@@ -86,7 +88,7 @@ defaults: {aggregates: rows, raw: none}
     return {status: response.status, retryAfter: Number(response.headers.get('retry-after')), body};
   }
 
-  test('a file is counted once, also when another directory ingests it again; the ledger balances; the letter of a line as large as a line may be arrives', async () => {
+  test('a file is counted once, also when another directory ingests it again; the ledger balances; the letter of a line as large as a line may be arrives; a record of another program beside it is counted', async () => {
     // With what is said of it more than a broker takes by default.
     const bad = `${randomBytes(786_300).toString('base64')},DE,1`;
     const large = {bad, compression: 'none'};
@@ -102,8 +104,20 @@ defaults: {aggregates: rows, raw: none}
       rows,
     );
     assert.equal((await rig.ids('shop.sale')).flat().length, rows);
+    const client = new KafkaClient(rig.settings());
+    await client.refreshMetadata();
+    await writeKeyed(client, 'dlq.shop', [{key: Buffer.from('x'), value: Buffer.from('no letter')}]);
+    client.close();
     // Its directory is lost: another one knows what Kafka has.
-    const {running: second} = await runToEnd(world('{}', large));
+    const {running: second, told} = await runToEnd(world('{}', large));
+    assert.deepEqual(
+      told.flatMap(({name, event}) => (name === 'RecordsPassedOver' ? [event] : [])),
+      [{topic: 'dlq.shop', records: 1}],
+    );
+    assert.match(
+      await second.metrics.render(),
+      /^millrace_records_passed_over_total\{topic="dlq\.shop"\} 1$/m,
+    );
     assert.equal(second.status().totals.appended, 0);
     assert.equal(second.status().totals.duplicate, rows + 1);
     assert.equal(
@@ -113,7 +127,7 @@ defaults: {aggregates: rows, raw: none}
     assert.equal((await rig.ids('shop.sale')).flat().length, rows);
     assert.equal(
       (await rig.read('dlq.shop')).flat().reduce((sum, {count}) => sum + count, 0),
-      1,
+      2,
     );
   });
 

@@ -81,13 +81,16 @@ async function hasOutboxes(
 /** An id, and the offset of its record in Kafka. */
 export type PlacedId = {id: string; offset: number};
 
-/** Ids of what other outboxes wrote to [from, to) of a partition, batch by batch; also batches without any. `other`: its name. */
+/**
+ * Ids of what other outboxes wrote to [from, to) of a partition, batch by batch; also batches without any. `other`: its name; `foreign`:
+ * records of a program that is no outbox.
+ */
 export async function* idsOfOthers(
   {client, outbox}: {client: KafkaClient; outbox: Outbox},
   stream: Readonly<Stream>,
   from: number,
   to: number,
-): AsyncGenerator<{nextOffset: number; other: string | undefined; ids: PlacedId[]}> {
+): AsyncGenerator<{nextOffset: number; other: string | undefined; foreign: number; ids: PlacedId[]}> {
   const {topic, partition} = stream;
   for await (const found of tailOf(client, {topic, partition}, from, to)) {
     const {batch, bytes, outbox: name, first} = found;
@@ -104,13 +107,14 @@ export async function* idsOfOthers(
         offset++;
       }
     }
-    yield {nextOffset: batch.nextOffset, other, ids};
+    yield {nextOffset: batch.nextOffset, other, foreign: name === undefined ? batch.count : 0, ids};
   }
 }
 
 /**
  * Reads [from, to) of a partition and remembers the ids of what other outboxes wrote; records of programs that are no outbox are
- * for the queries' own `dedup:`. @param start first offset that the partition still has. @param onOther is told of the outbox of a batch. @returns how many ids
+ * for the queries' own `dedup:`. @param start first offset that the partition still has. @param onOther is told of the outbox of a batch.
+ * @returns how many ids, and how many records of programs that are no outbox
  * @throws KAFKA_*, LOG_CORRUPT
  */
 export async function adoptIds(
@@ -118,14 +122,16 @@ export async function adoptIds(
   stream: Readonly<Stream>,
   {start, from, to}: {start: number; from: number; to: number},
   {onProgress, onOther}: {onProgress: (read: number) => void; onOther: (outbox: string) => void},
-): Promise<number> {
+): Promise<{ids: number; foreign: number}> {
   const {client, log} = parts;
   const {topic, partition} = stream;
   let found: PlacedId[] = [];
   let count = 0;
+  let foreigners = 0;
   if (!(await hasOutboxes(client, {topic, partition}, Math.max(from, start), to))) {
-    onProgress(to - Math.max(from, start));
-    return 0;
+    const foreign = to - Math.max(from, start);
+    onProgress(foreign);
+    return {ids: 0, foreign};
   }
   const remember = (end: number) => {
     log.adopt(topic, partition, {start, end, ids: found});
@@ -133,15 +139,21 @@ export async function adoptIds(
     found = [];
   };
   let read = from;
-  for await (const {nextOffset, other, ids} of idsOfOthers(parts, stream, Math.max(from, start), to)) {
+  for await (const {nextOffset, other, foreign, ids} of idsOfOthers(
+    parts,
+    stream,
+    Math.max(from, start),
+    to,
+  )) {
     onProgress(nextOffset - read);
     if (other !== undefined) onOther(other);
+    foreigners += foreign;
     read = nextOffset;
     found.push(...ids);
     if (found.length >= idsMax) remember(nextOffset);
   }
   if (found.length > 0) remember(to);
-  return count;
+  return {ids: count, foreign: foreigners};
 }
 
 /**

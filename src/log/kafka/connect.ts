@@ -4,6 +4,7 @@ import type {Telemetry} from '../../telemetry.ts';
 import type {Stream} from '../chain.ts';
 import {type OutboxWriter, partitionOfOthers} from '../group.ts';
 import type {Outbox} from '../outbox.ts';
+import {tellPassedOver} from '../passed-over.ts';
 import {adoptIds} from './adopt.ts';
 import {beginAnew, hasRemade} from './begin-anew.ts';
 import type {KafkaClient} from './client.ts';
@@ -103,14 +104,15 @@ export async function learn(
   return streams;
 }
 
-/** The same, where others wrote between own records; a failure is for the next time. */
+/** The same, where others may have written since; a failure is for the next time. */
 export async function learnMore(parts: Parts): Promise<void> {
-  const {outbox, log} = parts;
+  const {outbox, log, topics} = parts;
+  const mayHaveOthers = topics.some(({isLeased, isAppended = true}) => isAppended && !isLeased);
   const isBehind = [...log.streams()].some(({id}) => {
     const position = outbox.position(id);
     return position !== undefined && position.known < position.kafkaNext;
   });
-  if (!isBehind && !hasRemade(parts)) return;
+  if (!mayHaveOthers && !isBehind && !hasRemade(parts)) return;
   try {
     const foreigners = foreignersOf(parts);
     await learn(parts, foreigners.saw);
@@ -134,7 +136,9 @@ async function meet(
   appended: ReadonlySet<string>,
   onOther: (topic: string, outbox: string) => void,
 ): Promise<void> {
-  const {client, outbox, log, telemetry} = parts;
+  const {client, outbox, log, topics, telemetry} = parts;
+  // Everybody may write to topics of events.
+  const isOurs = new Set(topics.flatMap(({name, isLeased}) => (isLeased ? [] : [name])));
   const shipped = streams.map(({id}) => outbox.position(id)?.shipped ?? 0);
   const starts = await offsetsOf(client, streams, 'start');
   const ends = await offsetsOf(client, streams, 'end');
@@ -166,7 +170,7 @@ async function meet(
   let read = 0;
   let toldMs = performance.now();
   for (const {stream, start, from, to} of behind) {
-    const ids = await adoptIds(
+    const {ids, foreign} = await adoptIds(
       parts,
       stream,
       {start, from, to},
@@ -186,6 +190,7 @@ async function meet(
     const {shipped, kafkaNext} = outbox.position(stream.id)!;
     outbox.settle(stream.id, shipped, kafkaNext, to);
     if (ids > 0) outbox.setHead({rebuilt: true});
+    if (isOurs.has(stream.topic)) tellPassedOver(telemetry, stream.topic, foreign);
   }
   trimOthers(log, starts);
 }

@@ -50,9 +50,22 @@ export class Book {
     ];
   }
 
+  /** What was no entry, since it was asked last. */
+  #passedOver = 0;
+
+  /** How many records of others it was given since it was asked last. */
+  takePassedOver(): number {
+    const count = this.#passedOver;
+    this.#passedOver = 0;
+    return count;
+  }
+
   /** Passes over what is no entry. */
   take(entry: BookEntry | undefined): void {
     switch (entry?.kind) {
+      case undefined:
+        this.#passedOver++;
+        break;
       case 'table': {
         const id = `${entry.table.namespace}.${entry.table.name}`;
         this.tables.set(id, entry.table);

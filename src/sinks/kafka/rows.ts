@@ -14,6 +14,10 @@ export function rowsTopic(table: Pick<Table, 'namespace' | 'name'>): string {
   return `agg.${table.namespace}.${query}.r${revision}`;
 }
 
+/** `<domain>.<query>` of a revision's table. */
+export const queryOf = ({namespace, name}: Pick<Table, 'namespace' | 'name'>): string =>
+  `${namespace}.${revisionOf(name)?.query ?? name}`;
+
 const avroTypes: Record<ValueType, AvroSchema> = {
   string: 'string',
   enum: 'string',

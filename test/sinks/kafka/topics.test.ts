@@ -17,7 +17,7 @@ import {type HostedSink, openSink} from '../../../src/sinks/host.ts';
 import {bookTopic} from '../../../src/sinks/kafka/book.ts';
 import {rowsTopic} from '../../../src/sinks/kafka/rows.ts';
 import {batchOf, tableId, tombstoneVersion} from '../../../src/sinks/tables.ts';
-import {noTelemetry} from '../../../src/telemetry.ts';
+import type {Telemetry} from '../../../src/telemetry.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {countryRow, queryTable, type Row, testSink} from '../../conformance/sink.ts';
 import {loadDomain} from '../../support/platform.ts';
@@ -52,6 +52,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     const open = () => openSink({name: 'rows', choice: {backend: 'kafka', options: {}}, root: dir, topics});
     const engine = await open();
     const places = new Map<string, RowsPlaces>();
+    const told = new Map<string, unknown[]>();
+    const telemetry: Telemetry = {
+      emit: (name, event) => void told.set(name, [...(told.get(name) ?? []), event]),
+    };
     /** What happens before a place is kept. */
     const saving = {before: async (_topic: string) => {}};
     t.after(async () => {
@@ -92,7 +96,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
           },
         }),
         refused: async () => assert.fail('no row is refused'),
-        telemetry: noTelemetry,
+        telemetry,
         clock: systemClock,
       });
       let isOpen = true;
@@ -122,6 +126,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       saving,
       views,
       shown,
+      told,
       rows: async (table: Table, files = 'files') =>
         ((await readLatest(join(dir, files), tableId(table)))?.rows ?? [])
           .map(({country, total}) => [country, total])
@@ -343,18 +348,32 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
   });
 
   test('what another program writes between the rows is left out and counted', async (t) => {
-    const {engine, start, rows} = await world(t, 'foreign');
+    const {engine, start, rows, told} = await world(t, 'foreign');
     const table = queryTable('foreign', {country: 'string'});
     await engine.ensure(table);
     const {writeKeyed} = await import('../../../src/log/kafka/keyed.ts');
     const client = new KafkaClient(kafkaSettings(kafka));
     await client.refreshMetadata();
-    await writeKeyed(client, 'agg.shop.foreign.r1', [{key: Buffer.from('x'), value: Buffer.from('no row')}]);
+    const strange = {key: Buffer.from('x'), value: Buffer.from('no row')};
+    await writeKeyed(client, 'agg.shop.foreign.r1', [strange]);
+    await writeKeyed(client, bookTopic('foreign'), [strange, {...strange, key: Buffer.from('y')}]);
     client.close();
     await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
     const running = await start();
     const [status] = await running.settled();
     assert.deepEqual([status?.skipped, status?.written], [1, 1]);
     assert.deepEqual(await rows(table), [['DE', 1]]);
+    assert.deepEqual(told.get('RecordsPassedOver'), [
+      {topic: 'foreign.rows', records: 2},
+      {topic: 'agg.shop.foreign.r1', records: 1},
+    ]);
+    const logged = told.get('Log')!.map((event) => String((event as {message: string}).message));
+    assert.deepEqual(
+      logged.map((message) => message.split(':')[0]),
+      [
+        'foreign.rows has 2 records of another program, and nobody but the platform should write there',
+        'agg.shop.foreign.r1 has 1 record of another program, and nobody but the platform should write there',
+      ],
+    );
   });
 });
