@@ -6,6 +6,7 @@ import {test} from 'node:test';
 import type {CommandSpec} from '../../src/cli/command.ts';
 import {commands} from '../../src/cli/commands.ts';
 import {cli, cliWith, makeRoot, makeShop} from '../support/cli.ts';
+import {until} from '../support/until.ts';
 
 const cwd = makeRoot();
 
@@ -103,12 +104,6 @@ test('a launcher that is killed takes the platform with it, which drains', async
       return 0;
     }
   };
-  const until = async (done: () => boolean) => {
-    for (let tries = 0; !done(); tries++) {
-      assert.ok(tries < 600, 'in time');
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
   const lives = (pid: number) => {
     try {
       return process.kill(pid, 0);
@@ -116,11 +111,11 @@ test('a launcher that is killed takes the platform with it, which drains', async
       return false;
     }
   };
-  await until(() => holder() > 0 && existsSync(join(root, '.millrace/control.sock')));
+  await until(() => holder() > 0 && existsSync(join(root, '.millrace/control.sock')), 'the platform');
   const platform = holder();
   assert.notEqual(platform, child.pid);
   child.kill('SIGKILL');
-  await until(() => !lives(platform));
+  await until(() => !lives(platform), 'its end');
 });
 
 test('a reader that goes away is no failure', () => {

@@ -18,14 +18,10 @@ import {
   stopProcess,
 } from '../../src/cluster/process.ts';
 import {processStart} from '../../src/log/lock.ts';
+import {until} from '../support/until.ts';
 import {startTiny} from './tiny-server.ts';
 
 const owner = fileURLToPath(new URL('tiny-owner.ts', import.meta.url));
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  for (const endMs = performance.now() + 10_000; !holds(); await pause(20))
-    assert.ok(performance.now() < endMs, `waited for ${what}`);
-}
 
 /** A process that sleeps and is not ours to end. */
 function sleeper(): {identity: ProcessIdentity; end(): void} {

@@ -9,7 +9,7 @@ import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {skipWithout} from '../cluster/needs.ts';
 import {startBucket} from '../support/bucket.ts';
-import {until} from '../support/kafka-writer.ts';
+import {until} from '../support/until.ts';
 import {RealServers, ready, Sender, shipped} from './real-servers.ts';
 
 const perSecond = 2_000;

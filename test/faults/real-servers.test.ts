@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
 import {skipWithout} from '../cluster/needs.ts';
-import {until} from '../support/kafka-writer.ts';
+import {until} from '../support/until.ts';
 import {RealServers, ready, Sender} from './real-servers.ts';
 import {seeded} from './world.ts';
 

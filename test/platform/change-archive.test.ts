@@ -10,6 +10,7 @@ import type {RunningPlatform} from '../../src/platform/runtime.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {cli, makeRoot} from '../support/cli.ts';
 import {startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 const platformYaml = `platform: shop
 log: {embedded: {partitions: 2, retention: 30d}}
@@ -61,9 +62,6 @@ function rows(from: number, to: number): string[] {
 }
 
 const options = () => ({yes: true, lagMaxMs: 5_000, signal: AbortSignal.timeout(120_000)});
-const until = async (is: () => boolean) => {
-  while (!is()) await new Promise((resolve) => setTimeout(resolve, 10));
-};
 const collect = async (lines: AsyncIterable<ChangeLine>) => {
   const all: ChangeLine[] = [];
   for await (const line of lines) all.push(line);
@@ -131,7 +129,7 @@ describe('a backfill from the archive', () => {
       );
       // One that waits, for a sink say, cannot be brought to the same place: it has what the log lacks all the same.
       running.engine.steer(query).pause();
-      await until(() => running.engine.steer(query).status()?.state === 'paused');
+      await until(() => running.engine.steer(query).status()?.state === 'paused', 'the pause');
       const unmet = await backfill(query, false, false);
       assert.match(
         String(unmet.flatMap((line) => ('waits' in line ? line.reason : []))),

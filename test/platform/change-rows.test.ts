@@ -11,6 +11,7 @@ import {refillRunning} from '../../src/platform/rebuild.ts';
 import {readRevisions} from '../../src/platform/revisions.ts';
 import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
 import type {QueryStatus} from '../../src/process/types.ts';
+import {until} from '../support/until.ts';
 import {
   edit,
   loadWorld,
@@ -77,14 +78,6 @@ async function collect(lines: AsyncIterable<ApplyLine>): Promise<ApplyLine[]> {
 }
 const appended = (running: RunningPlatform) => running.status().totals.appended;
 
-async function until(condition: () => boolean): Promise<void> {
-  const endMs = performance.now() + 20_000;
-  while (!condition()) {
-    assert.ok(performance.now() < endMs, 'it takes too long');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 describe('changes applied while events come in', () => {
   const root = mkdtempSync(join(tmpdir(), 'millrace-change-'));
   let running: RunningPlatform;
@@ -114,7 +107,7 @@ describe('changes applied while events come in', () => {
   });
 
   test('every changed query shows the rows of its new definition over all events', async (t) => {
-    await until(() => appended(running) > 200);
+    await until(() => appended(running) > 200, 'events');
     const added = aggregation('added', 'group_by: [device]') + aggregation('new_name', 'idle: 20s');
     writeFileSync(
       join(root, 'config/domains/shop.yaml'),
@@ -196,7 +189,7 @@ describe('changes applied while events come in', () => {
     // Only late events make a difference.
     const lateOf = ({query, counts}: QueryStatus) =>
       query === 'shop.late_changed' ? counts.reduce((sum, {late}) => sum + late, 0) : 0;
-    await until(() => running.status().queries.some((status) => lateOf(status) > 0));
+    await until(() => running.status().queries.some((status) => lateOf(status) > 0), 'late events');
     const backfill = (yes: boolean) =>
       collect(refillRunning(running, {query: 'shop.late_changed', why: 'backfill'}, {...options(), yes}));
     const asked = await backfill(false);

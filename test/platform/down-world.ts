@@ -1,7 +1,7 @@
 /** Purchases that are read at a rate while the database of one of two aggregations, and of the raw events, is away at times. */
-import assert from 'node:assert/strict';
 import {makeRoot} from '../support/cli.ts';
 import {type Started, startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 const startMs = Date.UTC(2026, 0, 31, 12);
 /** One a second, so that `per_minute` has a row for each of them and each minute. */
@@ -51,12 +51,6 @@ export async function startDown(database: string, purchases: number, perSecond: 
     fast: false,
   });
   const state = (name: string) => running.engine.status().find(({query}) => query === `shop.${name}`);
-  const until = async (isSo: () => Promise<boolean> | boolean) => {
-    const endMs = performance.now() + 60_000;
-    while (!(await isSo())) {
-      assert.ok(performance.now() < endMs, JSON.stringify(running.status()));
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-  return {running, told, state, until};
+  const holds = (is: () => Promise<boolean> | boolean) => until(is, () => JSON.stringify(running.status()));
+  return {running, told, state, until: holds};
 }

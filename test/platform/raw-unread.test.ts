@@ -6,8 +6,8 @@ import {openLogWriter} from '../../src/log/embedded.ts';
 import {packRecords} from '../../src/schema/frame.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {cli, makeRoot, writeFiles} from '../support/cli.ts';
-import {until} from '../support/kafka-writer.ts';
 import {startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 const types = `domain: shop
 event_types:

@@ -10,6 +10,7 @@ import {packRecords} from '../../src/schema/frame.ts';
 import {ask as askOnce, type RegistryServer, startRegistry, token} from '../registry/server.ts';
 import {cli, makeRoot, writeFiles} from '../support/cli.ts';
 import {type Started, startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 let server: RegistryServer;
 let port: number;
@@ -114,13 +115,6 @@ const countsOf = (running: RunningPlatform, query: string) => {
   return {aggregated: sum('aggregated'), dead: sum('dead')};
 };
 
-async function until(what: string, isSo: () => boolean, seconds = 15): Promise<void> {
-  for (const endMs = performance.now() + seconds * 1000; !isSo(); ) {
-    assert.ok(performance.now() < endMs, `${what} did not come`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 const logged = ({told}: Started): string[] =>
   told.flatMap(({name, event}) => (name === 'Log' ? [`${event.level}: ${event.message}`] : []));
 
@@ -140,7 +134,7 @@ test('schemas are registered at the server, with the rule of the configuration; 
     assert.equal(own.status, 404);
     assert.match(await own.text(), /are registered at http:\/\/127/);
     await send(running, 'order', [{amount: 5}, {amount: 6}]);
-    await until('the events', () => countsOf(running, 'shop.orders').aggregated === 2);
+    await until(() => countsOf(running, 'shop.orders').aggregated === 2, 'the events');
     assert.deepEqual(
       {...running.status().registry, place: ''},
       {place: '', state: 'running', pending: 0, wanted: 0},
@@ -221,9 +215,9 @@ test('down at start: without memory a start fails and says what to do; with it t
       const {registry} = running.status();
       assert.deepEqual([registry?.state, registry?.pending], ['down', 8]);
       await send(running, 'order', [{amount: 5}]);
-      await until('the event', () => countsOf(running, 'shop.orders').aggregated === 1);
+      await until(() => countsOf(running, 'shop.orders').aggregated === 1, 'the event');
       await startServer();
-      await until('the registry', () => running.status().registry?.pending === 0);
+      await until(() => running.status().registry?.pending === 0, 'the registry');
       assert.equal(running.status().registry?.state, 'running');
       assert.ok(logged(started).some((line) => /info: schema registry .* answers again/.test(line)));
     } finally {
@@ -242,14 +236,15 @@ test('down at an unseen id: its partition waits, visibly, the others go on; noth
   try {
     await appendForeign(running, 0, [frameOf(id, 1), frameOf(id, 2)]);
     await send(running, 'view', [{page: 'a'}, {page: 'b'}]);
-    await until('the hold', () =>
-      running.status().queries.some(({held}) => held?.[0]?.message !== undefined),
+    await until(
+      () => running.status().queries.some(({held}) => held?.[0]?.message !== undefined),
+      'the hold',
     );
     const query = running.status().queries.find((each) => each.query === 'shop.orders')!;
     const [held] = query.held!;
     assert.deepEqual([held!.topic, held!.partition, held!.schemaId], ['shop.order', 0, id]);
     assert.match(held!.message!, /does not answer/);
-    await until('the views', () => countsOf(running, 'shop.views').aggregated === 2);
+    await until(() => countsOf(running, 'shop.views').aggregated === 2, 'the views');
     // Who sends us such a record over HTTP is asked to come again.
     const refused = await post(running, 'order', 'application/avro', frameOf(id, 8));
     assert.equal(refused.status, 503, await refused.text());
@@ -261,10 +256,11 @@ test('down at an unseen id: its partition waits, visibly, the others go on; noth
     assert.equal(countsOf(running, 'shop.orders').aggregated, 0);
 
     await startServer();
-    await until('the orders', () => countsOf(running, 'shop.orders').aggregated === 2);
+    await until(() => countsOf(running, 'shop.orders').aggregated === 2, 'the orders');
     assert.equal(countsOf(running, 'shop.orders').dead, 0);
-    await until('the end of the hold', () =>
-      running.status().queries.every((each) => each.held === undefined),
+    await until(
+      () => running.status().queries.every((each) => each.held === undefined),
+      'the end of the hold',
     );
     assert.match(await running.metrics.render(), /^millrace_registry_available 1$/m);
 
@@ -272,13 +268,13 @@ test('down at an unseen id: its partition waits, visibly, the others go on; noth
     await stopServer();
     await appendForeign(running, 1, [frameOf(id, 3)]);
     await send(running, 'order', [{amount: 9}]);
-    await until('more orders', () => countsOf(running, 'shop.orders').aggregated === 4);
+    await until(() => countsOf(running, 'shop.orders').aggregated === 4, 'more orders');
     // A schema that was never met is learned from the registry, over HTTP, too.
     await startServer();
     const newer = await registerForeign('http');
     const taken = await post(running, 'order', 'application/avro', frameOf(newer, 11));
     assert.equal(taken.status, 200, await taken.text());
-    await until('its order', () => countsOf(running, 'shop.orders').aggregated === 5);
+    await until(() => countsOf(running, 'shop.orders').aggregated === 5, 'its order');
   } finally {
     await running.drain();
     await startServer().catch(() => {});
@@ -292,7 +288,7 @@ test('where the configuration says so, records of an unseen id become dead lette
   await stopServer();
   try {
     await appendForeign(running, 0, [frameOf(id, 1)]);
-    await until('the dead letter', () => countsOf(running, 'shop.orders').dead === 1);
+    await until(() => countsOf(running, 'shop.orders').dead === 1, 'the dead letter');
   } finally {
     await startServer();
     await running.drain();
@@ -306,7 +302,7 @@ test('an id that nobody registered is a dead letter; once it is registered a rep
     // Ids are given one after another.
     const next = (await registerForeign('before')) + 1;
     await appendForeign(running, 0, [frameOf(next, 1), frameOf(123_456, 1), Buffer.from('{"amount": 1}')]);
-    await until('the dead letters', () => countsOf(running, 'shop.orders').dead === 3);
+    await until(() => countsOf(running, 'shop.orders').dead === 3, 'the dead letters');
     assert.match(await running.metrics.render(), /^millrace_schemas_asked_total\{outcome="unknown"\} 2$/m);
     const list = await cli(root, 'dlq', 'list', '--json');
     type Shown = {id: string; code: string; hint: string | null; schema_id: number; original: string};
@@ -329,7 +325,7 @@ test('an id that nobody registered is a dead letter; once it is registered a rep
     assert.equal(await registerForeign('after'), next);
     const replayed = await cli(root, 'dlq', 'replay', '--all', '--json');
     assert.match(replayed.stdout, /counted/, replayed.stderr + replayed.stdout);
-    await until('the order', () => countsOf(running, 'shop.orders').aggregated === 1);
+    await until(() => countsOf(running, 'shop.orders').aggregated === 1, 'the order');
     assert.equal(countsOf(running, 'shop.orders').dead, 2);
     const where = await cli(root, 'dlq', 'list', '--where', 'amount = 1', '--json');
     assert.equal(where.code, 0, where.stderr);

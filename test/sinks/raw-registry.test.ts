@@ -16,6 +16,7 @@ import type {RawBatch, Sink} from '../../src/sinks/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
 import {eventType, field} from '../process/embedded/kernel-world.ts';
 import {ask, startRegistry, token} from '../registry/server.ts';
+import {until} from '../support/until.ts';
 
 const order = eventType('order', [field('amount', 'long', {role: 'metric', required: true})]);
 const record = (...fields: object[]): AvroSchema =>
@@ -67,10 +68,6 @@ test('records of other writers become rows; where the registry is away their par
     random: Math.random,
     telemetry: noTelemetry,
   });
-  const until = async (what: string, isSo: () => Promise<boolean> | boolean) => {
-    for (const endMs = performance.now() + 20_000; !(await isSo()); await systemClock.sleep(20))
-      assert.ok(performance.now() < endMs, what);
-  };
   try {
     const known = await register(newer);
     const poor = await register(lacking);
@@ -90,7 +87,7 @@ test('records of other writers become rows; where the registry is away their par
         server: {urls: [server.url], token, timeoutMs: 2_000, patienceMs: 0},
       },
     });
-    await until('the first row', () => rows.length === 1);
+    await until(() => rows.length === 1, 'the first row');
     assert.deepEqual(rows, [[0, 'a', 5]]);
     const [stats] = await raw.stats();
     assert.equal(stats!.skipped, 2);
@@ -100,14 +97,14 @@ test('records of other writers become rows; where the registry is away their par
     await server.close();
     await append(0, frameOf(id, unseen, {event_id: 'd', timestamp: 2, amount: 6}));
     await append(1, frameOf(known, newer, {event_id: 'e', timestamp: 2, note: '', amount: 7}));
-    await until('the row of the other partition', () => rows.length === 2);
+    await until(() => rows.length === 2, 'the row of the other partition');
     assert.deepEqual(rows[1], [1, 'e', 7]);
-    await until('the reason', async () => (await raw.stats())[0]!.state === 'paused');
+    await until(async () => (await raw.stats())[0]!.state === 'paused', 'the reason');
     const [paused] = await raw.stats();
     assert.deepEqual([paused!.reason?.code, paused!.lagEvents], ['REGISTRY_UNAVAILABLE', 1]);
 
     server = await startRegistry(join(dir, 'registry'), port);
-    await until('the row that waited', () => rows.length === 3);
+    await until(() => rows.length === 3, 'the row that waited');
     assert.deepEqual(rows[2], [0, 'd', 6]);
   } finally {
     await raw.stop('shop.order');

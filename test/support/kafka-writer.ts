@@ -148,12 +148,3 @@ export class KafkaRig {
     for (const dir of this.#dirs) rmSync(dir, {recursive: true, force: true});
   }
 }
-
-/** Resolves when `is` holds; fails after `ms`. */
-export async function until(is: () => boolean | Promise<boolean>, what: string, ms = 90_000): Promise<void> {
-  const untilMs = performance.now() + ms;
-  while (!(await is())) {
-    assert.ok(performance.now() < untilMs, `${what} within ${ms} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -7,6 +7,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {makeRoot, writeFiles} from '../support/cli.ts';
 import {startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 const example = fileURLToPath(new URL('../../examples/transforms', import.meta.url));
 
@@ -33,13 +34,6 @@ test('a request has a verdict for each record; an edit is taken up, a broken one
   const item = {product: 'p', price: 1, quantity: 1};
   const logged = (wanted: RegExp) =>
     told.some(({name, event}) => name === 'Log' && wanted.test(String(event.message)));
-  const until = async (what: string, done: () => Promise<boolean> | boolean) => {
-    for (let i = 0; i < 500; i++) {
-      if (await done()) return;
-      await sleep(20);
-    }
-    assert.fail(what);
-  };
   try {
     const {fates, status, ...counts} = await post([
       {event_id: 'a', country: 'DE', items: [item, item]},
@@ -53,14 +47,15 @@ test('a request has a verdict for each record; an edit is taken up, a broken one
     assert.deepEqual([received, appended, duplicate, rejected, dropped], [4, 1, 1, 1, 1]);
 
     writeFiles(root, {[module]: text.replace('const basket', 'const = ')});
-    await until('the broken edit is told', () =>
-      logged(/changed, and the old version goes on: .*basket.ts:\d+: SyntaxError/),
+    await until(
+      () => logged(/changed, and the old version goes on: .*basket.ts:\d+: SyntaxError/),
+      'the broken edit is told',
     );
     assert.deepEqual((await post([{country: 'US', items: [item]}])).fates, ['appended']);
     writeFiles(root, {[module]: text.replace("['US', 'AMER'],", "['US', 'AMER'],\n  ['XX', 'OTHER'],")});
     await until(
-      'the new version is used',
       async () => (await post([{country: 'XX', items: [item]}])).fates?.[0] === 'appended',
+      'the new version is used',
     );
     assert.ok(logged(/changed; the new version is used from here on/));
     const metrics = await running.metrics.render();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {PlatformError} from '../../src/errors.ts';
+import {until} from '../support/until.ts';
 import {brief, Modules, orderInput, runAll, withModules} from './world.ts';
 
 const inputs = (count: number, extra: Parameters<typeof orderInput>[1] = null) =>
@@ -192,23 +193,16 @@ test('a changed file is taken up, an imported one too; a broken edit keeps the o
     );
     const runner = modules.runner(eventType, {reload: true, reloadMs: 10});
     const current = async () => brief((await runner.run(inputs(1)))[0]!);
-    const until = async (what: string, done: () => Promise<boolean>) => {
-      for (let i = 0; i < 300; i++) {
-        if (await done()) return;
-        await sleep(10);
-      }
-      assert.fail(`${what}; told: ${JSON.stringify(modules.logged)}`);
-    };
     assert.equal(await current(), 'v1');
     modules.write('part.ts', version(`'version 2'`));
-    await until('the new version is used', async () => (await current()) === 'version 2');
+    await until(async () => (await current()) === 'version 2', 'the new version is used');
     modules.write('part.ts', `${version(`'broken'`)}\nconst = 1;`);
-    await until('the broken edit is told', async () => modules.logged.some(({level}) => level === 'warn'));
+    await until(async () => modules.logged.some(({level}) => level === 'warn'), 'the broken edit is told');
     assert.equal(await current(), 'version 2');
     const warning = modules.logged.find(({level}) => level === 'warn')!.message;
     assert.match(warning, /changed, and the old version goes on: .*part.ts:2: SyntaxError/);
     modules.write('part.ts', version(`'the third version'`));
-    await until('the mended version is used', async () => (await current()) === 'the third version');
+    await until(async () => (await current()) === 'the third version', 'the mended version is used');
   });
 });
 

@@ -9,7 +9,8 @@ import {noTelemetry} from '../../../src/telemetry.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {domain, order} from '../../ingest/world.ts';
 import {type JavaClients, startJavaClients} from '../../support/kafka-java.ts';
-import {batchOfIds, KafkaRig, until} from '../../support/kafka-writer.ts';
+import {batchOfIds, KafkaRig} from '../../support/kafka-writer.ts';
+import {until} from '../../support/until.ts';
 
 const waitMs = 120_000;
 

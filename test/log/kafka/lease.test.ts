@@ -13,9 +13,10 @@ import type {IngestCounts} from '../../../src/log/types.ts';
 import {dirsOf} from '../../../src/platform/places.ts';
 import {shipLeft} from '../../../src/platform/ship-left.ts';
 import {skipWithout} from '../../cluster/needs.ts';
-import {batchOfIds, KafkaRig, type Told, until} from '../../support/kafka-writer.ts';
+import {batchOfIds, KafkaRig, type Told} from '../../support/kafka-writer.ts';
 import {platformOf} from '../../support/running.ts';
 import {scratchDir} from '../../support/scratch.ts';
+import {until} from '../../support/until.ts';
 
 suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
   let rig: KafkaRig;

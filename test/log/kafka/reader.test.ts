@@ -11,7 +11,7 @@ import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {type JavaClients, startJavaClients} from '../../support/kafka-java.ts';
-import {until} from '../../support/kafka-writer.ts';
+import {until} from '../../support/until.ts';
 
 let kafka: Kafka;
 let java: JavaClients;

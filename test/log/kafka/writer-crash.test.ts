@@ -5,7 +5,8 @@ import {once} from 'node:events';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {skipWithout} from '../../cluster/needs.ts';
-import {KafkaRig, until} from '../../support/kafka-writer.ts';
+import {KafkaRig} from '../../support/kafka-writer.ts';
+import {until} from '../../support/until.ts';
 
 const program = join(import.meta.dirname, 'writer-process.ts');
 

@@ -7,7 +7,8 @@ import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/to
 import {type KafkaWriter, openKafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {openLogReader} from '../../../src/log/reader.ts';
 import {skipWithout} from '../../cluster/needs.ts';
-import {batchOfIds, KafkaRig, type Told, until} from '../../support/kafka-writer.ts';
+import {batchOfIds, KafkaRig, type Told} from '../../support/kafka-writer.ts';
+import {until} from '../../support/until.ts';
 
 const waitMsMax = 120_000;
 

@@ -11,7 +11,8 @@ import {Outbox} from '../../../src/log/outbox.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {startJavaClients} from '../../support/kafka-java.ts';
-import {batchOfIds, KafkaRig, recordOf, type Told, until} from '../../support/kafka-writer.ts';
+import {batchOfIds, KafkaRig, recordOf, type Told} from '../../support/kafka-writer.ts';
+import {until} from '../../support/until.ts';
 
 /** `count` ids that begin with `name`. */
 const named = (name: string, count: number, from = 0) =>

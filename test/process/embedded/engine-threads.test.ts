@@ -4,6 +4,7 @@ import {PlatformError} from '../../../src/errors.ts';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
 import type {Telemetry, TelemetryEvents} from '../../../src/telemetry.ts';
 import {threadsOf} from '../../support/threads.ts';
+import {until} from '../../support/until.ts';
 import {EngineRig} from './engine-rig.ts';
 import {eventType, field, type Logged, planOf} from './kernel-world.ts';
 import {minute} from './rig.ts';
@@ -152,18 +153,18 @@ test('a drain that takes too long says what waits and goes on; one whose engine 
     const engine = createEngine(options);
     rig.engine = engine as never;
     await engine.start(rig.plans);
-    await until(() => rig.unacknowledged.length > 0);
+    await until(() => rig.unacknowledged.length > 0, 'rows');
     // A drain reads no more: everything has to be read by then.
-    await until(() => engine.status()[0]?.lagEvents === 0 && engine.status()[0]!.counts.length > 0);
+    await until(
+      () => engine.status()[0]?.lagEvents === 0 && engine.status()[0]!.counts.length > 0,
+      'the end of the log',
+    );
     return engine;
-  };
-  const until = async (is: () => boolean | undefined) => {
-    while (!is()) await new Promise((resolve) => setTimeout(resolve, 5));
   };
   await rig.append(clicks(300, 0));
   const first = await startStuck();
   assert.equal(await first.drain(50), false);
-  await until(() => first.status()[0]?.waitsFor?.includes('rows'));
+  await until(() => first.status()[0]?.waitsFor?.includes('rows'), 'a drain that waits');
   const drained = first.drain();
   rig.stuck.clear();
   for (const rows of rig.unacknowledged.splice(0)) rig.deliver(rows);
