@@ -17,7 +17,7 @@ import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {frameHeaderBytes, schemaIdOf} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
-import {dateText} from '../sinks/tables.ts';
+import {dateText, hasDateText} from '../sinks/tables.ts';
 import type {Letter} from './letters.ts';
 
 /**
@@ -196,6 +196,7 @@ export function jsonOf({original}: Letter): Record<string, unknown> {
 export function writtenAs(type: string, value: Value): unknown {
   if (value === null) return null;
   if (type === 'money') return formatCents(value as number | bigint);
-  if (type === 'date') return dateText(Number(value));
+  // A day that no calendar has stays a number, which is read as no date again.
+  if (type === 'date') return hasDateText(Number(value)) ? dateText(Number(value)) : String(value);
   return value;
 }

@@ -1,3 +1,4 @@
+import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import type {Table} from '../model/types.ts';
 import type {RawBatch, RowBatch} from './types.ts';
@@ -59,11 +60,32 @@ export function fromOffset(table: Table, batch: RawBatch, offset: number): RawBa
   return {...batch, ...pick(batch, rows), fromOffset: offset};
 }
 
-/** Days since 1970-01-01 -> `YYYY-MM-DD`. */
-export const dateText = (days: number): string => new Date(days * 86_400_000).toISOString().slice(0, 10);
+const dayMs = 86_400_000;
+/** Years 0 to 9999, epoch ms: every database reads their texts. */
+const instants = {first: -62_167_219_200_000, last: 253_402_300_799_999};
+
+const hasText = (timeMs: number): boolean => timeMs >= instants.first && timeMs <= instants.last;
+
+/** Whether `dateText` has a text for a day. */
+export const hasDateText = (days: number): boolean => hasText(days * dayMs);
+
+/**
+ * Epoch ms -> ISO 8601. @throws PlatformError SINK_ROW for what no year of four digits has: an event that another program wrote into
+ * a topic may hold any number
+ */
+export function instantText(value: Value): string {
+  const timeMs = Number(value);
+  if (hasText(timeMs)) return new Date(timeMs).toISOString();
+  throw new PlatformError('SINK_ROW', `${value} is no time between the years 0 and 9999`, {
+    hint: 'the row is set aside: npx millrace dlq list',
+  });
+}
+
+/** Days since 1970-01-01 -> `YYYY-MM-DD`. @throws PlatformError SINK_ROW as of `instantText` */
+export const dateText = (days: number): string => instantText(days * dayMs).slice(0, 10);
 
 /** `YYYY-MM-DD` -> days since 1970-01-01. */
-export const dateDays = (text: string): number => Math.round(Date.parse(`${text}T00:00:00Z`) / 86_400_000);
+export const dateDays = (text: string): number => Math.round(Date.parse(`${text}T00:00:00Z`) / dayMs);
 
 /** int64 as a number while it is exact (|x| <= 2^53), else as a bigint. */
 export function int64(value: bigint | string | number): number | bigint {

@@ -1,6 +1,6 @@
 import type {Value} from '../expr/types.ts';
 import type {Column, Table} from '../model/types.ts';
-import {dateText} from './tables.ts';
+import {dateText, instantText} from './tables.ts';
 import type {RowBatch} from './types.ts';
 
 /** Where the text formats of two databases differ. */
@@ -119,7 +119,7 @@ function timeEncoder(zone: string): (value: Value) => string {
     const timeMs = Number(value);
     const ofDay = Math.floor(timeMs / dayMs);
     if (ofDay !== day) {
-      dayText = new Date(timeMs).toISOString().split('T')[0]!;
+      dayText = instantText(timeMs).slice(0, 10);
       day = ofDay;
     }
     const ms = timeMs - ofDay * dayMs;

@@ -304,6 +304,29 @@ export function testSink(name: string, subject: Subject): void {
       for (const row of await latest(table)) assert.equal(String(row.ratio), row.country);
     });
 
+    test('times that no calendar has and UUIDs that are none, as others may write them, are kept or refused with their row', async () => {
+      const table = queryTable('beyond', {country: 'string'}, [
+        {name: 'at', type: 'timestamp', nullable: true},
+        {name: 'day', type: 'date', nullable: true},
+        {name: 'id', type: 'uuid', nullable: true},
+      ]);
+      await sink.ensure(table);
+      const write = (version: number, ...values: Value[]) =>
+        sink.write(table, batchOf(table, [[t0, t0 + minute, 'DE', ...values, 1, false, false, version]]));
+      const odd: Value[][] = [
+        ...[2n ** 62n, -(2n ** 62n), 8.64e15 + 1, 8.64e15, -8.64e15].map((at) => [at, null, null]),
+        ...[2 ** 31 - 1, -(2 ** 31), 3_000_000, -800_000].map((day) => [null, day, null]),
+        ...['', "x'); drop table x; --", 'z'.repeat(36)].map((id) => [null, null, id]),
+      ];
+      for (const values of odd)
+        await write(2, ...values).catch((error) =>
+          assert.equal(error.code, 'SINK_ROW', `${values}: ${error.stack}`),
+        );
+      const id = '0190163d-8694-739b-aea5-966c26f8ad91';
+      await write(4, t0, 1, id);
+      assert.deepEqual(sorted(await latest(table), 'at', 'day', 'id'), [[t0, 1, id]]);
+    });
+
     test('hostile texts are data, in dimensions and in measures', async () => {
       const table = queryTable('hostile', {text: 'string'}, [{name: 'copy', type: 'string', nullable: true}]);
       await sink.ensure(table);

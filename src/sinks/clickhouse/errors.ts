@@ -9,7 +9,9 @@ const passing = new Set([
 ]);
 
 /** Codes about a value: text that is none of its type, a number out of range, NULL where there is none, a constraint. */
-const ofRow = new Set([6, 26, 27, 38, 41, 69, 72, 117, 131, 321, 349, 407, 469, 675, 676, 677, 678]);
+const ofRow = new Set([
+  6, 26, 27, 38, 41, 69, 72, 117, 131, 321, 349, 376, 407, 467, 469, 675, 676, 677, 678,
+]);
 
 /** Codes for data on disk that cannot be what was written: checksums, codecs, sizes, missing files of a part. */
 const broken = new Set([33, 40, 226, 227, 228, 246, 271, 354, 432, 740]);

@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto';
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {reduceToHighest} from '../reduce.ts';
-import {tableId} from '../tables.ts';
+import {dateText, instantText, tableId} from '../tables.ts';
 import {encodeTsvChunks, type TsvDialect} from '../tsv.ts';
 import type {RawBatch, RowBatch} from '../types.ts';
 import type {PostgresConnection, PostgresTransaction} from './connection.ts';
@@ -119,8 +119,8 @@ async function insertArrays(
 function arrayLiteral(type: string, values: Value[]): string {
   const items = values.map((value) => {
     if (value === null) return 'NULL';
-    if (type === 'timestamp') return `"${new Date(Number(value)).toISOString()}"`;
-    if (type === 'date') return `"${new Date(Number(value) * 86_400_000).toISOString().slice(0, 10)}"`;
+    if (type === 'timestamp') return `"${instantText(value)}"`;
+    if (type === 'date') return `"${dateText(Number(value))}"`;
     return `"${String(value).replace(/["\\]/g, '\\$&')}"`;
   });
   return `{${items.join(',')}}`;
