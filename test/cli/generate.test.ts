@@ -7,6 +7,7 @@ import type {GeneratorStatus} from '../../src/platform/generate-types.ts';
 import type {Verification} from '../../src/platform/generate-verify.ts';
 import {start} from '../faults/process.ts';
 import {cli, filePlatform, makeRoot} from '../support/cli.ts';
+import {until} from '../support/until.ts';
 
 const games = `event_types:
   - name: action
@@ -110,40 +111,42 @@ test('a running platform makes events at their rate, and rate and faults change 
       const {stdout} = await cli(root, 'status', '--json');
       return (JSON.parse(stdout) as {generators: GeneratorStatus[]}).generators[0];
     };
-    const until = async (done: (status: GeneratorStatus) => boolean) => {
-      const endMs = performance.now() + 30_000;
-      for (;;) {
-        const status = await look().catch(() => undefined);
-        if (status && done(status)) return status;
-        assert.ok(performance.now() < endMs, JSON.stringify(status));
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
+    const reached = async (isThere: (status: GeneratorStatus) => boolean): Promise<GeneratorStatus> => {
+      let status: GeneratorStatus | undefined;
+      await until(
+        async () => {
+          status = await look().catch(() => undefined);
+          return status && isThere(status);
+        },
+        () => JSON.stringify(status),
+      );
+      return status!;
     };
-    await until(({events}) => events > 200);
+    await reached(({events}) => events > 200);
     assert.equal(
       (await cli(root, 'generate', 'games', '--rate', '2000/s', '--faults', 'late=20%,corrupt=0%')).code,
       0,
     );
-    const changed = await until(({ratePerSecond}) => ratePerSecond === 2000);
+    const changed = await reached(({ratePerSecond}) => ratePerSecond === 2000);
     assert.equal(changed.faults.late?.share, 0.2);
     assert.equal(changed.faults.corruptShare, 0);
     const before = changed.events;
-    await until(({events}) => events > before + 2000);
+    await reached(({events}) => events > before + 2000);
     const verified = await cli(root, 'generate', 'games', '--verify', '--json');
     assert.equal(verified.code, 0, verified.stdout);
     assert.ok((JSON.parse(verified.stdout) as Verification).events > before);
     assert.equal((await cli(root, 'generate', 'games', '--pause')).code, 0);
-    await until(({state}) => state === 'paused');
+    await reached(({state}) => state === 'paused');
     // Killed and started again it is still paused; told to, it goes on.
     const {events} = (await look())!;
     run.kill('SIGKILL');
     await run.ended;
     const again = start(root, ['run', '--port', '0']);
     try {
-      await until(({state}) => state === 'paused');
+      await reached(({state}) => state === 'paused');
       assert.equal((await look())!.events, events);
       assert.equal((await cli(root, 'generate', 'games', '--resume')).code, 0);
-      await until((status) => status.events > events + 500);
+      await reached((status) => status.events > events + 500);
       const proven = await cli(root, 'generate', 'games', '--verify');
       assert.equal(proven.code, 0, proven.stdout);
     } finally {
