@@ -69,7 +69,7 @@ export const engineBackends: BackendSpecs = {
       },
       flush: {
         type: 'duration',
-        doc: 'Rows that changed leave at most this often; less often when a sink is slower.',
+        doc: 'Rows that changed leave at most this often; less often when a sink is slower or many records wait to be read.',
         default: '25ms',
       },
     },

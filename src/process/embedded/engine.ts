@@ -108,7 +108,7 @@ class Host implements InlineEngine {
       schemas,
       asksSchemas: this.#options.schemaOf !== undefined,
       snapshots,
-      busy: new SharedArrayBuffer(4 * Math.max(1, queries.length)),
+      paces: new SharedArrayBuffer(4 * Math.max(1, queries.length)),
       flushMs,
       checkpointIntervalMs,
     };

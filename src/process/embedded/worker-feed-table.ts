@@ -31,20 +31,20 @@ export class FeedTable {
   #setup: WorkerSetup;
   #decoders: Map<string, TopicDecoder>;
   #reader: Reader;
-  #busy: Int32Array;
+  #paces: Int32Array;
   #post: (to: number, message: PeerMessage) => void;
 
   constructor(
     setup: WorkerSetup,
     decoders: Map<string, TopicDecoder>,
     reader: Reader,
-    busy: Int32Array,
+    paces: Int32Array,
     post: (to: number, message: PeerMessage) => void,
   ) {
     this.#setup = setup;
     this.#decoders = decoders;
     this.#reader = reader;
-    this.#busy = busy;
+    this.#paces = paces;
     this.#post = post;
     for (const snapshot of setup.snapshots) this.keep(snapshot);
   }
@@ -108,7 +108,7 @@ export class FeedTable {
   }
 
   #open(message: Extract<PeerMessage, {kind: 'open'}>): void {
-    const {queries, flushMs, checkpointIntervalMs, worker} = this.#setup;
+    const {queries, worker} = this.#setup;
     const index = queries.findIndex(({plan}) => plan.id === message.query);
     const {plan} = queries[index]!;
     this.#feeds.get(message.query)?.close();
@@ -121,9 +121,7 @@ export class FeedTable {
         reader: this.#reader,
         snapshotOf: (lookup, id) => this.snapshotOf(plan.domain, lookup, id),
         post: this.#post,
-        isBusy: () => Atomics.load(this.#busy, index) === 1,
-        flushMs,
-        checkpointIntervalMs,
+        paceMs: () => Atomics.load(this.#paces, index),
       });
       this.#feeds.set(message.query, feed);
     } catch (error) {

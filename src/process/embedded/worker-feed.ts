@@ -31,10 +31,8 @@ export type FeedOptions = {
   /** By lookup name and id. */
   snapshotOf(lookup: string, id: string): DomainSnapshot['snapshot'];
   post(to: number, message: PeerMessage): void;
-  /** Whether an emission of the query is in flight. */
-  isBusy(): boolean;
-  flushMs: number;
-  checkpointIntervalMs: number;
+  /** A delta leaves so long after the last one, ms. */
+  paceMs(): number;
 };
 
 /** One worker's part of a query: its kernel over this worker's partitions, and when its delta goes to the owner. */
@@ -97,9 +95,7 @@ export class Feed {
   dueInMs(nowMs: number): number {
     if (!this.#isDirty || this.#inFlight) return this.#isHolding && !this.#inFlight ? 0 : Infinity;
     if (this.#isHolding || this.#isLarge()) return 0;
-    const sinceMs = nowMs - this.#sentMs;
-    const {flushMs, checkpointIntervalMs, isBusy} = this.#options;
-    return Math.max(0, (isBusy() ? checkpointIntervalMs : flushMs) - sinceMs);
+    return Math.max(0, this.#options.paceMs() - (nowMs - this.#sentMs));
   }
 
   /** Hands the delta to the owner when it is due. */

@@ -56,7 +56,8 @@ export type OwnerOptions = {
   snapshotOf(domain: string, lookup: string, id: string): LookupSnapshot;
   toWorker(worker: number, message: PeerMessage): void;
   toMain(event: WorkerEvent): void;
-  setBusy(busy: boolean): void;
+  /** How long the query's feeds keep a delta, ms. */
+  setPace(ms: number): void;
 };
 
 /** What an owner says to the feeds of its query. */

@@ -132,8 +132,8 @@ export type WorkerSetup = {
   /** Others are asked for; else they are not known. */
   asksSchemas: boolean;
   snapshots: DomainSnapshot[];
-  /** By index of the query: 1 while an emission is in flight. */
-  busy: SharedArrayBuffer;
+  /** By index of the query, an int32: how long its feeds keep a delta, ms. */
+  paces: SharedArrayBuffer;
   flushMs: number;
   checkpointIntervalMs: number;
 };

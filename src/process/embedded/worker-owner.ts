@@ -13,6 +13,7 @@ import {errorOf, failureOf} from './worker-failure.ts';
 import {endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
 import type {Failure, PeerMessage, SideOutput, StopPlace} from './worker-messages.ts';
 import {openQuery} from './worker-open.ts';
+import {Pace} from './worker-pace.ts';
 import {SideGate} from './worker-side.ts';
 import {SinkGate, sinkWait} from './worker-sinks.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
@@ -51,6 +52,7 @@ export class QueryOwner {
   #waitsForStore = false;
   #checkpointMs = -Infinity;
   #emitMs = -Infinity;
+  #pace: Pace;
   #retryMs = Infinity;
   /** Workers that were told to hold and have not said `held`. */
   #holding: Set<number> | undefined;
@@ -69,6 +71,7 @@ export class QueryOwner {
       options.toMain({kind: 'side', query: this.plan.id, batch, side}),
     );
     this.#sinks = new SinkGate(this.plan);
+    this.#pace = new Pace(options.flushMs);
     this.#places = placesOf(this.plan, options.log);
     this.#feeds = new Feeds(this.plan.id, this.#places, options);
   }
@@ -85,7 +88,8 @@ export class QueryOwner {
       // What answers an earlier opening must not pass for an answer to this one.
       const firstSequence = run * 1e9;
       this.#side.begin(firstSequence);
-      this.#options.setBusy(false);
+      this.#pace = new Pace(this.#options.flushMs);
+      this.#setPace(false);
       const {merger, replay, journal, hasCheckpoint, hasRead} = openQuery(
         this.#options,
         this.#places,
@@ -163,7 +167,7 @@ export class QueryOwner {
     if (!merger || this.isStopped || merger.sequenceInFlight !== sequence) return;
     failpoint('emit.before-acknowledge');
     const mark = merger.acknowledge(sequence);
-    this.#options.setBusy(false);
+    this.#setPace(false);
     failpoint('emit.after-acknowledge');
     this.#sendMark(mark);
   }
@@ -287,7 +291,13 @@ export class QueryOwner {
     this.#side.forget();
     this.#sinks.forget();
     this.#committing = this.#waitsForStore = false;
-    this.#options.setBusy(false);
+    this.#setPace(false);
+  }
+
+  /** Tells the feeds how long they keep a delta; while rows are in flight there is no hurry. */
+  #setPace(isInFlight: boolean): void {
+    const {setPace, checkpointIntervalMs} = this.#options;
+    setPace(isInFlight ? Math.max(checkpointIntervalMs, this.#pace.intervalMs) : this.#pace.intervalMs);
   }
 
   status(lagMsOf: LagOf): Promise<QueryStatus> {
@@ -348,7 +358,7 @@ export class QueryOwner {
     // Nothing is merged meanwhile, which looks at it otherwise.
     if (this.#sinks.isWaiting) this.#mindStore(merger);
     if (this.#sinks.isWaiting || merger.sequenceInFlight !== undefined) this.#mindSinks(merger, false);
-    if (nowMs - this.#emitMs >= flushMs) this.#emit(merger, nowMs);
+    if (nowMs - this.#emitMs >= this.#emitIntervalMs) this.#emit(merger, nowMs);
     const isWhole = this.#replay?.unread === 0;
     if (!this.#holding && !this.#isDraining && isWhole && this.#switches.mayBegin(merger)) this.#hold();
     const intervalMs = this.#isDraining ? 0 : this.#checkpointIntervalMs();
@@ -361,15 +371,20 @@ export class QueryOwner {
 
   /** Until rows may leave that came too early after the last; Infinity when none wait for the time. */
   #emitDueMs(merger: Merger, nowMs: number): number {
-    const leftMs = this.#emitMs + this.#options.flushMs - nowMs;
+    const leftMs = this.#emitMs + this.#emitIntervalMs - nowMs;
     return leftMs > 0 && merger.sequenceInFlight === undefined && !merger.isClean() ? leftMs : Infinity;
+  }
+
+  get #emitIntervalMs(): number {
+    return this.#isDraining ? this.#options.flushMs : this.#pace.intervalMs;
   }
 
   #emit(merger: Merger, nowMs: number): void {
     const rows = merger.takeRows();
     if (rows) {
       this.#emitMs = nowMs;
-      this.#options.setBusy(true);
+      this.#pace.emitted(nowMs, merger.time.partitions);
+      this.#setPace(true);
       failpoint('emit.before-send');
       this.#options.toMain({kind: 'rows', rows});
     }

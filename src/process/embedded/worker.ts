@@ -45,7 +45,7 @@ export class EngineWorker {
   #schemas: WriterSchemas;
   #feeds: FeedTable;
   #published: PublishedOffsets | undefined;
-  #busy: Int32Array;
+  #paces: Int32Array;
   #waiting: Promise<boolean> | undefined;
   #wake: () => void = () => {};
   /** A message came since the turn began. */
@@ -64,7 +64,7 @@ export class EngineWorker {
     this.#options = options;
     const {setup, clock, store} = options;
     this.#setup = setup;
-    this.#busy = new Int32Array(setup.busy);
+    this.#paces = new Int32Array(setup.paces);
     this.#log = options.log;
     this.#ages = new Ages(this.#log);
     if (this.#log.publish) this.#published = new PublishedOffsets(this.#log, options.toMain);
@@ -73,7 +73,7 @@ export class EngineWorker {
     this.#schemas = new WriterSchemas(setup.schemas, clock, setup.asksSchemas ? ask : undefined);
     const decoders = decodersOf(setup, this.#schemas);
     this.#reader = new Reader(this.#log, decoders, this.#schemas);
-    this.#feeds = new FeedTable(setup, decoders, this.#reader, this.#busy, (to, message) =>
+    this.#feeds = new FeedTable(setup, decoders, this.#reader, this.#paces, (to, message) =>
       this.#toWorker(to, message),
     );
     const {worker, workers, flushMs, checkpointIntervalMs} = setup;
@@ -93,7 +93,7 @@ export class EngineWorker {
         snapshotOf: (domain, lookup, id) => this.#feeds.snapshotOf(domain, lookup, id),
         toWorker: (to, message) => this.#toWorker(to, message),
         toMain: options.toMain,
-        setBusy: (busy) => void Atomics.store(this.#busy, index, busy ? 1 : 0),
+        setPace: (ms) => void Atomics.store(this.#paces, index, ms),
       });
       this.owners.set(start.plan.id, owner);
     }
