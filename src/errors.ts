@@ -593,27 +593,50 @@ export const errors = {
 
 export type ErrorCode = keyof typeof errors;
 
+/** Hidden wherever they stand. */
 const secretTexts = new Set<string>();
-/** Shorter texts stand everywhere by chance; hiding them would make messages unreadable. */
-const secretLengthMin = 4;
+/** Hidden where a secret stands. Text -> such a place with it. */
+const weakSecrets = new Map<string, RegExp>();
 
-/** From now on `withoutSecrets`, and with it every PlatformError, shows `***` instead of this text. */
+const secretLengthMin = 8;
+const wordLengthMin = 12;
+
+/**
+ * Whether a text stands in messages by chance, since it is short or an ordinary word. Hidden everywhere, it would make them unreadable and
+ * would itself be told: whoever reads `npx *** resume` knows it.
+ */
+export const isWeakSecret = (text: string): boolean =>
+  text.length < secretLengthMin || (text.length < wordLengthMin && /^(?:[A-Z]?[a-z]+|[A-Z]+)$/.test(text));
+
+/** Behind a word for a secret: `password: "x"`, `token=x`, `key 'x'`. And as the password of a URL. */
+function placeOfSecret(text: string): RegExp {
+  const own = text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+  const named = `(?<=(?:pass\\w{0,12}|pwd|secret\\w{0,12}|token|key)["'\`]?(?:\\s?[:=]\\s?["'\`]?|\\s["'\`]))${own}(?![\\w-])`;
+  return new RegExp(`${named}|(?<=://[^\\s/@]{0,256}:)${own}(?=@)`, 'gi');
+}
+
+/**
+ * From now on `withoutSecrets`, and with it every PlatformError, shows `***` instead of this text; one that is weak only where a secret
+ * stands.
+ */
 export function hideSecret(text: string): void {
-  if (text.length >= secretLengthMin) secretTexts.add(text);
+  if (text === '') return;
+  if (isWeakSecret(text)) weakSecrets.set(text, placeOfSecret(text));
+  else secretTexts.add(text);
 }
 
 /** A message that may come from elsewhere, such as a driver that quotes its password. */
-export function withoutSecrets(message: string): string {
-  let shown = message;
-  for (const text of secretTexts) shown = shown.replaceAll(text, '***');
-  return shown;
-}
+export const withoutSecrets = (message: string): string => replaceSecrets(message, () => '***');
 
 /** A line of a file that may hold secrets, with as many asterisks as they have letters: places in it stay where they are. */
-export function maskSecrets(line: string): string {
-  let shown = line;
-  for (const text of secretTexts) shown = shown.replaceAll(text, '*'.repeat(text.length));
-  return shown;
+export const maskSecrets = (line: string): string =>
+  replaceSecrets(line, (secret) => '*'.repeat(secret.length));
+
+function replaceSecrets(text: string, shown: (secret: string) => string): string {
+  let result = text;
+  for (const secret of secretTexts) result = result.replaceAll(secret, shown(secret));
+  for (const [secret, place] of weakSecrets) result = result.replace(place, shown(secret));
+  return result;
 }
 
 /** A failure of the user's input or of the outside world; our own mistakes are assertions instead. */

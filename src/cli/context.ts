@@ -37,7 +37,12 @@ export async function requirePlatform(
   more: {keeper?: SecretKeeper} = {},
 ): Promise<Platform> {
   const loaded = await load(call, more);
-  if (loaded.ok) return loaded.platform;
+  if (loaded.ok) {
+    // Other warnings are for who writes the files, and `validate` shows them; this one is about what a platform that runs will print.
+    for (const {code, file, line, message} of more.keeper ? loaded.warnings : [])
+      if (code === 'SECRET_WEAK') call.io.stderr.write(`warn: ${file}:${line} ${code} ${message}\n`);
+    return loaded.platform;
+  }
   printDiagnostics(call, loaded.diagnostics);
   throw new ReportedError();
 }

@@ -41,6 +41,7 @@ export const diagnosticCodes = {
   SECRET_NOT_HERE: 'A secret is referred to where none may stand.',
   SECRET_UNKNOWN: 'The secret backend has no secret of this name.',
   SECRET_UNREADABLE: 'The secret backend failed to read a secret, or refuses to.',
+  SECRET_WEAK: 'A secret is short or an ordinary word, so that messages cannot hide it everywhere.',
   SECRET_LITERAL: 'A password is written in the file; refer to a secret instead.',
   PLUGIN_INVALID: 'A plugin cannot be loaded, or exports what is no specification.',
 

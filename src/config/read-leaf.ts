@@ -1,3 +1,4 @@
+import {isWeakSecret} from '../errors.ts';
 import type {DiagnosticCode} from './codes.ts';
 import type {Diagnostics, Path} from './diagnostics.ts';
 import type {FieldSpec} from './fields.ts';
@@ -67,7 +68,8 @@ export function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context:
   if (typeof node.value === 'string' && node.value.includes('${')) {
     const allowed =
       spec.type === 'string' && context.secrets !== 'none' && (spec.secret || path[0] === 'sinks');
-    if (allowed) return readSecret(node, path, context);
+    // The key of `pii:` must be longer, and is refused where it is not.
+    if (allowed) return readSecret(node, path, context, spec.secret === true && path[0] !== 'pii');
     if (node.value.includes('${secret:'))
       return report(
         context,
@@ -91,7 +93,8 @@ export function readLeaf(node: ConfigNode, spec: FieldSpec, path: Path, context:
   return report(context, node.place, result.code, result.message, path, result.hint);
 }
 
-function readSecret(node: ScalarNode, path: Path, context: ReadContext): unknown {
+/** @param isSecret the option is one; a user's name or an address may be short */
+function readSecret(node: ScalarNode, path: Path, context: ReadContext, isSecret: boolean): unknown {
   const text = node.value as string;
   let ok = true;
   for (const {name, offset, length, written} of secretReferences(text)) {
@@ -102,7 +105,16 @@ function readSecret(node: ScalarNode, path: Path, context: ReadContext): unknown
       ok = false;
     } else if (context.secrets instanceof Map) {
       const answer = context.secrets.get(name);
-      if (answer?.kind === 'found') continue;
+      if (answer?.kind === 'found') {
+        if (isSecret && isWeakSecret(answer.secret.reveal()))
+          context.diagnostics.warn(
+            place,
+            'SECRET_WEAK',
+            `the secret ${quote(name)} is short or an ordinary word: messages hide it beside a word for it and in URLs, not wherever it stands`,
+            {path, hint: 'choose another: 8 characters that are no single word, or more'},
+          );
+        continue;
+      }
       ok = false;
       if (answer?.kind === 'failed')
         report(

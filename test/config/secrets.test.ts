@@ -6,6 +6,7 @@ import {test} from 'node:test';
 import {inspect} from 'node:util';
 import {explainConfig, formatExplained} from '../../src/config/explain.ts';
 import {revealSecrets, Secret} from '../../src/config/secrets/secret.ts';
+import {hideSecret, maskSecrets, PlatformError, withoutSecrets} from '../../src/errors.ts';
 import {loadPlatform} from '../../src/model/load.ts';
 import {directory, load, sinkSpecs} from './directory.ts';
 
@@ -227,4 +228,38 @@ registry: {backend: confluent, confluent: {url: "http://user:${canary}2@localhos
   assert.match(shown, /SECRET_LITERAL .*password: \*{11}, wrong: 1/);
   assert.match(shown, /VALUE_INVALID .*http:\/\/user:\*{11}\S@localhost/);
   assert.doesNotMatch(shown, new RegExp(canary));
+});
+
+test('a secret that is short or an ordinary word is hidden where a secret stands, and nowhere else', async (t) => {
+  const loaded = await load(t, {
+    ...platform('"${secret:weak}"'),
+    '.env': 'weak=kafka\n',
+  });
+  assert.ok(loaded.ok);
+  assert.deepEqual(
+    loaded.warnings.map(({code, line, column}) => [code, line, column]),
+    [['SECRET_WEAK', 2, 61]],
+  );
+  for (const text of ['millrace', 'true', 'a.b*c', 'Postgres']) hideSecret(text);
+  for (const text of [
+    'npx millrace resume; log.backend: kafka is true of user "kafka" and a.b*c',
+    'the password of Postgres, keys kafka-1 and tokens of kafka',
+    'postgres://kafka@kafka:9092/kafka',
+  ])
+    assert.equal(withoutSecrets(text), text);
+  assert.equal(
+    withoutSecrets(
+      `password=kafka, "token": "true", secret_key: 'a.b*c', password "Postgres" is wrong, http://me:millrace@kafka/`,
+    ),
+    `password=***, "token": "***", secret_key: '***', password "***" is wrong, http://me:***@kafka/`,
+  );
+  assert.equal(maskSecrets('  password: kafka, wrong: 1'), '  password: *****, wrong: 1');
+  assert.equal(
+    new PlatformError('USAGE', 'a', {hint: 'npx millrace up kafka'}).hint,
+    'npx millrace up kafka',
+  );
+  for (const text of ['correct-horse', 'battery9', 'correcthorse', '12345678']) {
+    hideSecret(text);
+    assert.equal(withoutSecrets(`in the middle of${text}text`), 'in the middle of***text');
+  }
 });
