@@ -7,6 +7,7 @@ import {after, before, describe, test} from 'node:test';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {type Child, start} from '../faults/process.ts';
 import {cli, makeShop, writeFiles} from '../support/cli.ts';
+import {until} from '../support/until.ts';
 
 const domainFile = 'config/domains/shop.yaml';
 const editor =
@@ -70,12 +71,11 @@ describe('a platform that runs', () => {
     assert.ok(after.startedMs > startedMs);
     assert.equal((await fetch(`${after.url}/livez`)).status, 200);
     assert.equal((await run('plan')).code, 0);
-    for (let looks = 0; looks < 100; looks++) {
+    await until(async () => {
       const {queries} = await status();
       const added = queries.find(({query}: {query: string}) => query === 'shop.by_user');
-      if (added?.settled && added.lagEvents === 0) break;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+      return added?.settled && added.lagEvents === 0;
+    }, 'the new query');
     const counts = (await rowsOf(root, 'by_user__r1')).map(({n}) => Number(n));
     assert.equal(
       counts.reduce((sum, n) => sum + n, 0),

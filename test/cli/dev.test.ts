@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import {test} from 'node:test';
 import {start} from '../faults/process.ts';
 import {cli, makeShop} from '../support/cli.ts';
+import {until} from '../support/until.ts';
 
 test('a broken edit changes nothing, a safe one is applied at once, another one is shown and left alone', async () => {
   const root = await makeShop();
@@ -45,12 +46,12 @@ test('a broken edit changes nothing, a safe one is applied at once, another one 
 
 /** State of a query in the running platform, as soon as it says something. */
 async function stateOf(root: string, query: string): Promise<string | undefined> {
-  for (let attempt = 0; attempt < 50; attempt++) {
+  let state: string | undefined;
+  await until(async () => {
     const {stdout} = await cli(root, 'status', '--json');
     const {queries} = JSON.parse(stdout) as {queries: {query: string; state: string}[]};
-    const found = queries.find((each) => each.query === query);
-    if (found) return found.state;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  return undefined;
+    state = queries.find((each) => each.query === query)?.state;
+    return state !== undefined;
+  }, `a state of ${query}`);
+  return state;
 }

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import {cpSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {test} from 'node:test';
-import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {makeRoot, writeFiles} from '../support/cli.ts';
 import {startIn} from '../support/running.ts';
@@ -82,7 +81,7 @@ test('while the module cannot be loaded, requests are refused as to be sent agai
   writeFiles(root, {[module]: `throw new Error('not yet');\n${text}`});
   const {running} = await startIn(root);
   try {
-    for (let i = 0; i < 200 && running.inputs.status()[0]?.state !== 'stopped'; i++) await sleep(20);
+    await until(() => running.inputs.status()[0]?.state === 'stopped', 'the input stops');
     assert.match(running.inputs.status()[0]!.message!, /^TRANSFORM_LOAD .*basket.ts:1: Error: not yet/);
     const token = readFileSync(join(root, '.millrace/token'), 'utf8').trim();
     const post = () =>
@@ -98,7 +97,7 @@ test('while the module cannot be loaded, requests are refused as to be sent agai
     writeFiles(root, {[module]: text});
     assert.equal((await post()).status, 200);
     assert.ok(running.inputs.resume('baskets'));
-    for (let i = 0; i < 200 && running.inputs.status()[0]?.state !== 'done'; i++) await sleep(20);
+    await until(() => running.inputs.status()[0]?.state === 'done', 'the input is read');
     const {ingest} = running.ledger();
     assert.deepEqual(
       ingest.map(({source, appended}) => [source, appended]),

@@ -154,7 +154,10 @@ test('what a record leaves behind is told, and laid on no other record; what it 
       };`),
     );
     assert.deepEqual((await runAll(runner, inputs(3))).map(brief), ['DE', 'DE', 'DE']);
-    for (let i = 0; i < 100 && modules.logged.length < 3; i++) await sleep(10);
+    await until(
+      () => modules.logged.length >= 3,
+      () => JSON.stringify(modules.logged),
+    );
     const messages = modules.logged.map(({level, message}) => `${level} ${message}`).sort();
     assert.deepEqual(messages.length, 3, messages.join('\n'));
     assert.match(messages[0]!, /^info transform of shop.order \(order.ts\): seen u0$/);
