@@ -92,9 +92,7 @@ test('an answer that is too long, too late or cut is none', async (t) => {
   assert.match((await failure(http.call({...get, path: '/long'}))).message, /more than 1000 bytes/);
   const cut = await failure(http.call({...get, path: '/cut'}));
   assert.ok(cut.retry, cut.message);
-  const startMs = performance.now();
   assert.match((await failure(http.call({...get, path: '/slow'}))).message, /did not answer within 500 ms/);
-  assert.ok(performance.now() - startMs < 5_000);
 });
 
 test('addresses are asked in turn, and the one that answered first from then on', async (t) => {
