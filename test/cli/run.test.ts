@@ -130,7 +130,10 @@ describe('a running platform', () => {
 
 describe('how a run ends', () => {
   test('a busy port: exit code 4, who can have it, and a way out', async () => {
-    const root = await makeShop();
+    const root = await makeShop({
+      'config/platform.yaml': filePlatform.replace('port: 0', 'port: 0, token: "${secret:token}"'),
+      '.env': 'token=kafka\n',
+    });
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const {port} = server.address() as {port: number};
@@ -139,8 +142,9 @@ describe('how a run ends', () => {
     assert.equal(code, 4);
     assert.match(
       stderr,
-      new RegExp(`^error PORT_BUSY port ${port} on 127\\.0\\.0\\.1 is taken by .*\\n {2}hint: .*--port`),
+      new RegExp(`^error PORT_BUSY port ${port} on 127\\.0\\.0\\.1 is taken by .*\\n {2}hint: .*--port`, 'm'),
     );
+    assert.match(stderr, /^warn: config\/platform\.yaml:4 SECRET_WEAK the secret "token" is short/m);
     // What was opened is closed again.
     assert.equal((await cli(root, 'ledger')).code, 0);
   });
