@@ -2,7 +2,8 @@
  * The book of all rows topics of a platform: one compacted topic of JSON texts, written by the engine's process and read by those
  * that deliver. It says which tables there are, how far their topics are whole, and which of them the views show.
  */
-import type {Table} from '../../model/types.ts';
+import type {Column, Table} from '../../model/types.ts';
+import {isRowType} from './rows.ts';
 
 /** `ends`: end of every partition of the table's topic; what is below it belongs to the entry. */
 export type BookEntry =
@@ -90,16 +91,37 @@ export class Book {
 }
 
 const kinds: Record<BookEntry['kind'], (entry: Record<string, unknown>) => boolean> = {
-  table: ({table}) => {
-    const {namespace, name, columns, key} = (table ?? {}) as Record<string, unknown>;
-    return isText(namespace) && isText(name) && Array.isArray(columns) && Array.isArray(key);
-  },
-  mark: ({table, epoch, ends}) => isText(table) && Number.isSafeInteger(epoch) && Array.isArray(ends),
-  view: ({view, table, ends}) => isText(view) && isText(table) && Array.isArray(ends),
+  table: ({table}) => isTable(table),
+  mark: ({table, epoch, ends}) => isText(table) && isOffset(epoch) && isOffsets(ends),
+  view: ({view, table, ends}) => isText(view) && isText(table) && isOffsets(ends),
   drop: ({table}) => isText(table),
   dropView: ({view}) => isText(view),
 };
-const isText = (value: unknown): boolean => typeof value === 'string';
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isOffset = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isOffsets = (value: unknown): boolean => Array.isArray(value) && value.every(isOffset);
+
+/** Of namespaces, tables and columns: of what we write all are of this form, and a statement is made of them. */
+const isName = (value: unknown): boolean => isText(value) && /^\w{1,128}$/.test(value);
+const isNames = (value: unknown): value is string[] => Array.isArray(value) && value.every(isName);
+
+/** Whether a table can be made of it: one that cannot would be tried for ever. */
+function isTable(value: unknown): boolean {
+  const {namespace, name, kind, columns, key, view} = (value ?? {}) as Record<string, unknown>;
+  if (!isName(namespace) || !isName(name) || kind !== 'query' || !isNames(key) || key.length === 0)
+    return false;
+  if (!Array.isArray(columns) || !columns.every(isColumn)) return false;
+  const has = (names: readonly string[]) => names.every((each) => columns.some(({name}) => name === each));
+  if (!has(key)) return false;
+  if (view === undefined) return true;
+  const shown = (view ?? {}) as Record<string, unknown>;
+  return isName(shown.name) && isNames(shown.columns) && has(shown.columns);
+}
+
+function isColumn(value: unknown): value is Column {
+  const {name, type, nullable} = (value ?? {}) as Record<string, unknown>;
+  return isName(name) && isText(type) && isRowType(type) && typeof nullable === 'boolean';
+}
 
 /** Undefined for what some other program wrote into the topic: no entry of ours. */
 export function bookEntryOf(bytes: Uint8Array): BookEntry | undefined {

@@ -31,6 +31,9 @@ const avroTypes: Record<ValueType, AvroSchema> = {
   uuid: {type: 'string', logicalType: 'uuid'},
 };
 
+/** Whether columns of rows have that type. */
+export const isRowType = (type: string): boolean => Object.hasOwn(avroTypes, type);
+
 /** The Avro record of a table's rows: a field a column, in order; money in hundredths. */
 export function rowSchema({namespace, name, columns}: Table): AvroRecord {
   return {type: 'record', name, namespace: `agg.${namespace}`, fields: columns.map(fieldOf)};
