@@ -97,7 +97,7 @@ function rawLine(
 const slowMs = 10_000;
 
 const troubleLines = (
-  {deliveries, registry, queries, events, spool, standby}: PlatformStatus,
+  {deliveries, registry, queries, events, spool, standby, checkpointsWait}: PlatformStatus,
   color: Colors,
 ): string[] => [
   ...(standby === undefined
@@ -108,6 +108,9 @@ const troubleLines = (
         `  ${color.yellow(`Kafka is away or slow: ${formatCount(spool.records)} records (${formatBytes(spool.bytes)} of ${formatBytes(spool.limitBytes)}) wait in the outbox`)}${spool.message ? `: ${escapeControls(spool.message)}` : ''}`,
       ]
     : []),
+  ...(checkpointsWait === undefined
+    ? []
+    : [`  ${color.yellow('checkpoints wait, queries go on:')} ${escapeControls(checkpointsWait)}`]),
   ...(registry && registry.state !== 'running'
     ? [
         `  ${color.yellow(`schema registry ${registry.place}: ${registry.state}`)} ${escapeControls(registry.message ?? '')}`,

@@ -85,6 +85,7 @@ async function* replayOfAll(
 function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
   const [first] = parts;
   const standby = parts.find((part) => part.standby !== undefined)?.standby;
+  const checkpointsWait = parts.find((part) => part.checkpointsWait !== undefined)?.checkpointsWait;
   const phases = ['stopped', 'draining', 'starting', 'running'] as const;
   const sum = (value: (totals: PlatformStatus['totals']) => number) =>
     parts.reduce((total, {totals}) => total + value(totals), 0);
@@ -101,6 +102,7 @@ function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
     raw: parts.flatMap(({raw}) => raw),
     events: parts.flatMap(({events}) => events),
     ...(standby === undefined ? {} : {standby}),
+    ...(checkpointsWait === undefined ? {} : {checkpointsWait}),
     totals: {
       received: sum(({received}) => received),
       appended: sum(({appended}) => appended),

@@ -24,6 +24,8 @@ export type Ownership = {
   held(): Promise<void> | undefined;
   /** Resolves when another process took the lease. */
   fenced: Promise<Error>;
+  /** As the platform's status has it. */
+  shown(): {checkpointsWait?: string};
 };
 
 export type OwnershipOptions = {
@@ -101,6 +103,7 @@ export async function takeOwnership(
   const place = showCheckpoints(platform, dirs);
   const holderId = newHolderId();
   let isLost = false;
+  let trouble: string | null = null;
   const start = async (isStandby: boolean): Promise<CheckpointWriter> => {
     const writer = await startCheckpointWriter(checkpointsOf(platform, dirs), {
       command,
@@ -114,6 +117,7 @@ export async function takeOwnership(
         fence(error);
       },
       onTrouble(message) {
+        trouble = message;
         telemetry.emit('CheckpointStoreTroubled', {place, message});
         tellTrouble(telemetry, place, message);
       },
@@ -128,6 +132,7 @@ export async function takeOwnership(
   };
   return {
     fenced,
+    shown: () => (trouble === null ? {} : {checkpointsWait: trouble}),
     async open() {
       writer ??= await start(false);
       return writer;

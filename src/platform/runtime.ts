@@ -190,6 +190,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
           ...parts.spool.shown(),
+          ...parts.ownership?.shown(),
           events: events.shares(),
           totals: figures.totals(parts),
         },

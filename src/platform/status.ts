@@ -26,6 +26,8 @@ export type PlatformStatus = {
   registry?: RegistryStatus;
   /** Which other process appends events, in words; absent while this one takes them. */
   standby?: string;
+  /** Why commits of checkpoints wait for their store; absent while they do not. */
+  checkpointsWait?: string;
   /** What waits for Kafka; absent with a log of our own. */
   spool?: SpoolStatus;
   /** Event types of which records came over HTTP in the last minutes. */

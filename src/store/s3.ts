@@ -92,7 +92,7 @@ export function createS3Client(settings: S3Settings): S3Client {
       });
       const {timeoutMs = timeoutMsDefault} = settings;
       const timer = setTimeout(
-        () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)),
+        () => request.destroy(new Error(`no answer within ${Math.round(timeoutMs)} ms`)),
         timeoutMs,
       );
       const fail = (error: Error) => {

@@ -179,13 +179,17 @@ test('while it drains it says so, and how to end it at once', () => {
   assert.match(text, /\n {2}draining: what was read is being written; a second Ctrl-C ends at once$/);
 });
 
-test('a ledger that does not balance and a query that stopped are not to be overlooked', () => {
+test('a ledger that does not balance, a query that stopped and checkpoints that wait are not to be overlooked', () => {
   const [query] = status.queries;
   const text = shown(120, 40, {
     totals: {...status.totals, ledgerBalanced: false},
     queries: [{...query!, state: 'stopped', reason: {code: 'QUERY_CHANGED', message: 'm'}}],
   });
   assert.match(text, /ledger NOT balanced/);
+  assert.match(
+    shown(120, 40, {checkpointsWait: 'the store is away'}),
+    /\n {2}checkpoints wait, queries go on: the store is away\n/,
+  );
   assert.match(text, /shop\.revenue .* stopped QUERY_CHANGED\n/);
 });
 

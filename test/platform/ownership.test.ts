@@ -49,6 +49,7 @@ engine: {embedded: {lease: 1s, ${checkpoints('held')}}}
   t.after(() => ownership.close({isKept: false}));
   assert.deepEqual(told[0], ['LeaseTaken', {place: placeOf('held'), epoch: 1}]);
   assert.equal(ownership.held(), undefined);
+  assert.deepEqual(ownership.shown(), {});
   proxy.cut();
   await systemClock.sleep(1_500);
   let isHeld = false;
@@ -58,12 +59,15 @@ engine: {embedded: {lease: 1s, ${checkpoints('held')}}}
   assert.ok(held, 'nobody knows whether it still has the lease');
   await systemClock.sleep(300);
   assert.equal(isHeld, false);
+  while (ownership.shown().checkpointsWait === undefined) await systemClock.sleep(20);
+  assert.match(ownership.shown().checkpointsWait!, /does not answer/);
   proxy.restore();
   await held;
   assert.equal(ownership.held(), undefined);
   const troubled = told.filter(([name]) => name === 'CheckpointStoreTroubled');
   assert.ok(troubled.length >= 2);
   assert.equal((troubled.at(-1)![1] as {message: string | null}).message, null);
+  assert.deepEqual(ownership.shown(), {});
   // The writer is opened again without a moment in which somebody else could take the lease.
   await ownership.close({isKept: true});
   const writer = await ownership.open();

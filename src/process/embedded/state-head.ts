@@ -93,11 +93,12 @@ export async function persist<T>(patience: Patience, request: () => Promise<T>):
       if (isTroubled) onTrouble(null);
       return result;
     } catch (error) {
-      const {code} = error as PlatformError;
+      const {code, message, hint} = error as PlatformError;
       const passes = code === 'STORE_UNAVAILABLE' || (isPatient && code === 'STORE_REFUSED');
       if (!passes || signal.aborted || performance.now() > untilMs) throw error;
       isTroubled = true;
-      onTrouble((error as Error).message);
+      // What passes by itself needs nobody; a refusal needs somebody who mends it.
+      onTrouble(code === 'STORE_REFUSED' && hint ? `${message}: ${hint}` : message);
       // Not all at once, when many were cut off together.
       await sleep(pauseMs * (0.5 + Math.random() / 2), undefined, {signal}).catch(() => {});
     }

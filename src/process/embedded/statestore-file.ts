@@ -89,7 +89,11 @@ export function stateError(error: unknown, place: string): unknown {
   const fail = (kind: ErrorCode, message: string, hint: string) =>
     new PlatformError(kind, `${message} (${trouble.words})`, {hint, place, cause: error});
   if (trouble.kind === 'full')
-    return fail('CHECKPOINT_DISK_FULL', 'no space left for checkpoints', 'free disk space');
+    return fail(
+      'CHECKPOINT_DISK_FULL',
+      'no space left for checkpoints',
+      'make room: what runs is tried again by itself',
+    );
   if (trouble.kind === 'corrupt')
     return fail(
       'CHECKPOINT_CORRUPT',
