@@ -21,6 +21,8 @@ export type TelemetryEvents = {
   ProduceFailed: {code: string; message: string; retry: boolean};
   /** Records were acknowledged as durable in the outbox, before Kafka had them. */
   RecordsSpooled: {records: number};
+  /** Records that waited in the outbox are not sent: another process had brought them to Kafka. */
+  RecordsWithdrawn: {topic: string; records: number};
   /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */
   SpoolObserved: {bytes: number; records: number; limitBytes: number; isSpooling: boolean};
   /** Other programs wrote records into a topic that only the platform writes to; they were met now. */

@@ -53,6 +53,11 @@ export const metricSpecs = {
     labels: ['code'],
     help: 'Failed requests to Kafka, or partitions of them; nothing of them is lost, they are sent again',
   },
+  millrace_kafka_withdrawn_records_total: {
+    type: 'counter',
+    labels: ['topic'],
+    help: 'Records that waited in the outbox and were not sent, since another process had brought them to Kafka: there they are appended, and in the ledger here duplicates. Where their senders had an answer from here, events_produced_total counts them as appended in both processes',
+  },
   millrace_records_passed_over_total: {
     type: 'counter',
     labels: ['topic'],

@@ -111,6 +111,7 @@ function eventHandlers(registry: Registry): Handlers {
   const kafkaSeconds = counter('millrace_kafka_produce_request_seconds_total');
   const kafkaErrors = counter('millrace_kafka_produce_errors_total');
   const spooled = counter('millrace_kafka_spooled_records_total');
+  const withdrawn = counter('millrace_kafka_withdrawn_records_total');
   const passedOver = counter('millrace_records_passed_over_total');
   const kafkaStandby = new Gauge(optionsOf('millrace_kafka_standby', registry));
   const schemasAsked = counter('millrace_schemas_asked_total');
@@ -136,6 +137,7 @@ function eventHandlers(registry: Registry): Handlers {
       kafkaSeconds.inc(seconds);
     },
     ProduceFailed: ({code}) => kafkaErrors.inc({code}),
+    RecordsWithdrawn: ({topic, records}) => withdrawn.inc({topic}, records),
     RecordsPassedOver: ({topic, records}) => passedOver.inc({topic}, records),
     RecordsSpooled: ({records}) => spooled.inc(records),
     StandbyObserved: ({standby}) => kafkaStandby.set(standby === null ? 0 : 1),

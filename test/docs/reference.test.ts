@@ -137,6 +137,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('InputStopped', {domain: 'shop', input: 'i', ...failed});
   metrics.emit('RecordsProduced', {requests: 1, records: 1, bytes: 1, seconds: 1});
   metrics.emit('ProduceFailed', {code: 'KAFKA_UNAVAILABLE', message: '', retry: true});
+  metrics.emit('RecordsWithdrawn', {topic: 'flights.flight', records: 1});
   metrics.emit('RecordsPassedOver', {topic: 'dlq.flights', records: 1});
   metrics.emit('RecordsSpooled', {records: 1});
   const text = await metrics.render();

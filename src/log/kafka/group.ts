@@ -16,14 +16,15 @@ export type GroupTimes = {sessionMs: number; rebalanceMs: number};
 
 /**
  * Joins the group, and waits for the others to do so. @param known as it was called before, empty: new;
- * `orNew`: it becomes a new one if nobody knows it any more, else that is an error
+ * `orNew`: it becomes a new one if nobody knows it any more, else that is an error; `named` is told under which name it asks from
+ * then on, empty: as a new one, and may throw to give up
  * @param told what the others, and whoever looks at the group, see of it
  * @returns whether it leads the group, and then who is in it. Throws KAFKA_*.
  */
 export async function joinGroup(
   client: KafkaClient,
   group: string,
-  known: {member: string; orNew?: boolean},
+  known: {member: string; orNew?: boolean; named: (member: string) => void},
   told: string,
   {sessionMs, rebalanceMs}: GroupTimes,
 ): Promise<Membership & {isLeader: boolean; members: {member: string; told: string}[]}> {
@@ -46,10 +47,12 @@ export async function joinGroup(
     const leader = reader.string();
     const own = reader.string();
     if (code === memberRequired) {
+      known.named(own);
       name = own;
       continue;
     }
     if (code === unknownMember && known.orNew && name !== '' && name === known.member) {
+      known.named('');
       name = '';
       continue;
     }
@@ -108,7 +111,10 @@ export async function heartbeat(
 }
 
 /** The others need not wait until it is missed. Throws KAFKA_*. */
-export async function leaveGroup(client: KafkaClient, {group, member}: Membership): Promise<void> {
+export async function leaveGroup(
+  client: KafkaClient,
+  {group, member}: Pick<Membership, 'group' | 'member'>,
+): Promise<void> {
   const coordinator = await client.coordinatorOf(group);
   const body = new WireWriter().string(group);
   body.array([member], (each) => body.string(each).string(null));

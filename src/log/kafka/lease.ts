@@ -8,6 +8,7 @@
  *
  * A member that has something to ship says so when it joins. The one that leads then ships what it has, and leaves the lease to it.
  */
+import {setTimeout as wait} from 'node:timers/promises';
 import {PlatformError} from '../../errors.ts';
 import type {KafkaClient} from './client.ts';
 import {type GroupTimes, heartbeat, joinGroup, leaveGroup, type Membership, syncGroup} from './group.ts';
@@ -21,6 +22,8 @@ const againMs = 500;
 const sureMs = times.sessionMs - beatMs - 500;
 /** A member that stands by asks for the lease so often. */
 const claimMs = 10_000;
+/** So long the answer to a request to join is waited for at the end. */
+const joinEndMs = 1_000;
 /** Time for another one to take what was given up. */
 const giveMs = 2_500;
 
@@ -52,9 +55,11 @@ export class Lease {
   readonly #told: string;
   readonly #events: LeaseEvents;
   readonly #kept: LeaseMember;
-  /** The member that a process before was, until it is known whether it still is one. */
-  #before: string;
   #membership: Membership | undefined;
+  /** As whom the group may know it, such as a process before or while it joins; empty: as nobody. */
+  #member: string;
+  #isJoining = false;
+  #running: Promise<void> = Promise.resolve();
   /** It leads the group, as far as it was told. */
   #isLeader = false;
   /** When it asked for what was answered last, performance.now(). */
@@ -71,7 +76,7 @@ export class Lease {
     this.#group = group;
     this.#told = told;
     this.#kept = kept;
-    this.#before = kept.before();
+    this.#member = kept.before();
     this.#events = events;
   }
 
@@ -86,18 +91,33 @@ export class Lease {
 
   /** Joins and stays until `close`. */
   start(): void {
-    void this.#run();
+    this.#running = this.#run();
   }
 
-  /** Gives the lease back. */
+  /** Gives the lease back. A request to join that is under way makes nobody a member who stays; it is waited for a second at most. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
     this.#wake?.();
-    if (!this.#membership) return;
-    await leaveGroup(this.#client, this.#membership).then(
-      () => this.#kept.left(),
-      () => {},
+    const first = this.#member;
+    if (first !== '' && !(await this.#leave(first))) return;
+    if (this.#isJoining) {
+      const waiting = new AbortController();
+      const over = wait(joinEndMs, undefined, {signal: waiting.signal}).catch(() => {});
+      await Promise.race([this.#running, over]);
+      waiting.abort();
+    }
+    if (this.#member !== '' && this.#member !== first) await this.#leave(this.#member);
+  }
+
+  /** @returns whether the group knows that it left */
+  #leave(member: string): Promise<boolean> {
+    return leaveGroup(this.#client, {group: this.#group, member}).then(
+      () => {
+        this.#kept.left();
+        return true;
+      },
+      () => false,
     );
   }
 
@@ -120,6 +140,7 @@ export class Lease {
   /** It is no member any more, and does not know who holds the lease. */
   #forget(): void {
     this.#membership = undefined;
+    this.#member = '';
     this.#isLeader = false;
     this.#state = {kind: 'asking'};
   }
@@ -128,20 +149,29 @@ export class Lease {
     const wants = this.#events.wants();
     const told: Told = {text: this.#told, wants};
     this.#claimedMs = performance.now();
+    const named = (member: string) => {
+      this.#member = member;
+      if (this.#isClosed) throw new PlatformError('KAFKA_UNAVAILABLE', 'the lease was given up');
+    };
+    this.#isJoining = true;
     const joined = await joinGroup(
       this.#client,
       this.#group,
-      this.#membership ? {member: this.#membership.member} : {member: this.#before, orNew: true},
+      {member: this.#member, orNew: this.#membership === undefined, named},
       JSON.stringify(told),
       times,
-    );
+    ).finally(() => {
+      this.#isJoining = false;
+    });
+    this.#member = joined.member;
+    if (this.#isClosed) return;
     this.#membership = joined;
-    this.#before = '';
     this.#kept.note(joined.member);
     const {isLeader, members} = joined;
     const askedMs = performance.now();
     const names = members.map(({member}) => member);
     const holder = await syncGroup(this.#client, joined, {members: names, text: this.#told}, times);
+    if (this.#isClosed) return;
     this.#isLeader = isLeader;
     this.#heardMs = askedMs;
     if (!isLeader) {
@@ -165,6 +195,7 @@ export class Lease {
     this.#isLeader = false;
     await leaveGroup(this.#client, membership);
     this.#membership = undefined;
+    this.#member = '';
     this.#events.lost('');
     await this.#pause(giveMs);
     return true;

@@ -59,6 +59,7 @@ export class SpoolNews {
 
   /** Records that waited were brought to Kafka by another process. */
   withdrawn({stream}: Lane, records: number): void {
+    this.#telemetry.emit('RecordsWithdrawn', {topic: stream.topic, records});
     this.#telemetry.emit('Log', {
       level: 'warn',
       message: `${stream.topic} partition ${stream.partition}: ${records} records that waited in the outbox are not sent: another process took them from their senders and brought them to Kafka`,

@@ -31,12 +31,12 @@ export async function withdrawKnown(
     for await (const {ids} of idsOfOthers(parts, lane.stream, from, to))
       for (const each of ids) if (own.ids.has(each.id)) found.push(each);
     if (found.length > 0) {
-      outbox.withdraw(
-        lane.stream,
-        found.map(({id}) => own.ids.get(id)!),
-      );
+      const offsets = new Set(found.map(({id}) => own.ids.get(id)!));
+      // An attempt before, which did not come to its end, may have withdrawn some of them.
+      const fresh = [...offsets].filter((each) => !outbox.isRefused(lane.stream.id, each));
+      outbox.withdraw(lane.stream, fresh);
       log.adopt(topic, partition, {ids: found});
-      withdrawn += found.length;
+      withdrawn += fresh.length;
     }
     offset = own.next;
   }

@@ -89,8 +89,19 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
 
   test('a holder that nobody hears of loses the lease; what it had taken and nobody else is shipped when it has it again', async () => {
     const told: Told[] = [];
+    const withdrawn: unknown[] = [];
     countedElsewhere = (await rig.ids('one.owner')).flat().length;
-    const zombie = await rig.writer({'one.owner': 1}, {lease: lease(), command: 'zombie', spoolAfterMs: 200});
+    const zombie = await rig.writer(
+      {'one.owner': 1},
+      {
+        lease: lease(),
+        command: 'zombie',
+        spoolAfterMs: 200,
+        telemetry: {
+          emit: (name, event) => void (name === 'RecordsWithdrawn' && withdrawn.push(event)),
+        },
+      },
+    );
     await zombie.append(append(['e']));
     const heir = await rig.writer(
       {'one.owner': 1},
@@ -118,6 +129,8 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     rig.proxy.restore();
     await until(() => zombie.bytes === 0, 'what it had taken is shipped');
     await until(() => zombie.ledger()[0]!.duplicate > 0, 'what the heir brought is a duplicate here');
+    await until(() => withdrawn.length > 0, 'it is told');
+    assert.deepEqual(withdrawn, [{topic: 'one.owner', records: 1}]);
     await balances(zombie, heir);
     await until(
       () =>
@@ -177,6 +190,42 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     const copy = rig.dir();
     cpSync(dir, copy, {recursive: true});
     assert.equal(new LeaseMember(copy, group).before(), '');
+  });
+
+  test('whoever ends while it joins leaves nobody behind that the next one would wait for', async (t) => {
+    const group = 'ends.ingest';
+    const events: LeaseEvents = {
+      taken: async () => {},
+      lost: () => {},
+      failed: () => {},
+      wants: () => false,
+      yields: async () => false,
+    };
+    const client = new KafkaClient(rig.settings());
+    await client.refreshMetadata();
+    const join = (told: string) => {
+      const lease = new Lease(client, group, told, new LeaseMember(rig.dir(), group), events);
+      lease.start();
+      return lease;
+    };
+    const holder = join('holder');
+    t.after(async () => {
+      await holder.close();
+      client.close();
+    });
+    await until(() => holder.state.kind === 'held', 'it has the lease');
+    const left = async (ms: number) => {
+      const ending = join('ending');
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await ending.close();
+      return (await membersOf(client, group)) === 1;
+    };
+    // A broker that stands still for seconds is not told: then it is tried again.
+    for (const ms of [0, 3, 10, 30, 100, 300, 900])
+      for (let tries = 1; !(await left(ms)); tries++) {
+        assert.ok(tries < 3, `ended after ${ms} ms`);
+        await until(async () => (await membersOf(client, group)) === 1, 'whoever stayed is missed');
+      }
   });
 
   test('a copy of an outbox loses nothing and doubles nothing, whichever of the two is used next', async () => {
@@ -317,6 +366,27 @@ defaults: {aggregates: rows, raw: none}
     });
   });
 });
+
+/** How many members the group has: DescribeGroups of https://kafka.apache.org/protocol. */
+async function membersOf(client: KafkaClient, group: string): Promise<number> {
+  const body = new WireWriter();
+  body.array([group], (name) => body.string(name));
+  const reader = await client.request({
+    to: await client.coordinatorOf(group),
+    api: {name: 'DescribeGroups', key: 15, version: 0, flexible: false},
+    body: body.bytes,
+  });
+  const [members] = reader.array(() => {
+    reader.int16();
+    for (let field = 0; field < 4; field++) reader.string();
+    return reader.array(() => {
+      for (let field = 0; field < 3; field++) reader.string();
+      reader.bytesOf();
+      reader.bytesOf();
+    }).length;
+  });
+  return members!;
+}
 
 /** Nobody may join the group from now on: CreateAcls of https://kafka.apache.org/protocol. */
 async function denyGroup(rig: KafkaRig, group: string): Promise<void> {
