@@ -18,6 +18,7 @@ import {createGeneratorHost, type GeneratorHost} from './generate.ts';
 import {isIdle} from './idle.ts';
 import type {IngestThread} from './ingest-thread.ts';
 import type {Inputs} from './inputs.ts';
+import {refreshLookups} from './lookups-refresh.ts';
 import type {Outputs} from './outputs.ts';
 import {takeOwnership} from './ownership.ts';
 import {Closing, openParts, type Parts, type PartsOptions} from './parts.ts';
@@ -299,16 +300,6 @@ async function untilIdle(
     } while (!isIdle(platform, engine, outputs, figures.raw(), sinceMs));
     if (!inputs.busy()) return;
   }
-}
-
-function refreshLookups({domains}: Platform, engine: EngineHost): NodeJS.Timeout[] {
-  return domains.flatMap(({lookups}) =>
-    lookups.flatMap((lookup) =>
-      lookup.refreshMs === null
-        ? []
-        : [setInterval(() => void engine.refreshLookup(lookup), lookup.refreshMs)],
-    ),
-  );
 }
 
 /** What runs, for the record: not a query that stopped because it was changed. */
