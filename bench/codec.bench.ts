@@ -10,6 +10,7 @@ import {compileDecoder} from '../src/schema/decode.ts';
 import {compileEncoder} from '../src/schema/encode.ts';
 import type {AvroField, AvroRecord, AvroValue} from '../src/schema/types.ts';
 import {uuid5Of} from '../src/schema/uuid5.ts';
+import {purchaseOf} from './purchases.ts';
 
 const rounds = Number(process.argv[2] ?? 9);
 const count = 100_000;
@@ -29,18 +30,10 @@ const names = schema.fields.map(({name}) => name);
 const ids = uuid5Of('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'bench/');
 const named = Buffer.alloc(64);
 named.write('6ba7b8109dad11d180b400c04fd430c8', 'hex');
-const countries = ['US', 'GB', 'DE', 'FR', 'IT', 'ES', 'NL', 'BR'];
-const categories = ['electronics', 'fashion', 'grocery', 'home', 'garden', 'toys'];
-const rows: AvroValue[][] = Array.from({length: count}, (_, i) => [
-  ids.of(i),
-  1767225600000 + i * 10,
-  `user-${(i * 7919) % 50000}`,
-  `product-${(i * 31) % 2000}`,
-  categories[i % categories.length]!,
-  i % 20 === 0 ? null : countries[i % countries.length]!,
-  i % 3 === 0 ? 'mobile' : 'desktop',
-  (i * 977) % 500000,
-]);
+const rows: AvroValue[][] = Array.from({length: count}, (_, i) => {
+  const {amount, ...rest} = purchaseOf(i);
+  return [...Object.values(rest), Math.round(amount * 100)];
+});
 const objects = rows.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])));
 
 const type = avsc.Type.forSchema(schema as avsc.Schema);

@@ -23,7 +23,8 @@ import {buildPlan} from '../src/process/plan/build.ts';
 import {avroSchema} from '../src/schema/avro.ts';
 import {columnIndex} from '../src/sinks/tables.ts';
 import {loadDomain} from '../test/support/platform.ts';
-import {createPurchases, createRandom, machine, median, purchaseTopic, purchaseYaml, range} from './world.ts';
+import {createRandom} from './purchases.ts';
+import {createPurchases, machine, median, purchaseTopic, purchaseYaml, range} from './world.ts';
 
 const events = Number(process.argv[2] ?? 2_000) * 1000;
 const rounds = Number(process.argv[3] ?? 3);

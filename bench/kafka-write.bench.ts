@@ -18,10 +18,9 @@ import type {KafkaSettings} from '../src/log/kafka/settings.ts';
 import {keptConfigs} from '../src/log/kafka/topics.ts';
 import {openKafkaWriter} from '../src/log/kafka/writer.ts';
 import {partitionOf} from '../src/log/partition.ts';
-import type {EventType, Field} from '../src/model/types.ts';
 import {avroSchema} from '../src/schema/avro.ts';
-import {uuid5Of} from '../src/schema/uuid5.ts';
 import {noTelemetry} from '../src/telemetry.ts';
+import {purchaseOf, purchaseType} from './purchases.ts';
 
 const perRound = Number(process.argv[2] ?? 500_000);
 const rounds = Number(process.argv[3] ?? 5);
@@ -34,44 +33,7 @@ const batch = 5_000;
 const underWayMax = 4;
 const schemaId = 42;
 
-const field = (name: string, type: Field['type'], role: Field['role'], required = false): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role,
-  type,
-  required,
-  aliases: [],
-});
-const eventType: EventType = {
-  domain: 'ecommerce',
-  name: 'purchase',
-  topic: 'ecommerce.purchase',
-  key: 'user_id',
-  fields: [
-    field('event_id', 'string', 'id', true),
-    field('timestamp', 'timestamp', 'time', true),
-    ...['user_id', 'product_id', 'category', 'country', 'device'].map((name) =>
-      field(name, 'string', 'dimension'),
-    ),
-    field('amount', 'money', 'metric', true),
-  ],
-  derive: [],
-  enrich: [],
-  checks: [],
-};
-const ids = uuid5Of('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'bench/');
-const countries = ['US', 'GB', 'DE', 'FR', 'IT', 'ES', 'NL', 'BR'];
-const categories = ['electronics', 'fashion', 'grocery', 'home', 'garden', 'toys'];
-const events = Array.from({length: 50_000}, (_, i) => ({
-  event_id: ids.of(i),
-  timestamp: 1767225600000 + i * 10,
-  user_id: `user-${(i * 7919) % 50000}`,
-  product_id: `product-${(i * 31) % 2000}`,
-  category: categories[i % categories.length]!,
-  country: i % 20 === 0 ? null : countries[i % countries.length]!,
-  device: i % 3 === 0 ? 'mobile' : 'desktop',
-  amount: ((i * 977) % 500000) / 100,
-}));
+const events = Array.from({length: 50_000}, (_, i) => purchaseOf(i));
 
 type Sender = {
   /** Sends events [from, from + count) and resolves when all were acknowledged. */
@@ -101,7 +63,7 @@ async function openOurs(topic: string, compression: Compression): Promise<Sender
     compression,
     telemetry: noTelemetry,
   });
-  const encoder = compileObjectEncoder(eventType, schemaId);
+  const encoder = compileObjectEncoder(purchaseType, schemaId);
   const spare: Uint8Array[][] = [];
   return {
     async send(from, count) {
@@ -134,7 +96,7 @@ async function openOurs(topic: string, compression: Compression): Promise<Sender
 async function openPeer(topic: string, dir: string): Promise<Sender> {
   const entry = join(resolve(dir), 'node_modules/@platformatic/kafka/dist/index.js');
   const {Producer, ProduceAcks} = await import(pathToFileURL(entry).href);
-  const type = avsc.Type.forSchema(avroSchema(eventType) as avsc.Schema);
+  const type = avsc.Type.forSchema(avroSchema(purchaseType) as avsc.Schema);
   const magic = Buffer.from([0, 0, 0, 0, schemaId]);
   const producer = new Producer({
     clientId: 'peer',

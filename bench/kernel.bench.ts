@@ -23,6 +23,7 @@ import type {Delta} from '../src/process/embedded/types.ts';
 import type {AccumulatorPlan, QueryPlan} from '../src/process/plan/nodes.ts';
 import {compileEncoder} from '../src/schema/encode.ts';
 import type {AvroField, AvroRecord} from '../src/schema/types.ts';
+import {categories, countries, createRandom, devices, randomId} from './purchases.ts';
 
 const eventCount = Number(process.argv[2] ?? 1_000_000);
 const rounds = Number(process.argv[3] ?? 7);
@@ -44,23 +45,6 @@ const schema: AvroRecord = {
     {name: 'amount_cents', type: 'long'},
   ],
 };
-const categories =
-  'electronics fashion grocery home garden toys beauty sports books automotive jewelry pets'.split(' ');
-const countries =
-  'US GB DE FR IT ES NL BE SE NO DK FI PL CZ AT CH PT IE GR HU RO BG CA MX BR JP KR IN AU NZ'.split(' ');
-const devices = ['mobile', 'desktop', 'tablet'];
-
-/** mulberry32: the same events in every run. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 function createBatches(): RecordBatch[] {
   const random = createRandom(1);
   const below = (n: number) => Math.floor(random() * n);
@@ -75,13 +59,9 @@ function createBatches(): RecordBatch[] {
     baseOffset += count;
     [pos, count] = [0, 0];
   };
-  const hex = (digits: number) =>
-    below(16 ** digits)
-      .toString(16)
-      .padStart(digits, '0');
   for (let i = 0; i < eventCount; i++) {
     const row = [
-      `${hex(8)}-${hex(4)}-7${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`,
+      randomId(below),
       // 100,000 events a second, 2 % of them up to 10 s behind.
       1767225600000 + Math.floor(i / 100) - (random() < 0.02 ? below(10_000) : 0),
       rarely(`u_${String(below(1_000_000)).padStart(7, '0')}`),

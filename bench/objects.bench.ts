@@ -8,64 +8,28 @@ import avsc from 'avsc';
 import {checkExpr} from '../src/expr/check.ts';
 import {parseExpr} from '../src/expr/parse.ts';
 import {compileObjectEncoder} from '../src/ingest/objects.ts';
-import type {EventType, Field} from '../src/model/types.ts';
+import type {EventType} from '../src/model/types.ts';
 import {avroSchema} from '../src/schema/avro.ts';
-import {uuid5Of} from '../src/schema/uuid5.ts';
+import {purchaseOf, purchaseType} from './purchases.ts';
 
 const rounds = Number(process.argv[2] ?? 9);
 const count = 100_000;
-const field = (name: string, type: Field['type'], role: Field['role'], required = false): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role,
-  type,
-  required,
-  aliases: [],
-});
-const fields = [
-  field('event_id', 'string', 'id', true),
-  field('timestamp', 'timestamp', 'time', true),
-  ...['user_id', 'product_id', 'category', 'country', 'device'].map((name) =>
-    field(name, 'string', 'dimension'),
-  ),
-  field('amount', 'money', 'metric', true),
-];
-const plain: EventType = {
-  domain: 'ecommerce',
-  name: 'purchase',
-  topic: 'ecommerce.purchase',
-  key: 'user_id',
-  fields,
-  derive: [],
-  enrich: [],
-  checks: [],
-};
 const text = 'amount >= 0.00';
 const parsed = parseExpr(text);
 assert.ok(parsed.ok);
-const scope = new Map(fields.map(({name, type, required}) => [name, {type, nullable: !required}]));
+const scope = new Map(
+  purchaseType.fields.map(({name, type, required}) => [name, {type, nullable: !required}]),
+);
 const checked = checkExpr(parsed.expr, scope, 'boolean');
 assert.ok(checked.ok);
-const withCheck: EventType = {...plain, checks: [{name: 'not_negative', text, expr: checked.typed}]};
+const withCheck: EventType = {...purchaseType, checks: [{name: 'not_negative', text, expr: checked.typed}]};
 
-const ids = uuid5Of('6ba7b810-9dad-11d1-80b4-00c04fd430c8', 'bench/');
-const countries = ['US', 'GB', 'DE', 'FR', 'IT', 'ES', 'NL', 'BR'];
-const categories = ['electronics', 'fashion', 'grocery', 'home', 'garden', 'toys'];
-const events = Array.from({length: count}, (_, i) => ({
-  event_id: ids.of(i),
-  timestamp: 1767225600000 + i * 10,
-  user_id: `user-${(i * 7919) % 50000}`,
-  product_id: `product-${(i * 31) % 2000}`,
-  category: categories[i % categories.length]!,
-  country: i % 20 === 0 ? null : countries[i % countries.length]!,
-  device: i % 3 === 0 ? 'mobile' : 'desktop',
-  amount: ((i * 977) % 500000) / 100,
-}));
+const events = Array.from({length: count}, (_, i) => purchaseOf(i));
 // avsc is given what it can write: cents. Turning units into cents is left to us alone.
 const inCents = events.map(({amount, ...rest}) => ({...rest, amount_cents: Math.round(amount * 100)}));
 
-const type = avsc.Type.forSchema(avroSchema(plain) as avsc.Schema);
-const encoder = compileObjectEncoder(plain, 42);
+const type = avsc.Type.forSchema(avroSchema(purchaseType) as avsc.Schema);
+const encoder = compileObjectEncoder(purchaseType, 42);
 const checking = compileObjectEncoder(withCheck, 42);
 const latestMs = 1800000000000;
 const buffer = new Uint8Array(count * 200);

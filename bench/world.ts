@@ -11,6 +11,7 @@ import {openEmbeddedRegistry} from '../src/schema/registry.ts';
 import type {AvroRecord} from '../src/schema/types.ts';
 import {sinks} from '../src/sinks/registry.ts';
 import type {SinkSpec} from '../src/sinks/types.ts';
+import {categories, countries, createRandom, devices, randomId} from './purchases.ts';
 
 /** Eight fields, about 90 bytes; job A of the comparisons: tumbling minute, 2 dimensions, 4 measures. */
 export const purchaseYaml = `domain: ecommerce
@@ -71,23 +72,6 @@ export async function schemaOf(running: RunningPlatform, topic: string) {
   }
 }
 
-/** mulberry32: the same events in every run. @returns uniform in [0, 1) */
-export function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
-export const categories =
-  'electronics fashion grocery home garden toys beauty sports books automotive jewelry pets'.split(' ');
-const countries =
-  'US GB DE FR IT ES NL BE SE NO DK FI PL CZ AT CH PT IE GR HU RO BG CA MX BR JP KR IN AU NZ'.split(' ');
-const devices = ['mobile', 'desktop', 'tablet'];
-
 export type Purchase = {timestampMs: number; category: string; country: string; amountCents: number};
 
 /** Makes purchases and writes them, in the order of the schema's fields, as records of a batch. */
@@ -95,10 +79,6 @@ export function createPurchases({id, schema}: {id: number; schema: AvroRecord}, 
   const random = createRandom(seed);
   const below = (n: number) => Math.floor(random() * n);
   const encoder = compileEncoder(schema, id);
-  const hex = (digits: number) =>
-    below(16 ** digits)
-      .toString(16)
-      .padStart(digits, '0');
   const row: (string | number)[] = [];
   return {
     next: (timestampMs: number): Purchase => ({
@@ -109,7 +89,7 @@ export function createPurchases({id, schema}: {id: number; schema: AvroRecord}, 
     }),
     /** Writes a record into `to` at `at`. @returns its end; negative when it does not fit */
     write({timestampMs, category, country, amountCents}: Purchase, to: Uint8Array, at: number): number {
-      row[0] = `${hex(8)}-${hex(4)}-7${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`;
+      row[0] = randomId(below);
       row[1] = timestampMs;
       row[2] = `u_${below(1_000_000)}`;
       row[3] = `p_${below(5_614)}`;
