@@ -21,6 +21,12 @@ export function columnsOf(expr: TypedExpr): Set<string> {
   return names;
 }
 
+/** What has to be true, each, for the expression to be true. */
+export function* conjuncts(expr: TypedExpr): Generator<TypedExpr> {
+  if (expr.kind === 'apply' && expr.op === 'and') for (const arg of expr.args) yield* conjuncts(arg);
+  else yield expr;
+}
+
 /** Whether an expression has more than `max` parts; stops counting there. */
 export function isLarger(expr: TypedExpr, max: number): boolean {
   let size = 0;

@@ -3,8 +3,8 @@ import {tokenSource} from './accumulators.ts';
 import type {ColumnUse} from './decode-columns.ts';
 import {type ProbeNames, probeSource, type TextProbe} from './dictionary.ts';
 
-/** A column to fill, by index. */
-export type Target = {column: number; use: ColumnUse};
+/** A column to fill, by index. `only`: column whose code has to be that of `DecodeState.wanted`, else its text is not looked up. */
+export type Target = {column: number; use: ColumnUse; only?: number};
 
 /** What the generated decoder does with one field of a writer's schema, in its order. */
 export type FieldStep = {
@@ -26,6 +26,8 @@ export type DecodeState = {
   row: number;
   columns: (Float64Array | Int32Array)[];
   dictionaries: TextProbe[];
+  /** By column: the code that the one it depends on has to have. */
+  wanted: Int32Array;
   /**
    * Texts that it did not find (new ones, those of over 63 bytes in a union), `missFields` integers each, in order of rows: row, index of the target,
    * start and length in the bytes; of an enum: the symbol's index and -1. Their place in the column is the caller's to fill.
@@ -78,8 +80,10 @@ export function generateDecodeRun(
   schemaId: number,
 ): {run: DecodeRun; texts: TextTarget[]} {
   const texts: TextTarget[] = [];
-  const code = steps.map((step) => stepSource(step, texts)).join('\n');
+  const late: string[] = [];
+  const code = steps.map((step) => stepSource(step, texts, late)).join('\n');
   const columns = [...steps.flatMap(({targets}) => targets), ...absent].map(({column}) => column);
+  const dependent = steps.flatMap(({targets}) => targets.filter(isDependent));
   const coded = texts.filter(({use, symbols}) => use === 'code' && symbols.length === 0);
   const enums = texts.flatMap(({symbols}, index) => (symbols.length > 0 ? [index] : []));
   // The frame's first four bytes as the little-endian load sees them: 0 and the upper three of the id.
@@ -89,6 +93,7 @@ export function generateDecodeRun(
 S.pos=pos;S.row=row;S.missed=0;
 if(pos>=end||row>=rowEnd)return;
 const X=S.misses;let n=0;
+${dependent.map(({column}) => `const V${column}=S.wanted[${column}];`).join('')}
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 ${coded.map(({column}) => `const ${bindingOf(probeNames(column))}=S.dictionaries[${column}];`).join('')}
 ${enums.map((index) => `const E${index}=E[${index}].codes;`).join('')}
@@ -96,12 +101,14 @@ X[0]=0;if(dv.getInt32(pos,true)+u8[pos]${coded.map(({column}) => `+K${column}[0]
 ${columns.map((column) => `C${column}[row]=0;`).join('')}
 R:while(pos<end&&row<rowEnd){
 let l=0,q=0,w=0,a=0,t=0,m=0;
+${dependent.map(({column}) => `let q${column}=0,l${column}=-1;`).join('')}
 const recordEnd=pos+4+dv.getInt32(pos,true);
 if(recordEnd>end||dv.getInt32(pos+4,true)!==${magicAndId}||u8[pos+8]!==${schemaId & 255})break;
 let p=pos+9;
 ${code}
 if(p!==recordEnd)break;
 ${missing({targets: absent})}
+${late.join('\n')}
 row++;pos=recordEnd;
 }
 while(n>0&&X[n-${missFields}]===row)n-=${missFields};
@@ -124,11 +131,15 @@ const bindingOf = (names: ProbeNames): string =>
     .map(([field, name]) => `${field}:${name}`)
     .join(',')}}`;
 
-function stepSource(step: FieldStep, texts: TextTarget[]): string {
+/** Looked up when the whole record was read, and only then if another column says so. */
+const isDependent = ({only, use}: Target): boolean =>
+  only !== undefined && (use === 'code' || use === 'token');
+
+function stepSource(step: FieldStep, texts: TextTarget[], late: string[]): string {
   const {flat} = step;
   switch (flat.kind) {
     case 'string':
-      return textSource(step, texts);
+      return textSource(step, texts, late);
     case 'enum':
       return inUnion(step, enumSource(step, flat.symbols, texts), missing(step));
     case 'int':
@@ -174,17 +185,25 @@ const lengthSource =
 const missSource = (index: number, start: string, length: string): string =>
   `{X[n]=row;X[n+1]=${index};X[n+2]=${start};X[n+3]=${length};n+=${missFields};}`;
 
-function textSource(step: FieldStep, texts: TextTarget[]): string {
+function textSource(step: FieldStep, texts: TextTarget[], late: string[]): string {
   const {union, targets} = step;
   const noted: string[] = [];
-  const found = targets.map(({column, use}) => {
+  const found = targets.map((target) => {
+    const {column, use, only} = target;
     if (use === 'place') return '';
     const index = texts.push({column, use, symbols: [], codes: new Int32Array(0)}) - 1;
     const miss = missSource(index, 'q', 'l');
-    noted.push(miss);
-    if (use === 'code') return `{let c=0;${probeSource('c', probeNames(column), miss)}C${column}[row]=c;}`;
-    const {before, token} = tokenSource('0');
-    return `{${before}const c=${token};if(c===0)${miss}C${column}[row]=c;}`;
+    const lookUp = use === 'code' ? codeSource(column, miss) : countedSource(column, miss);
+    if (!isDependent(target)) {
+      noted.push(miss);
+      return lookUp;
+    }
+    late.push(
+      `if(C${only}[row]===V${column}&&l${column}>=0){q=q${column};l=l${column};${lookUp}}else C${column}[row]=0;`,
+    );
+    const keep = `q${column}=q;l${column}=l;`;
+    noted.push(keep);
+    return keep;
   });
   const place = (at: string): string =>
     targets.map(({column, use}) => (use === 'place' ? `C${column}[row]=${at};` : '')).join('');
@@ -195,6 +214,14 @@ function textSource(step: FieldStep, texts: TextTarget[]): string {
 if((w&0x81ff)===${union.value}){${place('p+1')}l=w>>>9;q=p+2;p=q+l;${use}}
 else if((w&255)===${union.null}){p++;${missing(step)}}
 else{if((w&255)!==${union.value})break R;p++;${place('p')}${lengthSource}p=q+l;${noted.join('')}}`;
+}
+
+const codeSource = (column: number, miss: string): string =>
+  `{let c=0;${probeSource('c', probeNames(column), miss)}C${column}[row]=c;}`;
+
+function countedSource(column: number, miss: string): string {
+  const {before, token} = tokenSource('0');
+  return `{${before}const c=${token};if(c===0)${miss}C${column}[row]=c;}`;
 }
 
 function enumSource({targets}: FieldStep, symbols: string[], texts: TextTarget[]): string {

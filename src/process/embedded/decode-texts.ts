@@ -1,5 +1,6 @@
 import {tokenOfBytes, tokenOfText} from './accumulators.ts';
 import {type DecodeState, missFields, type TextTarget} from './decode-code.ts';
+import {type ColumnSpec, onlyColumn} from './decode-columns.ts';
 import type {TextDictionary} from './dictionary.ts';
 
 /**
@@ -25,4 +26,16 @@ export function fillMisses(
     columns[column]![misses[at]!] = number;
   }
   return -1;
+}
+
+/**
+ * Codes of the texts that columns depend on (`DecodeState.wanted`): known from the start, so that a row that has one is seen at once.
+ */
+export function internWanted(
+  wanted: Int32Array,
+  specs: readonly ColumnSpec[],
+  dictionaries: (TextDictionary | undefined)[],
+): void {
+  for (const [index, spec] of specs.entries())
+    if (spec.only) wanted[index] = dictionaries[onlyColumn(specs, spec)!]!.internText(spec.only.text);
 }

@@ -6,7 +6,7 @@ import {piiProperty, protectionOf} from '../../schema/protected.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroField, AvroRecord, AvroValue} from '../../schema/types.ts';
 import {type DecodeRun, type FieldStep, generateDecodeRun, type TextTarget} from './decode-code.ts';
-import type {ColumnSpec} from './decode-columns.ts';
+import {type ColumnSpec, onlyColumn} from './decode-columns.ts';
 
 /** How the records of one writer's schema are read. */
 export type Writer = {
@@ -41,7 +41,8 @@ const readable: Record<ValueType, readonly Flat['kind'][]> = {
   double: ['int', 'long', 'float', 'double'],
 };
 
-type Column = {spec: ColumnSpec; index: number};
+/** `only`: index of the column that says whether it is looked at. */
+type Column = {spec: ColumnSpec; index: number; only: number | undefined};
 
 /** Resolves a writer's schema to the wanted columns; one that cannot be understood has no column that can be read. */
 export function prepareWriter(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Writer {
@@ -86,7 +87,7 @@ function resolve(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Wri
         index,
         `field ${spec.column} was written as ${kinds.join(' or ')} and cannot be read as ${spec.type}`,
       );
-    else wanted.set(field, [...(wanted.get(field) ?? []), {spec, index}]);
+    else wanted.set(field, [...(wanted.get(field) ?? []), {spec, index, only: onlyColumn(specs, spec)}]);
   });
   const fields = [...wanted.keys()];
   const places = new Int32Array(specs.length).fill(-1);
@@ -166,7 +167,11 @@ function stepOf(
   return {
     flat,
     union: union ? {value, null: 2 - value} : null,
-    targets: columns.map(({spec, index}) => ({column: index, use: spec.use})),
+    targets: columns.map(({spec, index, only}) => ({
+      column: index,
+      use: spec.use,
+      ...(only === undefined ? {} : {only}),
+    })),
     isTime: columns.some(({spec}) => spec.name === 'timestamp'),
   };
 }

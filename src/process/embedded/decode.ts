@@ -10,7 +10,7 @@ import {tokenOfText} from './accumulators.ts';
 import {type DecodeState, missFields, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
 import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
-import {fillMisses} from './decode-texts.ts';
+import {fillMisses, internWanted} from './decode-texts.ts';
 import {prepareWriter, problemOf, type Writer} from './decode-writer.ts';
 import {createTextDictionary, emptyProbe, type TextDictionary} from './dictionary.ts';
 import {createProtectedDictionary} from './dictionary-protected.ts';
@@ -110,9 +110,11 @@ export function createTopicDecoder(
     row: 0,
     columns: specs.map(() => new Int32Array(0)),
     dictionaries: dictionaries.map((dictionary) => dictionary ?? emptyProbe()),
+    wanted: new Int32Array(specs.length),
     misses: new Int32Array(missFields),
     missed: 0,
   };
+  internWanted(state.wanted, specs, dictionaries);
 
   /** Lets decoding work on the batch's own bytes. */
   function open(batch: RecordBatch): void {
@@ -308,6 +310,7 @@ export function createTopicDecoder(
     endGeneration() {
       for (const dictionary of dictionaries) dictionary?.clear();
       for (const {texts} of writers.values()) for (const {codes} of texts) codes.fill(0);
+      internWanted(state.wanted, specs, dictionaries);
       generation++;
     },
   };

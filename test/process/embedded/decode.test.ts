@@ -94,3 +94,60 @@ test('texts that are new, known, long, empty or damaged get their codes and toke
     decoder.endGeneration();
   }
 });
+
+test('a text that counts only where a filter finds another one is looked up in those rows alone', () => {
+  const filtered = (query: Parameters<typeof planOf>[1]) =>
+    createTopicDecoder(topic, [planOf([visit], query)], () => schema);
+  const rows = Array.from({length: 600}, (_, k) => ({
+    page: k === 7 ? null : k % 3 === 0 ? 'a' : k % 3 === 1 ? `page ${k}` : 'aa',
+    user: k === 9 ? null : `user ${'y'.repeat(k % 2 === 0 ? 3 : 80)} ${k}`,
+    device: null,
+  }));
+  const measures = {users: 'distinct(user)'};
+  const isLookedUp = (decoder: ReturnType<typeof filtered>, use: 'code' | 'token') => {
+    const decoded = decoder.decode(batchOf(rows, new Set()), 0);
+    const values = decoded.columns[decoder.column('user', use)]!;
+    return rows.map((_, row) => values[row] !== 0);
+  };
+  const inAll = rows.map(({user}) => user !== null);
+  const inSome = rows.map(({page, user}) => page === 'a' && user !== null);
+  const decoder = filtered({groupBy: ['user'], where: "page = 'a' and device is null"});
+  for (const _ of [0, 1]) {
+    assert.deepEqual(isLookedUp(decoder, 'code'), inSome);
+    const users = decoder.dictionaries[decoder.column('user', 'code')]!;
+    assert.equal(users.size - 1, inSome.filter(Boolean).length, 'the others are not kept');
+    assert.equal(users.text(1), rows[0]!.user);
+    decoder.endGeneration();
+  }
+  assert.deepEqual(isLookedUp(filtered({measures, where: "page = 'a'"}), 'token'), inSome);
+  // Another condition, none at all, or one that is not always asked: every row's.
+  const either = {groupBy: ['user'], where: "page = 'a' or page = 'b'"};
+  assert.deepEqual(isLookedUp(filtered(either), 'code'), inAll);
+  assert.deepEqual(
+    isLookedUp(filtered({groupBy: ['user'], where: "page = 'a' and user <> 'x'"}), 'code'),
+    inAll,
+  );
+  const plans = [{where: "page = 'a'"}, {where: "page = 'aa'"}].map((where) =>
+    planOf([visit], {groupBy: ['user'], ...where}),
+  );
+  assert.deepEqual(
+    isLookedUp(
+      createTopicDecoder(topic, plans, () => schema),
+      'code',
+    ),
+    inAll,
+  );
+  // A writer without the filter's field.
+  const {fields} = schema;
+  const older = {...schema, fields: fields.filter(({name}) => name !== 'page')};
+  const read = createTopicDecoder(
+    topic,
+    [planOf([visit], {groupBy: ['user'], where: "page = 'a'"})],
+    () => older,
+  );
+  const bytes = new Uint8Array(200);
+  const end = compileEncoder(older, 7).encodeRecord(['e', 1, 'anna', null], bytes, 0);
+  const base = {topic, partition: 0, baseOffset: 0, count: 1, appendTimeMs: 0, kind: 'data'} as const;
+  const decoded = read.decode({...base, bytes: bytes.subarray(0, end)}, 0);
+  assert.deepEqual([decoded.rows, decoded.columns[read.column('user', 'code')]![0]], [1, 0]);
+});

@@ -108,7 +108,7 @@ const windows: WindowSpec[] = [
   {type: 'tumbling', sizeMs: 7 * 86_400_000},
 ];
 const dimensions = ['user', 'city', 'channel', 'ref', 'basket', 'label', 'brand', 'gift', 'size', 'day', 'quantity', 'ratio', 'event_type', 'amount', 'price', 'weekday', 'total']; // biome-ignore format: a list
-const wheres = [undefined, undefined, 'quantity > 0', "city = 'US' or amount > 5.00", 'gift', 'not gift or ratio < 1', "label like 'T%'", "basket = 'large' and city is not null", 'price is null', 'size in (0, 1, null)', 'amount between 0.10 and 7.00', 'coalesce(quantity, 1) % 2 = 1', "user <> city", 'event_id is not null', "hour(at) < 12", 'cast(user as long) > 0 or true']; // biome-ignore format: a list
+const wheres = [undefined, undefined, "city = 'US'", "'US' = city and (quantity > 0 or brand = 'acme')", "gift and user = 'anna' and city <> 'x'", 'quantity > 0', "city = 'US' or amount > 5.00", 'gift', 'not gift or ratio < 1', "label like 'T%'", "basket = 'large' and city is not null", 'price is null', 'size in (0, 1, null)', 'amount between 0.10 and 7.00', 'coalesce(quantity, 1) % 2 = 1', "user <> city", 'event_id is not null', "hour(at) < 12", 'cast(user as long) > 0 or true']; // biome-ignore format: a list
 const measures: Record<string, string> = {
   orders: 'count()',
   known: 'count(city)',
@@ -147,7 +147,7 @@ function randomPlan(chance: Random, name: string): QueryPlan {
   const both = next() < 0.25;
   const names = both ? visitMeasures : Object.keys(measures);
   const where = both
-    ? pick([undefined, "city = 'US' or amount > 5.00", "event_type = 'visit'"])
+    ? pick([undefined, "city = 'US' or amount > 5.00", "event_type = 'visit'", "city = 'US'"])
     : pick(wheres);
   return planOf(both ? [sale, visit] : [sale], {
     name,
