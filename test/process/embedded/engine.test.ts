@@ -138,6 +138,7 @@ test('a query whose definition changed does not start; the others run on', async
     code: 'QUERY_CHANGED',
     message: 'the definition of shop.tumbling means something else than the one its rows were made with',
     hint: 'npx millrace rebuild shop.tumbling',
+    place: 'shop.tumbling',
   });
   rig.plans = [sliding];
   rig.check();
