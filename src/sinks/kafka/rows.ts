@@ -71,17 +71,11 @@ export function rowEncoder(table: Table, schemaId: number): RowEncoder {
   };
 }
 
-/** Integers that JSON's readers would round are texts. */
-function keyOf(values: Value[]): Buffer {
-  const json = JSON.stringify(values, (_, value) =>
-    typeof value === 'bigint'
-      ? value.toString()
-      : typeof value === 'number' && !Number.isFinite(value)
-        ? String(value)
-        : value,
-  );
-  return Buffer.from(json);
-}
+/** Integers that JSON's readers would round, and numbers that it has not, are texts. */
+const keyOf = (values: Value[]): Buffer => Buffer.from(JSON.stringify(values.map(keyPart)));
+
+const keyPart = (value: Value): Value =>
+  typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? String(value) : value;
 
 /** Columns of rows that are read one after another. */
 export type RowReader = {
