@@ -52,6 +52,7 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
   const listeners = new Map<number, (progress: IngestProgress) => void>();
   let nextId = 1;
   let ended: Error | undefined;
+  let closing: Promise<void> | undefined;
   let fail: (error: PlatformError) => void = () => {};
   const failed = new Promise<PlatformError>((resolve) => {
     fail = resolve;
@@ -78,15 +79,18 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       settle(reply);
     };
     worker.on('message', (replies: IngestReply[]) => replies.forEach(take));
-    worker.on('error', (error) => {
-      const lost = new PlatformError('INGEST_LOST', `the ingest thread ended: ${(error as Error).message}`, {
-        cause: error,
-      });
+    const lose = (message: string, cause?: unknown) => {
+      const lost = new PlatformError('INGEST_LOST', message, {cause});
       ended = lost;
       fail(lost);
       reject(lost);
       for (const call of waiting.values()) call.reject(lost);
       waiting.clear();
+    };
+    worker.on('error', (error) => lose(`the ingest thread ended: ${(error as Error).message}`, error));
+    // What it has told before is heard by now: what still waits for an answer gets none.
+    worker.on('exit', () => {
+      if (!ended && (waiting.size > 0 || !closing)) lose('the ingest thread ended');
     });
   });
   await opened;
@@ -124,9 +128,9 @@ export async function startIngestThread(start: IngestStart, telemetry: Telemetry
       await send({kind: 'forgot', entry});
     },
     stop: () => send({kind: 'stop'}),
-    async close() {
-      await send({kind: 'close'});
-      await exited;
+    close() {
+      closing ??= send({kind: 'close'}).then(() => exited);
+      return closing;
     },
     failed,
   };

@@ -2,7 +2,6 @@
  * The checkpoint store. Reading is synchronous, by a read-only connection of the calling thread; committing goes over a port to
  * the one writer thread (checkpoint-writer.ts), which makes the commits of several queries durable together.
  */
-import {once} from 'node:events';
 import {MessageChannel, type MessagePort, Worker} from 'node:worker_threads';
 import {type ErrorCode, PlatformError} from '../../errors.ts';
 import type {S3Settings} from '../../store/s3.ts';
@@ -158,6 +157,8 @@ export async function startCheckpointWriter(
     renewedMs,
   };
   const worker = new Worker(new URL('./checkpoint-writer.ts', import.meta.url), {workerData: setup});
+  // From now on: whoever closes it after it has ended by itself would wait for ever, with nothing that keeps the process alive.
+  const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const epoch = await new Promise<number>((resolve, reject) => {
     const abort = () => {
       void worker.terminate();
@@ -190,9 +191,8 @@ export async function startCheckpointWriter(
     },
     heldForMs: () => renewed[0]! + leaseMs - Number(process.hrtime.bigint() / 1_000_000n),
     async close({isKept = false} = {}) {
-      const ended = once(worker, 'exit');
       worker.postMessage({isKept});
-      await ended;
+      await exited;
     },
   };
 }
