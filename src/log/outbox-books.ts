@@ -1,8 +1,12 @@
 /**
- * The ledger of an outbox after records of it were withdrawn: who brought them to Kafka counts them as appended, and here they are
- * duplicates. Moved in the commit that says what was withdrawn, so a crash leaves both or neither.
+ * The ledger of an outbox after records of it were withdrawn: who brought them to Kafka counts them as appended (letters: the records
+ * that they are of as rejected), and here they are duplicates. Moved in the commit that says what was withdrawn, so a crash leaves both or neither.
  */
 import type {DatabaseSync} from 'node:sqlite';
+import {compileDecoder} from '../schema/decode.ts';
+import {frameHeaderBytes} from '../schema/frame.ts';
+import {DecodeFailure} from '../schema/read.ts';
+import {deadLetterSchema} from '../schema/side.ts';
 import type {Stream} from './chain.ts';
 import type {AbsentRecords} from './outbox-absent.ts';
 import type {StoredBatch} from './outbox-tables.ts';
@@ -12,13 +16,36 @@ import type {AppendTransaction, IngestCounts} from './types.ts';
 /** Records [first, next) of a stream came from a source. */
 type Origin = {first: number; next: number; source: string};
 type Line = Omit<IngestCounts, 'domain' | 'eventType'>;
+/** Records to be moved from a column to `duplicate`. `source` undefined: unknown. */
+type Move = {
+  domain: string;
+  eventType: string;
+  source: string | undefined;
+  from: 'appended' | 'rejected';
+  records: number;
+};
+
+/** Steps of ingestion: what they refuse is counted as rejected. Letters of queries and sinks are in no line. */
+const stages = new Set<unknown>(['parse', 'validate', 'check', 'transform']);
+const decodeLetter = compileDecoder(deadLetterSchema, ['domain', 'event_type', 'stage', 'source']);
+
+/** Whose line counts the letter as rejected; undefined when none does. */
+function lineOfLetter(letter: Uint8Array): Omit<Move, 'records'> | undefined {
+  try {
+    const [domain, eventType, stage, source] = decodeLetter(letter, frameHeaderBytes, letter.length);
+    if (!stages.has(stage) || typeof eventType !== 'string') return undefined;
+    return {domain: String(domain), eventType, source: String(source), from: 'rejected'};
+  } catch (error) {
+    if (error instanceof DecodeFailure) return undefined;
+    throw error;
+  }
+}
 
 export class OutboxBooks {
   readonly #statements;
   /** Of records that wait, by stream; unknown of what an earlier process took. */
   readonly #origins = new Map<number, Origin[]>();
-  /** Topic -> source (undefined: unknown) -> records to be moved. */
-  #moves = new Map<string, Map<string | undefined, number>>();
+  #moves = new Map<string, Move>();
 
   constructor(database: DatabaseSync) {
     this.#statements = {
@@ -48,42 +75,45 @@ export class OutboxBooks {
     while (origins?.[0] && origins[0].next <= below) origins.shift();
   }
 
-  /** @param offsets of records that others brought to Kafka @param before those that were withdrawn before: each record is moved once */
+  /**
+   * @param records that others brought to Kafka: their offsets and, of letters, their frames
+   * @param before those that were withdrawn before: each record is moved once
+   */
   withdrawn(
     {id, topic}: Pick<Stream, 'id' | 'topic'>,
-    offsets: readonly number[],
+    records: ReadonlyMap<number, Uint8Array>,
     before: Pick<AbsentRecords, 'has'>,
   ): void {
-    const moves = this.#moves.get(topic) ?? new Map<string | undefined, number>();
-    for (const offset of new Set(offsets)) {
+    const dot = topic.indexOf('.');
+    const [domain, eventType] = [topic.slice(0, dot), topic.slice(dot + 1)];
+    for (const [offset, frame] of records) {
       if (before.has(id, offset)) continue;
       const source = this.#origins.get(id)?.find(({first, next}) => first <= offset && offset < next)?.source;
-      moves.set(source, (moves.get(source) ?? 0) + 1);
+      // No domain has that name (config/names.ts).
+      if (domain === 'dlq') this.#move(lineOfLetter(frame));
+      else this.#move({domain, eventType, source, from: 'appended'});
     }
-    this.#moves.set(topic, moves);
+  }
+
+  #move(line: Omit<Move, 'records'> | undefined): void {
+    if (!line) return;
+    const key = JSON.stringify([line.domain, line.eventType, line.source ?? null, line.from]);
+    const {records} = this.#moves.get(key) ?? {records: 0};
+    this.#moves.set(key, {...line, records: records + 1});
   }
 
   /** Inside a commit. Where the source is not known any more, the line with the most events is taken. */
   write(): void {
-    for (const [topic, moves] of this.#moves) {
-      const dot = topic.indexOf('.');
-      const [domain, eventType] = [topic.slice(0, dot), topic.slice(dot + 1)];
-      for (const [source, records] of moves) {
-        const lines = this.#statements.lines.all(domain, eventType) as Line[];
-        let left = records;
-        for (const line of lines) {
-          if (left === 0) break;
-          if (source !== undefined && line.source !== source) continue;
-          const moved = Math.min(left, line.appended);
-          left -= moved;
-          this.#set({
-            ...line,
-            domain,
-            eventType,
-            appended: line.appended - moved,
-            duplicate: line.duplicate + moved,
-          });
-        }
+    for (const {domain, eventType, source, from, records} of this.#moves.values()) {
+      const lines = this.#statements.lines.all(domain, eventType) as Line[];
+      let left = records;
+      for (const line of lines) {
+        if (left === 0) break;
+        if (source !== undefined && line.source !== source) continue;
+        const moved = Math.min(left, line[from]);
+        left -= moved;
+        const moves = {[from]: line[from] - moved, duplicate: line.duplicate + moved};
+        this.#set({...line, domain, eventType, ...moves});
       }
     }
   }

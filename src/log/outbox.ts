@@ -81,10 +81,10 @@ export class Outbox {
     return this.#absent.has(stream, offset);
   }
 
-  /** These records, which are not settled, will not be shipped; their ids are those of others' records. */
-  withdraw(stream: Readonly<Stream>, offsets: readonly number[]): void {
-    this.books.withdrawn(stream, offsets, this.#absent);
-    this.#absent.withdraw(stream.id, offsets);
+  /** These records (their offsets and, of letters, their frames), which are not settled, will not be shipped; their ids are those of others' records. */
+  withdraw(stream: Readonly<Stream>, records: ReadonlyMap<number, Uint8Array>): void {
+    this.books.withdrawn(stream, records, this.#absent);
+    this.#absent.withdraw(stream.id, [...records.keys()]);
   }
 
   /** The next records from `offset` on that were withdrawn: [first, next), the first of such ranges; undefined when none is. */

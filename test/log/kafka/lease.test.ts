@@ -4,6 +4,7 @@ import {cpSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import type {PlatformError} from '../../../src/errors.ts';
+import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
@@ -12,6 +13,7 @@ import {topicsLeft} from '../../../src/log/outbox-left.ts';
 import type {IngestCounts} from '../../../src/log/types.ts';
 import {dirsOf} from '../../../src/platform/places.ts';
 import {shipLeft} from '../../../src/platform/ship-left.ts';
+import type {DeadLetter} from '../../../src/schema/side.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {batchOfIds, KafkaRig, type Told} from '../../support/kafka-writer.ts';
 import {platformOf} from '../../support/running.ts';
@@ -45,6 +47,20 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
       },
     ],
   });
+  /** A record that a check refused, and its letter. */
+  const reject = (id: string) => {
+    const letter: DeadLetter = {
+      ...{id, timeMs: 0, domain: 'one', eventType: 'owner', stage: 'check', query: null, code: 'CHECK'},
+      ...{message: '', source: 'http', position: {request: 'r', index: 0}, eventId: null, schemaId: null},
+      original: Buffer.from(id),
+    };
+    const bytes = deadLetterEncoder(1)([letter]);
+    const [line] = append([]).ledger;
+    return {
+      appends: [{topic: 'dlq.one', partition: 0, ids: [id], count: 1, bytes}],
+      ledger: [{...line!, received: 1, rejected: 1}],
+    };
+  };
   /** Records of the topic that processes before counted. */
   let countedElsewhere = 0;
   /** Both equations: every line's, and what is counted as appended is in the topic. */
@@ -92,7 +108,7 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     const withdrawn: unknown[] = [];
     countedElsewhere = (await rig.ids('one.owner')).flat().length;
     const zombie = await rig.writer(
-      {'one.owner': 1},
+      {'one.owner': 1, 'dlq.one': 1},
       {
         lease: lease(),
         command: 'zombie',
@@ -104,7 +120,7 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     );
     await zombie.append(append(['e']));
     const heir = await rig.writer(
-      {'one.owner': 1},
+      {'one.owner': 1, 'dlq.one': 1},
       {
         kafka: rig.settings('plain'),
         lease: lease(),
@@ -115,6 +131,8 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     rig.proxy.silence();
     // It cannot know yet: what it takes is durable in its outbox.
     await zombie.append(append(['f', 'both', 'h']));
+    await zombie.append(reject('letter'));
+    await zombie.append(reject('own letter'));
     await until(
       () =>
         told.some(
@@ -125,12 +143,27 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
       'the heir takes over',
     );
     await heir.append(append(['g', 'both']));
+    await heir.append(reject('letter'));
     assert.equal((await heir.append(append(['e']))).appends[0]?.duplicate, 1);
     rig.proxy.restore();
     await until(() => zombie.bytes === 0, 'what it had taken is shipped');
-    await until(() => zombie.ledger()[0]!.duplicate > 0, 'what the heir brought is a duplicate here');
-    await until(() => withdrawn.length > 0, 'it is told');
-    assert.deepEqual(withdrawn, [{topic: 'one.owner', records: 1}]);
+    await until(() => zombie.ledger()[0]!.duplicate > 1, 'what the heir brought is a duplicate here');
+    // As many records are rejected as there are letters.
+    assert.deepEqual(
+      [zombie, heir].map((writer) => writer.ledger()[0]!.rejected),
+      [1, 1],
+    );
+    assert.equal(
+      (await rig.read('dlq.one'))
+        .flat()
+        .reduce((sum, {kind, count}) => sum + (kind === 'data' ? count : 0), 0),
+      2,
+    );
+    await until(() => withdrawn.length > 1, 'it is told');
+    assert.deepEqual(withdrawn.map((event) => JSON.stringify(event)).sort(), [
+      '{"topic":"dlq.one","records":1}',
+      '{"topic":"one.owner","records":1}',
+    ]);
     await balances(zombie, heir);
     await until(
       () =>
