@@ -19,8 +19,8 @@ import {fenceHeader, markHeader, recordAt, skipVarint, varint} from './record.ts
 /** A batch may unpack to so much. */
 export const inflatedBytesMax = 256 * 1024 * 1024;
 
-/** Where batches belong, and what takes them. */
-export type BatchTarget = {topic: string; partition: number; batches: RecordBatch[]};
+/** Where batches belong, and what takes them. `held`: bytes of records in the batches that one read took, as far as that counts. */
+export type BatchTarget = {topic: string; partition: number; batches: RecordBatch[]; held?: number};
 
 /**
  * Adds offsets that hold no record. They are never joined with those of another Kafka batch: whoever stops at the end of a batch

@@ -6,6 +6,12 @@ import type {FetchAnswer} from './fetch.ts';
 import {recordAt} from './record.ts';
 import {unpackTogether} from './unpack.ts';
 
+/** One read hands out so many bytes of records and the batch that reaches that: kilobytes may unpack to gigabytes. */
+const heldBytesMax = 32 * 2 ** 20;
+
+/** Whether a read has enough, however little of it was fetched. */
+export const isFull = ({held = 0}: BatchTarget): boolean => held >= heldBytesMax;
+
 /** One answer's whole batches of a partition. */
 export type Chunk = {
   batches: KafkaBatch[];
@@ -81,7 +87,7 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
   let at = offset;
   for (let batch = chunk.batches[chunk.next]; batch && taken < bytesMax; batch = chunk.batches[chunk.next]) {
     const size = batch.end - batch.start;
-    if (taken > 0 && taken + size > bytesMax) break;
+    if (taken > 0 && (taken + size > bytesMax || isFull(target))) break;
     // What compaction removed between two batches.
     if (batch.baseOffset > at) addGap(target, at, batch.baseOffset, batch.maxTimeMs);
     if (chunk.next >= chunk.looked)
@@ -89,8 +95,11 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
     const unpacked = chunk.unpacked.get(batch);
     chunk.unpacked.delete(batch);
     if (!unpacked) checkCrc(chunk.bytes, batch);
+    const known = target.batches.length;
     if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch, unpacked);
     else addGap(target, batch.baseOffset, batch.nextOffset, batch.maxTimeMs);
+    for (let index = known; index < target.batches.length; index++)
+      target.held = (target.held ?? 0) + target.batches[index]!.bytes.length;
     at = batch.nextOffset;
     chunk.next++;
     chunk.left -= size;

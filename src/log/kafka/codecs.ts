@@ -3,7 +3,7 @@
  * (https://kafka.apache.org/documentation/#recordbatch). gzip and zstd are Node's, snappy and lz4 are ours.
  */
 import {gunzipSync, zstdDecompressSync} from 'node:zlib';
-import {CodecFailure} from './growing.ts';
+import {CodecFailure, tooLarge} from './growing.ts';
 import {lz4Frames} from './lz4.ts';
 import {snappyFrames} from './snappy.ts';
 
@@ -37,6 +37,7 @@ function attempt(work: () => Uint8Array): Uint8Array {
   try {
     return work();
   } catch (error) {
-    throw new CodecFailure(error instanceof Error ? error.message : String(error));
+    const {code, message} = error as NodeJS.ErrnoException;
+    throw new CodecFailure(code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge : message);
   }
 }

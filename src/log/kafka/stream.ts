@@ -1,7 +1,7 @@
 /** What is read of one partition from one position on: buffered ahead of who reads it. */
 import type {RecordBatch} from '../types.ts';
 import type {BatchTarget} from './batch-read.ts';
-import {batchesBeyond, type Chunk, endOfChunk, releaseChunk, takeFrom} from './chunk.ts';
+import {batchesBeyond, type Chunk, endOfChunk, isFull, releaseChunk, takeFrom} from './chunk.ts';
 
 export class Stream {
   readonly topic: string;
@@ -75,7 +75,7 @@ export class Stream {
     const batches: RecordBatch[] = [];
     const target: BatchTarget = {topic: this.topic, partition: this.partition, batches};
     const from = this.head;
-    for (let taken = 0; taken < bytesMax && this.#chunks.length > 0; ) {
+    for (let taken = 0; taken < bytesMax && this.#chunks.length > 0 && !isFull(target); ) {
       const chunk = this.#chunks[0]!;
       const before = chunk.left;
       this.head = takeFrom(chunk, target, this.head, bytesMax - taken);
@@ -85,7 +85,8 @@ export class Stream {
       this.#chunks.shift();
       this.#spent.push(chunk);
     }
-    this.#last = {from, batches};
+    // Kept for many partitions, large ones would fill the memory: whoever stopped in the middle fetches them again.
+    this.#last = isFull(target) ? undefined : {from, batches};
     return batches;
   }
 

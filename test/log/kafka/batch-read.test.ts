@@ -9,6 +9,7 @@ import {inflate} from '../../../src/log/kafka/codecs.ts';
 import {crc32c} from '../../../src/log/kafka/crc32c.ts';
 import {CodecFailure} from '../../../src/log/kafka/growing.ts';
 import {fenceHeader, markHeader} from '../../../src/log/kafka/record.ts';
+import {Stream} from '../../../src/log/kafka/stream.ts';
 import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {random} from '../../support/random.ts';
@@ -242,6 +243,31 @@ test('what compaction left out between two batches is a gap, and the cut end of 
     ['gap', 11, 4, ''],
     ['data', 15, 1, 'b'],
   ]);
+});
+
+test('kilobytes that unpack to hundreds of megabytes are handed out some at a time, and kept no longer than that', () => {
+  const size = 12 << 20;
+  const batches = Array.from({length: 8}, (_, index) => {
+    const body = [Buffer.from([0, 0, 0, 1, ...varint(size)]), Buffer.alloc(size, 7), Buffer.of(0)];
+    const records = Buffer.concat([Buffer.from(varint(Buffer.concat(body).length)), ...body]);
+    const head = batchOf([{delta: 0, value: 'a'}], {base: index, codec: 4}).subarray(0, 61);
+    const bytes = Buffer.concat([head, zstdCompressSync(records)]);
+    bytes.writeInt32BE(bytes.length - 12, 8);
+    return seal(bytes);
+  });
+  const bytes = Buffer.concat(batches);
+  assert.ok(bytes.length < 100_000);
+  const answer = {topic: 't', partition: 0, code: 0, stableOffset: 8, startOffset: 0, aborted: [], bytes};
+  const stream = new Stream('t', 0, 0);
+  stream.add(chunkOf(answer, 0)!);
+  const taken: number[] = [];
+  while (stream.hasRecords) {
+    const from = stream.head;
+    taken.push(stream.take(1 << 20).length);
+    if (taken.length < 3) assert.equal(stream.again(from), undefined);
+  }
+  assert.deepEqual(taken, [3, 3, 2]);
+  assert.equal(stream.again(6)?.length, 2);
 });
 
 for (const codec of [1, 4])
