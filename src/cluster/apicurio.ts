@@ -1,12 +1,14 @@
 import {execFile} from 'node:child_process';
-import {mkdirSync, rmSync} from 'node:fs';
-import {join} from 'node:path';
+import {mkdirSync, rmSync, statSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {promisify} from 'node:util';
 import {cached, type Progress} from './cache.ts';
 import {type Certificates, keptCertificates} from './certificates.ts';
 import {ask} from './http.ts';
-import {findJava} from './java.ts';
+import {findJava, type Java} from './java.ts';
+import {type Classes, classOptions, keepClasses} from './java-classes.ts';
 import {fetchAloneWithMaven} from './maven.ts';
+import {stopProcess} from './process.ts';
 import {type ServerOptions, type SingleServer, startSingle} from './single.ts';
 
 export type RegistryOptions = ServerOptions & {
@@ -32,10 +34,42 @@ const tree = '7aa4f6a1990eee32d46ecc0cb5178ad58ea844ab641a15fc8893b036fb3a8482';
 const api = '/apis/ccompat/v7';
 const startMsMax = 90_000;
 
+const dumpMsMax = 60_000;
+
 /** Starts Apicurio. @throws SERVER_MISSING, SERVER_FETCH, SERVER_FAILED */
 export async function startRegistry(options: RegistryOptions = {}): Promise<Registry> {
   const java = await findJava('Apicurio', 17);
   const program = await fetchRegistry(options.progress ?? (() => {}));
+  return launch(java, program, options, classOptions(classesOf(java, program)));
+}
+
+/** Fetches Apicurio, and keeps its classes for quick starts. @throws SERVER_MISSING, SERVER_FETCH */
+export async function prepareRegistry(progress: Progress): Promise<void> {
+  const java = await findJava('Apicurio', 17);
+  const program = await fetchRegistry(progress);
+  await keepClasses(classesOf(java, program), progress, async (option) => {
+    const server = await launch(java, program, {}, [option]);
+    try {
+      await stopProcess(server.process, {signal: 'SIGTERM', graceMs: dumpMsMax});
+    } finally {
+      await server.stop();
+    }
+  });
+}
+
+const classesOf = (java: Java, program: string): Classes => ({
+  title: 'Apicurio',
+  program: 'apicurio',
+  version,
+  of: [java.version, java.command, program, String(statSync(join(dirname(program), 'lib')).mtimeMs)],
+});
+
+async function launch(
+  java: Java,
+  program: string,
+  options: RegistryOptions,
+  javaOptions: string[],
+): Promise<Registry> {
   let certificates: Certificates | undefined;
   let base = '';
   const server = await startSingle('apicurio', ['http'] as const, options, async ({dir, ports}) => {
@@ -49,6 +83,7 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
         '-Xmx512m',
         '-XX:+UseSerialGC',
         '-XX:TieredStopAtLevel=1',
+        ...javaOptions,
         ...Object.entries(properties(dir, ports.http, options)).map(([name, value]) => `-D${name}=${value}`),
         '-jar',
         program,

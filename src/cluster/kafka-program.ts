@@ -1,27 +1,12 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import {mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {connect} from 'node:net';
 import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
-import {acquireLock} from '../log/lock.ts';
-import {cacheDir, type Progress} from './cache.ts';
+import type {Progress} from './cache.ts';
 import {findJava} from './java.ts';
+import {classOptions, keepClasses} from './java-classes.ts';
 import {kafkaClassPath, kafkaVersion} from './kafka-jars.ts';
-import {
-  brokerProperties,
-  fingerprint,
-  kafkaLayout,
-  logProperties,
-  metaProperties,
-} from './kafka-properties.ts';
+import {brokerProperties, kafkaLayout, logProperties, metaProperties} from './kafka-properties.ts';
 import {awaitReady, startProcess, stopProcess} from './process.ts';
 
 /** How a broker is started, besides its own files. */
@@ -40,45 +25,26 @@ export async function kafkaProgram(progress: Progress): Promise<KafkaProgram> {
   const classPath = await kafkaClassPath(progress);
   const jars = dirname(classPath.split(':')[0]!);
   const plain = {java: java.command, args: ['-cp', classPath]};
-  const key = fingerprint(java.version, java.command, classPath, String(statSync(jars).mtimeMs));
-  const archive = join(cacheDir(), 'classes', `kafka-${kafkaVersion}-${key}.jsa`);
-  if (!existsSync(archive)) await makeArchive(plain, archive, progress);
-  // Without it Java only takes longer.
-  return existsSync(archive)
-    ? {...plain, args: [`-XX:SharedArchiveFile=${archive}`, '-Xlog:cds=off', ...plain.args]}
-    : plain;
+  const classes = {
+    title: 'Kafka',
+    program: 'kafka',
+    version: kafkaVersion,
+    of: [java.version, java.command, classPath, String(statSync(jars).mtimeMs)],
+  };
+  await keepClasses(classes, progress, (option) => trialRun(plain, option));
+  return {...plain, args: [...classOptions(classes), ...plain.args]};
 }
 
-/**
- * Java can keep the classes of a program as they are after loading: a broker then starts in 0.9 s instead of 2.3 s and with half
- * the CPU time. A broker that is started and ended for that alone leaves them. Who finds another at it goes on without.
- */
-async function makeArchive(plain: KafkaProgram, archive: string, progress: Progress): Promise<void> {
-  mkdirSync(dirname(archive), {recursive: true});
-  let lock: {release(): void};
-  try {
-    lock = acquireLock(join(cacheDir(), 'locks', 'kafka-classes'), {command: 'preparing Kafka'});
-  } catch {
-    return;
-  }
+async function trialRun(program: KafkaProgram, option: string): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'millrace-kafka-trial-'));
   try {
-    progress(`preparing Kafka ${kafkaVersion} for quick starts (once)`);
-    const fresh = `${archive}.new`;
-    rmSync(fresh, {force: true});
-    await trialRun(dir, plain, fresh);
-    for (const old of readdirSync(dirname(archive)))
-      if (old.startsWith('kafka-') && old.endsWith('.jsa')) rmSync(join(dirname(archive), old));
-    renameSync(fresh, archive);
-  } catch {
-    progress('Kafka starts as Java starts it: its classes could not be kept');
+    await startAndEnd(dir, program, option);
   } finally {
     rmSync(dir, {recursive: true, force: true});
-    lock.release();
   }
 }
 
-async function trialRun(dir: string, {java, args}: KafkaProgram, archive: string): Promise<void> {
+async function startAndEnd(dir: string, {java, args}: KafkaProgram, option: string): Promise<void> {
   const layout = await kafkaLayout(dir, {brokers: 1, listeners: ['plain']});
   const dataDir = join(dir, 'data');
   mkdirSync(dataDir);
@@ -102,7 +68,7 @@ async function trialRun(dir: string, {java, args}: KafkaProgram, archive: string
       '-Xmx512m',
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',
-      `-XX:ArchiveClassesAtExit=${archive}`,
+      option,
       ...args,
       `-Dlog4j2.configurationFile=${join(dir, 'log4j2.properties')}`,
       'kafka.Kafka',

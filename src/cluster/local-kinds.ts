@@ -1,7 +1,7 @@
 import {rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {fetchRegistry, startRegistry} from './apicurio.ts';
+import {prepareRegistry, startRegistry} from './apicurio.ts';
 import type {Progress} from './cache.ts';
 import {ask} from './http.ts';
 import {startKafka} from './kafka.ts';
@@ -96,7 +96,7 @@ const kafka: LocalKind = {
 
 const registry: LocalKind = {
   title: 'Apicurio (schema registry)',
-  fetch: fetchRegistry,
+  fetch: prepareRegistry,
   wipe: removeDir,
   async start({dir, progress, wanted}) {
     const server = await startRegistry({dir, wanted, detached: true, progress});
