@@ -44,7 +44,7 @@ export const run: CommandBody = async (call) => {
     findings.push({
       check: 'configuration',
       state: 'failed',
-      message: `${loaded.diagnostics.length} mistakes, the first: ${loaded.diagnostics[0]?.code} ${loaded.diagnostics[0]?.message}`,
+      message: `${counted(loaded.diagnostics.length, 'mistake')}, the first: ${loaded.diagnostics[0]?.code} ${loaded.diagnostics[0]?.message}`,
       hint: 'npx millrace validate shows all of them',
     });
   if (options.json) printJson(io, findings);

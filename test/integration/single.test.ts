@@ -3,7 +3,7 @@
  * `millrace up` starts. Only ports, and how many flights there are, differ from the repository's files.
  */
 import assert from 'node:assert/strict';
-import {cpSync, readFileSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
@@ -182,5 +182,7 @@ suite('the example platform on real servers', skipWithout('java', 'mvn', 'psql')
     assert.equal(await sold(), fileSales + httpSales + 2);
     const password = /POSTGRES_PASSWORD=(.*)/.exec(readFileSync(join(root, '.env'), 'utf8'))![1]!;
     assert.ok(!stderr.includes(password));
+    // Checkpoints of the size dev belong to another log.
+    assert.ok(!existsSync(join(root, '.millrace/state')));
   });
 });
