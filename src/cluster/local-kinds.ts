@@ -87,7 +87,11 @@ const kafka: LocalKind = {
       address: cluster.brokers.join(','),
       variables: {MILLRACE_KAFKA: cluster.brokers.join(',')},
       secrets: {},
-      settings: {log: {backend: 'kafka', kafka: {brokers: cluster.brokers}}},
+      settings: {
+        log: {backend: 'kafka', kafka: {brokers: cluster.brokers}},
+        // Checkpoints belong to one log: those that were made of the embedded one stay where they are.
+        engine: {backend: 'embedded', embedded: {checkpoints: '.millrace/state-kafka'}},
+      },
       tryIt: `kcat -b ${cluster.brokers[0]} -L`,
       end: gently,
     };

@@ -161,6 +161,7 @@ test('up starts Kafka and an interface of ClickHouse, which answer', skipWithout
       stdout,
       /^ {2}log:\n {4}backend: kafka\n {4}kafka:\n {6}brokers:\n {8}- 127\.0\.0\.1:\d+\n/m,
     );
+    assert.match(stdout, /^ {2}engine:[\s\S]* {6}checkpoints: \.millrace\/state-kafka\n/m);
     const three = await cli(root, 'up', 'kafka', '--brokers', '3');
     assert.equal(three.code, 4);
     assert.match(three.stderr, /the Kafka that runs here has one broker, not 3/);
