@@ -66,6 +66,14 @@ test('failures of statements pass, stop, or are about a row', () => {
   assert.match(connectionError(several, 'x').message, /^refused ::1; refused 127\.0\.0\.1$/);
 });
 
+test('what cannot be reached says what to look at', () => {
+  const hintOf = (message: string) => connectionError(new Error(message), 'x').hint ?? '';
+  assert.match(hintOf('getaddrinfo ENOTFOUND nowhere.invalid'), /name of the host/);
+  assert.match(hintOf('connect ECONNREFUSED 127.0.0.1:1'), /address and port/);
+  assert.match(hintOf('write EPROTO 40:error:0A00010B:SSL routines::wrong version number'), /speaks no TLS/);
+  assert.match(hintOf('read ETIMEDOUT'), /can it be reached/);
+});
+
 test('what a user’s SQL does wrong is his; that the server went away is not', () => {
   assert.equal(queryError(failure('42P01')).code, 'SINK_QUERY');
   assert.equal(queryError(failure('57014')).code, 'SINK_QUERY');
