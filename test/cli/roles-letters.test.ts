@@ -112,7 +112,14 @@ sinks: {rows: {backend: picky, picky: {dir: .millrace/rows, refuse: "${join(root
 defaults: {aggregates: rows, raw: rows}
 server: {port: 0}
 plugins: [${join(import.meta.dirname, 'picky-sink.ts')}]
-log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: letters, topics: {partitions: 1, replication: 1}}}
+log:
+  backend: kafka
+  kafka:
+    brokers: ["${kafka.brokers[0]}"]
+    client_id: letters
+    topics: {partitions: 1, replication: 1}
+    # What a command did, the next one reads in Kafka: on a machine that stands still, too.
+    spool: {after: 1m}
 `,
     });
     await Promise.all([up('ingest'), up('engine'), up('sinks')]);
