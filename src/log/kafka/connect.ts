@@ -77,8 +77,10 @@ export async function connectOutbox(parts: Parts): Promise<void> {
 function tellMoved({outbox: {identity}, telemetry}: Parts): void {
   const [before] = identity.former;
   if (!identity.isMoved || !before) return;
+  // A disk that is mounted again may have another number.
+  const level = before.where === identity.where ? 'info' : 'warn';
   telemetry.emit('Log', {
-    level: 'warn',
+    level,
     message: `the outbox in ${identity.where} was used in ${before.where} before: it goes on as another one, in case that one is still used`,
   });
 }

@@ -20,14 +20,16 @@ export function foreignersOf(parts: Parts) {
   const {settings} = parts.client;
   const events = new Set(topics.filter(({isLeased}) => isLeased).map(({name}) => name));
   const found = new Map<string, Set<string>>();
+  const copies = new Map<string, Set<string>>();
   return {
     saw(topic: string, name: string): void {
-      if (outbox.identity.isName(name)) copied(parts, topic, name);
+      if (outbox.identity.isName(name)) copies.set(name, (copies.get(name) ?? new Set()).add(topic));
       const owner = ownerOf(name);
       if (owner === undefined || owner === settings.clientId || !events.has(topic)) return;
       found.set(owner, (found.get(owner) ?? new Set()).add(topic));
     },
     tell(): void {
+      for (const [name, names] of copies) copied(parts, name, [...names].join(', '));
       for (const [owner, names] of found)
         telemetry.emit('Log', {
           level: 'error',
@@ -38,16 +40,17 @@ export function foreignersOf(parts: Parts) {
 }
 
 /**
- * A batch came meanwhile that names this outbox, or the one that it was made of, and is not its own: both are used. Where one process
+ * Batches came meanwhile that name this outbox, or the one that it was made of, and are not its own: both are used. Where one process
  * at a time appends that is as with two machines: each reads what the other one brought. Else both would make the same letters.
  */
-function copied({outbox: {identity}, isLeased, fail, telemetry}: Parts, topic: string, name: string): void {
+function copied({outbox: {identity}, isLeased, fail, telemetry}: Parts, name: string, topics: string): void {
   const original = identity.former.find((each) => each.name === name);
   const message = original
-    ? `the outbox in ${identity.where} is a copy of the one in ${original.where}, which is still used: both write to ${topic}`
-    : `the outbox in ${identity.where} has a copy, which is used as well: both write to ${topic}`;
+    ? `the outbox in ${identity.where} is a copy of the one in ${original.where}, which is still used: both write to ${topics}`
+    : `the outbox in ${identity.where} has a copy, which is used as well: both write to ${topics}`;
+  if (original && isLeased) return;
   const hint =
     'end one of the two processes, and give the other machine a directory of its own: an empty one';
-  if (original && !isLeased) fail(new PlatformError('LOG_FENCED', message, {hint, place: identity.where}));
+  if (original) fail(new PlatformError('LOG_FENCED', message, {hint, place: identity.where}));
   telemetry.emit('Log', {level: 'error', message: `${message} (${hint})`});
 }
