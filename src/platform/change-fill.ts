@@ -135,7 +135,10 @@ function checked(status: QueryStatus | undefined, query: string, revision: numbe
   throw new PlatformError(
     'REBUILD_STOPPED',
     `revision ${revision} of ${query} stopped: ${status.reason?.code} ${status.reason?.message}`,
-    {hint: status.reason?.hint ?? 'mend the cause, then do the same again: it goes on where it was'},
+    {
+      hint: status.reason?.hint ?? 'mend the cause, then do the same again: it goes on where it was',
+      ...(status.reason?.place === undefined ? {} : {place: status.reason.place}),
+    },
   );
 }
 

@@ -247,10 +247,9 @@ class Service {
       return clock.sleep(againMs, signal).catch(() => {});
     }
     way.stopped = error;
-    telemetry.emit('Log', {
-      level: 'error',
-      message: `rows of ${way.id} for ${way.sinkName} stopped: ${error.code} ${error.message}${error.hint === undefined ? '' : `; ${error.hint}`}`,
-    });
+    const {code, message, place = `sink ${way.sinkName}`, hint} = error;
+    const text = `rows of ${way.id} for ${way.sinkName} stopped: ${code} ${message}, at ${place}${hint === undefined ? '' : `; ${hint}`}`;
+    telemetry.emit('Log', {level: 'error', message: text});
     while (way.stopped && !signal.aborted) await this.#news(way);
     way.delivery.resume();
   }
