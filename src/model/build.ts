@@ -40,7 +40,10 @@ export function buildPlatform(config: LoadedConfig): Platform {
     registry: choiceOf(values.registry),
     engine: engineOf(config, values.engine?.embedded as EngineSection | undefined),
     sinks: sinks.choices((backend) => defaultOptions(specs[backend]!.fields, config)),
-    server: serverOf(values.server as unknown as ServerSection),
+    server: serverOf(
+      values.server as unknown as ServerSection,
+      new Reporter(config.platform.node, diagnostics),
+    ),
     plugins: (values.plugins as unknown as string[] | undefined) ?? [],
     ...piiOf(config, domains),
   };
@@ -93,8 +96,18 @@ type ServerSection = {
   rate?: {events: number; burst?: number};
 };
 
-function serverOf(section: ServerSection): ServerConfig {
+/** What a header can carry. An empty one, as of a variable that is not set, would let in whoever shows none. */
+const tokenPattern = /^[\x21-\x7e]{8,}$/;
+
+function serverOf(section: ServerSection, reporter: Reporter): ServerConfig {
   const {host, port, token, connections, request_timeout, rate} = section;
+  if (token !== undefined && !tokenPattern.test(token.reveal()))
+    reporter.error(
+      ['server', 'token'],
+      'VALUE_INVALID',
+      'a token has 8 characters at least, no space and nothing beyond ASCII',
+      {hint: 'make one: openssl rand -hex 24; or leave it out, then every start makes one'},
+    );
   // Absent when it has mistakes, which were told.
   const events = section.events ?? ({} as ServerSection['events']);
   return {

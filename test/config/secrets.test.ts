@@ -129,6 +129,20 @@ server: {host: "\${secret:nope}"}
   );
 });
 
+test('a token that is empty, as of a variable that is not set, short, or cannot be sent is refused', async (t) => {
+  for (const [token, code] of [
+    ['', 'VALUE_INVALID'],
+    ['1234567', 'VALUE_INVALID'],
+    ['with a space', 'VALUE_INVALID'],
+    ['schlüsselchen', 'VALUE_INVALID'],
+    ['12345678', undefined],
+  ] as const) {
+    const yaml = 'server: {token: "${secret:token}"}\n';
+    const loaded = await load(t, {...domain, 'config/platform.yaml': yaml}, {variables: {TOKEN: token}});
+    assert.equal(loaded.ok ? undefined : loaded.diagnostics[0]?.code, code, token);
+  }
+});
+
 test('a password in a file is a warning, and is hidden all the same', async (t) => {
   const loaded = await load(t, platform(canary));
   assert.ok(loaded.ok);

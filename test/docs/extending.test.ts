@@ -114,7 +114,7 @@ test('sinks and secret backends of plugins are named in the configuration like t
   const {loaded, root} = await loadWith(
     t,
     `plugins: [${JSON.stringify(example('sqlite-sink.ts'))}, ${JSON.stringify(example('command-secrets.ts'))}]
-secrets: {backend: command, command: {run: [echo, word-for]}}
+secrets: {backend: command, command: {run: [printf, word-for-%s]}}
 sinks: {reports: {backend: sqlite, sqlite: {file: reports.db}}}
 defaults: {aggregates: reports, raw: none}
 server: {token: "\${secret:token}"}
@@ -125,7 +125,7 @@ server: {token: "\${secret:token}"}
     backend: 'sqlite',
     options: {file: join(root, 'reports.db')},
   });
-  assert.equal(loaded.platform.server.token?.reveal(), 'word-for token');
+  assert.equal(loaded.platform.server.token?.reveal(), 'word-for-token');
 });
 
 test('an option that a plugin’s sink requires is missed with its place', async (t) => {
