@@ -132,7 +132,7 @@ describe('how a run ends', () => {
   test('a busy port: exit code 4, who can have it, and a way out', async () => {
     const root = await makeShop({
       'config/platform.yaml': filePlatform.replace('port: 0', 'port: 0, token: "${secret:token}"'),
-      '.env': 'token=kafka\n',
+      '.env': 'token=pineapple\n',
     });
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
