@@ -105,9 +105,11 @@ export function walkDecoded<T>(
   visit: (index: number, values: T) => void,
 ): void {
   walkRecords(batch, (index, pos, end) => {
+    // Bytes of anything else may happen to be a body.
+    if (!isFrame(batch.bytes, pos, end)) return;
     let values: T;
     try {
-      values = decode(batch.bytes, Math.min(pos + frameHeaderBytes, end), end);
+      values = decode(batch.bytes, pos + frameHeaderBytes, end);
     } catch (error) {
       if (error instanceof DecodeFailure) return;
       throw error;

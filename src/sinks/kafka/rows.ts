@@ -3,7 +3,7 @@ import type {Value, ValueType} from '../../expr/types.ts';
 import type {Column, Table} from '../../model/types.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
 import {compileEncoder} from '../../schema/encode.ts';
-import {frameHeaderBytes} from '../../schema/frame.ts';
+import {frameHeaderBytes, schemaIdOf} from '../../schema/frame.ts';
 import type {AvroField, AvroRecord, AvroSchema} from '../../schema/types.ts';
 import {columnIndex, revisionOf} from '../tables.ts';
 import type {RowBatch} from '../types.ts';
@@ -92,6 +92,8 @@ export function rowReader(table: Table): RowReader {
   let count = 0;
   return {
     add(bytes, start, end) {
+      // Bytes of anything else may happen to be a body.
+      schemaIdOf(bytes, start, end);
       const values = decode(bytes, start + frameHeaderBytes, end) as Value[];
       values.forEach((value, index) => {
         columns[index]!.push(value);

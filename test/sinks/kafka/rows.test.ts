@@ -48,6 +48,10 @@ test('rows come back as they were, int64 to the last digit', () => {
   assert.equal(reader.count, 2);
   const read = reader.take();
   assert.equal(read.count, 2);
+  const {value} = records[0]!;
+  assert.throws(() => reader.add(Uint8Array.of(1, ...value.subarray(1)), 0, value.length), {
+    reason: 'FRAME_INVALID',
+  });
   assert.deepEqual(
     read.columns.map((values) => values.map((value) => (value === null ? null : String(value)))),
     columns.map((values) => values.map((value) => (value === null ? null : String(value)))),
