@@ -23,6 +23,24 @@ export const systemClock: Clock = {
     }),
 };
 
+/**
+ * For how long something takes or waits: where `clock` is set back it goes on from where it stood, so that nobody waits until a time
+ * of before has come again. Its times are no times of day.
+ */
+export function onward(clock: Clock): Clock {
+  let lastMs = -Infinity;
+  let aheadMs = 0;
+  return {
+    now() {
+      const nowMs = clock.now();
+      if (nowMs + aheadMs < lastMs) aheadMs = lastMs - nowMs;
+      lastMs = nowMs + aheadMs;
+      return lastMs;
+    },
+    sleep: (ms, signal) => clock.sleep(ms, signal),
+  };
+}
+
 /** A clock that moves only when told: `advance(ms)` wakes the sleepers whose time has come, in order. */
 export type TestClock = Clock & {advance(ms: number): Promise<void>};
 

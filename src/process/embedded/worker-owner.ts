@@ -300,13 +300,14 @@ export class QueryOwner {
     setPace(isInFlight ? Math.max(checkpointIntervalMs, this.#pace.intervalMs) : this.#pace.intervalMs);
   }
 
-  status(lagMsOf: LagOf): Promise<QueryStatus> {
+  /** @param nowMs the time of day */
+  status(lagMsOf: LagOf, nowMs: number): Promise<QueryStatus> {
     const isSettled = this.isSettled && !this.#isPaused;
     const now = {
       isSettled,
       waitsFor: this.waitsFor,
       unreadReplays: this.#replay?.unread ?? 0,
-      nowMs: this.#options.clock.now(),
+      nowMs,
     };
     const waits = this.#waitsForStore ? storeWait : this.#sinks.isWaiting ? sinkWait : undefined;
     const shown =

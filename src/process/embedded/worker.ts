@@ -1,4 +1,4 @@
-import type {Clock} from '../../clock.ts';
+import {type Clock, onward} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
@@ -58,11 +58,15 @@ export class EngineWorker {
   #telling: Promise<void> | undefined;
   /** Since when the log cannot be read, as it was told. */
   #awayMs: number | undefined;
+  /** Of what is due; the time of day is that of the options. */
+  readonly #clock: Clock;
   readonly #ages: Ages;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
-    const {setup, clock, store} = options;
+    const {setup, store} = options;
+    const clock = onward(options.clock);
+    this.#clock = clock;
     this.#setup = setup;
     this.#paces = new Int32Array(setup.paces);
     this.#log = options.log;
@@ -106,7 +110,7 @@ export class EngineWorker {
 
   /** One round: at most one read, then what is due. @returns ms until something is due; 0 when there is more to read */
   async turn(): Promise<number> {
-    const {clock} = this.#options;
+    const clock = this.#clock;
     const startMs = clock.now();
     this.#hasMail = false;
     if (startMs - this.#endsMs >= idleTurnMs) this.lookAtEnds();
@@ -153,7 +157,7 @@ export class EngineWorker {
   }
 
   lookAtEnds(): void {
-    this.#endsMs = this.#options.clock.now();
+    this.#endsMs = this.#clock.now();
     this.#reader.refresh();
     const ends = new Map<string, number>();
     const endOf = (topic: string, partition: number) => {
@@ -180,7 +184,7 @@ export class EngineWorker {
     this.lookAtEnds();
     const nowMs = clock.now();
     const lagMsOf = this.#ages.at(nowMs);
-    const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf)));
+    const status = await Promise.all([...this.owners.values()].map((owner) => owner.status(lagMsOf, nowMs)));
     const logAway = this.#lookAtLog();
     const known = isFresh ? status : status.map((each) => ({...each, settled: false}));
     toMain({kind: 'status', status: logAway ? known.map((each) => ({...each, logAway})) : known});
@@ -188,7 +192,8 @@ export class EngineWorker {
 
   /** Tells when the log cannot be read for a while, and when it can again. @returns why it cannot */
   #lookAtLog(): string | undefined {
-    const {toMain, clock} = this.#options;
+    const {toMain} = this.#options;
+    const clock = this.#clock;
     const {error, ms = 0} = this.#log.trouble?.() ?? {};
     if (error && this.#awayMs === undefined && ms >= awayTellMs) {
       this.#awayMs = clock.now() - ms;

@@ -64,7 +64,8 @@ export function createPace({sinkName, partsMax, count, clock, telemetry}: PaceOp
     async wait(table) {
       const known = tables.get(table);
       if (!known || known.pauseMs === 0) return;
-      const leftMs = known.insertedMs + known.pauseMs - clock.now();
+      // Not longer where the clock was set back.
+      const leftMs = Math.min(known.pauseMs, known.insertedMs + known.pauseMs - clock.now());
       if (leftMs > 0) await clock.sleep(leftMs, closing.signal);
     },
     inserted(table) {

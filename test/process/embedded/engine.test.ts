@@ -28,6 +28,20 @@ test('every kind of window gives the rows and the ledger of the naive evaluator'
   rig.check();
 });
 
+test('a clock that is set back by an hour holds nothing up', async (t) => {
+  const rig = await started(t, all, {partitions: 2, workers: 2});
+  await rig.clock.advance(7_200_000);
+  await rig.append(events(200, 1, 2));
+  await rig.engine.settle();
+  await rig.clock.advance(-3_600_000);
+  await rig.append(events(200, 2, 2, day + 600_000));
+  for (let turns = 0; turns < 200; turns++) {
+    await rig.clock.advance(100);
+    await rig.engine.turn();
+  }
+  rig.check();
+});
+
 test('three workers give the rows of one', async (t) => {
   const rig = await started(t, all, {partitions: 4, workers: 3});
   await rig.append(events(500, 7, 4));
