@@ -38,6 +38,7 @@ const planOf = (query: string, accumulators: AccumulatorPlan[]): QueryPlan => ({
   fingerprint: 'bench',
   sources: [{topic: 'bench.event', eventType: 'event', fields: [], derive: [], enrich: []}],
   where: null,
+  futureMaxMs: 3_600_000,
   watermarkMs: 0,
   late: 'correct',
   correctForMs: 0,

@@ -118,6 +118,7 @@ function planOf(
     query: name,
     id: `ecommerce.${name}`,
     revision: 1,
+    futureMaxMs: 3_600_000,
     fingerprint: name,
     sources: [{topic, eventType: 'purchase', fields, derive: [], enrich: []}],
     where: null,

@@ -100,7 +100,7 @@ export class QueryReplay {
         'WINDOW_GONE',
         `its window is complete and its state deleted; to count it all the same: npx millrace backfill ${plan.id}`,
       );
-    const [result] = kernel.run([{topic, frame}]).verdicts;
+    const [result] = kernel.run([{topic, frame, timeMs: nowMs}]).verdicts;
     if (result!.kind === 'dead') return verdict('rejected', result!.code, result!.message);
     // After a rejection by the query itself it is another attempt; before that the same one, which counts once.
     const attempt = letter.replays.filter(

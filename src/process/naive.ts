@@ -16,6 +16,8 @@ export type NaiveEvent = {
   offset: number;
   /** Logged fields by name; `timestamp` is a number. A mark has only a timestamp. */
   values: Record<string, Value>;
+  /** When it was appended, epoch ms; absent: its time is not judged by it. */
+  appendTimeMs?: number;
   mark?: boolean;
 };
 
@@ -39,15 +41,20 @@ export function naive(
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
   const seen: {place: string; id: Value; timeMs: number}[] = [];
 
-  for (const {topic, partition, offset, values, mark} of events) {
+  for (const {topic, partition, offset, values, appendTimeMs, mark} of events) {
     const source = plan.sources.find((candidate) => candidate.topic === topic);
     if (!source) continue;
     const place = `${topic}/${partition}`;
     const timeMs = Number(values.timestamp);
-    maxima.set(place, Math.max(maxima.get(place) ?? -Infinity, timeMs));
     const counts = countsOf(result.counts, topic, partition);
+    if (!mark) counts.read++;
+    if (appendTimeMs !== undefined && timeMs > appendTimeMs + plan.futureMaxMs) {
+      counts.dead++;
+      result.dead.push({topic, partition, offset});
+      continue;
+    }
+    maxima.set(place, Math.max(maxima.get(place) ?? -Infinity, timeMs));
     if (mark) continue;
-    counts.read++;
     const watermarkMs = maxima.get(place)! - plan.watermarkMs;
     if (plan.dedupMs !== undefined) {
       const floorMs = maxima.get(place)! - plan.dedupMs;

@@ -7,6 +7,8 @@ export const queryReasons = {
     'The bytes of the record are no event of the schema that it names, or a column that the query needs cannot be read.',
   UNKNOWN_SCHEMA: 'The record names a schema id that the registry does not have.',
   TIMESTAMP_RANGE: 'The event time is before 1970, or beyond what a date can be.',
+  TIMESTAMP_FUTURE:
+    'The event time lies further ahead of the time at which the record was appended than future_max. Events that Millrace appends are judged before; this one is of another program.',
   EXPRESSION: 'An expression of the query has no value for this event: an overflow or a failed cast.',
   WINDOW_GONE:
     'A replayed event cannot be counted: its window is complete and its state deleted. `millrace backfill` counts it in a new revision.',

@@ -93,7 +93,7 @@ export const defaultsSpec: FieldSpec & {type: 'object'} = {
     ...lateness,
     future_max: {
       type: 'duration',
-      doc: 'An event whose time is further ahead of the time at which it is appended becomes a dead letter.',
+      doc: 'An event whose time is further ahead of the time at which it is appended becomes a dead letter; so does a record that another program appended to Kafka, when a query reads it.',
       default: '1h',
     },
     compatibility: {

@@ -26,6 +26,8 @@ export type DecodeState = {
   row: number;
   columns: (Float64Array | Int32Array)[];
   dictionaries: TextProbe[];
+  /** Latest event time, epoch ms, that records may have. */
+  latestMs: number;
   /** By column: the code that the one it depends on has to have. */
   wanted: Int32Array;
   /**
@@ -92,7 +94,7 @@ export function generateDecodeRun(
   const source = `return (S,u8,dv,pos,end,row,rowEnd)=>{
 S.pos=pos;S.row=row;S.missed=0;
 if(pos>=end||row>=rowEnd)return;
-const X=S.misses;let n=0;
+const X=S.misses,latest=S.latestMs;let n=0;
 ${dependent.map(({column}) => `const V${column}=S.wanted[${column}];`).join('')}
 ${columns.map((column) => `const C${column}=S.columns[${column}];`).join('')}
 ${coded.map(({column}) => `const ${bindingOf(probeNames(column))}=S.dictionaries[${column}];`).join('')}
@@ -107,6 +109,7 @@ if(recordEnd>end||dv.getInt32(pos+4,true)!==${magicAndId}||u8[pos+8]!==${schemaI
 let p=pos+9;
 ${code}
 if(p!==recordEnd)break;
+${steps.flatMap(({isTime, targets}) => (isTime ? targets.map(({column}) => `if(C${column}[row]>latest)break;`) : [])).join('')}
 ${missing({targets: absent})}
 ${late.join('\n')}
 row++;pos=recordEnd;

@@ -1,5 +1,5 @@
 import type {RecordBatch} from '../../log/types.ts';
-import type {DecodedBatch} from './decode.ts';
+import type {DeadRecord, DecodedBatch} from './decode.ts';
 
 /**
  * Finds the record of a row: rows are the records that are not dead. Only late and dead records ask, so positions are walked
@@ -41,4 +41,20 @@ export function textAt(bytes: Uint8Array, place: number): string {
   let length = bytes[pos++]!;
   if (length > 127) length = (length & 127) | (bytes[pos++]! << 7);
   return Buffer.prototype.utf8Slice.call(bytes, pos, pos + (length >>> 1));
+}
+
+/** Latest instant of JavaScript's dates, epoch ms. */
+export const timeMsMax = 8.64e15;
+
+/** Why a record cannot be counted at its time, epoch ms or NaN for none; undefined when it can. @param latestMs that it may have */
+export function oddTime(
+  timeMs: number | bigint,
+  latestMs: number,
+): Pick<DeadRecord, 'code' | 'message'> | undefined {
+  if (Number.isNaN(timeMs)) return {code: 'DECODE', message: 'the record has no timestamp'};
+  if (timeMs < 0 || timeMs > timeMsMax)
+    return {code: 'TIMESTAMP_RANGE', message: `timestamp ${timeMs} is before 1970 or no date`};
+  if (timeMs <= latestMs) return undefined;
+  const message = `timestamp ${timeMs} is too far ahead of when the record was appended: future_max allows up to ${latestMs}`;
+  return {code: 'TIMESTAMP_FUTURE', message};
 }

@@ -9,7 +9,7 @@ import type {QueryPlan} from '../plan/nodes.ts';
 import {tokenOfText} from './accumulators.ts';
 import {type DecodeState, missFields, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
-import {idOf, readLength, recordFinder, textAt} from './decode-frames.ts';
+import {idOf, oddTime, readLength, recordFinder, textAt, timeMsMax} from './decode-frames.ts';
 import {fillMisses, internWanted} from './decode-texts.ts';
 import {prepareWriter, problemOf, type Writer} from './decode-writer.ts';
 import {createTextDictionary, emptyProbe, type TextDictionary} from './dictionary.ts';
@@ -51,7 +51,7 @@ export type SpecialRow = {
 
 export type DeadRecord = {
   offset: number;
-  code: 'DECODE' | 'UNKNOWN_SCHEMA' | 'TIMESTAMP_RANGE';
+  code: 'DECODE' | 'UNKNOWN_SCHEMA' | 'TIMESTAMP_RANGE' | 'TIMESTAMP_FUTURE';
   message: string;
   frame: Uint8Array;
 };
@@ -71,8 +71,6 @@ export type TopicDecoder = {
   endGeneration(): void;
 };
 
-/** Latest instant of JavaScript's dates, epoch ms. */
-const timeMsMax = 8.64e15;
 const frameHeaderBytes = 5;
 /** Rows after which texts that were met for the first time become known to the generated code. */
 const blockRows = 256;
@@ -110,6 +108,7 @@ export function createTopicDecoder(
     row: 0,
     columns: specs.map(() => new Int32Array(0)),
     dictionaries: dictionaries.map((dictionary) => dictionary ?? emptyProbe()),
+    latestMs: timeMsMax,
     wanted: new Int32Array(specs.length),
     misses: new Int32Array(missFields),
     missed: 0,
@@ -120,6 +119,8 @@ export function createTopicDecoder(
   function open(batch: RecordBatch): void {
     bytes = batch.bytes;
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    // Some programs leave the time of a record out; the plans are of one domain.
+    state.latestMs = batch.appendTimeMs > 0 ? batch.appendTimeMs + plans[0]!.futureMaxMs : timeMsMax;
     if (capacity >= batch.count) return;
     capacity = batch.count * 2;
     state.columns = specs.map(({use}) =>
@@ -190,9 +191,8 @@ export function createTopicDecoder(
     }
     const timeMs = special.wide.get(0) ?? state.columns[0]![decoded.rows]!;
     if (special.bad.has(0)) return {code: 'DECODE', message: special.bad.get(0)!};
-    if (Number.isNaN(timeMs)) return {code: 'DECODE', message: 'the record has no timestamp'};
-    if (timeMs < 0 || timeMs > timeMsMax)
-      return {code: 'TIMESTAMP_RANGE', message: `timestamp ${timeMs} is before 1970 or no date`};
+    const odd = oddTime(timeMs, state.latestMs);
+    if (odd) return odd;
     if (special.wide.size > 0 || special.bad.size > 0) decoded.special.push(special);
     decoded.rows++;
     return undefined;

@@ -45,13 +45,16 @@ export class ReplayKernel {
     this.#kernel.setLookup(snapshot);
   }
 
-  /** What the query makes of each, and what they add to it. */
-  run(events: readonly {topic: string; frame: Uint8Array}[]): {verdicts: ReplayVerdict[]; delta: Delta} {
+  /** What the query makes of each, and what they add to it. `timeMs`: when the replay began, which their times are compared with. */
+  run(events: readonly {topic: string; frame: Uint8Array; timeMs: number}[]): {
+    verdicts: ReplayVerdict[];
+    delta: Delta;
+  } {
     // A partition for each event, so that the cut and the side output tell which one it was.
-    for (const [partition, {topic, frame}] of events.entries()) {
+    for (const [partition, {topic, frame, timeMs}] of events.entries()) {
       assert.ok(this.#decoders.has(topic), `query ${this.#plan.id} does not read ${topic}`);
       this.#kernel.open(topic, partition, 0, -Infinity);
-      const batch = {topic, partition, baseOffset: 0, count: 1, appendTimeMs: 0, kind: 'data' as const};
+      const batch = {topic, partition, baseOffset: 0, count: 1, appendTimeMs: timeMs, kind: 'data' as const};
       this.#kernel.process(this.#decoders.get(topic)!.decode({...batch, bytes: packRecords([frame])}, 0));
     }
     const delta = this.#kernel.take({endGeneration: true});

@@ -21,6 +21,7 @@ export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1
     sources,
     where: aggregation.where,
     watermarkMs: aggregation.watermarkMs,
+    futureMaxMs: domain.defaults.futureMaxMs,
     late: aggregation.late,
     correctForMs: aggregation.correctForMs,
     ...(aggregation.dedupMs === null ? {} : {dedupMs: aggregation.dedupMs}),

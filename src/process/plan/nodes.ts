@@ -17,6 +17,8 @@ export type QueryPlan = {
   /** Over the columns of every source; a name that a source lacks is NULL there. `event_type` is the source's name. */
   where: TypedExpr | null;
   watermarkMs: number;
+  /** A record whose event time is further ahead of the time at which it was appended is dead. Not part of the fingerprint. */
+  futureMaxMs: number;
   late: Late;
   correctForMs: number;
   /** A record whose id was seen in its partition with an event time within this behind the running maximum is a duplicate. Absent: none is. */

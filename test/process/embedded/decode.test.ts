@@ -151,3 +151,17 @@ test('a text that counts only where a filter finds another one is looked up in t
   const decoded = read.decode({...base, bytes: bytes.subarray(0, end)}, 0);
   assert.deepEqual([decoded.rows, decoded.columns[read.column('user', 'code')]![0]], [1, 0]);
 });
+
+test('a record too far ahead of when it was appended is dead, unless that is not known', () => {
+  const rows = Array.from({length: 600}, () => ({page: 'a', user: null, device: null}));
+  // Times of the records are 0 to 599.
+  const tight = createTopicDecoder(topic, [{...plan, futureMaxMs: 100}], () => schema);
+  const {dead, rows: good} = tight.decode({...batchOf(rows, new Set()), appendTimeMs: 201}, 0);
+  assert.equal(good, 302);
+  assert.deepEqual(
+    dead.map(({offset, code}) => `${offset} ${code}`),
+    Array.from({length: 298}, (_, k) => `${302 + k} TIMESTAMP_FUTURE`),
+  );
+  assert.match(dead[0]!.message, /timestamp 302 .* up to 301/);
+  assert.equal(tight.decode({...batchOf(rows, new Set()), appendTimeMs: 0}, 0).rows, 600);
+});

@@ -119,7 +119,12 @@ export function planOf(types: EventType[], options: QueryOptions): QueryPlan {
     sinks: [],
     limits: {groups: 1e6, memoryBytes: 1e9, stateDiskBytes: 1e9},
   };
-  const domain = {name: 'shop', eventTypes: types, lookups: options.lookups ?? []} as unknown as Domain;
+  const domain = {
+    name: 'shop',
+    eventTypes: types,
+    lookups: options.lookups ?? [],
+    defaults: {futureMaxMs: 3_600_000},
+  } as unknown as Domain;
   return buildPlan(domain, aggregation);
 }
 
@@ -132,7 +137,7 @@ export type World = {
   schemas: Map<number, AvroSchema>;
   frame(event: Logged): Uint8Array;
   /** One batch of events of one (topic, partition). */
-  batch(events: Logged[], baseOffset: number): RecordBatch;
+  batch(events: Logged[], baseOffset: number, appendTimeMs?: number): RecordBatch;
   decoder(topic: string, plans: QueryPlan[]): TopicDecoder;
 };
 
@@ -149,8 +154,10 @@ export function createWorld(types: EventType[]): World {
     types,
     schemas,
     frame,
-    batch: (events, baseOffset) =>
-      batchOf(events[0]!.type.topic, events[0]!.partition, baseOffset, events.map(frame)),
+    batch: (events, baseOffset, appendTimeMs = 0) => ({
+      ...batchOf(events[0]!.type.topic, events[0]!.partition, baseOffset, events.map(frame)),
+      appendTimeMs,
+    }),
     decoder: (topic, plans) => createTopicDecoder(topic, plans, (id) => schemas.get(id)),
   };
 }
@@ -170,13 +177,15 @@ export const batchOf = (
   bytes: packRecords(frames),
 });
 
-export function naiveEvents(events: Logged[]): NaiveEvent[] {
+/** @param appendTimeMs of all of them; 0: not known */
+export function naiveEvents(events: Logged[], appendTimeMs = 0): NaiveEvent[] {
   const next = new Map<string, number>();
   return events.map(({type, partition, values}) => {
     const place = `${type.topic}/${partition}`;
     const offset = next.get(place) ?? 0;
     next.set(place, offset + 1);
-    return {topic: type.topic, partition, offset, values: values as Record<string, Value>};
+    const appended = appendTimeMs > 0 ? {appendTimeMs} : {};
+    return {topic: type.topic, partition, offset, values: values as Record<string, Value>, ...appended};
   });
 }
 
@@ -186,6 +195,8 @@ export type RunOptions = {
   /** Whether to take after a batch, and how. */
   takeAfter?: (index: number) => {endGeneration?: boolean} | undefined;
   lookups?: LookupSnapshot[];
+  /** Of all batches; 0: not known. */
+  appendTimeMs?: number;
 };
 
 /** Runs kernels of all plans over the events, with shared decoders. @returns the deltas of each plan. */
@@ -219,7 +230,9 @@ export function run(world: World, plans: QueryPlan[], events: Logged[], options:
     const place = `${type.topic}/${partition}`;
     if (!offsets.has(place)) for (const kernel of kernels) open(kernel, type.topic, partition);
     const offset = offsets.get(place) ?? 0;
-    const decoded = decoders.get(type.topic)?.decode(world.batch(events.slice(from, to), offset), offset);
+    const decoded = decoders
+      .get(type.topic)
+      ?.decode(world.batch(events.slice(from, to), offset, options.appendTimeMs), offset);
     for (const kernel of kernels) if (readersOf(type.topic).includes(kernel.plan)) kernel.process(decoded!);
     offsets.set(place, offset + to - from);
     const take = options.takeAfter?.(index);

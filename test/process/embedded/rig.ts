@@ -30,6 +30,7 @@ export function planOf(more: Partial<QueryPlan> = {}): QueryPlan {
     sources: [{topic: 'shop.purchase', eventType: 'purchase', fields: [], derive: [], enrich: []}],
     where: null,
     watermarkMs: 0,
+    futureMaxMs: 60 * minute,
     late: 'correct',
     correctForMs: 60 * minute,
     idleMs: 30_000,
