@@ -62,10 +62,10 @@ export class EventLog {
       if (step.kind === 'mark') transaction.marks.push({topic, partition, timeMs: step.timeMs});
       else transaction.appends.push(this.#batch(step));
     }
-    await this.writer.append(transaction);
+    const {appendTimeMs} = await this.writer.append(transaction);
     // Marks follow the batches of their transaction.
-    for (const step of steps) if (step.kind !== 'mark') this.#remember(step);
-    for (const step of steps) if (step.kind === 'mark') this.#remember(step);
+    for (const step of steps) if (step.kind !== 'mark') this.#remember(step, appendTimeMs);
+    for (const step of steps) if (step.kind === 'mark') this.#remember(step, appendTimeMs);
   }
 
   #batch(step: Exclude<Step, {kind: 'mark'}>): Append {
@@ -81,7 +81,7 @@ export class EventLog {
     return {topic, partition, count: frames.length, bytes: packRecords(frames)};
   }
 
-  #remember(step: Step): void {
+  #remember(step: Step, appendTimeMs: number): void {
     const {topic, partition} = step;
     const key = `${topic}/${partition}`;
     let offset = this.#next.get(key) ?? 0;
@@ -89,7 +89,7 @@ export class EventLog {
       this.naive.push({topic, partition, offset: offset++, values: {timestamp: step.timeMs}, mark: true});
     else if (step.kind === 'events')
       for (const event of step.events)
-        this.naive.push({topic, partition, offset: offset++, values: logged(event)});
+        this.naive.push({topic, partition, offset: offset++, values: logged(event), appendTimeMs});
     else for (const _ of step.frames) this.broken.push({topic, partition, offset: offset++});
     this.#next.set(key, offset);
   }
