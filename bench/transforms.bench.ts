@@ -9,48 +9,24 @@ import {join} from 'node:path';
 import {systemClock} from '../src/clock.ts';
 import {ingestFile} from '../src/ingest/file.ts';
 import {openLogReader, openLogWriter} from '../src/log/embedded.ts';
-import type {Domain, EventType, Field, Input} from '../src/model/types.ts';
+import type {Domain, EventType, Input} from '../src/model/types.ts';
 import {avroSchema} from '../src/schema/avro.ts';
 import {compileDecoder} from '../src/schema/decode.ts';
 import {walkRecords} from '../src/schema/frame.ts';
 import {noTelemetry} from '../src/telemetry.ts';
 import {createTransform} from '../src/transforms/runner.ts';
+import {purchaseType} from './purchases.ts';
 
 const rounds = Number(process.argv[2] ?? 5);
 const count = 100_000;
 const dir = mkdtempSync(join(tmpdir(), 'millrace-bench-'));
-const field = (name: string, type: Field['type'], role: Field['role'], required = false): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role,
-  type,
-  required,
-  aliases: [],
-});
-const plain: EventType = {
-  domain: 'ecommerce',
-  name: 'purchase',
-  topic: 'ecommerce.purchase',
-  key: 'user_id',
-  fields: [
-    field('event_id', 'string', 'id', true),
-    field('timestamp', 'timestamp', 'time', true),
-    ...['user_id', 'product_id', 'category', 'country', 'device'].map((name) =>
-      field(name, 'string', 'dimension'),
-    ),
-    field('amount', 'money', 'metric', true),
-  ],
-  derive: [],
-  enrich: [],
-  checks: [],
-};
 const module = (name: string, text: string): EventType => {
   const path = join(dir, name);
   writeFileSync(path, text);
-  return {...plain, transform: {path, timeoutMs: 10_000, outputsMax: 10}};
+  return {...purchaseType, transform: {path, timeoutMs: 10_000, outputsMax: 10}};
 };
 const kinds: Record<string, EventType> = {
-  'without a transform': plain,
+  'without a transform': purchaseType,
   'a function': module('plain.ts', 'export default (event) => ({...event, country: event.country});'),
   'an async function': module('async.ts', 'export default async (event) => [event];'),
 };
@@ -78,18 +54,18 @@ const input: Input = {
 const domain = {
   name: 'ecommerce',
   defaults: {futureMaxMs: 3_600_000, deadLetters: {budgetShare: 0, budgetAfter: 1, retentionMs: 1}},
-  eventTypes: [plain],
+  eventTypes: [purchaseType],
   aggregations: [],
 } as unknown as Domain;
 
 /** Values of all events, without their ids, in order of partition and offset. */
 async function valuesOf(logDir: string): Promise<string> {
-  const decode = compileDecoder(avroSchema(plain));
+  const decode = compileDecoder(avroSchema(purchaseType));
   const reader = openLogReader(logDir);
   const values: string[] = [];
   for (let partition = 0; partition < 4; partition++)
     for (let offset = 0; ; ) {
-      const batches = await reader.read(plain.topic, partition, offset, 4 << 20);
+      const batches = await reader.read(purchaseType.topic, partition, offset, 4 << 20);
       if (batches.length === 0) break;
       for (const batch of batches) {
         walkRecords(batch, (_, position, end) => {
