@@ -13,6 +13,8 @@ export type TelemetryEvents = {
     rejected: number;
     seconds: number;
   };
+  /** Records that were read and not taken, since the log did not take them (LOG_STANDBY, LOG_FULL and others): they are to be sent again. */
+  EventsRefused: {domain: string; eventType: string; source: string; refused: number};
   /** A batch of records that passed a transform was made durable, as `out` events and `rejected` dead letters. */
   EventsTransformed: {domain: string; eventType: string; in: number; out: number; rejected: number};
   /** Requests that Kafka acknowledged since the last time this was told; `seconds`: their sum. */
@@ -56,7 +58,7 @@ export type TelemetryEvents = {
   LettersReplayed: {domain: string; outcome: string; letters: number};
   /** A sink refused rows for good and took the others; they became dead letters. */
   RowsRefused: {sink: string; table: string; rows: number; message: string};
-  /** A query stopped for good until someone acts. */
+  /** A query stopped, until someone acts or what it stopped for has passed (`QueryResumed`). */
   QueryStopped: {
     domain: string;
     query: string;
@@ -65,6 +67,8 @@ export type TelemetryEvents = {
     hint?: string;
     place?: string;
   };
+  /** It had stopped for what passes by itself, and runs again; `seconds`: since it stopped. */
+  QueryResumed: {domain: string; query: string; code: string; seconds: number};
   CheckpointCommitted: {domain: string; query: string; bytes: number; seconds: number; pauseSeconds: number};
   /** This process has the lease on the checkpoints, as its owner number `epoch`. */
   LeaseTaken: {place: string; epoch: number};

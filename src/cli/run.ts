@@ -3,7 +3,6 @@ import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {type Role, roles, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
-import {startsAgain} from '../platform/idle.ts';
 import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
 import type {SinkSpec} from '../sinks/types.ts';
@@ -203,21 +202,6 @@ const cutText = (what: string): string =>
   `${what} was cut short: what was not written is written at the next start\n`;
 const cutCodeOf = (stop: Stop): number => cutCodes[stop.signal() ?? 'SIGINT'];
 
-/** What is tried again by itself and fails in the same way is said once in this time, ms. */
-const sameStopMs = 60_000;
-const stopsSaid = new WeakMap<View, Map<string, number>>();
-
-/** Whether a text is new to who watches. */
-function isNews(view: View, text: string): boolean {
-  const said = stopsSaid.get(view) ?? new Map<string, number>();
-  stopsSaid.set(view, said);
-  const now = performance.now();
-  for (const [each, at] of said) if (now - at >= sameStopMs) said.delete(each);
-  if (said.has(text)) return false;
-  said.set(text, now);
-  return true;
-}
-
 function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[keyof TelemetryEvents]): void {
   switch (name) {
     case 'Log': {
@@ -228,8 +212,12 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
     case 'QueryStopped': {
       const {domain, query, code, message, hint, place} = event as TelemetryEvents['QueryStopped'];
       const more = `${place ? `\n  at ${place}` : ''}${hint ? `\n  hint: ${hint}` : ''}`;
-      const text = `query ${domain}.${query} stopped: ${code} ${message}${more}`;
-      if (!startsAgain.has(code) || isNews(view, text)) view.say(text);
+      view.say(`query ${domain}.${query} stopped: ${code} ${message}${more}`);
+      break;
+    }
+    case 'QueryResumed': {
+      const {domain, query, code, seconds} = event as TelemetryEvents['QueryResumed'];
+      view.say(`query ${domain}.${query} runs again, after ${seconds.toFixed(1)} s (${code})`);
       break;
     }
     case 'InputStopped': {

@@ -50,12 +50,15 @@ export const steeringOf = (
 export const tellsOfFilling = (telemetry: Telemetry, plans: QueryPlan[]): Telemetry => ({
   emit(name, event) {
     if (name === 'RowsAcknowledged') return;
-    if (name !== 'QueryStopped') return telemetry.emit(name, event);
-    const {domain, query, code, message} = event as TelemetryEvents['QueryStopped'];
-    const revision = plans.find(({id}) => id === `${domain}.${query}`)?.revision;
+    if (name !== 'QueryStopped' && name !== 'QueryResumed') return telemetry.emit(name, event);
+    const {domain, query} = event as {domain: string; query: string};
+    const revision = `revision ${plans.find(({id}) => id === `${domain}.${query}`)?.revision} of ${domain}.${query}`;
+    if (name === 'QueryResumed')
+      return telemetry.emit('Log', {level: 'info', message: `${revision} is filled further`});
+    const {code, message} = event as TelemetryEvents['QueryStopped'];
     telemetry.emit('Log', {
       level: 'warn',
-      message: `revision ${revision} of ${domain}.${query} stopped while it was filled: ${code} ${message}`,
+      message: `${revision} stopped while it was filled: ${code} ${message}`,
     });
   },
 });

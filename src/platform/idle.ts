@@ -4,10 +4,7 @@ import type {Outputs} from './outputs.ts';
 import type {RawStatus} from './status.ts';
 
 /** A query that stopped for one of these starts again by itself. */
-export const startsAgain: ReadonlySet<string | undefined> = new Set([
-  'CHECKPOINT_DISK_FULL',
-  'KAFKA_UNAVAILABLE',
-]);
+const startsAgain: ReadonlySet<string | undefined> = new Set(['CHECKPOINT_DISK_FULL', 'KAFKA_UNAVAILABLE']);
 
 /**
  * Whether everything that is in the log is in rows that were acknowledged, judged by what was observed after `sinceMs`. Queries

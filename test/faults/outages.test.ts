@@ -156,6 +156,7 @@ for (const [part, failpoint] of Object.entries(disks))
       rmSync(ballast);
       const {code, stderr} = await child.ended;
       assert.equal(code, 0, stderr);
+      if (part === 'state') assert.match(stderr, /runs again, after [0-9.]+ s \(CHECKPOINT_DISK_FULL\)/);
       await assertSame(root);
     } finally {
       spawnSync('umount', [dir]);

@@ -226,8 +226,13 @@ class Host implements InlineEngine {
         tellLog(telemetry, event.told);
         break;
       case 'stopped':
-        this.#stopped(this.#plans.get(event.query)!, event.failure);
+        this.#stopped(this.#plans.get(event.query)!, event.failure, event.isTold);
         break;
+      case 'again': {
+        const {domain, query} = this.#plans.get(event.query)!;
+        telemetry.emit('QueryResumed', {domain, query, code: event.code, seconds: event.seconds});
+        break;
+      }
       case 'checkpoint': {
         const {domain, query} = this.#plans.get(event.query)!;
         const {bytes, seconds, pauseSeconds} = event;
@@ -247,7 +252,7 @@ class Host implements InlineEngine {
     }
   }
 
-  #stopped(plan: QueryPlan, failure: ReturnType<typeof failureOf>): void {
+  #stopped(plan: QueryPlan, failure: ReturnType<typeof failureOf>, isTold = false): void {
     const {telemetry = noTelemetry, onStatus, onStopped} = this.#options;
     const error = errorOf(failure);
     const {code, message, hint, place} = error;
@@ -255,14 +260,9 @@ class Host implements InlineEngine {
     const known = this.#status.get(plan.id);
     const state = code === 'QUERY_FAILED' ? 'failed' : 'stopped';
     this.#status.set(plan.id, stoppedStatus(plan.id, state, error, known));
-    telemetry.emit('QueryStopped', {
-      domain: plan.domain,
-      query: plan.query,
-      code,
-      message,
-      ...(hint ? {hint} : {}),
-      ...(place ? {place} : {}),
-    });
+    const more = {...(hint ? {hint} : {}), ...(place ? {place} : {})};
+    if (!isTold)
+      telemetry.emit('QueryStopped', {domain: plan.domain, query: plan.query, code, message, ...more});
     if (failure.stack)
       telemetry.emit('Log', {level: 'error', message: failure.stack, fields: {query: plan.id}});
     onStatus?.(this.status());

@@ -90,7 +90,10 @@ export type WorkerEvent =
   | {kind: 'mark'; query: string; epoch: number}
   | {kind: 'side'; query: string; batch: number; side: SideOutput}
   | {kind: 'status'; status: QueryStatus[]}
-  | {kind: 'stopped'; query: string; failure: Failure}
+  /** `isTold`: it stopped for the same before, was tried again and has not come through. */
+  | {kind: 'stopped'; query: string; failure: Failure; isTold: boolean}
+  /** What it had stopped for is over. */
+  | {kind: 'again'; query: string; code: string; seconds: number}
   /** It begins again from its checkpoint by itself: rows that are on their way come again. */
   | {kind: 'reopened'; query: string}
   | {kind: 'log'; told: LogTold}

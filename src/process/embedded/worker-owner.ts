@@ -8,6 +8,7 @@ import {storeWait, waitsForStore} from './merger-limits.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {ReplayFeed} from './replay-feed.ts';
 import type {Delta} from './types.ts';
+import {StopAndAgain} from './worker-again.ts';
 import {type Written, writeCheckpoint} from './worker-checkpoint.ts';
 import {errorOf, failureOf} from './worker-failure.ts';
 import {endsOf, Feeds, type OwnerOptions, placesOf} from './worker-feeds.ts';
@@ -19,8 +20,6 @@ import {SinkGate, sinkWait} from './worker-sinks.ts';
 import {type LagOf, statusOf} from './worker-status.ts';
 import {LookupSwitches} from './worker-switches.ts';
 
-/** A query that stopped for what passes by itself begins again from its last checkpoint after so long. */
-const retryAfterMs: Partial<Record<string, number>> = {CHECKPOINT_DISK_FULL: 5_000, KAFKA_UNAVAILABLE: 1_000};
 /** Rows of sessions wait for a checkpoint, so theirs come more often: at least so far apart. */
 const orderedCheckpointMs = 100;
 
@@ -53,7 +52,7 @@ export class QueryOwner {
   #checkpointMs = -Infinity;
   #emitMs = -Infinity;
   #pace: Pace;
-  #retryMs = Infinity;
+  readonly #again = new StopAndAgain();
   /** Workers that were told to hold and have not said `held`. */
   #holding: Set<number> | undefined;
   #switches: LookupSwitches;
@@ -198,6 +197,7 @@ export class QueryOwner {
     this.#isPaused = false;
     if (this.isStopped) {
       this.#state = 'running';
+      this.#again.tried(this.#options.clock.now());
       void this.open();
       return;
     }
@@ -247,10 +247,7 @@ export class QueryOwner {
 
   /** Does what is due. @returns ms until something is due again */
   pump(nowMs: number): number {
-    if (this.#retryMs <= nowMs) {
-      this.#retryMs = Infinity;
-      this.resume();
-    }
+    if (this.#again.isDue(nowMs)) this.resume();
     const merger = this.#merger;
     if (!merger || this.isStopped) return Infinity;
     try {
@@ -268,9 +265,8 @@ export class QueryOwner {
     this.#reason = failure;
     const query = this.plan.id;
     this.#shut();
-    const retryMs = retryAfterMs[failure.code ?? ''];
-    if (retryMs !== undefined) this.#retryMs = this.#options.clock.now() + retryMs;
-    this.#options.toMain({kind: 'stopped', query, failure});
+    const isTold = this.#again.stopped(failure, this.#options.clock.now());
+    this.#options.toMain({kind: 'stopped', query, failure, isTold});
   }
 
   /** Begins again from the checkpoint when its topics have more partitions than it reads. */
@@ -310,10 +306,13 @@ export class QueryOwner {
       nowMs,
     };
     const waits = this.#waitsForStore ? storeWait : this.#sinks.isWaiting ? sinkWait : undefined;
+    const stop = this.#again.reason;
     const shown =
-      waits && this.#state === 'running'
-        ? {state: 'paused' as const, reason: waits}
-        : {state: this.#state, reason: this.#reason};
+      stop && this.#state === 'running'
+        ? {state: 'stopped' as const, reason: stop}
+        : waits && this.#state === 'running'
+          ? {state: 'paused' as const, reason: waits}
+          : {state: this.#state, reason: this.#reason};
     return statusOf(this.plan, this.#merger, {...shown, ...now}, lagMsOf);
   }
 
@@ -364,6 +363,7 @@ export class QueryOwner {
     if (!this.#holding && !this.#isDraining && isWhole && this.#switches.mayBegin(merger)) this.#hold();
     const intervalMs = this.#isDraining ? 0 : this.#checkpointIntervalMs();
     const dueMs = this.#checkpointMs + intervalMs - nowMs;
+    if (!merger.wantsCheckpoint() && !this.#committing && this.#again.isSteady(nowMs)) this.#cameThrough();
     if (!merger.wantsCheckpoint() || this.#committing) return merger.isClean() ? Infinity : flushMs;
     if (dueMs <= 0)
       void this.#checkpoint(merger).catch((error) => merger === this.#merger && this.fail(error));
@@ -414,11 +414,18 @@ export class QueryOwner {
     const mark = merger.committed(written.epoch, store.sizeBytes(stateName(this.plan)));
     const {bytes, seconds, pauseSeconds} = written;
     toMain({kind: 'checkpoint', query: this.plan.id, bytes, seconds, pauseSeconds});
+    this.#cameThrough();
     this.#sendMark(mark);
     const lookups = this.#switches.finished(merger.committedEpoch);
     if (!lookups) return;
     this.#feeds.release(this.#run, lookups);
     this.#replay?.switched(lookups);
+  }
+
+  /** What it had stopped for is over, if it had. */
+  #cameThrough(): void {
+    const over = this.#again.over(this.#options.clock.now());
+    if (over) this.#options.toMain({kind: 'again', query: this.plan.id, ...over});
   }
 
   #sendMark(epoch: number | undefined): void {
