@@ -1,4 +1,5 @@
 /** The way of one table's rows from their topic into one sink. */
+import {PlatformError} from '../errors.ts';
 import {tellPassedOver} from '../log/passed-over.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
@@ -12,9 +13,9 @@ import type {Telemetry} from '../telemetry.ts';
 
 /**
  * How far a sink has a table: next offset by partition, and the last checkpoint that it has marked. `topicId`: of the topic that the
- * offsets are of, where topics have ids.
+ * offsets are of, `made`: of the one that the engine made for the table that the sink has; where topics have ids.
  */
-export type RowsPlaces = {offsets: number[]; epoch: number; topicId?: string};
+export type RowsPlaces = {offsets: number[]; epoch: number; topicId?: string; made?: string};
 
 /** Where the places of a sink are kept, outside of it. */
 export type RowsPositions = {
@@ -24,6 +25,8 @@ export type RowsPositions = {
 
 export type RowsFeedOptions = {
   table: Table;
+  /** Id of the topic that the engine made for the table; undefined where that is not known. */
+  made?: string | undefined;
   sinkName: string;
   sink: Sink;
   delivery: Pick<Delivery, 'push'>;
@@ -56,11 +59,18 @@ export class RowsFeed {
 
   /** Makes the table, and decides where to begin: at the topic's start when the sink has lost what it had. @throws the sink's errors */
   async open(): Promise<void> {
-    const {table, sink, sinkName, positions, log, telemetry} = this.#options;
+    const {table, made, sink, sinkName, positions, log, telemetry} = this.#options;
+    const saved = await positions.load(this.topic);
+    // What the sink has was made for a table that was dropped since: rows that are not made again would stay.
+    const isOfBefore = saved?.made !== undefined && made !== undefined && saved.made !== made;
+    if (isOfBefore) await sink.drop?.(tableId(table));
     await sink.ensure(table);
     this.#topicId = log.topicId?.(this.topic);
-    const saved = await positions.load(this.topic);
-    if (!saved) return;
+    if (!saved || isOfBefore) {
+      // Said before the first row is there, so that whoever comes next knows whose they are.
+      this.#offsets = Array.from({length: log.partitions(this.topic)}, () => 0);
+      return this.save();
+    }
     const marked = (await sink.marked(tableId(table))) ?? 0;
     const ends = saved.offsets.map((_, partition) => log.endOffset(this.topic, partition));
     const isSame =
@@ -87,17 +97,21 @@ export class RowsFeed {
     return `topic ${this.topic} was deleted and made anew: ${sinkName} reads it from its beginning; rows of ${tableId(table)} that it had stay`;
   }
 
-  /** The topic is another one than before: what it holds is read from its beginning, and rows by their versions change what they have to. */
-  #beginAnew(): void {
+  /**
+   * The topic is another one than before: what it holds is read from its beginning, and rows by their versions change what they have to.
+   * @returns whether it is
+   */
+  #beginAnew(): boolean {
     const {log, telemetry} = this.#options;
     const now = log.topicId?.(this.topic);
-    if (now === undefined || now === this.#topicId) return;
+    if (now === undefined || now === this.#topicId) return false;
     if (this.#topicId !== undefined) {
       telemetry.emit('Log', {level: 'warn', message: this.#remadeText()});
       this.#offsets = [];
       this.#epoch = 0;
     }
     this.#topicId = now;
+    return true;
   }
 
   /** Rows that are in the topic and not in the sink, as of the last look. */
@@ -111,6 +125,11 @@ export class RowsFeed {
   /** Records of the topic that are no rows of the table: somebody else wrote them. */
   get skipped(): number {
     return this.#skipped;
+  }
+
+  /** Id of the topic that was made for the table; undefined where that is not known. */
+  get made(): string | undefined {
+    return this.#options.made;
   }
 
   get epoch(): number {
@@ -128,6 +147,18 @@ export class RowsFeed {
 
   /** One read of every partition, in one write. @returns whether there was anything @throws the log's errors, SINK_* */
   async turn(): Promise<boolean> {
+    try {
+      return await this.#turn();
+    } catch (error) {
+      if (!(error instanceof PlatformError) || error.code !== 'TOPIC_OTHER') throw error;
+      // It became another one while it was read.
+      await this.#options.log.refresh();
+      if (!this.#beginAnew()) throw error;
+      return true;
+    }
+  }
+
+  async #turn(): Promise<boolean> {
     const {table, log, delivery, telemetry} = this.#options;
     const skipped = this.#skipped;
     this.#beginAnew();
@@ -175,7 +206,13 @@ export class RowsFeed {
   /** Keeps the places, when they are others than those that were kept last. */
   async save(): Promise<void> {
     const topicId = this.#topicId;
-    const places = {offsets: [...this.#offsets], epoch: this.#epoch, ...(topicId ? {topicId} : {})};
+    const {made} = this.#options;
+    const places = {
+      offsets: [...this.#offsets],
+      epoch: this.#epoch,
+      ...(topicId ? {topicId} : {}),
+      ...(made ? {made} : {}),
+    };
     const text = JSON.stringify(places);
     if (text === this.#savedText || places.offsets.length === 0) return;
     await this.#options.positions.save(this.topic, places);

@@ -59,7 +59,7 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
   };
 }
 
-/** The checkpoint that the sink had marked, and the id of the topic, stand beside each offset. */
+/** The checkpoint that the sink had marked, the id of the topic, and that of the one that was made for the table, stand beside each offset. */
 const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
   async load(topic) {
     const partitions =
@@ -70,13 +70,15 @@ const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
     for (const {partition, offset} of found) offsets[partition] = offset;
     const beside = found.map(({metadata}) => metadata.split(' '));
     const [topicId] = beside.flatMap(([, id = '']) => (id === '' ? [] : [id]));
+    const [made] = beside.flatMap(([, , id = '']) => (id === '' ? [] : [id]));
     return {
       offsets: Array.from(offsets, (offset) => offset ?? 0),
       epoch: Math.max(...beside.map(([epoch]) => Number(epoch) || 0)),
       ...(topicId ? {topicId} : {}),
+      ...(made ? {made} : {}),
     };
   },
-  save: (topic, {offsets, epoch, topicId = ''}) =>
+  save: (topic, {offsets, epoch, topicId = '', made = ''}) =>
     commitOffsets(
       client,
       group,
@@ -84,7 +86,7 @@ const positionsIn = (client: KafkaClient, group: string): RowsPositions => ({
         topic,
         partition,
         offset,
-        metadata: `${epoch} ${topicId}`.trim(),
+        metadata: `${epoch} ${topicId} ${made}`.trim(),
       })),
     ),
 });

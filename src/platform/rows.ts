@@ -1,18 +1,17 @@
 /** Delivers rows from their topics into the sinks that the configuration names: the engine may be another process. */
 import type {Clock} from '../clock.ts';
 import type {PlatformError} from '../errors.ts';
-import {tellPassedOver} from '../log/passed-over.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
-import {walkRecords} from '../schema/frame.ts';
 import {createDelivery, type Delivery} from '../sinks/delivery.ts';
-import {Book, bookEntryOf} from '../sinks/kafka/book.ts';
+import type {Book} from '../sinks/kafka/book.ts';
 import {queryOf, rowsTopic} from '../sinks/kafka/rows.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {sinkError} from '../sinks/retry.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {Sink} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {RowsBook} from './rows-book.ts';
 import {RowsDrops} from './rows-drops.ts';
 import {RowsFeed, type RowsPositions} from './rows-feed.ts';
 import type {RowsStatus} from './status.ts';
@@ -65,8 +64,7 @@ const againMs = 1_000;
 /** Reads the book and starts a way for every table and sink. @throws the log's errors */
 export async function startRowsService(options: RowsServiceOptions): Promise<RowsService> {
   const service = new Service(options);
-  await service.readBook();
-  service.start();
+  await service.start();
   return {
     status: () => service.status(),
     resume: (name) => service.resume(name),
@@ -77,53 +75,24 @@ export async function startRowsService(options: RowsServiceOptions): Promise<Row
 
 class Service {
   readonly #options: RowsServiceOptions;
-  readonly #book = new Book();
+  readonly #follower: RowsBook;
+  readonly #book: Book;
   readonly #ways = new Map<string, Way>();
   readonly #shown = new Map<string, string>();
   readonly #drops: RowsDrops;
   readonly #closing = new AbortController();
-  #bookOffset = 0;
-  #bookId: string | undefined;
   #watching: Promise<void> = Promise.resolve();
-  #reading: Promise<void> = Promise.resolve();
 
   constructor(options: RowsServiceOptions) {
     this.#options = options;
+    this.#follower = new RowsBook(options);
+    this.#book = this.#follower.book;
     this.#drops = new RowsDrops({...options, book: this.#book});
   }
 
-  start(): void {
+  async start(): Promise<void> {
+    await this.#follower.read();
     this.#watching = this.#watch();
-  }
-
-  /** Takes what was added to the book, one reading after another. */
-  readBook(): Promise<void> {
-    const next = this.#reading.then(() => this.#readBook());
-    this.#reading = next.catch(() => {});
-    return next;
-  }
-
-  async #readBook(): Promise<void> {
-    const {log, book, telemetry} = this.#options;
-    if (log.partitions(book) === 0) return;
-    const is = log.topicId?.(book);
-    // One that was made anew is read from its beginning; what was known stays, and is said again.
-    if (is !== undefined && is !== this.#bookId) this.#bookOffset = 0;
-    this.#bookId = is ?? this.#bookId;
-    this.#bookOffset = Math.max(this.#bookOffset, log.startOffset(book, 0));
-    while (this.#bookOffset < log.endOffset(book, 0)) {
-      const batches = await log.read(book, 0, this.#bookOffset, 1 << 20);
-      if (batches.length === 0) return;
-      for (const batch of batches) {
-        if (batch.kind === 'data')
-          walkRecords(batch, (index, pos, end) => {
-            if (batch.baseOffset + index >= this.#bookOffset)
-              this.#book.take(bookEntryOf(batch.bytes.subarray(pos, end)));
-          });
-        this.#bookOffset = batch.baseOffset + batch.count;
-      }
-      tellPassedOver(telemetry, book, this.#book.takePassedOver());
-    }
   }
 
   async #watch(): Promise<void> {
@@ -131,7 +100,7 @@ class Service {
     const {signal} = this.#closing;
     while (!signal.aborted) {
       try {
-        await this.readBook();
+        await this.#follower.read();
         await this.#arrange();
         await log.waitForAppend(waitMs);
       } catch (error) {
@@ -143,8 +112,9 @@ class Service {
     }
   }
 
-  /** Begins ways for new tables, ends those of tables that were dropped. */
+  /** Ends ways of tables that were dropped, also of those that were made again since, and begins those of new ones. */
   async #arrange(): Promise<void> {
+    for (const [key, way] of this.#ways) if (!this.#isOf(way) && this.#ways.delete(key)) await this.#end(way);
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
         if (!this.#ways.has(`${sinkName} ${id}`)) {
@@ -152,11 +122,14 @@ class Service {
           if (this.#options.log.partitions(rowsTopic(table)) === 0) await this.#options.log.refresh();
           await this.#begin(sinkName, table);
         }
-    for (const [key, way] of this.#ways)
-      if (this.#book.dropped.has(way.id) && this.#ways.delete(key)) await this.#end(way);
     for (const [view, shown] of this.#book.views)
       if (shown === null) for (const sink of this.#options.sinks) this.#shown.delete(`${sink} ${view}`);
     this.#drops.look();
+  }
+
+  /** Whether its table is there, and the one that it began with. */
+  #isOf({id, feed}: Way): boolean {
+    return this.#book.tables.has(id) && this.#book.made.get(id) === feed.made;
   }
 
   async #begin(sinkName: string, table: Table): Promise<void> {
@@ -174,7 +147,8 @@ class Service {
       callbacks: {onRefused: (rows) => refused(table, sinkName, rows)},
     });
     const positions = positionsOf(sinkName);
-    const feed = new RowsFeed({table, sinkName, sink, delivery, log, positions, telemetry});
+    const made = this.#book.made.get(tableId(table));
+    const feed = new RowsFeed({table, made, sinkName, sink, delivery, log, positions, telemetry});
     const way: Way = {
       id: tableId(table),
       sinkName,
@@ -200,6 +174,7 @@ class Service {
       try {
         if (!isOpen) await way.feed.open();
         isOpen = true;
+        if (signal.aborted) break;
         const hasRead = await way.feed.turn();
         way.waits = undefined;
         await this.#follow(way);
@@ -269,7 +244,7 @@ class Service {
     const {log, clock} = this.#options;
     for (;;) {
       await log.refresh();
-      await this.readBook();
+      await this.#follower.read();
       const isSettled = [...this.#ways.values()].every(
         ({feed, id, delivery}) =>
           feed.lagRows === 0 &&
@@ -277,7 +252,10 @@ class Service {
           (this.#book.marks.get(id)?.epoch ?? 0) <= feed.epoch,
       );
       const isArranged = [...this.#book.tables].every(([id, table]) =>
-        this.#options.sinksOf(queryOf(table)).every((sinkName) => this.#ways.has(`${sinkName} ${id}`)),
+        this.#options.sinksOf(queryOf(table)).every((sinkName) => {
+          const way = this.#ways.get(`${sinkName} ${id}`);
+          return way && this.#isOf(way);
+        }),
       );
       if (isSettled && isArranged) break;
       await clock.sleep(waitMs, signal);
@@ -307,6 +285,9 @@ class Service {
     way.delivery.close();
     way.wake();
     await way.done;
+    // With a dropped table its view may go.
+    const view = `${way.sinkName} ${queryOf(way.table)}`;
+    if (this.#shown.get(view) === way.id) this.#shown.delete(view);
   }
 
   async close(): Promise<void> {

@@ -7,7 +7,8 @@ import {isRowType} from './rows.ts';
 
 /** `ends`: end of every partition of the table's topic; what is below it belongs to the entry. */
 export type BookEntry =
-  | {kind: 'table'; table: Table}
+  /** `topicId`: of the topic that was made for it; another one says that the table was dropped and made again, where nobody saw the drop. */
+  | {kind: 'table'; table: Table; topicId?: string}
   /** Every row of the checkpoint `epoch` is below `ends`. `table`: `<namespace>.<name>`; `topicId`: of the topic that has them. */
   | {kind: 'mark'; table: string; epoch: number; ends: number[]; topicId?: string}
   /** The view shows the table as soon as it is delivered up to `ends`. */
@@ -32,10 +33,19 @@ export function bookKey(entry: BookEntry): string {
   }
 }
 
+/** The table is there; `topicId` where topics have ids. */
+export const tableEntry = (table: Table, topicId: string | undefined): BookEntry => ({
+  kind: 'table',
+  table,
+  ...(topicId === undefined ? {} : {topicId}),
+});
+
 /** What the book says after some of its entries. */
 export class Book {
   /** `<namespace>.<name>` -> the table, for those that were not dropped. */
   readonly tables = new Map<string, Table>();
+  /** `<namespace>.<name>` -> id of the topic that was made for it, for those tables of which it is known. */
+  readonly made = new Map<string, string>();
   readonly dropped = new Set<string>();
   readonly marks = new Map<string, Extract<BookEntry, {kind: 'mark'}>>();
   /** `<domain>.<query>` -> the table that it shows; null: the view is gone. */
@@ -44,7 +54,7 @@ export class Book {
   /** Everything that counts now, as entries of a new book. */
   entries(): BookEntry[] {
     return [
-      ...[...this.tables.values()].map((table): BookEntry => ({kind: 'table', table})),
+      ...[...this.tables].map(([id, table]) => tableEntry(table, this.made.get(id))),
       ...this.marks.values(),
       ...[...this.dropped].map((table): BookEntry => ({kind: 'drop', table})),
       ...[...this.views].map(([view, shown]): BookEntry => shown ?? {kind: 'dropView', view}),
@@ -70,11 +80,14 @@ export class Book {
       case 'table': {
         const id = `${entry.table.namespace}.${entry.table.name}`;
         this.tables.set(id, entry.table);
+        if (entry.topicId === undefined) this.made.delete(id);
+        else this.made.set(id, entry.topicId);
         this.dropped.delete(id);
         break;
       }
       case 'drop':
         this.tables.delete(entry.table);
+        this.made.delete(entry.table);
         this.marks.delete(entry.table);
         this.dropped.add(entry.table);
         break;
@@ -91,7 +104,7 @@ export class Book {
 }
 
 const kinds: Record<BookEntry['kind'], (entry: Record<string, unknown>) => boolean> = {
-  table: ({table}) => isTable(table),
+  table: ({table, topicId}) => isTable(table) && (topicId === undefined || isText(topicId)),
   mark: ({table, epoch, ends}) => isText(table) && isOffset(epoch) && isOffsets(ends),
   view: ({view, table, ends}) => isText(view) && isText(table) && isOffsets(ends),
   drop: ({table}) => isText(table),

@@ -12,7 +12,7 @@ import {walkRecords} from '../../schema/frame.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import {columnIndex, revisionOf, tableId} from '../tables.ts';
 import type {RowTopics, Sink, SinkContext} from '../types.ts';
-import {Book, type BookEntry, bookEntryOf, bookKey, bookTopic} from './book.ts';
+import {Book, type BookEntry, bookEntryOf, bookKey, bookTopic, tableEntry} from './book.ts';
 import {type RowEncoder, rowEncoder, rowReader, rowSchema, rowsTopic} from './rows.ts';
 
 /**
@@ -145,7 +145,7 @@ class KafkaSink implements Sink {
       id,
       Array.from({length: log.partitions(name)}, (_, partition) => log.endOffset(name, partition)),
     );
-    if (!known) await this.#note({kind: 'table', table});
+    if (!known) await this.#note(tableEntry(table, this.#topicIds.get(name)));
   }
 
   async write(table: Table, batch: Parameters<Sink['write']>[1]): Promise<void> {

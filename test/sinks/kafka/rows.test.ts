@@ -104,6 +104,7 @@ test('what others write into the book of rows topics is passed over', () => {
     '{"kind":"view","view":"shop.per_day","table":"shop.per_day__r3","ends":[null]}',
     '{"kind":"mark","table":3}',
     '{"kind":"view","view":"shop.per_day"}',
+    JSON.stringify({kind: 'table', table, topicId: 5}),
     JSON.stringify({kind: 'table', table}),
   ];
   for (const entry of entries) book.take(bookEntryOf(Buffer.from(entry)));

@@ -58,6 +58,8 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     };
     /** What happens before a place is kept. */
     const saving = {before: async (_topic: string) => {}};
+    /** What happens before a sink is opened for a table: until then the book is not looked at. */
+    const opening = {before: async () => {}};
     t.after(async () => {
       await engine.close();
       rmSync(dir, {recursive: true, force: true});
@@ -78,16 +80,19 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
         log,
         sinksOf: (query) => (query.startsWith('shop.') ? ['files'] : []),
         sinks: ['files'],
-        openSink: async () => ({
-          ...sink,
-          async switchView(table: Table) {
-            shown.push(tableId(table));
-          },
-          async dropView(view: string) {
-            views.push(view);
-            if (views.length === 1) throw new Error('not now');
-          },
-        }),
+        async openSink() {
+          await opening.before();
+          return {
+            ...sink,
+            async switchView(table: Table) {
+              shown.push(tableId(table));
+            },
+            async dropView(view: string) {
+              views.push(view);
+              if (views.length === 1) throw new Error('not now');
+            },
+          };
+        },
         positionsOf: () => ({
           load: async (topic) => places.get(topic),
           async save(topic, place) {
@@ -124,6 +129,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       open,
       start,
       saving,
+      opening,
       views,
       shown,
       told,
@@ -250,6 +256,50 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     await engine.write(two, batchOf(two, [countryRow('FR', 1, 2)]));
     await running.settled();
     assert.deepEqual(await rows(two), [['FR', 1]]);
+  });
+
+  test('a table that is dropped and made again has the rows of the second one alone, whether anybody saw the drop or not', async (t) => {
+    const {engine, start, rows, opening} = await world(t, 'again');
+    const table = queryTable('again', {country: 'string'});
+    const other = queryTable('other', {country: 'string'});
+    await engine.ensure(table);
+    const again = async (country: string) => {
+      await engine.drop!(tableId(table));
+      await engine.ensure(table);
+      await engine.write(table, batchOf(table, [countryRow(country, 1, 2)]));
+    };
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    const first = await start();
+    await first.settled();
+    assert.deepEqual(await rows(table), [['DE', 1]]);
+    // Seen, or not, as it comes.
+    await again('FR');
+    await first.settled();
+    assert.deepEqual(await rows(table), [['FR', 1]]);
+    // Not seen: the book is looked at when it is over.
+    const held = Promise.withResolvers<void>();
+    const isHeld = new Promise<void>((resolve) => {
+      opening.before = () => {
+        resolve();
+        return held.promise;
+      };
+    });
+    await engine.ensure(other);
+    await isHeld;
+    await again('IT');
+    held.resolve();
+    await first.settled();
+    assert.deepEqual(await rows(table), [['IT', 1]]);
+    await first.close();
+    // Nobody there who could see it.
+    await again('ES');
+    const second = await start();
+    const status = await second.settled();
+    assert.deepEqual(await rows(table), [['ES', 1]]);
+    assert.deepEqual(
+      status.map(({state}) => state),
+      ['running', 'running'],
+    );
   });
 
   test('a topic of rows that is made anew stops what writes to it, and its rows count as lost; who delivers begins with it anew; a book is written again', async (t) => {
