@@ -50,8 +50,8 @@ export type TelemetryEvents = {
   /** Active parts of the largest partition of a table were counted; `pauseSeconds`: what its inserts wait between two. */
   PartsCounted: {sink: string; table: string; parts: number; pauseSeconds: number};
   SinkFailed: {sink: string; table: string; code: string; message: string; retry: boolean};
-  /** `message`: what the sink said last. */
-  SinkPaused: {sink: string; table: string; message: string};
+  /** `message`: what the sink said last; `place`: the sink, and where it stands in the configuration. */
+  SinkPaused: {sink: string; table: string; message: string; place?: string; hint?: string};
   /** `seconds`: for how long it was paused. */
   SinkResumed: {sink: string; table: string; seconds: number};
   /** Letters of a domain were replayed with that outcome. */

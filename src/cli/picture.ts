@@ -76,20 +76,24 @@ function headLines(
 }
 
 function rowsLine(
-  {sink, table, state, message, written, dead, lagRows, lagMs}: RowsStatus,
+  {sink, table, state, message, place, written, dead, lagRows, lagMs}: RowsStatus,
   color: Colors,
 ): string {
   const note =
-    state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
+    state === 'running'
+      ? ''
+      : color.yellow(` ${state}${message ? `: ${escapeControls(message)}${atPlace(place)}` : ''}`);
   return `  ${color.dim('rows')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}, lag ${formatCount(lagRows)}${behindFor(lagMs)}${note}`;
 }
 
 function rawLine(
-  {sink, table, state, message, written, dead, lagEvents, lagMs}: RawStatus,
+  {sink, table, state, message, place, written, dead, lagEvents, lagMs}: RawStatus,
   color: Colors,
 ): string {
   const note =
-    state === 'running' ? '' : color.yellow(` ${state}${message ? `: ${escapeControls(message)}` : ''}`);
+    state === 'running'
+      ? ''
+      : color.yellow(` ${state}${message ? `: ${escapeControls(message)}${atPlace(place)}` : ''}`);
   return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}${behindFor(lagMs)}`}${note}`;
 }
 
@@ -128,9 +132,10 @@ const troubleLines = (
   ...deliveries
     .filter(({state}) => state !== 'running')
     .map(
-      ({sink, table, state, message}) =>
-        `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}`,
+      ({sink, table, state, message, place}) =>
+        `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}${atPlace(place)}`,
     ),
+  ...reasonLines(queries, deliveries, color),
   ...deliveries
     .filter(({state, lagMs}) => state === 'running' && lagMs > slowMs)
     .map(
@@ -144,6 +149,31 @@ const troubleLines = (
         `  ${color.yellow(`over HTTP, ${domain}.${eventType}: ${formatCount(rejected)} of the last ${formatCount(received)} records were rejected`)} npx millrace dlq list ${domain}`,
     ),
 ];
+
+/** Why queries do not run, where the line of no delivery says so; of those that wait for the same thing once. */
+function reasonLines(
+  queries: PlatformStatus['queries'],
+  deliveries: PlatformStatus['deliveries'],
+  color: Colors,
+): string[] {
+  const told = new Set(
+    deliveries.filter(({state}) => state !== 'running').map(({table}) => table.replace(/__r\d+$/, '')),
+  );
+  const byReason = new Map<string, string[]>();
+  for (const {query, state, reason} of queries) {
+    if (state === 'running' || !reason || told.has(query) || reason.code === 'SINK_SLOW') continue;
+    const text = `${state}\0 ${escapeControls(`${reason.code} ${reason.message}`)}${atPlace(reason.place?.replace(revision, ''))}`;
+    byReason.set(text, [...(byReason.get(text) ?? []), query]);
+  }
+  return [...byReason].map(([text, names]) => {
+    const [state, why] = text.split('\0');
+    return `  ${color.yellow(`query ${names.join(', ')}: ${state}`)}${why}`;
+  });
+}
+
+/** The table behind the sink: the line begins with its query. */
+const revision = /, [^, ]+__r\d+$/;
+const atPlace = (place: string | undefined): string => (place ? `, at ${escapeControls(place)}` : '');
 
 function totalsLine({totals}: PlatformStatus, color: Colors): string {
   const dead = totals.rejected + totals.dead;

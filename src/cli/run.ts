@@ -226,8 +226,9 @@ function tell(view: View, name: keyof TelemetryEvents, event: TelemetryEvents[ke
       break;
     }
     case 'SinkPaused': {
-      const {sink, table, message} = event as TelemetryEvents['SinkPaused'];
-      view.say(`sink ${sink} fails for ${table}: its query waits, the others go on (${message})`);
+      const {sink, table, message, place, hint} = event as TelemetryEvents['SinkPaused'];
+      const more = `${place ? `\n  at ${place}` : ''}${hint ? `\n  hint: ${hint}` : ''}`;
+      view.say(`sink ${sink} fails for ${table}: its query waits, the others go on (${message})${more}`);
       break;
     }
     case 'SinkResumed': {

@@ -85,17 +85,18 @@ export function createWaiting({clock, telemetry, dirs, ask, start}: WaitingOptio
   };
   return {
     add(plan, error, sinks) {
-      const {code, message} = error;
+      const {code, message, place: at, hint} = error;
+      const more = {...(at ? {place: at} : {}), ...(hint ? {hint} : {})};
       waiting.set(plan.id, {plan, sinks, code, sinceMs: clock.now()});
       if (sinks.length === 0)
         telemetry.emit('Log', {
           level: 'warn',
-          message: `query ${plan.id} waits, and begins by itself: ${code} ${message}`,
+          message: `query ${plan.id} waits, and begins by itself: ${code} ${message}${at ? `, at ${at}` : ''}`,
         });
       const place = {table: tableId(plan.table)};
       for (const sink of sinks) {
         telemetry.emit('SinkFailed', {sink, ...place, code, message, retry: true});
-        telemetry.emit('SinkPaused', {sink, ...place, message});
+        telemetry.emit('SinkPaused', {sink, ...place, message, ...more});
       }
       if (!asking) {
         asking = true;

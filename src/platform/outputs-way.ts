@@ -59,6 +59,7 @@ export class Way {
       lagEvents: (query?.lagEvents ?? 0) + (counts.pending > 0 ? this.#behind(query?.positions ?? []) : 0),
       lagMs: Math.max(query?.lagMs ?? 0, delivery.waitingMs()),
       ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
+      ...(reason?.place ? {place: reason.place} : {}),
     };
   }
 

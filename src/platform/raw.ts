@@ -197,5 +197,6 @@ function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
     lagEvents: seen?.lagEvents ?? null,
     lagMs: seen?.lagMs ?? 0,
     ...(reason ? {code: reason.code, message: `${reason.code} ${reason.message}`} : {}),
+    ...(failure?.place ? {place: failure.place} : {}),
   };
 }

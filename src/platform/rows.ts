@@ -276,6 +276,7 @@ class Service {
         lagMs: delivery.waitingMs(),
         skipped: feed.skipped,
         ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
+        ...(reason?.place ? {place: reason.place} : {}),
       };
     });
   }

@@ -86,6 +86,8 @@ export type DeliveryStatus = {
   /** For how long the oldest of them has been waiting, ms. */
   lagMs: number;
   message?: string;
+  /** The sink, and where it stands in the configuration, when there is a message. */
+  place?: string;
 };
 
 /** Rows on their way from a topic into a sink, in a process that delivers for an engine elsewhere. */
@@ -113,4 +115,6 @@ export type RawStatus = {
   /** Why it stopped or waits, a code of the catalogue. */
   code?: string;
   message?: string;
+  /** The sink, and where it stands in the configuration, where that is known. */
+  place?: string;
 };

@@ -287,7 +287,8 @@ function healthHooks(
     onFailed: ({code, message, retry}) => telemetry.emit('SinkFailed', {...place, code, message, retry}),
     onPaused(error) {
       become('paused', error);
-      telemetry.emit('SinkPaused', {...place, message: error.message});
+      const {message, place: at, hint} = error;
+      telemetry.emit('SinkPaused', {...place, message, ...(at ? {place: at} : {}), ...(hint ? {hint} : {})});
       callbacks.onPaused?.(error);
     },
     onResumed(pausedMs) {

@@ -7,7 +7,7 @@ import type {BackendChoice, Table} from '../model/types.ts';
 import {noTelemetry, type Telemetry, type TelemetryEvents} from '../telemetry.ts';
 import {closeInTime} from './closing.ts';
 import {methodsOf, openLocal, type SinkInit} from './local.ts';
-import {nameSink, whoIs, withName} from './named.ts';
+import {nameSink, tellName, whoIs, withName} from './named.ts';
 import type {RawControl, RawJob, RawStats} from './raw.ts';
 import type {RawBooks} from './raw-apart.ts';
 import {findSink} from './registry.ts';
@@ -49,7 +49,11 @@ export type HostOptions = {
 export async function openSink(options: HostOptions): Promise<HostedSink> {
   const who = whoIs(options.name, placeOfSink(options.choice));
   try {
-    return withName(await openHosted(options), who);
+    const {telemetry} = options;
+    return withName(
+      await openHosted({...options, ...(telemetry ? {telemetry: tellName(telemetry, who)} : {})}),
+      who,
+    );
   } catch (error) {
     throw nameSink(error, who);
   }

@@ -1,5 +1,6 @@
 /** Errors of a sink say which of several it is, and where it stands in the configuration. */
 import {type ErrorCode, PlatformError} from '../errors.ts';
+import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
 import type {HostedSink} from './host.ts';
 import {methodsOf} from './local.ts';
 
@@ -25,6 +26,17 @@ export function nameSink(error: unknown, who: string): unknown {
     ...(hint === undefined ? {} : {hint}),
   });
 }
+
+/** What a sink tells of itself with the sink in its place, as its errors have it. @param who see `whoIs` */
+export const tellName = (telemetry: Telemetry, who: string): Telemetry => ({
+  emit: (name, event) =>
+    telemetry.emit(
+      name,
+      name === 'SinkPaused'
+        ? {...event, place: (event as TelemetryEvents['SinkPaused']).place ?? who}
+        : event,
+    ),
+});
 
 /** The sink, whose methods throw errors that name it; its raw deliveries likewise when they start. */
 export function withName(sink: HostedSink, who: string): HostedSink {

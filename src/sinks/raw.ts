@@ -138,7 +138,8 @@ function runJob(
     onPaused(error: PlatformError) {
       stats.state = 'paused';
       because(error);
-      telemetry.emit('SinkPaused', {sink: sinkName, table: id, message: error.message});
+      const {message, hint} = error;
+      telemetry.emit('SinkPaused', {sink: sinkName, table: id, message, ...(hint ? {hint} : {})});
     },
     onResumed(pausedMs: number) {
       stats.state = 'running';

@@ -193,6 +193,29 @@ test('a ledger that does not balance, a query that stopped and checkpoints that 
   assert.match(text, /shop\.revenue .* stopped QUERY_CHANGED\n/);
 });
 
+test('why queries wait or stopped is said once for all that wait for the same, with the place in the configuration', () => {
+  const reason = {code: 'SINK_UNAVAILABLE', message: 'connect ECONNREFUSED 127.0.0.1:8123'};
+  const [query] = status.queries;
+  const waits = (name: string) => ({
+    ...query!,
+    query: name,
+    state: 'paused' as const,
+    reason: {...reason, place: `sink ch (config/platform.yaml:7:12), ${name}__r1`},
+  });
+  const shown = picture(
+    {...status, queries: [waits('shop.a'), waits('shop.b')], deliveries: []},
+    {events: 0, rows: 0},
+    startedMs,
+    [],
+    plain,
+    {columns: 200, rows: 100},
+  );
+  const told = shown.filter((line) => line.includes('ECONNREFUSED'));
+  assert.deepEqual(told, [
+    '  query shop.a, shop.b: paused SINK_UNAVAILABLE connect ECONNREFUSED 127.0.0.1:8123, at sink ch (config/platform.yaml:7:12)',
+  ]);
+});
+
 test('a query that has told nothing yet is starting: it has no lag of 0', () => {
   const text = shown(120, 40, {startingQueries: ['shop.orders']});
   assert.match(text, /\n {2}shop\.orders {3,}starting\n/);

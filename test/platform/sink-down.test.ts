@@ -19,7 +19,11 @@ test('the platform starts without its ClickHouse server, waits for it, loses it 
     const waiting = state('per_minute');
     assert.equal(waiting?.state, 'paused');
     assert.equal(waiting?.reason?.code, 'SINK_UNAVAILABLE');
-    assert.ok(told.some(({name, event}) => name === 'SinkPaused' && event.table === 'shop.per_minute__r1'));
+    const paused = told.find(
+      ({name, event}) => name === 'SinkPaused' && event.table === 'shop.per_minute__r1',
+    );
+    assert.match(String(paused?.event.place), /^sink database \(config\/[a-z/]+\.yaml:\d+:\d+\)/);
+    assert.match(String(paused?.event.hint), /is the server up/);
     await until(async () => state('per_hour')?.counts.some(({aggregated}) => aggregated > 0) === true);
     await server.start();
     await until(async () => state('per_minute')?.state === 'running');
