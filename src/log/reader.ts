@@ -46,7 +46,8 @@ class EmbeddedReader implements LogReader {
   /** Stream id -> where the last read ended and the checksum there: the next batch must continue from it. */
   readonly #ends = new Map<number, {offset: number; crc: number}>();
   #closed = false;
-  #wake: (() => void) | undefined;
+  /** Ends of the pauses of all who wait. */
+  readonly #pauses = new Set<() => void>();
 
   constructor(dir: string, database: DatabaseSync, options: LogReaderOptions) {
     this.#dir = dir;
@@ -201,33 +202,42 @@ class EmbeddedReader implements LogReader {
 
   async waitForAppend(timeoutMs: number): Promise<boolean> {
     const untilMs = performance.now() + timeoutMs;
+    // Its own: what another one who waits meanwhile has seen, this one has not.
+    const seen = this.#seen;
     for (let pauseMs = pollMs.first; !this.#closed; pauseMs = Math.min(pauseMs * 1.5, pollMs.last)) {
       const version = this.#version();
-      if (version !== this.#seen) {
+      if (version !== seen) {
         this.#seen = version;
         return true;
       }
       const leftMs = untilMs - performance.now();
       if (leftMs <= 0) return false;
-      await (this.#counter ? this.#announced(this.#counter, leftMs) : this.#pause(Math.min(leftMs, pauseMs)));
+      await (this.#counter
+        ? this.#announced(this.#counter, seen, leftMs)
+        : this.#pause(Math.min(leftMs, pauseMs)).over);
     }
     return false;
   }
 
-  async #announced(counter: Int32Array, timeoutMs: number): Promise<void> {
-    const waiting = Atomics.waitAsync(counter, 0, this.#seen, timeoutMs);
+  async #announced(counter: Int32Array, seen: number, timeoutMs: number): Promise<void> {
+    const waiting = Atomics.waitAsync(counter, 0, seen, timeoutMs);
+    if (!waiting.async) return;
     // The timer keeps the process alive, which waitAsync alone does not, and lets close() end the wait.
-    if (waiting.async) await Promise.race([waiting.value, this.#pause(timeoutMs)]).then(() => this.#wake?.());
+    const {over, end} = this.#pause(timeoutMs);
+    await Promise.race([waiting.value, over]);
+    end();
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+  #pause(ms: number): {over: Promise<void>; end: () => void} {
+    const {promise: over, resolve} = Promise.withResolvers<void>();
+    const end = () => {
+      clearTimeout(timer);
+      this.#pauses.delete(end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    this.#pauses.add(end);
+    return {over, end};
   }
 
   transformed(): TransformCounts[] {
@@ -272,7 +282,7 @@ class EmbeddedReader implements LogReader {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#wake?.();
+    for (const end of [...this.#pauses]) end();
     this.#database.close();
   }
 }

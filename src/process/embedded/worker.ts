@@ -1,5 +1,6 @@
 import {type Clock, onward} from '../../clock.ts';
 import type {LogReader} from '../../log/types.ts';
+import {AppendNews} from './append-news.ts';
 import {Reader} from './reader.ts';
 import type {StateStore} from './statestore.ts';
 import {Ages} from './worker-ages.ts';
@@ -46,8 +47,7 @@ export class EngineWorker {
   #feeds: FeedTable;
   #published: PublishedOffsets | undefined;
   #paces: Int32Array;
-  #waiting: Promise<boolean> | undefined;
-  #wake: () => void = () => {};
+  readonly #news: AppendNews;
   /** A message came since the turn began. */
   #hasMail = false;
   #isStopped = false;
@@ -70,6 +70,7 @@ export class EngineWorker {
     this.#setup = setup;
     this.#paces = new Int32Array(setup.paces);
     this.#log = options.log;
+    this.#news = new AppendNews(this.#log);
     this.#ages = new Ages(this.#log);
     if (this.#log.publish) this.#published = new PublishedOffsets(this.#log, options.toMain);
     const ask: ConstructorParameters<typeof WriterSchemas>[2] = (wanted) =>
@@ -144,7 +145,7 @@ export class EngineWorker {
       const dueMs = await this.turn();
       // Lets messages in between two turns.
       if (dueMs < 1) await new Promise((resolve) => setImmediate(resolve));
-      else if (await this.#idle(dueMs)) this.lookAtEnds();
+      else if (!this.#hasMail && (await this.#news.next(dueMs))) this.lookAtEnds();
     }
     this.close();
     this.#options.toMain({kind: 'ended', worker: this.#setup.worker});
@@ -219,7 +220,7 @@ export class EngineWorker {
         this.#feeds.receive(message);
     }
     this.#hasMail = true;
-    this.#wake();
+    this.#news.wake();
   }
 
   command(command: WorkerCommand): void {
@@ -271,7 +272,7 @@ export class EngineWorker {
         this.#isStopped = true;
     }
     this.#hasMail = true;
-    this.#wake();
+    this.#news.wake();
   }
 
   /** Whether everything that was appended is read, in rows that were acknowledged and marked, and in a checkpoint. */
@@ -296,22 +297,5 @@ export class EngineWorker {
   #toWorker(to: number, message: PeerMessage): void {
     if (to === this.#setup.worker) this.receive(message);
     else this.#options.toPeer(to, message);
-  }
-
-  /** Waits for an append, a message or the time. @returns whether something was appended */
-  async #idle(ms: number): Promise<boolean> {
-    if (this.#hasMail) return false;
-    this.#waiting ??= this.#log.waitForAppend(idleTurnMs).finally(() => {
-      this.#waiting = undefined;
-    });
-    let timer: NodeJS.Timeout | undefined;
-    const other = new Promise<boolean>((resolve) => {
-      this.#wake = () => resolve(false);
-      timer = setTimeout(resolve, ms, false);
-    });
-    const appended = await Promise.race([this.#waiting, other]);
-    clearTimeout(timer);
-    this.#wake = () => {};
-    return appended;
   }
 }
