@@ -2,6 +2,7 @@
 import {hostname} from 'node:os';
 import {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
+import type {AppendTransaction} from '../types.ts';
 import type {KafkaClient} from './client.ts';
 import {Lease, type LeaseEvents} from './lease.ts';
 import {LeaseMember} from './lease-member.ts';
@@ -112,6 +113,16 @@ export class LeaseGate {
         : `${state.holder} appends events to these topics`,
       {hint: 'send them there; this process takes over by itself when that one has ended'},
     );
+  }
+
+  /**
+   * LOG_STANDBY for a transaction that is committed here and was not shipped, where it is better to send it to the holder: what is sent
+   * again is known by its ids wherever it is taken first. Undefined for the others: records without ids, and what moves the position of
+   * its source, would be there twice. They are taken, and wait here for the lease.
+   */
+  lateRefusal({appends, progress = []}: AppendTransaction): PlatformError | undefined {
+    const isKnownAgain = progress.length === 0 && appends.every(({ids}) => ids !== undefined);
+    return isKnownAgain ? this.refusal() : undefined;
   }
 
   close(): Promise<void> {

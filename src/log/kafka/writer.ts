@@ -283,7 +283,7 @@ export class KafkaWriter implements LogWriter {
     );
     if (isArrived) return result;
     // Who holds the lease now takes it from the sender: what waits here is compared with that before it is shipped.
-    const lost = this.#gate?.refusal();
+    const lost = this.#gate?.lateRefusal(given);
     if (lost) throw lost;
     this.#news.spooled(batches);
     return result;

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import {cpSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
+import {systemClock} from '../../../src/clock.ts';
 import type {PlatformError} from '../../../src/errors.ts';
 import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
+import {appendPatiently} from '../../../src/ingest/patience.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
@@ -63,6 +65,54 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
   };
   /** Records of the topic that processes before counted. */
   let countedElsewhere = 0;
+  /**
+   * Rows of a file, without ids, that a holder has committed and waits for when another process takes over. What reads the file goes on in
+   * the same process: nobody else takes them.
+   */
+  const rowsOfFile = async () => {
+    const given = {lease: {group: 'rows.ingest', canWait: true}, spoolAfterMs: 600_000};
+    const topics = {'rows.row': 1, 'dlq.rows': 1};
+    const reading = await rig.writer(topics, {...given, command: 'reads'});
+    let hasTaken = false;
+    const heir = await rig.writer(topics, {
+      ...given,
+      kafka: rig.settings('plain'),
+      command: 'heir of rows',
+      telemetry: {
+        emit: (name, event) => {
+          hasTaken ||= name === 'Log' && /this process appends/.test((event as {message: string}).message);
+        },
+      },
+    });
+    const counts = {received: 3, appended: 2, duplicate: 0, rejected: 1};
+    const letter = {topic: 'dlq.rows', partition: 0, ids: ['row 3'], ...batchOfIds(['row 3'])};
+    const transaction = {
+      appends: [{topic: 'rows.row', partition: 0, ...batchOfIds(['row 1', 'row 2'])}, letter],
+      progress: [{source: 'rows.csv', position: '3'}],
+      ledger: [{domain: 'rows', eventType: 'row', source: 'rows.csv', ...counts}],
+    };
+    // Its connection is there: it waits for the answer.
+    await reading.append({appends: [{topic: 'rows.row', partition: 0, ...batchOfIds(['row 0'])}]});
+    return {
+      begin: () =>
+        appendPatiently(reading, transaction, {
+          clock: systemClock,
+          telemetry: {emit: () => {}},
+          source: 'rows.csv',
+        }),
+      taken: () => until(() => hasTaken, 'the heir of rows takes over'),
+      async end() {
+        await until(() => reading.bytes === 0, 'what was read is shipped');
+        assert.deepEqual(reading.ledger(), [
+          {domain: 'rows', eventType: 'row', source: 'rows.csv', ...counts},
+        ]);
+        assert.deepEqual(await rig.ids('rows.row'), [['row 0', 'row 1', 'row 2']]);
+        assert.deepEqual(await rig.ids('dlq.rows'), [['row 3']]);
+        await reading.close();
+        await heir.close();
+      },
+    };
+  };
   /** Both equations: every line's, and what is counted as appended is in the topic. */
   const balances = async (...writers: {ledger(): IngestCounts[]}[]) => {
     const lines = writers.flatMap((writer) => writer.ledger());
@@ -128,7 +178,9 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
         telemetry: {emit: (name, event) => told.push({name, event})},
       },
     );
+    const rows = await rowsOfFile();
     rig.proxy.silence();
+    const readingFile = rows.begin();
     // It cannot know yet: what it takes is durable in its outbox.
     await zombie.append(append(['f', 'both', 'h']));
     await zombie.append(reject('letter'));
@@ -142,6 +194,7 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
         ),
       'the heir takes over',
     );
+    await rows.taken();
     await heir.append(append(['g', 'both']));
     await heir.append(reject('letter'));
     assert.equal((await heir.append(append(['e']))).appends[0]?.duplicate, 1);
@@ -173,6 +226,8 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
         ),
       'it asked for the lease',
     );
+    await readingFile;
+    await rows.end();
     await zombie.close();
     await until(
       () =>
