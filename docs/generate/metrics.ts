@@ -36,7 +36,7 @@ ${table(
     ['Is a sink slow?', '`millrace_sink_lag_seconds > 60`, `millrace_raw_lag_seconds > 60`'],
     [
       'Is input bad?',
-      '`rate(events_produced_total{status="rejected"}[5m]) / ignoring(status) sum without(status) (rate(events_produced_total[5m]))`',
+      '`rate(events_produced_total{status="rejected"}[5m]) / ignoring(status) sum without(status) (rate(events_produced_total{status!="refused"}[5m]))`',
     ],
     ['Has an input stopped?', '`increase(millrace_input_stops_total[5m]) > 0`'],
     ['Do windows close?', '`millrace_watermark_delay_seconds`: grows while nothing moves the watermark'],

@@ -7,6 +7,7 @@ import {IncomingKeys} from './incoming-keys.ts';
 import {IncomingLanes, type IncomingOptions, type Lane} from './incoming-lanes.ts';
 import {IncomingTransform, type ReadRecord, takeTransformed} from './incoming-transform.ts';
 import type {IncomingBatch, IncomingResult, RefusalCode} from './incoming-types.ts';
+import {tellRefused} from './patience.ts';
 import {reasonCode} from './reasons.ts';
 import {oversizeKeptBytes} from './records.ts';
 import type {Problem, Untransformed} from './transformed.ts';
@@ -264,6 +265,7 @@ export class Incoming {
     const received = group.taken.reduce((sum, {ids}) => sum + ids.length, 0);
     const rejected = group.taken.reduce((sum, {problems}) => sum + problems.length, 0);
     const counts = {domain, eventType, source};
+    const ledger = [{...counts, received, appended: received - rejected, duplicate: 0, rejected}];
     const transformed = group.transformed();
     const startMs = performance.now();
     try {
@@ -283,18 +285,17 @@ export class Incoming {
                 },
               ],
         ...(keys.length > 0 ? {progress: keys} : {}),
-        ledger: [{...counts, received, appended: received - rejected, duplicate: 0, rejected}],
+        ledger,
         ...(lane.transform && {transformed: [{...counts, ...transformed, letters: ofTransform(letters)}]}),
       });
       failpoint('incoming.after-append');
       const events = appends.reduce((sum, _, i) => sum + results[i]!.duplicate, 0);
       // A record that was rejected before is a duplicate now, as the log counts it.
       const known = letters.length === 0 ? 0 : results[appends.length]!.duplicate;
-      const duplicate = events + known;
       telemetry.emit('EventsAppended', {
         ...counts,
         appended: received - rejected - events,
-        duplicate,
+        duplicate: events + known,
         rejected: rejected - known,
         seconds: (performance.now() - startMs) / 1000,
       });
@@ -307,6 +308,7 @@ export class Incoming {
       }
       group.settle(appends, results);
     } catch (error) {
+      tellRefused(telemetry, {ledger});
       for (const {reject} of group.taken) reject(error);
     }
   }

@@ -23,14 +23,25 @@ export async function appendPatiently(
     source,
   }: {clock: Clock; telemetry: Telemetry; signal?: AbortSignal; source: string},
 ): Promise<AppendResult> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await log.append(transaction);
-    } catch (error) {
-      if (!(error instanceof PlatformError && passing.has(error.code))) throw error;
-      if (attempt % 30 === 0)
-        telemetry.emit('Log', {level: 'warn', message: `${source} waits: ${error.message}`});
-      await clock.sleep(retryMs, signal);
+  try {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await log.append(transaction);
+      } catch (error) {
+        if (!(error instanceof PlatformError && passing.has(error.code))) throw error;
+        if (attempt % 30 === 0)
+          telemetry.emit('Log', {level: 'warn', message: `${source} waits: ${error.message}`});
+        await clock.sleep(retryMs, signal);
+      }
     }
+  } catch (error) {
+    tellRefused(telemetry, transaction);
+    throw error;
   }
+}
+
+/** Tells of the records of a transaction that the log did not take. */
+export function tellRefused(telemetry: Telemetry, {ledger = []}: Pick<AppendTransaction, 'ledger'>): void {
+  for (const {domain, eventType, source, received} of ledger)
+    if (received > 0) telemetry.emit('EventsRefused', {domain, eventType, source, refused: received});
 }

@@ -16,7 +16,7 @@ export const metricSpecs = {
   events_produced_total: {
     type: 'counter',
     labels: ['domain', 'event_type', 'status'],
-    help: 'Events offered to the log, by what became of them: appended, duplicate, rejected',
+    help: 'Events offered to the log, by what became of them: appended, duplicate, rejected; refused: they were read, and the log did not take them (it is full, or another process appends), so they are to be sent again, and no ledger has them',
   },
   millrace_transformed_total: {
     type: 'counter',

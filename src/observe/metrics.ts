@@ -124,6 +124,8 @@ function eventHandlers(registry: Registry): Handlers {
       produced.inc({...labels, status: 'rejected'}, rejected);
       produceLatency.observe(labels, seconds);
     },
+    EventsRefused: ({domain, eventType, refused}) =>
+      produced.inc({domain, event_type: eventType, status: 'refused'}, refused),
     EventsTransformed: ({domain, eventType, in: given, out, rejected}) => {
       const labels = {domain, event_type: eventType};
       transformed.inc({...labels, status: 'in'}, given);

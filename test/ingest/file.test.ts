@@ -530,10 +530,18 @@ test('a signal ends the wait for a full log, and the next start has every row on
       },
     });
     const path = world.file('a.csv', mixed(100));
+    let counted = 0;
+    const telemetry: Telemetry = {
+      emit(name, event) {
+        if (name === 'EventsRefused') counted += (event as TelemetryEvents['EventsRefused']).refused;
+        else assert.notEqual(name, 'EventsAppended');
+      },
+    };
     assert.equal(
-      (await world.ingest(path, {domain: loose, log, signal: controller.signal})).state,
+      (await world.ingest(path, {domain: loose, log, signal: controller.signal, telemetry})).state,
       'stopped',
     );
+    assert.equal(counted, 100);
     assert.equal((await world.ingest(path, {domain: loose})).received, 100);
     assert.equal((await world.content()).events.length, 90);
   }));

@@ -45,6 +45,7 @@ test('what is told about events, sinks, checkpoints and stops is counted by its 
     seconds: 0.2,
     pauseSeconds: 0.001,
   });
+  metrics.emit('EventsRefused', {domain: 'shop', eventType: 'purchase', source: 's', refused: 3});
   metrics.emit('QueryStopped', {domain: 'd', query: 'q', code: 'QUERY_CHANGED', message: 'm'});
   metrics.emit('InputStopped', {domain: 'd', input: 'i', code: 'INPUT_MISSING', message: 'm'});
   const type = 'domain="shop",event_type="purchase"';
@@ -52,6 +53,7 @@ test('what is told about events, sinks, checkpoints and stops is counted by its 
     [`events_produced_total{${type},status="appended"}`, 15],
     [`events_produced_total{${type},status="duplicate"}`, 4],
     [`events_produced_total{${type},status="rejected"}`, 2],
+    [`events_produced_total{${type},status="refused"}`, 3],
     [`produce_latency_seconds_count{${type}}`, 2],
     ['millrace_sink_rows_total{sink="a",table="t"}', 7],
     ['millrace_sink_errors_total{sink="a",table="t",code="SINK_LOST"}', 1],

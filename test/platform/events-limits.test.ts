@@ -240,6 +240,14 @@ test('a log at its size limit takes nothing and says so', async () => {
     }
     assert.equal(status, 503);
     assert.equal(world.books('note')[1], taken);
+    const told = await (await fetch(`${world.running.url}/metrics`)).text();
+    const counted = [...told.matchAll(/^events_produced_total\{.*status="(\w+)"\} (\d+)$/gm)];
+    assert.deepEqual(counted.map(([, status, events]) => `${status} ${events}`).sort(), [
+      `appended ${taken}`,
+      'duplicate 0',
+      'refused 1',
+      'rejected 0',
+    ]);
     assert.equal((await fetch(`${world.running.url}/livez`)).status, 200);
   } finally {
     await world.end();
