@@ -5,7 +5,7 @@ import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value, ValueType} from '../expr/types.ts';
 import {formatCents} from '../expr/values.ts';
 import {columnsOf} from '../expr/walk.ts';
-import {checkedColumns} from '../model/checked.ts';
+import {type CheckedType, checkedColumns} from '../model/checked.ts';
 import type {EventType} from '../model/types.ts';
 import {reasonNumber} from './reasons.ts';
 import {absent, type RecordScanner} from './records.ts';
@@ -20,7 +20,7 @@ function shown(value: Value, type: ValueType | undefined): string {
 }
 
 /** Columns whose values are not shown: personal data, what is derived from it, and other texts beside it, which it may have slipped into. */
-function personal({fields, derive}: EventType): Set<string> {
+function personal({fields, derive}: CheckedType): Set<string> {
   if (!fields.some(({pii}) => pii)) return new Set();
   const names = new Set(fields.filter(({pii, type}) => pii || type === 'string').map(({name}) => name));
   for (const {name, expr} of derive)
@@ -38,7 +38,7 @@ export type RowChecks = {
 
 /** @param state gets the name of the check that failed and the values it saw. @returns undefined when there are no checks. */
 export function compileRowChecks(
-  eventType: EventType,
+  eventType: CheckedType,
   state: {check: string; detail: string},
 ): RowChecks | undefined {
   if (eventType.checks.length === 0) return undefined;

@@ -23,6 +23,8 @@ export type RecordBatch = {
   kind: 'data' | 'mark' | 'gap';
   /** For a mark: the event time it moves the running maximum to, epoch ms; else undefined. */
   markTimeMs?: number;
+  /** Another program appended it, past ingestion: nobody has judged its records. Absent: they passed ingestion. */
+  isUnchecked?: true;
   bytes: Uint8Array;
 };
 

@@ -1,11 +1,14 @@
 import {columnsOf} from '../expr/walk.ts';
 import type {EventType} from './types.ts';
 
+/** What of an event type its checks are computed from. */
+export type CheckedType = Pick<EventType, 'topic' | 'fields' | 'derive' | 'checks'>;
+
 /**
  * What an event type's checks look at, directly or through derived columns: the names, and the derived columns among them in the
  * order in which they are computed.
  */
-export function checkedColumns({checks, derive}: EventType): {
+export function checkedColumns({checks, derive}: Pick<CheckedType, 'checks' | 'derive'>): {
   wanted: ReadonlySet<string>;
   derived: EventType['derive'];
 } {
@@ -19,4 +22,10 @@ export function checkedColumns({checks, derive}: EventType): {
     })
     .toReversed();
   return {wanted, derived};
+}
+
+/** The event type as its checks need it. */
+export function checkedType(eventType: EventType): CheckedType {
+  const {topic, fields, checks} = eventType;
+  return {topic, fields, derive: checkedColumns(eventType).derived, checks};
 }

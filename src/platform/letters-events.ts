@@ -6,11 +6,13 @@ import {convertedBytesMax, converterOf} from '../ingest/convert.ts';
 import {CsvScanner} from '../ingest/csv.ts';
 import {requestInput} from '../ingest/incoming-records.ts';
 import {JsonScanner} from '../ingest/jsonl.ts';
+import {compileJudge} from '../ingest/judge.ts';
 import {type FilePosition, progressKey} from '../ingest/position.ts';
 import {type RecordScanner, StreamRecords} from '../ingest/records.ts';
 import {timeZone} from '../ingest/time.ts';
 import {columnOf, wantedColumns} from '../ingest/validate.ts';
 import type {LogReader} from '../log/types.ts';
+import {checkedType} from '../model/checked.ts';
 import type {Domain, EventType, Input} from '../model/types.ts';
 import {avroSchema} from '../schema/avro.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
@@ -18,7 +20,7 @@ import {frameHeaderBytes, schemaIdOf} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import type {AvroRecord, RegisteredSchema} from '../schema/types.ts';
 import {dateText, hasDateText} from '../sinks/tables.ts';
-import type {Letter} from './letters.ts';
+import {isUnread, type Letter} from './letters.ts';
 
 /**
  * Values by field name; NULL where a text cannot be read as its field's type. `texts`: as they were sent, where they were text.
@@ -104,6 +106,21 @@ export class LetterEvents {
       if (error instanceof DecodeFailure) return undefined;
       throw error;
     }
+  }
+
+  /** Whether an unread record still does not pass, and why; undefined when it does, or is none. @param nowMs when it is replayed */
+  refusal(letter: Letter, nowMs: number): {outcome: 'rejected'; code: string; message: string} | undefined {
+    const eventType = this.typeOf(letter);
+    const domain = this.#domains.find(({name}) => name === letter.domain);
+    if (!isUnread(letter) || !eventType || !domain) return undefined;
+    const schemaOf = (id: number) => this.#schemas.find((schema) => schema.id === id)?.schema;
+    const refused = compileJudge(checkedType(eventType), schemaOf)(
+      letter.original,
+      0,
+      letter.original.length,
+      nowMs + domain.defaults.futureMaxMs,
+    );
+    return refused && {outcome: 'rejected', code: refused.code, message: refused.message};
   }
 
   /** When the log took a record, epoch ms; undefined when it no longer has it. */

@@ -85,6 +85,10 @@ export async function* readEntries(log: LogReader, domain: string): AsyncGenerat
 export const reachedLog = ({query, position, stage}: Letter): boolean =>
   query !== null || stage === 'sink' || 'topic' in position;
 
+/** A record of the log that a raw delivery could not give to its sink: it cannot be read, or does not pass. */
+export const isUnread = ({stage, query, position}: Pick<Letter, 'stage' | 'query' | 'position'>): boolean =>
+  query === null && (stage === 'decode' || (stage === 'check' && 'topic' in position));
+
 /** How a letter stands after its attempts. A query that tells of one later than it was asked has the last word. */
 export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
   const last = replays.at(-1)?.outcome;

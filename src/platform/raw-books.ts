@@ -108,7 +108,7 @@ function lettersAppend(
   return appendOf(letters, schemaIds);
 }
 
-/** Records that cannot be read, where no query says so of them. The same record is the same letter. */
+/** Records that cannot be read or do not pass, where no query says so of them. The same record is the same letter. */
 function unreadAppend(
   sink: string,
   table: string,
@@ -119,12 +119,12 @@ function unreadAppend(
   const dot = topic.indexOf('.');
   const domain = topic.slice(0, dot);
   const letters = records.map(
-    ({offset, frame, code, message}): DeadLetter => ({
-      id: uuid5(domainNamespace(domain), `${topic}/${partition}/${offset}/decode`),
+    ({offset, frame, stage, code, message}): DeadLetter => ({
+      id: uuid5(domainNamespace(domain), `${topic}/${partition}/${offset}/${stage}`),
       timeMs,
       domain,
       eventType: topic.slice(dot + 1),
-      stage: 'decode',
+      stage,
       query: null,
       code,
       message,

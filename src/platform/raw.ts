@@ -1,4 +1,5 @@
 import {PlatformError} from '../errors.ts';
+import {checkedType} from '../model/checked.ts';
 import {rawTable} from '../model/tables.ts';
 import type {EventType, Platform, Table} from '../model/types.ts';
 import {privacySetting} from '../privacy/opener.ts';
@@ -41,6 +42,7 @@ export type RawOutputs = {
 type Job = {
   sinkName: string;
   eventType: EventType;
+  futureMaxMs: number;
   table: Table;
   state: 'starting' | 'started' | 'failed';
   begun?: Promise<void>;
@@ -65,6 +67,7 @@ export function createRaw(
           (eventType): Job => ({
             sinkName: defaults.raw!,
             eventType,
+            futureMaxMs: defaults.futureMaxMs,
             table: rawTable(eventType),
             state: 'starting',
           }),
@@ -118,6 +121,7 @@ export function createRaw(
             log: dirs.source,
             registry: dirs.registry,
             letters: read?.has(topic) === false,
+            judged: {type: checkedType(job.eventType), futureMaxMs: job.futureMaxMs},
             ...(privacy ? {privacy} : {}),
           });
           job.state = 'started';

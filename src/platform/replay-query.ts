@@ -100,7 +100,9 @@ export class QueryReplay {
         'WINDOW_GONE',
         `its window is complete and its state deleted; to count it all the same: npx millrace backfill ${plan.id}`,
       );
-    const [result] = kernel.run([{topic, frame, timeMs: nowMs}]).verdicts;
+    // What came further than the checks has passed them, or is our own.
+    const isUnchecked = letter.stage === 'decode' || letter.stage === 'check';
+    const [result] = kernel.run([{topic, frame, timeMs: nowMs, isUnchecked}]).verdicts;
     if (result!.kind === 'dead') return verdict('rejected', result!.code, result!.message);
     // After a rejection by the query itself it is another attempt; before that the same one, which counts once.
     const attempt = letter.replays.filter(

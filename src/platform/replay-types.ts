@@ -10,7 +10,7 @@ import type {ReplayOutcome} from '../schema/replay.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import type {Telemetry} from '../telemetry.ts';
 import type {SchemaLearner} from './learn-schemas.ts';
-import type {Letter, LetterSelection} from './letters.ts';
+import {isUnread, type Letter, type LetterSelection} from './letters.ts';
 import type {PlatformDirs} from './places.ts';
 import type {SinkReplay} from './replay-sink.ts';
 
@@ -32,13 +32,9 @@ export type ReplayRequest = {
   absent?: readonly Role[];
 };
 
-/** Rows and events that a sink refused, and records that it could not be given, since they cannot be read. */
-const isOfSinks = ({stage, query}: Pick<Letter, 'stage' | 'query'>): boolean =>
-  stage === 'sink' || (stage === 'decode' && query === null);
-
 /** Whose work it is to replay a letter: into the log, to its query, or to the sink that had refused it. */
-export const replayerOf = ({stage, query}: Pick<Letter, 'stage' | 'query'>): Role =>
-  isOfSinks({stage, query}) ? 'sinks' : query !== null ? 'engine' : 'ingest';
+export const replayerOf = (letter: Pick<Letter, 'stage' | 'query' | 'position'>): Role =>
+  letter.stage === 'sink' || isUnread(letter) ? 'sinks' : letter.query !== null ? 'engine' : 'ingest';
 
 export const isAbsent = ({absent}: ReplayRequest, letter: Letter): boolean =>
   absent?.includes(replayerOf(letter)) === true;

@@ -237,11 +237,11 @@ class Replay {
   }
 
   async #sink(letter: Letter): Promise<Judged> {
-    const {sinks} = this.#context;
     const {dryRun} = this.#request;
-    const judged: Judged = {letter, ...(await sinks.send(letter, this.#events, dryRun))};
-    if (!dryRun) await this.#context.append({appends: [this.#entries(letter.domain, [judged])]});
-    return judged;
+    const refused = this.#events.refusal(letter, this.#clock.now());
+    const sent = refused ?? (await this.#context.sinks.send(letter, this.#events, dryRun));
+    if (!dryRun) await this.#context.append({appends: [this.#entries(letter.domain, [{letter, ...sent}])]});
+    return {letter, ...sent};
   }
 
   /** Waits for what the queries say, where they run. */

@@ -52,7 +52,7 @@ export function sideTransaction(
       });
       continue;
     }
-    const stage = record.code === 'EXPRESSION' ? 'expression' : 'decode';
+    const {stage} = record;
     dead.push({
       ...common(plan, nowMs),
       id: identity(place, stage),

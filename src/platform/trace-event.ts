@@ -192,7 +192,7 @@ class Tracer {
     const identity = (stage: string) => uuid5(domainNamespace(domain.name), `${place}/${stage}/${plan.id}`);
     const known = (in_: string, id: string) =>
       this.#log.partitions(in_) > 0 && this.#log.knows(in_, [id])[0]!;
-    for (const stage of ['late', 'expression', 'decode']) {
+    for (const stage of ['late', 'expression', 'decode', 'check']) {
       const letter = identity(stage);
       const isLate = stage === 'late';
       if (!known(isLate ? `late.${plan.id}` : deadLetterTopic(domain.name), letter)) continue;

@@ -1,6 +1,7 @@
 import {evaluate} from '../expr/evaluate.ts';
 import {ExpressionFailure} from '../expr/failure.ts';
 import type {Value} from '../expr/types.ts';
+import type {CheckedType} from '../model/checked.ts';
 import type {WindowSpec} from '../model/types.ts';
 import {type Group, type Kept, type NaiveRow, rowOf} from './naive-rows.ts';
 import type {AccumulatorPlan, QueryPlan, SourcePlan} from './plan/nodes.ts';
@@ -18,6 +19,8 @@ export type NaiveEvent = {
   values: Record<string, Value>;
   /** When it was appended, epoch ms; absent: its time is not judged by it. */
   appendTimeMs?: number;
+  /** Another program appended it: its checks are judged here. */
+  isUnchecked?: boolean;
   mark?: boolean;
 };
 
@@ -41,14 +44,16 @@ export function naive(
   const horizonMs = plan.late === 'correct' ? plan.correctForMs : 0;
   const seen: {place: string; id: Value; timeMs: number}[] = [];
 
-  for (const {topic, partition, offset, values, appendTimeMs, mark} of events) {
+  for (const {topic, partition, offset, values, appendTimeMs, isUnchecked, mark} of events) {
     const source = plan.sources.find((candidate) => candidate.topic === topic);
     if (!source) continue;
     const place = `${topic}/${partition}`;
     const timeMs = Number(values.timestamp);
     const counts = countsOf(result.counts, topic, partition);
     if (!mark) counts.read++;
-    if (appendTimeMs !== undefined && timeMs > appendTimeMs + plan.futureMaxMs) {
+    const isFuture = appendTimeMs !== undefined && timeMs > appendTimeMs + plan.futureMaxMs;
+    const checks = isUnchecked && plan.checks?.find((type) => type.topic === topic);
+    if (isFuture || (checks && !passes(checks, values))) {
       counts.dead++;
       result.dead.push({topic, partition, offset});
       continue;
@@ -121,6 +126,18 @@ export function naive(
       result.rows.push(rowOf(plan, {...chain, dimensions}));
   for (const group of groups.values()) result.rows.push(rowOf(plan, group));
   return result;
+}
+
+function passes({derive, checks}: CheckedType, values: Record<string, Value>): boolean {
+  const row = {...values};
+  const get = (name: string) => row[name] ?? null;
+  try {
+    for (const {name, expr} of derive) row[name] = evaluate(expr, get);
+    return checks.every(({expr}) => evaluate(expr, get) !== false);
+  } catch (error) {
+    if (error instanceof ExpressionFailure) return false;
+    throw error;
+  }
 }
 
 function countsOf(all: QueryCounts[], topic: string, partition: number): QueryCounts {

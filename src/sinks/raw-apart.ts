@@ -2,6 +2,7 @@
 import {unlessAborted} from '../abort.ts';
 import type {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
+import type {Refusal} from '../ingest/judge.ts';
 import type {RecordBatch} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
 import {walkRecords} from '../schema/frame.ts';
@@ -22,11 +23,12 @@ export type RefusedEvent = {
   message: string;
 };
 
-/** A record that is no event of the topic's type, as it is in the log. */
+/** A record that is no event of the topic's type, or that ingestion would have refused, as it is in the log. */
 export type UnreadRecord = {
   offset: number;
   frame: Uint8Array;
-  code: 'DECODE' | 'UNKNOWN_SCHEMA';
+  stage: Refusal['stage'];
+  code: Refusal['code'] | 'UNKNOWN_SCHEMA';
   message: string;
 };
 

@@ -1,5 +1,6 @@
 import {AssertionError} from 'node:assert';
 import type {Value} from '../expr/types.ts';
+import {compileJudge, type Judge, latestMsOf, type Refusal} from '../ingest/judge.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import {readerUntil} from '../log/until.ts';
@@ -24,8 +25,10 @@ const unreadableMax = 10_000;
 /** Ids of one read that are asked for together. */
 const askedAtOnce = 64;
 
-/** `unread`: of the records that do not decode, where the job makes dead letters of them; `skipped`: the others. */
+/** `unread`: of the records that do not decode or do not pass, where the job makes dead letters of them; `skipped`: the others. */
 export type RawRead = {batch: RawBatch; unread: UnreadRecord[]; skipped: number};
+
+type JudgeOfBatch = (bytes: Uint8Array, start: number, end: number) => Refusal | undefined;
 
 /** An open log with the decoders of the schemas that it holds. */
 export type RawSource = {
@@ -51,6 +54,16 @@ export async function openSource(job: RawJob): Promise<RawSource> {
     throw error;
   }
   const decoders = new Map<number, Decoder>();
+  const writers = new Map<number, AvroSchema>();
+  const {judged} = job;
+  let judge: Judge | undefined;
+  /** Of a batch that other programs appended. */
+  const judgeOf = ({isUnchecked, appendTimeMs}: RecordBatch): JudgeOfBatch | undefined => {
+    if (!isUnchecked || !judged) return undefined;
+    judge ??= compileJudge(judged.type, (id) => writers.get(id));
+    const latestMs = latestMsOf(appendTimeMs, judged.futureMaxMs);
+    return (bytes, start, end) => judge!(bytes, start, end, latestMs);
+  };
   /** Ids that cannot be read -> when they are looked at again: they may have been registered since. */
   const unreadable = new Map<number, number>();
   const fields = job.table.columns.map(({name}) => name).filter((name) => !name.startsWith('_'));
@@ -58,9 +71,12 @@ export async function openSource(job: RawJob): Promise<RawSource> {
     const known = decoders.get(schemaId);
     if (known !== undefined) return known;
     if ((unreadable.get(schemaId) ?? 0) > performance.now()) return null;
-    const decoder = decoderOfSchema((await registry.byId(schemaId))?.schema, job.schema, fields);
-    if (decoder) decoders.set(schemaId, decoder);
-    else {
+    const schema = (await registry.byId(schemaId))?.schema;
+    const decoder = decoderOfSchema(schema, job.schema, fields);
+    if (schema && decoder) {
+      writers.set(schemaId, schema);
+      decoders.set(schemaId, decoder);
+    } else {
       if (unreadable.size >= unreadableMax) unreadable.clear();
       unreadable.set(schemaId, performance.now() + unreadableMs);
     }
@@ -79,7 +95,7 @@ export async function openSource(job: RawJob): Promise<RawSource> {
         await Promise.all(
           wanted.slice(from, from + askedAtOnce).map(async (id) => byId.set(id, await decoderOf(id))),
         );
-      return decodeRows({job, partition, fromOffset, batches, byId, fields: fields.length});
+      return decodeRows({job, partition, fromOffset, batches, byId, judgeOf, fields: fields.length});
     },
     close() {
       reader.close();
@@ -109,9 +125,10 @@ function decodeRows(options: {
   fromOffset: number;
   batches: RecordBatch[];
   byId: Map<number, Decoder | null>;
+  judgeOf(batch: RecordBatch): JudgeOfBatch | undefined;
   fields: number;
 }): RawRead {
-  const {job, partition, fromOffset, batches, byId, fields} = options;
+  const {job, partition, fromOffset, batches, byId, judgeOf, fields} = options;
   const columns: Value[][] = job.table.columns.map(() => []);
   const unread: UnreadRecord[] = [];
   let skipped = 0;
@@ -119,8 +136,10 @@ function decodeRows(options: {
   let toOffset = fromOffset;
   for (const batch of batches) {
     if (count >= rowsMax) break;
+    const judge = judgeOf(batch);
     eachFrame(batch, fromOffset, (offset, pos, end) => {
-      const row = decodeRow(byId, batch.bytes, pos, end);
+      const decoded = decodeRow(byId, batch.bytes, pos, end);
+      const row = 'code' in decoded ? decoded : (judge?.(batch.bytes, pos, end) ?? decoded);
       if ('code' in row) {
         if (job.letters) unread.push({offset, frame: batch.bytes.slice(pos, end), ...row});
         else skipped += 1;
@@ -173,16 +192,17 @@ function decodeRow(
   bytes: Uint8Array,
   pos: number,
   end: number,
-): Value[] | Pick<UnreadRecord, 'code' | 'message'> {
+): Value[] | Omit<UnreadRecord, 'offset' | 'frame'> {
+  const stage = 'decode';
   const id = end - pos < frameHeaderBytes ? -1 : readId(bytes, pos);
-  if (id < 0) return {code: 'DECODE', message: describeNoFrame(bytes, pos, end)};
+  if (id < 0) return {stage, code: 'DECODE', message: describeNoFrame(bytes, pos, end)};
   const decoder = byId.get(id);
   if (!decoder)
-    return {code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known, or not one of these events`};
+    return {stage, code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known, or not one of these events`};
   try {
     return decoder(bytes, pos + frameHeaderBytes, end) as Value[];
   } catch (error) {
-    if (error instanceof DecodeFailure) return {code: 'DECODE', message: error.message};
+    if (error instanceof DecodeFailure) return {stage, code: 'DECODE', message: error.message};
     throw error;
   }
 }

@@ -3,6 +3,7 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import type {LogSource} from '../log/open.ts';
+import type {CheckedType} from '../model/checked.ts';
 import type {Table} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {RegistrySource} from '../schema/registry-open.ts';
@@ -28,8 +29,10 @@ export type RawJob = {
   registry: RegistrySource;
   /** Key of what is protected, for another process; absent without one. Never print it. */
   privacy?: PrivacySetting;
-  /** Records that cannot be read become dead letters here: no query reads the topic, which would make them. */
+  /** Records that cannot be read, or do not pass, become dead letters here: no query reads the topic, which would make them. */
   letters?: boolean;
+  /** What records that other programs appended have to pass; absent: they are all taken. */
+  judged?: {type: CheckedType; futureMaxMs: number};
   /** By partition: it ends there. */
   until?: number[];
 };
@@ -50,7 +53,7 @@ export type RawStats = {
   dead: number;
   /** Events that are being written. */
   pending: number;
-  /** Records that do not decode; the engine makes dead letters of them. */
+  /** Records that do not decode, or do not pass; the engine makes dead letters of them. */
   skipped: number;
   /** Records of the log that are not yet written. */
   lagEvents: number;

@@ -14,7 +14,7 @@ import {inflate} from './codecs.ts';
 import {crc32c} from './crc32c.ts';
 import {CodecFailure} from './growing.ts';
 import {machine, moveBytesLeast, type Place} from './machine.ts';
-import {fenceHeader, markHeader, recordAt, skipVarint, varint} from './record.ts';
+import {fenceHeader, isOfOutbox, markHeader, recordAt, skipVarint, varint} from './record.ts';
 
 /** A batch may unpack to so much. */
 export const inflatedBytesMax = 256 * 1024 * 1024;
@@ -82,6 +82,8 @@ export function addBatch(
     write: from,
   };
   const appendTimeMs = Math.max(0, batch.maxTimeMs);
+  // Before the records are moved. Transactions are never ours.
+  const isOurs = !batch.isTransactional && isOfOutbox(records.bytes, from, to);
   try {
     for (let left = batch.count; left > 0; ) {
       const first = state.delta;
@@ -104,6 +106,9 @@ export function addBatch(
     if (batch.baseOffset + state.delta > batch.nextOffset)
       throw new BatchFailure('a record lies beyond its last offset');
     addGap(target, batch.baseOffset + state.delta, batch.nextOffset, batch.maxTimeMs);
+    if (!isOurs)
+      for (let index = known; index < batches.length; index++)
+        if (batches[index]!.kind === 'data') batches[index]!.isUnchecked = true;
   } catch (error) {
     batches.length = known;
     throw error;

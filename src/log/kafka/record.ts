@@ -28,6 +28,28 @@ export function varint(bytes: Uint8Array, at: number): number {
   return (value >>> 1) ^ -(value & 1);
 }
 
+const outboxName = Buffer.from(outboxHeader);
+
+/**
+ * Whether the record at `at` is one that an outbox begins its batches with: it has no key, and the header of the outbox is its first. Makes
+ * no object: it is asked of every batch.
+ */
+export function isOfOutbox(bytes: Uint8Array, at: number, to: number): boolean {
+  // Length, attributes, time and offset.
+  let pos = skipVarint(bytes, skipVarint(bytes, skipVarint(bytes, at) + 1));
+  if (varint(bytes, pos) !== -1) return false;
+  pos = skipVarint(bytes, pos);
+  const length = varint(bytes, pos);
+  pos = skipVarint(bytes, pos) + Math.max(0, length);
+  if (pos >= to || varint(bytes, pos) < 1) return false;
+  pos = skipVarint(bytes, pos);
+  if (varint(bytes, pos) !== outboxName.length) return false;
+  pos = skipVarint(bytes, pos);
+  if (pos + outboxName.length > to) return false;
+  for (let i = 0; i < outboxName.length; i++) if (bytes[pos + i] !== outboxName[i]) return false;
+  return true;
+}
+
 export type KafkaHeader = {name: string; value: Uint8Array | null};
 /** Views into the batch. */
 export type KafkaRecord = {

@@ -1,6 +1,7 @@
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
 import {columnsOf, conjuncts} from '../../expr/walk.ts';
 import type {Protected} from '../../schema/protected.ts';
+import {avroAliases} from '../../schema/readable.ts';
 import type {QueryPlan, SourcePlan} from '../plan/nodes.ts';
 
 /**
@@ -16,7 +17,7 @@ export type ColumnSpec = {
   /** As in Avro. */
   column: string;
   /** Other Avro names that older writers may have used. */
-  aliases: string[];
+  aliases: readonly string[];
   type: ValueType;
   /** Of an enum: what its values can be. */
   symbols?: string[];
@@ -62,12 +63,11 @@ export function columnsOfSource(plan: QueryPlan, source: SourcePlan): ColumnSpec
   const specs: ColumnSpec[] = [];
   for (const {name, column, aliases, type, pii, nullable, symbols} of source.fields) {
     const of = pii && {attribute: `${plan.domain}.${column}`, kind: pii};
-    const avroAliases = type === 'money' ? aliases.map((alias) => `${alias}_cents`) : aliases;
     const add = (use: ColumnUse) =>
       specs.push({
         name,
         column,
-        aliases: avroAliases,
+        aliases: avroAliases({type, aliases}),
         type,
         ...(symbols ? {symbols} : {}),
         required: !nullable,

@@ -1,5 +1,7 @@
+import type {Judge, Refusal} from '../../ingest/judge.ts';
 import type {RecordBatch} from '../../log/types.ts';
-import type {DeadRecord, DecodedBatch} from './decode.ts';
+import {walkRecords} from '../../schema/frame.ts';
+import type {DecodedBatch} from './decode.ts';
 
 /**
  * Finds the record of a row: rows are the records that are not dead. Only late and dead records ask, so positions are walked
@@ -43,18 +45,21 @@ export function textAt(bytes: Uint8Array, place: number): string {
   return Buffer.prototype.utf8Slice.call(bytes, pos, pos + (length >>> 1));
 }
 
-/** Latest instant of JavaScript's dates, epoch ms. */
-export const timeMsMax = 8.64e15;
+/** A record that is refused before it is decoded: where it begins, with its length. */
+export type RefusedRecord = Refusal & {pos: number; offset: number};
 
-/** Why a record cannot be counted at its time, epoch ms or NaN for none; undefined when it can. @param latestMs that it may have */
-export function oddTime(
-  timeMs: number | bigint,
+/** Records of a batch from `fromOffset` on that a judge refuses, in their order. @param latestMs see `Judge` */
+export function refusedIn(
+  batch: RecordBatch,
+  fromOffset: number,
+  judge: Judge,
   latestMs: number,
-): Pick<DeadRecord, 'code' | 'message'> | undefined {
-  if (Number.isNaN(timeMs)) return {code: 'DECODE', message: 'the record has no timestamp'};
-  if (timeMs < 0 || timeMs > timeMsMax)
-    return {code: 'TIMESTAMP_RANGE', message: `timestamp ${timeMs} is before 1970 or no date`};
-  if (timeMs <= latestMs) return undefined;
-  const message = `timestamp ${timeMs} is too far ahead of when the record was appended: future_max allows up to ${latestMs}`;
-  return {code: 'TIMESTAMP_FUTURE', message};
+): RefusedRecord[] {
+  const refused: RefusedRecord[] = [];
+  walkRecords(batch, (index, start, end) => {
+    const offset = batch.baseOffset + index;
+    const refusal = offset < fromOffset ? undefined : judge(batch.bytes, start, end, latestMs);
+    if (refusal) refused.push({...refusal, pos: start - 4, offset});
+  });
+  return refused;
 }

@@ -1,4 +1,6 @@
+import type {AvroValue} from '../../schema/types.ts';
 import {tokenOfBytes, tokenOfText} from './accumulators.ts';
+import type {SpecialRow} from './decode.ts';
 import {type DecodeState, missFields, type TextTarget} from './decode-code.ts';
 import {type ColumnSpec, onlyColumn} from './decode-columns.ts';
 import type {TextDictionary} from './dictionary.ts';
@@ -38,4 +40,35 @@ export function internWanted(
 ): void {
   for (const [index, spec] of specs.entries())
     if (spec.only) wanted[index] = dictionaries[onlyColumn(specs, spec)!]!.internText(spec.only.text);
+}
+
+/**
+ * A value of the checked way into its column, or into `special` where it does not fit. A text of a `place` column has no position in the
+ * bytes: it goes to `texts`.
+ */
+export function storeValue(
+  {use, type}: ColumnSpec,
+  index: number,
+  value: AvroValue,
+  special: SpecialRow,
+  to: {
+    columns: DecodeState['columns'];
+    dictionaries: (TextDictionary | undefined)[];
+    texts: string[];
+  },
+): void {
+  const {row} = special;
+  const target = to.columns[index]!;
+  if (use === 'number') {
+    const isWide = typeof value === 'bigint' && type !== 'double';
+    if (isWide) special.wide.set(index, value);
+    target[row] = value === null || isWide ? NaN : Number(value);
+    return;
+  }
+  target[row] = use === 'place' ? -1 : 0;
+  if (value === null) return;
+  const text = typeof value === 'string' ? value : Buffer.from(value as Uint8Array).toString();
+  if (use === 'code') target[row] = to.dictionaries[index]!.internText(text);
+  if (use === 'token') target[row] = tokenOfText(text);
+  if (use === 'place') target[row] = -1 - to.texts.push(text);
 }

@@ -1,9 +1,9 @@
 import {AssertionError} from 'node:assert';
-import type {ValueType} from '../../expr/types.ts';
 import {compileDecoder, type Decoder} from '../../schema/decode.ts';
 import {branchesOf, collectNames, type Flat} from '../../schema/flat.ts';
 import {piiProperty, protectionOf} from '../../schema/protected.ts';
 import {DecodeFailure} from '../../schema/read.ts';
+import {fieldIndexOf, unreadable} from '../../schema/readable.ts';
 import type {AvroField, AvroRecord, AvroValue} from '../../schema/types.ts';
 import {type DecodeRun, type FieldStep, generateDecodeRun, type TextTarget} from './decode-code.ts';
 import {type ColumnSpec, onlyColumn} from './decode-columns.ts';
@@ -26,20 +26,6 @@ export type Writer = {
 
 /** Symbols that the column's type has; not NULL. */
 export type Limit = {symbols?: ReadonlySet<string>; required: boolean};
-
-/** Column types -> writer's kinds that can be read as them, promotions of the specification included. */
-const readable: Record<ValueType, readonly Flat['kind'][]> = {
-  string: ['string', 'bytes'],
-  uuid: ['string'],
-  enum: ['enum'],
-  boolean: ['boolean'],
-  int: ['int'],
-  date: ['int'],
-  long: ['int', 'long'],
-  money: ['int', 'long'],
-  timestamp: ['int', 'long'],
-  double: ['int', 'long', 'float', 'double'],
-};
 
 /** `only`: index of the column that says whether it is looked at. */
 type Column = {spec: ColumnSpec; index: number; only: number | undefined};
@@ -73,21 +59,14 @@ function resolve(schema: AvroRecord, schemaId: number, specs: ColumnSpec[]): Wri
   const limits = new Map<number, Limit>();
   const wanted = new Map<number, Column[]>();
   specs.forEach((spec, index) => {
-    const field = fieldOf(schema, spec);
-    if (field < 0) {
-      if (spec.required)
-        bad.set(index, `field ${spec.column} is required, and schema ${schemaId} does not have it`);
-      return;
-    }
+    const field = fieldIndexOf(schema, spec);
+    const problem = unreadable(spec, field, flats[field] ?? [], schemaId);
+    if (problem !== undefined) bad.set(index, problem);
+    if (field < 0) return;
     const limit = limitOf(spec, flats[field]!);
     if (limit) limits.set(index, limit);
-    const kinds = flats[field]!.filter(({kind}) => kind !== 'null').map(({kind}) => kind);
-    if (!kinds.every((kind) => readable[spec.type].includes(kind)))
-      bad.set(
-        index,
-        `field ${spec.column} was written as ${kinds.join(' or ')} and cannot be read as ${spec.type}`,
-      );
-    else wanted.set(field, [...(wanted.get(field) ?? []), {spec, index, only: onlyColumn(specs, spec)}]);
+    if (problem === undefined)
+      wanted.set(field, [...(wanted.get(field) ?? []), {spec, index, only: onlyColumn(specs, spec)}]);
   });
   const fields = [...wanted.keys()];
   const places = new Int32Array(specs.length).fill(-1);
@@ -137,14 +116,6 @@ function protectedAs(field: AvroField, columns: Column[]): AvroField {
 }
 
 const isUnion = (type: unknown): boolean => Array.isArray(type);
-
-function fieldOf(schema: AvroRecord, {column, aliases}: ColumnSpec): number {
-  for (const name of [column, ...aliases]) {
-    const index = schema.fields.findIndex((field) => field.name === name);
-    if (index >= 0) return index;
-  }
-  return -1;
-}
 
 /** Undefined for what the generated code does not read: unions other than with null, nested types, bytes as text. */
 function stepOf(

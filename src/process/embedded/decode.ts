@@ -1,16 +1,16 @@
 /** Record batches of a topic -> columns, once for all queries over the topic. */
 import assert from 'node:assert/strict';
+import {compileJudge, type Judge, latestMsOf, oddTime, type Refusal, timeMsMax} from '../../ingest/judge.ts';
 import type {RecordBatch} from '../../log/types.ts';
-import {describeNoFrame} from '../../schema/frame.ts';
+import {describeNoFrame, frameHeaderBytes} from '../../schema/frame.ts';
 import {tokenReader} from '../../schema/protected.ts';
 import {DecodeFailure} from '../../schema/read.ts';
 import type {AvroRecord, AvroSchema, AvroValue} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
-import {tokenOfText} from './accumulators.ts';
 import {type DecodeState, missFields, slackOf} from './decode-code.ts';
 import {type ColumnSpec, type ColumnUse, columnsOfTopic} from './decode-columns.ts';
-import {idOf, oddTime, readLength, recordFinder, textAt, timeMsMax} from './decode-frames.ts';
-import {fillMisses, internWanted} from './decode-texts.ts';
+import {idOf, type RefusedRecord, readLength, recordFinder, refusedIn, textAt} from './decode-frames.ts';
+import {fillMisses, internWanted, storeValue} from './decode-texts.ts';
 import {prepareWriter, problemOf, type Writer} from './decode-writer.ts';
 import {createTextDictionary, emptyProbe, type TextDictionary} from './dictionary.ts';
 import {createProtectedDictionary} from './dictionary-protected.ts';
@@ -49,12 +49,10 @@ export type SpecialRow = {
   bad: Map<number, string>;
 };
 
-export type DeadRecord = {
-  offset: number;
-  code: 'DECODE' | 'UNKNOWN_SCHEMA' | 'TIMESTAMP_RANGE' | 'TIMESTAMP_FUTURE';
-  message: string;
-  frame: Uint8Array;
-};
+/** Why a record is dead. */
+type Death = Omit<Refusal, 'code'> & {code: Refusal['code'] | 'UNKNOWN_SCHEMA'};
+
+export type DeadRecord = Death & {offset: number; frame: Uint8Array};
 
 export type TopicDecoder = {
   topic: string;
@@ -71,7 +69,7 @@ export type TopicDecoder = {
   endGeneration(): void;
 };
 
-const frameHeaderBytes = 5;
+const none: RefusedRecord[] = [];
 /** Rows after which texts that were met for the first time become known to the generated code. */
 const blockRows = 256;
 
@@ -115,12 +113,21 @@ export function createTopicDecoder(
   };
   internWanted(state.wanted, specs, dictionaries);
 
+  /** What other programs appended is judged before it is decoded; made when there is something of theirs. */
+  const checks = plans.flatMap((plan) => plan.checks ?? []).find((each) => each.topic === topic);
+  let judge: Judge | undefined;
+  function refusedOf(batch: RecordBatch, fromOffset: number): RefusedRecord[] {
+    if (!batch.isUnchecked || !checks) return none;
+    judge ??= compileJudge(checks, schemaOf);
+    return refusedIn(batch, fromOffset, judge, state.latestMs);
+  }
+
   /** Lets decoding work on the batch's own bytes. */
   function open(batch: RecordBatch): void {
     bytes = batch.bytes;
     view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    // Some programs leave the time of a record out; the plans are of one domain.
-    state.latestMs = batch.appendTimeMs > 0 ? batch.appendTimeMs + plans[0]!.futureMaxMs : timeMsMax;
+    // The plans are of one domain.
+    state.latestMs = latestMsOf(batch.appendTimeMs, plans[0]!.futureMaxMs);
     if (capacity >= batch.count) return;
     capacity = batch.count * 2;
     state.columns = specs.map(({use}) =>
@@ -172,25 +179,28 @@ export function createTopicDecoder(
     start: number,
     end: number,
     writer: Writer,
-  ): Pick<DeadRecord, 'code' | 'message'> | undefined {
+  ): Death | undefined {
     let values: AvroValue[];
     try {
       values = writer.checked(bytes, start + frameHeaderBytes, end);
     } catch (error) {
-      if (error instanceof DecodeFailure) return {code: 'DECODE', message: error.message};
+      if (error instanceof DecodeFailure) return {stage: 'decode', code: 'DECODE', message: error.message};
       throw error;
     }
     const special: SpecialRow = {row: decoded.rows, wide: new Map(), bad: new Map(writer.bad)};
+    const to = {columns: state.columns, dictionaries, texts};
     for (const [index, spec] of specs.entries()) {
       const place = writer.places[index]!;
       const value = place < 0 ? null : values[place]!;
       const limit = writer.limits.get(index);
       const problem = limit && problemOf(spec, limit, value);
       if (problem !== undefined) special.bad.set(index, problem);
-      storeValue(index, spec, problem === undefined ? value : null, decoded.rows, special);
+      storeValue(spec, index, problem === undefined ? value : null, special, to);
     }
     const timeMs = special.wide.get(0) ?? state.columns[0]![decoded.rows]!;
-    if (special.bad.has(0)) return {code: 'DECODE', message: special.bad.get(0)!};
+    if (special.bad.has(0)) return {stage: 'decode', code: 'DECODE', message: special.bad.get(0)!};
+    if (Number.isNaN(timeMs))
+      return {stage: 'decode', code: 'DECODE', message: 'the record has no timestamp'};
     const odd = oddTime(timeMs, state.latestMs);
     if (odd) return odd;
     if (special.wide.size > 0 || special.bad.size > 0) decoded.special.push(special);
@@ -198,31 +208,10 @@ export function createTopicDecoder(
     return undefined;
   }
 
-  function storeValue(
-    index: number,
-    {use, type}: ColumnSpec,
-    value: AvroValue,
-    row: number,
-    special: SpecialRow,
-  ): void {
-    const target = state.columns[index]!;
-    if (use === 'number') {
-      const isWide = typeof value === 'bigint' && type !== 'double';
-      if (isWide) special.wide.set(index, value);
-      target[row] = value === null || isWide ? NaN : Number(value);
-      return;
-    }
-    target[row] = use === 'place' ? -1 : 0;
-    if (value === null) return;
-    const text = typeof value === 'string' ? value : Buffer.from(value as Uint8Array).toString();
-    if (use === 'code') target[row] = dictionaries[index]!.internText(text);
-    if (use === 'token') target[row] = tokenOfText(text);
-    // The checked way has a string, not a position in the bytes.
-    if (use === 'place') target[row] = -1 - texts.push(text);
-  }
-
   function decodeRecords(batch: RecordBatch, decoded: DecodedBatch): void {
     const whole = batch.bytes.length;
+    const refused = refusedOf(batch, decoded.fromOffset);
+    let met = 0;
     let pos = 0;
     let offset = batch.baseOffset;
     for (; offset < decoded.fromOffset; offset++) pos += 4 + readLength(batch.bytes, pos);
@@ -234,6 +223,15 @@ export function createTopicDecoder(
       const start = pos + 4;
       const end = start + length;
       assert.ok(end <= whole, `batch ${batch.topic}/${batch.partition} at ${batch.baseOffset} is torn`);
+      const next = refused[met];
+      if (next?.offset === offset) {
+        const {stage, code, message} = next;
+        decoded.dead.push({offset, stage, code, message, frame: batch.bytes.slice(start, end)});
+        met++;
+        offset++;
+        pos = end;
+        continue;
+      }
       const hasHeader = length >= frameHeaderBytes && batch.bytes[start] === 0;
       const id = hasHeader ? idOf(batch.bytes, start) : -1;
       const writer = hasHeader ? writerOf(id) : undefined;
@@ -244,7 +242,7 @@ export function createTopicDecoder(
       }
       if (writer?.run && writer.bad.size === 0) {
         const before = decoded.rows;
-        runBlock(writer, pos - base, whole - base - (slack - room), before);
+        runBlock(writer, pos - base, Math.min(whole - (slack - room), next?.pos ?? whole) - base, before);
         decoded.rows = state.row;
         offset += state.row - before;
         if (state.row > before) {
@@ -252,11 +250,12 @@ export function createTopicDecoder(
           continue;
         }
       }
-      const problem = writer
+      const stage = 'decode';
+      const problem: Death | undefined = writer
         ? decodeChecked(decoded, start - base, end - base, writer)
         : hasHeader
-          ? ({code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known`} as const)
-          : ({code: 'DECODE', message: describeNoFrame(batch.bytes, start, end)} as const);
+          ? {stage, code: 'UNKNOWN_SCHEMA', message: `schema ${id} is not known`}
+          : {stage, code: 'DECODE', message: describeNoFrame(batch.bytes, start, end)};
       if (problem) decoded.dead.push({offset, ...problem, frame: batch.bytes.slice(start, end)});
       offset++;
       pos = end;

@@ -101,13 +101,13 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
     const timeMs = decoded.columns[source.scope.numberColumn('timestamp')!]![row]!;
     store.maxMs = Math.max(store.maxMs, timeMs);
     const lateMs = store.maxMs - store.watermarkMs;
-    const dead = (code: string, message: string) => {
+    const dead = (stage: 'decode' | 'expression', code: string, message: string) => {
       counts.dead++;
       const {topic, partition} = decoded;
-      store.side.push({kind: 'dead', topic, partition, ...decoded.recordOf(row), code, message});
+      store.side.push({kind: 'dead', topic, partition, ...decoded.recordOf(row), stage, code, message});
     };
     for (const [column, problem] of special?.bad ?? [])
-      if (source.scope.used.has(column)) return dead('DECODE', problem);
+      if (source.scope.used.has(column)) return dead('decode', 'DECODE', problem);
     if (plan.dedupMs !== undefined && store.isDuplicate[row] === 1) return void counts.duplicate++;
     let given: Arguments;
     let dimensions: Value[];
@@ -119,7 +119,7 @@ export function createExact(plan: QueryPlan, store: Store, keys: Keys): Exact {
       const values = plan.accumulators.map((accumulator) => argument(source, decoded, row, accumulator, get));
       given = {values, eventId: ordered ? source.scope.eventId(row) : ''};
     } catch (error) {
-      if (error instanceof ExpressionFailure) return dead('EXPRESSION', error.message);
+      if (error instanceof ExpressionFailure) return dead('expression', 'EXPRESSION', error.message);
       throw error;
     }
     dimensions.forEach((value, k) => {

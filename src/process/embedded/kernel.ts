@@ -209,8 +209,8 @@ export function createKernel({plan, worker, decoders, lookups: snapshots}: Kerne
       partition.aggregated += decoded.rows - (classed() - before);
       partition.read += decoded.rows + decoded.dead.length;
       partition.dead += decoded.dead.length;
-      for (const {offset, code, message, frame} of decoded.dead)
-        store.side.push({kind: 'dead', topic, partition: decoded.partition, offset, code, message, frame});
+      for (const dead of decoded.dead)
+        store.side.push({kind: 'dead', topic, partition: decoded.partition, ...dead});
       partition.maxTimeMs = Math.max(store.maxMs, decoded.markTimeMs ?? -Infinity);
       partition.offset = decoded.nextOffset;
       partition.moved = true;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type {RecordBatch} from '../../log/types.ts';
 import {packRecords} from '../../schema/frame.ts';
 import type {AvroSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
@@ -45,17 +46,24 @@ export class ReplayKernel {
     this.#kernel.setLookup(snapshot);
   }
 
-  /** What the query makes of each, and what they add to it. `timeMs`: when the replay began, which their times are compared with. */
-  run(events: readonly {topic: string; frame: Uint8Array; timeMs: number}[]): {
+  /**
+   * What the query makes of each, and what they add to it. `timeMs`: when the replay began, which their times are compared with.
+   * `isUnchecked`: nobody has judged it yet.
+   */
+  run(events: readonly {topic: string; frame: Uint8Array; timeMs: number; isUnchecked?: boolean}[]): {
     verdicts: ReplayVerdict[];
     delta: Delta;
   } {
     // A partition for each event, so that the cut and the side output tell which one it was.
-    for (const [partition, {topic, frame, timeMs}] of events.entries()) {
+    for (const [partition, {topic, frame, timeMs, isUnchecked}] of events.entries()) {
       assert.ok(this.#decoders.has(topic), `query ${this.#plan.id} does not read ${topic}`);
       this.#kernel.open(topic, partition, 0, -Infinity);
-      const batch = {topic, partition, baseOffset: 0, count: 1, appendTimeMs: timeMs, kind: 'data' as const};
-      this.#kernel.process(this.#decoders.get(topic)!.decode({...batch, bytes: packRecords([frame])}, 0));
+      const batch: RecordBatch = {
+        ...{topic, partition, baseOffset: 0, count: 1, appendTimeMs: timeMs, kind: 'data'},
+        ...(isUnchecked ? {isUnchecked} : {}),
+        bytes: packRecords([frame]),
+      };
+      this.#kernel.process(this.#decoders.get(topic)!.decode(batch, 0));
     }
     const delta = this.#kernel.take({endGeneration: true});
     for (const decoder of this.#decoders.values()) decoder.endGeneration();

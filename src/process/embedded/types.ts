@@ -97,6 +97,7 @@ export type SideRecord =
       topic: string;
       partition: number;
       offset: number;
+      stage: 'decode' | 'check' | 'expression';
       code: string;
       message: string;
       frame: Uint8Array;

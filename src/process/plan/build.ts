@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
 import {columnsOf} from '../../expr/walk.ts';
+import {checkedType} from '../../model/checked.ts';
 import {queryTable} from '../../model/tables.ts';
 import type {Aggregation, Domain, EventType, Field} from '../../model/types.ts';
 import type {AccumulatorPlan, MeasurePlan, QueryPlan, SourcePlan} from './nodes.ts';
@@ -12,6 +13,10 @@ import type {AccumulatorPlan, MeasurePlan, QueryPlan, SourcePlan} from './nodes.
 export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1): QueryPlan {
   const wanted = wantedColumns(aggregation);
   const sources = aggregation.from.map((name) => buildSource(domain, eventTypeOf(domain, name), wanted));
+  const checks = aggregation.from
+    .map((name) => eventTypeOf(domain, name))
+    .filter((eventType) => eventType.checks.length > 0)
+    .map(checkedType);
   const {accumulators, measures} = buildMeasures(aggregation, (expr) => neverNull(expr, aggregation, domain));
   const plan: Omit<QueryPlan, 'fingerprint'> = {
     domain: domain.name,
@@ -22,6 +27,7 @@ export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1
     where: aggregation.where,
     watermarkMs: aggregation.watermarkMs,
     futureMaxMs: domain.defaults.futureMaxMs,
+    ...(checks.length > 0 ? {checks} : {}),
     late: aggregation.late,
     correctForMs: aggregation.correctForMs,
     ...(aggregation.dedupMs === null ? {} : {dedupMs: aggregation.dedupMs}),

@@ -15,6 +15,8 @@ export function explainPlan(plan: QueryPlan): string {
       'decode',
       source.fields.map(({name, type, nullable}) => `${name} ${type}${nullable ? '?' : ''}`).join(', '),
     );
+    for (const {name, expr} of plan.checks?.find(({topic}) => topic === source.topic)?.checks ?? [])
+      step('check', `${name} = ${formatExpr(expr)}, of records that other programs wrote`);
     for (const {name, expr} of source.derive) step('derive', `${name} = ${formatExpr(expr)}`);
     for (const {lookup, on, take} of source.enrich)
       step(

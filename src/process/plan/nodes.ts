@@ -1,4 +1,5 @@
 import type {TypedExpr, ValueType} from '../../expr/types.ts';
+import type {CheckedType} from '../../model/checked.ts';
 import type {Late, PiiKind, Table, WindowSpec} from '../../model/types.ts';
 
 /**
@@ -19,6 +20,11 @@ export type QueryPlan = {
   watermarkMs: number;
   /** A record whose event time is further ahead of the time at which it was appended is dead. Not part of the fingerprint. */
   futureMaxMs: number;
+  /**
+   * Of sources that have checks: what records that other programs appended have to pass; those of Millrace were judged before. Absent
+   * without any. Not part of the fingerprint.
+   */
+  checks?: CheckedType[];
   late: Late;
   correctForMs: number;
   /** A record whose id was seen in its partition with an event time within this behind the running maximum is a duplicate. Absent: none is. */

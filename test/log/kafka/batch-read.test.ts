@@ -8,7 +8,7 @@ import {chunkOf, takeFrom} from '../../../src/log/kafka/chunk.ts';
 import {inflate} from '../../../src/log/kafka/codecs.ts';
 import {crc32c} from '../../../src/log/kafka/crc32c.ts';
 import {CodecFailure} from '../../../src/log/kafka/growing.ts';
-import {fenceHeader, markHeader} from '../../../src/log/kafka/record.ts';
+import {fenceHeader, markHeader, offsetHeader, outboxHeader} from '../../../src/log/kafka/record.ts';
 import {Stream} from '../../../src/log/kafka/stream.ts';
 import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
@@ -373,4 +373,32 @@ test('any bit may be wrong, with a checksum that is right: told as broken, or ba
     }
   }
   assert.ok(read > 500 && broken > 500, `${read} read, ${broken} broken`);
+});
+
+test('a batch whose first record names an outbox is ours; all others are told as unchecked, each part of them', () => {
+  const ours: Given = {delta: 0, value: 'a', headers: [[outboxHeader, 'acme/1'], [offsetHeader, '7']]}; // biome-ignore format: a row
+  const rest: Given[] = Array.from({length: 70}, (_, delta) => ({
+    delta: delta + 1,
+    value: 'b'.repeat(delta + 1),
+  }));
+  const isUnchecked = (given: Given[], bits = 0) => {
+    const bytes = batchOf(given);
+    bytes.writeInt16BE(bits, 21);
+    const batches = readBatch(seal(bytes));
+    return batches.map((batch) => (batch.kind === 'data' ? batch.isUnchecked === true : batch.kind));
+  };
+  assert.deepEqual(isUnchecked([ours, ...rest]), [false]);
+  assert.deepEqual(isUnchecked([ours, {delta: 2, value: 'c'}]), [false, 'gap', false]);
+  assert.deepEqual(isUnchecked([{...ours, value: 'long '.repeat(2000)}]), [false]);
+  // Of another program: no header, another one first, one that begins alike, none in the first record, a key.
+  const other: Given = {delta: 0, value: 'a'};
+  const mark: Given = {delta: 3, value: null, headers: [[markHeader, '5']]};
+  assert.deepEqual(isUnchecked([other, {delta: 2, value: 'c'}, mark]), [true, 'gap', true, 'mark']);
+  for (const headers of [[['trace', '1'], [outboxHeader, 'x']], [[`${outboxHeader}s`, 'x']], [['millrace.outbo', 'xx']]]) // biome-ignore format: a list
+    assert.deepEqual(isUnchecked([{...other, headers: headers as [string, string][]}]), [true]);
+  assert.deepEqual(isUnchecked([other, {...ours, delta: 1}]), [true]);
+  assert.deepEqual(isUnchecked([{...ours, key: 'k'}]), [true]);
+  assert.deepEqual(isUnchecked([{delta: 0, value: null}]), [true]);
+  // A transaction that copies records with their headers.
+  assert.deepEqual(isUnchecked([ours], 16), [true]);
 });

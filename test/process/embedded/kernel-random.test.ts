@@ -87,6 +87,12 @@ const sale = eventType(
       doubled: 'quantity + quantity',
       weekday: 'dayofweek(day)',
     },
+    checks: {
+      enough: 'quantity >= -50',
+      twice: "total < 190.00 or city = 'US'",
+      used: "channel <> 'phone' or gift or at is null",
+      sized: 'size * 3 <> 7',
+    },
     enrich: [
       {
         lookup: 'brands',
@@ -167,8 +173,11 @@ function randomPlan(chance: Random, name: string): QueryPlan {
 function randomEvents(chance: Random, count: number, wild: boolean): Logged[] {
   const {next, int, pick} = chance;
   let timeMs = 1_700_000_000_000;
+  const share = pick([0, 0, 0.5]);
+  let isUnchecked = false;
   return Array.from({length: count}, (_, index): Logged => {
     timeMs += int(4000);
+    if (next() < 0.1) isUnchecked = next() < share;
     const type = next() < 0.7 ? sale : visit;
     const values: Record<string, Value> = {};
     for (const {name, type: of, required} of type.fields)
@@ -177,6 +186,7 @@ function randomEvents(chance: Random, count: number, wild: boolean): Logged[] {
     return {
       type,
       partition: int(2),
+      isUnchecked,
       values: {...values, event_id: `${int(50)}-${index}`, timestamp: timeMs - behind},
     };
   });

@@ -32,13 +32,14 @@ export const field = (name: string, type: ValueType, more: Partial<Field> = {}):
 export type EventOptions = {
   derive?: Record<string, string>;
   enrich?: EventType['enrich'];
+  checks?: Record<string, string>;
 };
 
 /** An event type of the domain `shop`; event_id and timestamp come first. */
 export function eventType(
   name: string,
   fields: Field[],
-  {derive = {}, enrich = []}: EventOptions = {},
+  {derive = {}, enrich = [], checks = {}}: EventOptions = {},
 ): EventType {
   const all = [
     field('event_id', 'string', {role: 'id', required: true}),
@@ -59,6 +60,8 @@ export function eventType(
     const {typed, type: of} = check(text, scopeOf([{...type, enrich: []}]));
     type.derive.push({name: column, type: of, expr: typed, text});
   }
+  for (const [called, text] of Object.entries(checks))
+    type.checks.push({name: called, expr: check(text, scopeOf([{...type, enrich: []}])).typed, text});
   return type;
 }
 
@@ -129,7 +132,13 @@ export function planOf(types: EventType[], options: QueryOptions): QueryPlan {
 }
 
 /** A logged event: values by field name; its place is given when it is appended. */
-export type Logged = {type: EventType; partition: number; values: Record<string, Value>};
+export type Logged = {
+  type: EventType;
+  partition: number;
+  values: Record<string, Value>;
+  /** Another program appended it. */
+  isUnchecked?: boolean;
+};
 
 /** Schema ids of event types: 1, 2, ... in order. */
 export type World = {
@@ -156,6 +165,7 @@ export function createWorld(types: EventType[]): World {
     frame,
     batch: (events, baseOffset, appendTimeMs = 0) => ({
       ...batchOf(events[0]!.type.topic, events[0]!.partition, baseOffset, events.map(frame)),
+      ...(events[0]!.isUnchecked ? {isUnchecked: true} : {}),
       appendTimeMs,
     }),
     decoder: (topic, plans) => createTopicDecoder(topic, plans, (id) => schemas.get(id)),
@@ -180,17 +190,17 @@ export const batchOf = (
 /** @param appendTimeMs of all of them; 0: not known */
 export function naiveEvents(events: Logged[], appendTimeMs = 0): NaiveEvent[] {
   const next = new Map<string, number>();
-  return events.map(({type, partition, values}) => {
+  return events.map(({type, partition, values, isUnchecked = false}) => {
     const place = `${type.topic}/${partition}`;
     const offset = next.get(place) ?? 0;
     next.set(place, offset + 1);
     const appended = appendTimeMs > 0 ? {appendTimeMs} : {};
-    return {topic: type.topic, partition, offset, values: values as Record<string, Value>, ...appended};
+    return {topic: type.topic, partition, offset, values, isUnchecked, ...appended};
   });
 }
 
 export type RunOptions = {
-  /** Events a batch at most; a batch ends where topic or partition changes. */
+  /** Events a batch at most; a batch ends where topic, partition or who appended it changes. */
   batchSize?: (index: number) => number;
   /** Whether to take after a batch, and how. */
   takeAfter?: (index: number) => {endGeneration?: boolean} | undefined;
@@ -224,7 +234,8 @@ export function run(world: World, plans: QueryPlan[], events: Logged[], options:
       to < events.length &&
       to - from < size &&
       events[to]!.type === type &&
-      events[to]!.partition === partition
+      events[to]!.partition === partition &&
+      events[to]!.isUnchecked === events[from]!.isUnchecked
     )
       to++;
     const place = `${type.topic}/${partition}`;
