@@ -10,7 +10,8 @@ import {after, before, suite, test} from 'node:test';
 import {skipWithout} from '../cluster/needs.ts';
 import {startBucket} from '../support/bucket.ts';
 import {until} from '../support/until.ts';
-import {RealServers, ready, Sender, shipped} from './real-servers.ts';
+import {RealServers, shipped} from './real-servers.ts';
+import {ready, Sender} from './sender.ts';
 
 const perSecond = 2_000;
 
@@ -74,5 +75,6 @@ suite('three brokers, an owner and a standby', {skip}, () => {
     const sums = await sender.end();
     t.diagnostic(`${sender.acknowledged} events, ${sender.refused} attempts in vain`);
     await servers.becomes(sums, first);
+    await servers.arrived(sender);
   });
 });

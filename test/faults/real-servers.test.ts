@@ -8,7 +8,8 @@ import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
 import {skipWithout} from '../cluster/needs.ts';
 import {until} from '../support/until.ts';
-import {RealServers, ready, Sender} from './real-servers.ts';
+import {RealServers} from './real-servers.ts';
+import {ready, Sender} from './sender.ts';
 import {seeded} from './world.ts';
 
 const kills = Number(process.env.MILLRACE_KILLS ?? 8);
@@ -86,6 +87,7 @@ suite('one server of each', skipWithout('java', 'mvn'), () => {
       `${hits} hits, ${sender.acknowledged} events, ${sender.refused} attempts in vain; ${missed.join('; ')}`,
     );
     await servers.becomes(sums, machine);
+    await servers.arrived(sender);
     assert.ok(hits >= kills * 0.7, `${hits} of ${kills} failpoints were hit: ${missed.join('\n')}`);
   });
 
@@ -135,5 +137,6 @@ suite('one server of each', skipWithout('java', 'mvn'), () => {
       cents + before[index]![2],
     ]);
     await servers.becomes(sums, machine);
+    await servers.arrived(sender);
   });
 });

@@ -3,8 +3,7 @@
  * remembers what was acknowledged. Sums over what was sent are kept beside the platform: they are what the databases must say.
  */
 import assert from 'node:assert/strict';
-import {existsSync, mkdtempSync, readFileSync} from 'node:fs';
-import {request} from 'node:http';
+import {mkdtempSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as wait} from 'node:timers/promises';
@@ -16,10 +15,7 @@ import {KafkaRig} from '../support/kafka-writer.ts';
 import {type TestServer as PostgresServer, password, postgresServer} from '../support/postgres.ts';
 import {addressOf, type FaultyProxy, startProxy} from '../support/proxy.ts';
 import {type Child, type Fault, main, start} from './process.ts';
-
-const colors = ['blue', 'green', 'red'];
-/** What a table of colours says: colour, events, cents. */
-export type Sums = [color: string, sold: number, cents: number][];
+import {centsInSql, colors, type Sender, type Sums} from './sender.ts';
 
 const domain = `domain: shop
 event_types:
@@ -153,6 +149,22 @@ defaults: {aggregates: analytics, raw: records}
     };
   }
 
+  /**
+   * The numbers that a sender gave its events, compared with those that arrived: none is missing, none is there twice or without
+   * having been sent, and each has the colour and the amount that it was sent with.
+   */
+  async arrived({name, sent}: Sender): Promise<void> {
+    const [found] = await this.postgres.sql(`
+      SELECT count(*), count(DISTINCT number), min(number), max(number),
+        count(*) FILTER (WHERE color <> (ARRAY['${colors.join("','")}'])[number % ${colors.length} + 1] OR amount_cents <> ${centsInSql})
+      FROM (SELECT color, amount_cents, substring(event_id FROM '[0-9]+$')::bigint AS number FROM shop.sale WHERE event_id LIKE '${name}-%') AS arrived`);
+    assert.equal(
+      found?.join(', '),
+      [sent, sent, 0, sent - 1, 0].join(', '),
+      `events of ${name}: how many arrived, how many numbers, the least, the greatest, how many are not what was sent`,
+    );
+  }
+
   /** Waits until both databases say what was sent, and the books of the machine balance. */
   async becomes(expected: Sums, machine: Machine, ms = 60_000): Promise<void> {
     const untilMs = performance.now() + ms;
@@ -200,116 +212,5 @@ export async function shipped({root}: Machine): Promise<void> {
     const {spool} = JSON.parse(stdout) as {spool?: {isSpooling: boolean}};
     if (spool?.isSpooling === false) return;
     assert.ok(performance.now() < untilMs, stdout);
-  }
-}
-
-/** Resolves when the machine is ready. */
-export async function ready(machine: Machine, ms = 60_000): Promise<void> {
-  const untilMs = performance.now() + ms;
-  while ((await call(machine, 'GET', '/readyz', '', '')) !== 200) {
-    assert.ok(performance.now() < untilMs, `not ready: ${machine.child?.stderr()}`);
-    await wait(50);
-  }
-}
-
-/** Status of an answer; 0 when none came within ten seconds. */
-const call = ({port}: Machine, method: string, path: string, token: string, body: string): Promise<number> =>
-  new Promise((resolve) => {
-    const headers = {authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson'};
-    const asked = request({host: '127.0.0.1', port, method, path, headers, timeout: 10_000}, (answer) => {
-      answer.resume();
-      answer.once('end', () => resolve(answer.statusCode!));
-      answer.once('error', () => resolve(0));
-    });
-    asked.once('timeout', () => asked.destroy());
-    asked.once('error', () => resolve(0));
-    asked.end(body);
-  });
-
-const batchSize = 100;
-const lanes = 4;
-
-/** Sends batches of events to whichever machine takes them, each until it is acknowledged. */
-export class Sender {
-  readonly #machines: Machine[];
-  readonly #perSecond: number;
-  readonly #name = `s${process.pid}-${Math.random().toString(36).slice(2, 8)}`;
-  readonly #sums = new Map(colors.map((color): [string, [number, number]] => [color, [0, 0]]));
-  /** Of what was sent, events and cents by minute and colour: `seconds of its begin,colour`. All of it is acknowledged once `end` has resolved. */
-  readonly windows = new Map<string, [sold: number, cents: number]>();
-  #next = 0;
-  #isStopped = false;
-  #isAbandoned = false;
-  #work: Promise<unknown> = Promise.resolve();
-  /** Events whose batch was acknowledged. */
-  acknowledged = 0;
-  /** Attempts that were not. */
-  refused = 0;
-
-  constructor(machines: Machine[], perSecond: number) {
-    this.#machines = machines;
-    this.#perSecond = perSecond;
-  }
-
-  begin(): void {
-    this.#work = Promise.all(Array.from({length: lanes}, () => this.#lane()));
-  }
-
-  /** Sends nothing any more, whatever is under way: for a test that has failed. */
-  abandon(): void {
-    this.#isStopped = this.#isAbandoned = true;
-  }
-
-  /** Begins no batch any more; resolves with what was sent when all of it is acknowledged. */
-  async end(): Promise<Sums> {
-    this.#isStopped = true;
-    await this.#work;
-    return [...this.#sums].map(([color, [sold, cents]]) => [color, sold, cents]);
-  }
-
-  async #lane(): Promise<void> {
-    const pauseMs = (lanes * batchSize * 1_000) / this.#perSecond;
-    while (!this.#isStopped) {
-      const dueMs = performance.now() + pauseMs;
-      await this.#deliver(this.#batch());
-      await wait(Math.max(0, dueMs - performance.now()));
-    }
-  }
-
-  #batch(): string {
-    const lines: string[] = [];
-    for (let left = batchSize; left > 0; left--) {
-      const number = this.#next++;
-      const color = colors[number % colors.length]!;
-      const cents = (number * 7) % 10_000;
-      const sums = this.#sums.get(color)!;
-      const timestamp = Date.now();
-      const key = `${Math.floor(timestamp / 60_000) * 60},${color}`;
-      const window = this.windows.get(key) ?? [0, 0];
-      this.windows.set(key, window);
-      for (const each of [sums, window]) {
-        each[0]++;
-        each[1] += cents;
-      }
-      const event = {event_id: `${this.#name}-${number}`, timestamp, color, amount: cents / 100};
-      lines.push(JSON.stringify(event));
-    }
-    return lines.join('\n');
-  }
-
-  async #deliver(body: string): Promise<void> {
-    for (let turn = 0; !this.#isAbandoned; turn++) {
-      const machine = this.#machines[turn % this.#machines.length]!;
-      const file = join(machine.root, '.millrace/token');
-      const token = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
-      const status = await call(machine, 'POST', '/v1/events/shop/sale', token, body);
-      assert.ok([0, 200, 401, 429, 503].includes(status), `an answer of ${status}`);
-      if (status === 200) {
-        this.acknowledged += batchSize;
-        return;
-      }
-      this.refused++;
-      await wait(50);
-    }
   }
 }

@@ -1,5 +1,6 @@
 /** Whether the databases say of every window what was sent, summed up beside the platform. */
-import type {RealServers, Sender} from '../faults/real-servers.ts';
+import type {RealServers} from '../faults/real-servers.ts';
+import type {Sender} from '../faults/sender.ts';
 
 /** Minutes and colours of which a database does not say what was sent, by what it says. */
 export async function differing(servers: RealServers, {windows}: Sender): Promise<string[]> {

@@ -14,7 +14,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout as wait} from 'node:timers/promises';
 import {parseArgs} from 'node:util';
-import {type Machine, RealServers, ready, Sender} from '../faults/real-servers.ts';
+import {type Machine, RealServers} from '../faults/real-servers.ts';
+import {ready, Sender} from '../faults/sender.ts';
 import {seeded} from '../faults/world.ts';
 import {differing} from './compare.ts';
 import {
@@ -163,6 +164,7 @@ try {
   const sums = await sender.end();
   const problems = await servers
     .becomes(sums, machine, 180_000)
+    .then(() => servers.arrived(sender))
     .then(async () => [...(await differing(servers, sender)), ...(await caughtUp(machine))])
     .catch((error: Error) => [error.message]);
   isOver = true;
