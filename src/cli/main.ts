@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import {useEnvironment} from '../invocation.ts';
+import {tellBrokersAway} from '../log/brokers-away.ts';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
 import {printJson, reportFailure} from './output.ts';
@@ -88,6 +89,7 @@ function build(spec: CommandSpec, io: CommandIo, done: (code: number) => void): 
         .slice(0, -2)
         .flat()
         .filter((arg): arg is string => arg !== undefined) as string[];
+      tellBrokersAway((text) => io.stderr.write(`warn: ${text}\n`));
       const {run} = await load();
       done(await run({args, options, io}));
     });

@@ -1,6 +1,7 @@
 import {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
+import {tellBrokersAway} from '../log/brokers-away.ts';
 import {type Role, roles, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
@@ -94,6 +95,7 @@ async function runUntilStopped(
   // Nothing was read yet that a drain could settle.
   if (!running) return cutShort(stop, 'the start');
   const view = createView(io, tipsOf(platform), options.untilIdle === true);
+  tellBrokersAway((text) => view.say(`warn: ${text}`));
   observe = (...event) => tell(view, ...event);
   for (const event of told.splice(0)) observe(...event);
   const show = () => view.show(running.status());

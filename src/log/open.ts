@@ -3,6 +3,7 @@ import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {useStandIns} from '../schema/protected.ts';
 import {type LogArchive, withArchive} from './archive.ts';
+import {sayingAway} from './brokers-away.ts';
 import type {KafkaSettings} from './kafka/settings.ts';
 import {openLogReader} from './reader.ts';
 import type {LogReader} from './types.ts';
@@ -52,5 +53,5 @@ async function openBare({dir, counter, kafka}: LogSource, options: OpenLogOption
   if (!kafka) return openLogReader(dir, counter ? {counter} : {});
   // A log in a directory pays nothing for the client of the other.
   const {openKafkaReader} = await import('./kafka/reader.ts');
-  return openKafkaReader({dir, kafka, ...(counter ? {counter} : {})}, options);
+  return sayingAway(kafka, openKafkaReader({dir, kafka, ...(counter ? {counter} : {})}, options));
 }

@@ -1,5 +1,6 @@
 /** What a platform is made of, opened in the order in which one needs the other. */
 import type {Clock} from '../clock.ts';
+import {sayingAway} from '../log/brokers-away.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
@@ -100,7 +101,9 @@ export async function openParts(
   closing.push(() => schemas.close());
   const schemaIds = Object.fromEntries([...newest].map(([topic, {id}]) => [topic, id]));
   const counter = new SharedArrayBuffer(4);
-  const ingest = await startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), metrics);
+  const starting = startIngestThread(ingestStart(platform, dirs, {schemaIds, counter, command}), metrics);
+  const {kafka} = dirs.source;
+  const ingest = await (kafka ? sayingAway(kafka, starting) : starting);
   closing.push(() => ingest.close());
   const log = await openLog(dirs.source);
   closing.push(() => log.close());

@@ -4,6 +4,7 @@ import type {Socket} from 'node:net';
 import {type TestContext, test} from 'node:test';
 import {gzipSync, zstdCompressSync} from 'node:zlib';
 import {PlatformError} from '../../../src/errors.ts';
+import {tellBrokersAway} from '../../../src/log/brokers-away.ts';
 import {batchAt} from '../../../src/log/kafka/batch-header.ts';
 import {addBatch} from '../../../src/log/kafka/batch-read.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
@@ -11,6 +12,7 @@ import {inflate} from '../../../src/log/kafka/codecs.ts';
 import {CodecFailure} from '../../../src/log/kafka/growing.ts';
 import type {KafkaSecurity} from '../../../src/log/kafka/settings.ts';
 import {WireWriter} from '../../../src/log/kafka/wire.ts';
+import {openLog} from '../../../src/log/open.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {serveTcp} from '../../support/hostile.ts';
 
@@ -189,6 +191,22 @@ test('a broker that is silent is given up in time, whatever it is asked', async 
   assert.match(handshake.hint ?? '', /has no SASL/);
   const announced = await failure(t, (socket) => socket.write(int32(200 << 20)), {waitMs: 300});
   assert.equal(announced.code, 'KAFKA_UNAVAILABLE');
+});
+
+test('brokers that do not answer are told of while they are waited for, with the key that names them', async (t) => {
+  const at = `127.0.0.1:${await serveTcp(t, (socket) => socket.destroy())}`;
+  const told: string[] = [];
+  tellBrokersAway((text) => told.push(text));
+  t.after(() => tellBrokersAway(undefined));
+  const kafka = {
+    brokers: [at],
+    clientId: 'test',
+    security: plain,
+    topics: {partitions: 1, replication: 1, retentionMs: null},
+  };
+  // Longer than it is silent, whatever one attempt takes.
+  await assert.rejects(openLog({dir: '/nowhere', kafka}, {patienceMs: 4_500}), {code: 'KAFKA_UNAVAILABLE'});
+  assert.deepEqual(told, [`Kafka does not answer yet at ${at} (log.kafka.brokers): it is tried further`]);
 });
 
 /** An element of snappy that copies 64 bytes from one byte before. */
