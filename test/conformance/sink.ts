@@ -29,6 +29,8 @@ export type Subject = {
   reaching?: string[];
   /** What a text that the store cannot hold becomes. */
   stored?(text: string): string;
+  /** Runs a statement that an error names, as its reader would: of sinks over a server. */
+  mend?(statement: string): Promise<unknown>;
 };
 
 const long = (name: string): Column => ({name, type: 'long', nullable: true});
@@ -380,7 +382,7 @@ export function testSink(name: string, subject: Subject): void {
       );
     });
 
-    test('a table that differs is refused with the difference and a way out', async () => {
+    test('a table that differs is refused with the difference and the statement that mends it', async () => {
       const table = queryTable('differs', {country: 'string'});
       await sink.ensure(table);
       await sink.ensure(table);
@@ -399,6 +401,24 @@ export function testSink(name: string, subject: Subject): void {
         sink.ensure({...table, key: ['window_start']}),
         isPlatformError('SINK_TABLE_DIFFERS'),
       );
+      if (!subject.mend) return;
+      await sink.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+      // A column more keeps the rows, another type begins anew.
+      const more = queryTable('differs', {country: 'string'}, [long('total'), long('added')]);
+      for (const [wanted, rows] of [
+        [more, [['DE', null]]],
+        [other, []],
+      ] as const) {
+        const hint = await sink.ensure(wanted).then(
+          () => assert.fail('it differs'),
+          (error: PlatformError) => error.hint ?? '',
+        );
+        const [, statement] =
+          /^(.*?)(?: \(.*\))?; then: npx millrace resume$/.exec(hint) ?? assert.fail(hint);
+        await subject.mend(statement!);
+        await sink.ensure(wanted);
+        assert.deepEqual(sorted(await latest(wanted), 'country', 'added'), rows);
+      }
     });
 
     test('a table of raw events gets a column that may be NULL: rows that are there read NULL', async (t) => {

@@ -3,12 +3,20 @@ import assert from 'node:assert/strict';
 import {request} from 'node:http';
 import {after, test} from 'node:test';
 import {testSink} from '../conformance/sink.ts';
-import {clickHouseServer, clickHouseSubject} from '../support/clickhouse.ts';
+import {clickHouseServer, clickHouseSubject, password, user} from '../support/clickhouse.ts';
 
 const server = await clickHouseServer();
 after(() => server.kill());
 
-testSink('clickhouse', {choice: () => server.choice(), ...clickHouseSubject});
+testSink('clickhouse', {
+  choice: () => server.choice(),
+  ...clickHouseSubject,
+  async mend(statement) {
+    const headers = {'x-clickhouse-user': user, 'x-clickhouse-key': password};
+    const answer = await fetch(server.url, {method: 'POST', headers, body: statement});
+    assert.ok(answer.ok, await answer.text());
+  },
+});
 
 test('the local server answers no page of a browser, and lives on after a path that is none', async () => {
   const {port} = new URL(server.url);

@@ -19,5 +19,6 @@ describeWithPostgres('a PostgreSQL server', () => {
           raw: {partition_by: by},
         }),
       ...postgresSubject,
+      mend: (statement) => server.sql(statement, `by_${by}`),
     });
 });

@@ -27,8 +27,8 @@ export const password = 'correct-horse-battery';
 export type TestServer = Postgres & {
   /** The sink over it. @param more options beside URL and password */
   choice(more?: Record<string, unknown>): BackendChoice;
-  /** Runs statements, as the superuser of the server. @returns rows of the last one */
-  sql(text: string): Promise<Value[][]>;
+  /** Runs statements, as the superuser of the server. @param of another database of it @returns rows of the last one */
+  sql(text: string, of?: string): Promise<Value[][]>;
 };
 
 /** A server on a free port; call `stop` at the end. */
@@ -45,9 +45,9 @@ export async function postgresServer(options: PostgresOptions = {}): Promise<Tes
       backend: 'postgres',
       options: {url: `postgres://${user}@${host}:${port}/${database}`, password, ...chosen},
     }),
-    async sql(text: string): Promise<Value[][]> {
+    async sql(text: string, of = database): Promise<Value[][]> {
       const tls = server.certificates ? {ssl: {ca: server.certificates.ca, host}} : {};
-      const client = new pg.Client({host, port, user, database, password, ...tls});
+      const client = new pg.Client({host, port, user, database: of, password, ...tls});
       // A server that is killed meanwhile fails the statement; the connection's own loss is nothing more to say.
       client.on('error', () => {});
       await client.connect();
