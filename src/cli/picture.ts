@@ -1,10 +1,8 @@
 import type {GeneratorStatus} from '../platform/generate-types.ts';
 import type {InputStatus, PlatformStatus, RawStatus, RowsStatus} from '../platform/status.ts';
 import type {QueryStatus} from '../process/types.ts';
-import {formatBytes} from '../quantity.ts';
-import {escapeControls, formatCount, type palette} from './output.ts';
-
-type Colors = ReturnType<typeof palette>;
+import {escapeControls, formatCount} from './output.ts';
+import {atPlace, type Colors, seconds, slowMs, troubleLines} from './picture-trouble.ts';
 
 /** Where the picture has to fit. */
 export type Space = {columns: number; rows: number};
@@ -96,84 +94,6 @@ function rawLine(
       : color.yellow(` ${state}${message ? `: ${escapeControls(message)}${atPlace(place)}` : ''}`);
   return `  ${color.dim('raw')} ${table} ${color.dim(`-> ${sink}`)}  ${formatCount(written)} written${dead > 0 ? `, ${formatCount(dead)} refused` : ''}${lagEvents === null ? '' : `, lag ${formatCount(lagEvents)}${behindFor(lagMs)}`}${note}`;
 }
-
-/** A sink that is further behind is named, ms. */
-const slowMs = 10_000;
-
-const troubleLines = (
-  {deliveries, registry, queries, events, spool, standby, checkpointsWait}: PlatformStatus,
-  color: Colors,
-): string[] => [
-  ...(standby === undefined
-    ? []
-    : [`  ${color.yellow('takes no events and stands by:')} ${escapeControls(standby)}`]),
-  ...(spool?.isSpooling
-    ? [
-        `  ${color.yellow(`Kafka is away or slow: ${formatCount(spool.records)} records (${formatBytes(spool.bytes)} of ${formatBytes(spool.limitBytes)}) wait in the outbox`)}${spool.message ? `: ${escapeControls(spool.message)}` : ''}`,
-      ]
-    : []),
-  ...(checkpointsWait === undefined
-    ? []
-    : [`  ${color.yellow('checkpoints wait, queries go on:')} ${escapeControls(checkpointsWait)}`]),
-  ...(registry && registry.state !== 'running'
-    ? [
-        `  ${color.yellow(`schema registry ${registry.place}: ${registry.state}`)} ${escapeControls(registry.message ?? '')}`,
-      ]
-    : []),
-  ...queries.flatMap(({query, held = []}) =>
-    held.map(
-      ({topic, partition, offset, schemaId, message}) =>
-        `  ${color.yellow(`query ${query} waits at ${topic}/${partition}, offset ${offset}, for schema ${schemaId}`)}${message ? `: ${escapeControls(message)}` : ''}`,
-    ),
-  ),
-  ...[...new Set(queries.flatMap(({logAway}) => logAway ?? []))].map(
-    (message) => `  ${color.yellow('the log cannot be read:')} ${escapeControls(message)}`,
-  ),
-  ...deliveries
-    .filter(({state}) => state !== 'running')
-    .map(
-      ({sink, table, state, message, place}) =>
-        `  ${color.yellow(`sink ${sink}, ${table}: ${state}`)} ${escapeControls(message ?? '')}${atPlace(place)}`,
-    ),
-  ...reasonLines(queries, deliveries, color),
-  ...deliveries
-    .filter(({state, lagMs}) => state === 'running' && lagMs > slowMs)
-    .map(
-      ({sink, table, lagEvents, lagMs}) =>
-        `  ${color.yellow(`sink ${sink}, ${table}: slow`)}, ${formatCount(lagEvents)} events behind for ${seconds(lagMs)}`,
-    ),
-  ...events
-    .filter(({isOver}) => isOver)
-    .map(
-      ({domain, eventType, received, rejected}) =>
-        `  ${color.yellow(`over HTTP, ${domain}.${eventType}: ${formatCount(rejected)} of the last ${formatCount(received)} records were rejected`)} npx millrace dlq list ${domain}`,
-    ),
-];
-
-/** Why queries do not run, where the line of no delivery says so; of those that wait for the same thing once. */
-function reasonLines(
-  queries: PlatformStatus['queries'],
-  deliveries: PlatformStatus['deliveries'],
-  color: Colors,
-): string[] {
-  const told = new Set(
-    deliveries.filter(({state}) => state !== 'running').map(({table}) => table.replace(/__r\d+$/, '')),
-  );
-  const byReason = new Map<string, string[]>();
-  for (const {query, state, reason} of queries) {
-    if (state === 'running' || !reason || told.has(query) || reason.code === 'SINK_SLOW') continue;
-    const text = `${state}\0 ${escapeControls(`${reason.code} ${reason.message}`)}${atPlace(reason.place?.replace(revision, ''))}`;
-    byReason.set(text, [...(byReason.get(text) ?? []), query]);
-  }
-  return [...byReason].map(([text, names]) => {
-    const [state, why] = text.split('\0');
-    return `  ${color.yellow(`query ${names.join(', ')}: ${state}`)}${why}`;
-  });
-}
-
-/** The table behind the sink: the line begins with its query. */
-const revision = /, [^, ]+__r\d+$/;
-const atPlace = (place: string | undefined): string => (place ? `, at ${escapeControls(place)}` : '');
 
 function totalsLine({totals}: PlatformStatus, color: Colors): string {
   const dead = totals.rejected + totals.dead;
@@ -287,9 +207,6 @@ function queryLines(
     ...startingQueries.map((query) => `  ${query.padEnd(nameWidth)}  ${color.dim('starting')}`),
   ];
 }
-
-const seconds = (ms: number): string =>
-  ms < 100_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60_000)} m`;
 
 const behindFor = (lagMs: number): string => (lagMs > slowMs ? ` for ${seconds(lagMs)}` : '');
 

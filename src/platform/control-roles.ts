@@ -3,7 +3,8 @@ import {type Role, roles} from '../model/roles.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Control} from './control.ts';
 import type {ReplayLine, ReplayRequest, ReplayTotals} from './replay-types.ts';
-import type {PlatformStatus} from './status.ts';
+import type {SpoolStatus} from './spool.ts';
+import type {PlatformStatus, ProcessStatus} from './status.ts';
 
 export type RoleControl = {roles: readonly Role[]; control: Control};
 
@@ -25,7 +26,7 @@ export function controlOfRoles(processes: readonly RoleControl[]): Control {
     Promise.all(processes.map(({control}) => control.get<T>(path)));
   return {
     async get<T>(path: string, params?: Record<string, string | number | undefined>): Promise<T> {
-      if (path === '/v1/status') return statusOfAll(await all<PlatformStatus>(path)) as T;
+      if (path === '/v1/status') return statusOfAll(processes, await all<PlatformStatus>(path)) as T;
       if (path === '/v1/ledger') return ledgerOfAll(await all<Ledger>(path)) as T;
       return of(path).get<T>(path, params);
     },
@@ -82,8 +83,56 @@ async function* replayOfAll(
   yield totals;
 }
 
-function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
+/** What waits in the outboxes of all processes together; the reason is that of the first that has one. */
+function spoolOfAll(parts: PlatformStatus[]): PlatformStatus['spool'] {
+  const spools = parts.flatMap(({spool}) => spool ?? []);
+  if (spools.length === 0) return undefined;
+  const sum = (value: (spool: SpoolStatus) => number) =>
+    spools.reduce((total, each) => total + value(each), 0);
+  const message = spools.find((spool) => spool.message !== undefined)?.message;
+  return {
+    bytes: sum(({bytes}) => bytes),
+    records: sum(({records}) => records),
+    limitBytes: sum(({limitBytes}) => limitBytes),
+    isSpooling: spools.some(({isSpooling}) => isSpooling),
+    ...(message === undefined ? {} : {message}),
+  };
+}
+
+/** The registry as the process sees it that needs a person most, with what all of them wait for. */
+function registryOfAll(parts: PlatformStatus[]): PlatformStatus['registry'] {
+  const seen = parts.flatMap(({registry}) => registry ?? []);
+  const worst = (['refused', 'down', 'running'] as const).flatMap((state) =>
+    seen.filter((registry) => registry.state === state),
+  )[0];
+  const sum = (field: 'pending' | 'wanted') => seen.reduce((total, each) => total + each[field], 0);
+  return worst && {...worst, pending: sum('pending'), wanted: sum('wanted')};
+}
+
+const processOf = (
+  roles: readonly Role[],
+  {pid, url, startedMs, phase, spool, registry, standby, checkpointsWait}: PlatformStatus,
+): ProcessStatus => ({
+  roles,
+  pid,
+  url,
+  startedMs,
+  phase,
+  ...(spool ? {spool} : {}),
+  ...(registry ? {registry} : {}),
+  ...(standby === undefined ? {} : {standby}),
+  ...(checkpointsWait === undefined ? {} : {checkpointsWait}),
+});
+
+/** @param all one for each process; one that stands by has no figures yet */
+function statusOfAll(processes: readonly RoleControl[], all: PlatformStatus[]): PlatformStatus {
+  const told = processes.map(({roles}, index) => ({roles, part: all[index]!}));
+  const own = told.filter(({part}) => part.totals !== undefined);
+  const parts = own.map(({part}) => part);
+  if (parts.length === 0) return all[0]!;
   const [first] = parts;
+  const spool = spoolOfAll(parts);
+  const registry = registryOfAll(parts);
   const standby = parts.find((part) => part.standby !== undefined)?.standby;
   const checkpointsWait = parts.find((part) => part.checkpointsWait !== undefined)?.checkpointsWait;
   const phases = ['stopped', 'draining', 'starting', 'running'] as const;
@@ -91,6 +140,9 @@ function statusOfAll(parts: PlatformStatus[]): PlatformStatus {
     parts.reduce((total, {totals}) => total + value(totals), 0);
   return {
     ...first!,
+    ...(spool ? {spool} : {}),
+    ...(registry ? {registry} : {}),
+    processes: own.map(({roles, part}) => processOf(roles, part)),
     startedMs: Math.min(...parts.map(({startedMs}) => startedMs)),
     phase: phases.find((phase) => parts.some((part) => part.phase === phase))!,
     inputs: parts.flatMap(({inputs}) => inputs),

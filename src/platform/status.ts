@@ -1,4 +1,5 @@
 import type {ErrorCode} from '../errors.ts';
+import type {Role} from '../model/roles.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {EventShare} from './events-budget.ts';
 import type {GeneratorStatus} from './generate-types.ts';
@@ -30,6 +31,8 @@ export type PlatformStatus = {
   checkpointsWait?: string;
   /** What waits for Kafka; absent with a log of our own. */
   spool?: SpoolStatus;
+  /** Of a platform in several processes, each by itself; `spool` and `registry` are then of all of them. */
+  processes?: ProcessStatus[];
   /** Event types of which records came over HTTP in the last minutes. */
   events: EventShare[];
   totals: {
@@ -45,6 +48,12 @@ export type PlatformStatus = {
     ledgerBalanced: boolean;
   };
 };
+
+/** One process of a platform that several are. */
+export type ProcessStatus = Pick<PlatformStatus, 'pid' | 'url' | 'startedMs' | 'phase'> &
+  Partial<Pick<PlatformStatus, 'registry' | 'standby' | 'checkpointsWait' | 'spool'>> & {
+    roles: readonly Role[];
+  };
 
 export type InputStatus = {
   domain: string;

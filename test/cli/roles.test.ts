@@ -134,6 +134,10 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal(status.rows[0].table, 'shop.per_day__r1');
     assert.deepEqual([status.rows[0].sink, status.rows[0].state], ['rows', 'running']);
     assert.equal(status.queries[0].query, 'shop.per_day');
+    const processes = status.processes as {roles: string[]; pid: number; spool?: {limitBytes: number}}[];
+    assert.deepEqual(processes.map(({roles}) => roles.join()).sort(), ['engine', 'ingest', 'sinks']);
+    assert.equal(new Set(processes.map(({pid}) => pid)).size, 3);
+    assert.ok(processes.find(({roles}) => roles[0] === 'ingest')?.spool?.limitBytes);
     assert.match(await done('doctor'), /ingest: process \d+; engine: process \d+; sinks: process \d+/);
     // It is that of the last checkpoint.
     for (let tries = 0; ; tries++) {
