@@ -6,6 +6,7 @@ import {type LocalServer, listServers, shareSecrets, upServer, variablesOf} from
 import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
 import {requireFree} from '../cluster/single.ts';
 import {PlatformError} from '../errors.ts';
+import {invocation} from '../invocation.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
 import {localJson, localNamesOf, localPlace, localTable, neededServers} from './local.ts';
 import {palette, printJson, reportFailure} from './output.ts';
@@ -59,7 +60,8 @@ export const run: CommandBody = async (call) => {
       servers.filter((each) => each !== vault),
     );
   if (options.writeEnv && servers.length > 0) writeEnvironment(envFile, variablesOf(servers), io);
-  await show(call, home, servers, failures);
+  const named = new Set(needed.flatMap(({name, wanted}) => (wanted ? [name] : [])));
+  await show(call, {home, started: servers, named, failures});
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
 
@@ -80,7 +82,7 @@ const secretsIn = (variables: NodeJS.ProcessEnv): Record<string, string> =>
   );
 
 const readEnvironment = (path: string): NodeJS.ProcessEnv =>
-  existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
+  existsSync(path) ? parseEnv(readPlain(path)) : {};
 
 /** Before anything is started: one that cannot be had where the configuration names it leaves no others behind. @throws SERVER_FAILED */
 async function checkPorts(
@@ -120,12 +122,15 @@ function brokersOf(text: unknown): 1 | 3 | undefined {
   });
 }
 
-async function show(
-  call: CommandCall,
-  home: string,
-  started: LocalServer[],
-  failures: unknown[],
-): Promise<void> {
+type Shown = {
+  home: string;
+  started: LocalServer[];
+  /** Those whose address the environment says already. */
+  named: ReadonlySet<LocalName>;
+  failures: unknown[];
+};
+
+async function show(call: CommandCall, {home, started, named, failures}: Shown): Promise<void> {
   const {options, io} = call;
   const names = new Set(started.map(({name}) => name));
   const shown = listServers(home).filter(({name}) => names.has(name));
@@ -153,13 +158,17 @@ async function show(
   );
   if (Object.keys(settings).length === 0) return;
   const {stringify} = await import('yaml');
-  const lines = stringify(settings, {lineWidth: 0}).trimEnd().split('\n');
-  const where = `config/environments/${environmentOf(call) ?? defaultEnvironment}.yaml`;
+  const environment = environmentOf(call) ?? defaultEnvironment;
+  const where = `config/environments/${environment}.yaml`;
+  const unnamed = started.filter(({name}) => !named.has(name));
+  const lines = stringify(settingsOf(unnamed), {lineWidth: 0}).trimEnd().split('\n');
   io.stdout.write(
-    `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
+    unnamed.length === 0
+      ? `\n${bold(`Where they are is in ${where} already`)}\n  ${invocation(io.cwd)} run --env ${environment}\n`
+      : `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
   );
   if (names.has('vault')) io.stdout.write('\nTheir passwords are in Vault, at secret/millrace\n');
-  else if (lines.some((line) => line.includes('${secret:')) && !options.writeEnv)
+  else if (stringify(settings).includes('${secret:') && !options.writeEnv)
     io.stdout.write('\nTheir passwords: npx millrace up --write-env puts them into .env\n');
 }
 
@@ -174,7 +183,7 @@ function settingsOf(servers: LocalServer[]): Record<string, unknown> {
 
 /** Sets variables in a `.env` file and leaves its other lines as they are, also those that say the same. It holds passwords. */
 function writeEnvironment(path: string, variables: Record<string, string>, io: CommandIo): void {
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').replace(/\n$/, '').split('\n') : [];
+  const lines = existsSync(path) ? readPlain(path).replace(/\n$/, '').split('\n') : [];
   const before = readEnvironment(path);
   for (const [name, value] of Object.entries(variables)) {
     if (before[name] === value) continue;

@@ -240,6 +240,9 @@ test('up starts a server at the address that the environment names, moves it, an
   const addressOf = (stdout: string) => shown(stdout)[0]!.address;
   try {
     assert.equal(addressOf((await cli(root, 'up', '--json')).stdout), `http://127.0.0.1:${first}`);
+    const said = (await cli(root, 'up')).stdout;
+    assert.match(said, /is in config\/environments\/single\.yaml already\n {2}\S.* run --env single\n$/);
+    assert.doesNotMatch(said, /backend: clickhouse/);
     const ask = async (port: number, sql: string) =>
       (await fetch(`http://127.0.0.1:${port}`, {method: 'POST', body: sql})).text();
     await ask(first, 'CREATE TABLE kept (n Int64) ENGINE = MergeTree ORDER BY n AS SELECT 42 AS n');

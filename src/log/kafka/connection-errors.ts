@@ -50,5 +50,5 @@ export function wayOut(protocol: KafkaSecurity['protocol'], progress: Progress):
     return `perhaps the listener has no TLS: ${named(isSasl, false)}`;
   if (progress.hasVersions && !progress.wasServed)
     return `perhaps the listener ${isSasl ? 'has no SASL' : 'wants SASL'}: ${named(!isSasl, isTls)}`;
-  return 'check that the broker runs and that log.kafka.brokers names it';
+  return 'check that the broker runs (on this machine: npx millrace up) and that log.kafka.brokers names it';
 }
