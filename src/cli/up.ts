@@ -82,7 +82,7 @@ const secretsIn = (variables: NodeJS.ProcessEnv): Record<string, string> =>
   );
 
 const readEnvironment = (path: string): NodeJS.ProcessEnv =>
-  existsSync(path) ? parseEnv(readPlain(path)) : {};
+  existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
 
 /** Before anything is started: one that cannot be had where the configuration names it leaves no others behind. @throws SERVER_FAILED */
 async function checkPorts(
