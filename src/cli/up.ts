@@ -183,7 +183,7 @@ function settingsOf(servers: LocalServer[]): Record<string, unknown> {
 
 /** Sets variables in a `.env` file and leaves its other lines as they are, also those that say the same. It holds passwords. */
 function writeEnvironment(path: string, variables: Record<string, string>, io: CommandIo): void {
-  const lines = existsSync(path) ? readPlain(path).replace(/\n$/, '').split('\n') : [];
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').replace(/\n$/, '').split('\n') : [];
   const before = readEnvironment(path);
   for (const [name, value] of Object.entries(variables)) {
     if (before[name] === value) continue;
