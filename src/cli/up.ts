@@ -1,4 +1,4 @@
-import {chmodSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {chmodSync, existsSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {parseEnv} from 'node:util';
 import {cacheDir} from '../cluster/cache.ts';
@@ -7,6 +7,7 @@ import {type LocalName, localKinds} from '../cluster/local-kinds.ts';
 import {requireFree} from '../cluster/single.ts';
 import {PlatformError} from '../errors.ts';
 import {invocation} from '../invocation.ts';
+import {readPlain} from '../plain-file.ts';
 import type {CommandBody, CommandCall, CommandIo} from './command.ts';
 import {localJson, localNamesOf, localPlace, localTable, neededServers} from './local.ts';
 import {palette, printJson, reportFailure} from './output.ts';
@@ -82,7 +83,7 @@ const secretsIn = (variables: NodeJS.ProcessEnv): Record<string, string> =>
   );
 
 const readEnvironment = (path: string): NodeJS.ProcessEnv =>
-  existsSync(path) ? parseEnv(readFileSync(path, 'utf8')) : {};
+  existsSync(path) ? parseEnv(readPlain(path)) : {};
 
 /** Before anything is started: one that cannot be had where the configuration names it leaves no others behind. @throws SERVER_FAILED */
 async function checkPorts(
@@ -183,7 +184,7 @@ function settingsOf(servers: LocalServer[]): Record<string, unknown> {
 
 /** Sets variables in a `.env` file and leaves its other lines as they are, also those that say the same. It holds passwords. */
 function writeEnvironment(path: string, variables: Record<string, string>, io: CommandIo): void {
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').replace(/\n$/, '').split('\n') : [];
+  const lines = existsSync(path) ? readPlain(path).replace(/\n$/, '').split('\n') : [];
   const before = readEnvironment(path);
   for (const [name, value] of Object.entries(variables)) {
     if (before[name] === value) continue;

@@ -1,6 +1,7 @@
 /** TLS options that sections of servers share. */
-import {readFile} from 'node:fs/promises';
+
 import type {TlsTexts} from '../http-client.ts';
+import {readPlain} from '../plain-file.ts';
 import type {FieldSpec} from './fields.ts';
 
 /** `tls:` of a server that is spoken to over HTTP. */
@@ -24,11 +25,11 @@ export async function readTls(files: TlsFiles = {}): Promise<TlsTexts> {
     const path = files[name];
     if (path === undefined) continue;
     try {
-      texts[name] = await readFile(path, 'utf8');
+      texts[name] = readPlain(path);
     } catch (error) {
-      const {code = 'error'} = error as NodeJS.ErrnoException;
+      const {code, message} = error as NodeJS.ErrnoException;
       throw new Error(
-        `tls.${name}: ${path} cannot be read: ${code === 'ENOENT' ? 'there is no such file' : code}`,
+        `tls.${name}: ${path} cannot be read: ${code === 'ENOENT' ? 'there is no such file' : (code ?? message)}`,
         {
           cause: error,
         },

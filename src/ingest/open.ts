@@ -2,13 +2,15 @@
  * Input files as streams of bytes: plain, gzip (`.gz`) or zip (`.zip`, one entry or the one named after the file). Memory is
  * bounded: chunks are pulled, never pushed.
  */
+
 import {createHash} from 'node:crypto';
-import {createReadStream, type Stats, statSync} from 'node:fs';
+import {createReadStream} from 'node:fs';
 import {basename} from 'node:path';
 import type {Readable} from 'node:stream';
 import {crc32, createGunzip, createInflateRaw} from 'node:zlib';
 import {type Entry, openPromise, type ZipFile} from 'yauzl';
 import {PlatformError} from '../errors.ts';
+import {checkPlain} from '../plain-file.ts';
 
 /** A packed file may grow by this factor; text packs to a tenth, a bomb to a thousandth. */
 export const inflationRatioMax = 200;
@@ -46,14 +48,11 @@ export const contentName = (path: string): string => basename(path).replace(/\.(
 
 /** @throws PlatformError INPUT_MISSING when the path is no readable file. */
 function sizeOf(path: string): number {
-  let stats: Stats;
   try {
-    stats = statSync(path);
+    return checkPlain(path).size;
   } catch (cause) {
     throw missing(path, cause);
   }
-  if (!stats.isFile()) throw new PlatformError('INPUT_MISSING', `${path} is not a file`);
-  return stats.size;
 }
 
 /** What the system says of a file, without its words for calls and without the path a second time. */

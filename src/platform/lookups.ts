@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
@@ -11,6 +11,7 @@ import {timeZone} from '../ingest/time.ts';
 import {replaceFile} from '../log/directory.ts';
 import {nullOfRows} from '../model/lookups.ts';
 import type {Field, Lookup} from '../model/types.ts';
+import {checkPlain} from '../plain-file.ts';
 import type {LookupSnapshot} from '../process/types.ts';
 import {formatBytes} from '../quantity.ts';
 import type {Ask} from './ask.ts';
@@ -52,9 +53,7 @@ export function createLookupStore(dir: string, ask?: Ask): LookupStore {
   const now = async (lookup: Lookup): Promise<Buffer> => {
     if (lookup.csv === null) return readRows(lookup, ask!);
     try {
-      const stats = statSync(lookup.csv);
-      // A pipe or a device may never end, and everything would wait for it.
-      if (!stats.isFile()) throw new Error('it is no regular file');
+      const stats = checkPlain(lookup.csv);
       if (stats.size > fileBytesMax) throw new Error(`it has more than ${formatBytes(fileBytesMax)}`);
       return readFileSync(lookup.csv);
     } catch (cause) {

@@ -1,4 +1,5 @@
 /** Values of test files as the engine holds them, and the other way round. */
+
 import {readFileSync} from 'node:fs';
 import {type ConfigNode, describeNode, type ScalarNode} from '../config/nodes.ts';
 import {PlatformError} from '../errors.ts';
@@ -6,6 +7,7 @@ import {formatDate, formatTimestamp, parseDate, parseTimestamp} from '../expr/ca
 import type {Value, ValueType} from '../expr/types.ts';
 import {decimalToCents, int64Max, int64Min, parseUuid, toInteger} from '../expr/values.ts';
 import type {Lookup} from '../model/types.ts';
+import {checkPlain} from '../plain-file.ts';
 
 /** "10:00", "10:00:00" or "10:00:00.000" of the scenario's day in UTC, or a whole timestamp -> epoch ms; undefined when it is none. */
 export function instantOf(text: string, date: string): number | undefined {
@@ -95,6 +97,7 @@ export function fileOfLookup({csv, sink, name}: Lookup): string {
       {hint},
     );
   try {
+    checkPlain(csv);
     return readFileSync(csv, 'utf8');
   } catch (cause) {
     const message = `the lookup's file cannot be read: ${(cause as Error).message}`;

@@ -205,7 +205,7 @@ describe('ingest', () => {
 
   const refusals: [title: string, argv: string[], code: number, said: RegExp][] = [
     ['a file that is not there', ['purchases', 'no.csv'], 1, /error INPUT_MISSING .*no\.csv/],
-    ['a directory', ['purchases', 'data'], 1, /error INPUT_MISSING .*data is not a file/],
+    ['a directory', ['purchases', 'data'], 1, /error INPUT_MISSING .*data cannot be read: it is a directory/],
     [
       'an unknown input',
       ['purchase'],

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {execFileSync} from 'node:child_process';
+import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {test} from 'node:test';
@@ -148,7 +149,20 @@ async function failure(name: string, bytes: Uint8Array | string): Promise<{messa
 test('files that cannot be read say why once, with the way out', async () => {
   const csv = Buffer.from('timestamp,user_id,country,amount,quantity\n2024-01-01,u,DE,1,1\n');
   await assert.rejects(read('nope.csv'), {message: 'there is no file nope.csv', place: undefined});
-  await assert.rejects(read(dir), {message: `${dir} is not a file`});
+  await assert.rejects(read(dir), {message: `${dir} cannot be read: it is a directory`});
+  // A reading of these would wait for ever.
+  const pipe = join(dir, 'pipe.csv');
+  execFileSync('mkfifo', [pipe]);
+  await assert.rejects(read(pipe), {
+    message: `${pipe} cannot be read: it is a pipe or a device and may never end`,
+  });
+  await assert.rejects(read('/dev/zero'), {
+    message: '/dev/zero cannot be read: it is a pipe or a device and may never end',
+  });
+  if (existsSync('/proc/kmsg'))
+    await assert.rejects(read('/proc/kmsg'), {
+      message: '/proc/kmsg cannot be read: it is a file of the kernel and may never end',
+    });
   const two = zipOf([
     {name: 'x.csv', content: csv},
     {name: 'y.csv', content: csv},

@@ -1,5 +1,5 @@
-import {readFile} from 'node:fs/promises';
 import {parseEnv} from 'node:util';
+import {readPlain} from '../../plain-file.ts';
 import {defineSecretBackend} from './types.ts';
 
 /** Secrets from a `.env` file, then from the environment's variables; each by its name, then by its name in capitals. */
@@ -14,7 +14,7 @@ export const env = defineSecretBackend({
     },
   },
   async open(options, context) {
-    const fromFile = await readEnvFile(options.file as string);
+    const fromFile = readEnvFile(options.file as string);
     const sources = [fromFile, context.env];
     return {
       async read(name) {
@@ -28,11 +28,12 @@ export const env = defineSecretBackend({
   },
 });
 
-async function readEnvFile(path: string): Promise<Record<string, string | undefined>> {
+function readEnvFile(path: string): Record<string, string | undefined> {
   try {
-    return parseEnv(await readFile(path, 'utf8')) as Record<string, string | undefined>;
+    return parseEnv(readPlain(path)) as Record<string, string | undefined>;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw error;
+    const {code, message} = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return {};
+    throw new Error(`${path}: ${message.split(',')[0]}`, {cause: error});
   }
 }

@@ -1,9 +1,10 @@
 /** Access to Vault: a token that is found or given by a login, renewed while a platform runs. */
-import {readFile} from 'node:fs/promises';
+
 import {homedir} from 'node:os';
 import {join} from 'node:path';
 import {hideSecret} from '../../errors.ts';
 import {type HttpAnswer, type HttpClient, HttpFailure} from '../../http-client.ts';
+import {readPlain} from '../../plain-file.ts';
 import type {SecretContext} from './types.ts';
 
 /** `secrets.vault`, as the specification reads it. */
@@ -119,7 +120,7 @@ export class VaultSession {
     if (variable) return {text: variable, from: 'VAULT_TOKEN'};
     const path = join(home, '.vault-token');
     try {
-      return {text: (await readFile(path, 'utf8')).trim(), from: path};
+      return {text: readPlain(path).trim(), from: path};
     } catch (error) {
       throw new Error(
         `there is no token for Vault: set VAULT_TOKEN, or name a file in secrets.vault.token.file`,
@@ -243,11 +244,11 @@ export function refusalOf(answer: HttpAnswer, what: string): string {
 
 async function readText(path: string, option: string): Promise<string> {
   try {
-    const text = (await readFile(path, 'utf8')).trim();
+    const text = readPlain(path).trim();
     if (text !== '') return text;
   } catch (error) {
-    const {code} = error as NodeJS.ErrnoException;
-    throw new Error(`secrets.vault.${option}: ${path} cannot be read: ${code ?? 'unknown failure'}`, {
+    const {code, message} = error as NodeJS.ErrnoException;
+    throw new Error(`secrets.vault.${option}: ${path} cannot be read: ${code ?? message}`, {
       cause: error,
     });
   }

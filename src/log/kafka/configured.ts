@@ -1,8 +1,9 @@
 /** From the configuration of a platform to what reaches its cluster. */
-import {readFileSync} from 'node:fs';
+
 import {PlatformError} from '../../errors.ts';
 import {type KafkaOptions, kafkaNameOf, kafkaOptionsOf} from '../../model/log.ts';
 import type {Platform} from '../../model/types.ts';
+import {readPlain} from '../../plain-file.ts';
 import type {KafkaSecurity, KafkaSettings} from './settings.ts';
 
 /** Undefined when the log is not in Kafka. Throws FILE_ACCESS when a certificate cannot be read. */
@@ -50,7 +51,7 @@ function securityOf({
 
 function pem(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    return readPlain(file);
   } catch (error) {
     throw new PlatformError('FILE_ACCESS', `${file} cannot be read: ${(error as Error).message}`, {
       hint: 'it stands in log.kafka.security.tls',

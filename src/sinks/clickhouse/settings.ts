@@ -1,6 +1,6 @@
-import {readFileSync} from 'node:fs';
 import type {AgentOptions} from 'node:https';
 import {hideSecret, PlatformError} from '../../errors.ts';
+import {readPlain} from '../../plain-file.ts';
 import type {ClickHouseCluster} from './connection.ts';
 
 /** Settings of ClickHouse, by name, as its client takes them. */
@@ -120,7 +120,7 @@ function tlsOf({ca, cert, key, insecure}: NonNullable<Options['tls']>, wrong: Wr
   const read = (what: string, path: string | undefined): Record<string, Buffer> => {
     if (path === undefined) return {};
     try {
-      return {[what]: readFileSync(path)};
+      return {[what]: Buffer.from(readPlain(path))};
     } catch (error) {
       throw wrong(`tls.${what} cannot be read: ${(error as Error).message}`, 'name a PEM file that is there');
     }

@@ -1,6 +1,6 @@
-import {readFileSync} from 'node:fs';
 import type {ConnectionOptions} from 'node:tls';
 import {hideSecret, PlatformError} from '../../errors.ts';
+import {readPlain} from '../../plain-file.ts';
 
 /** Where and how to connect. */
 export type ServerSettings = {
@@ -88,7 +88,7 @@ function tlsOf(
     );
   const read = (what: string, path: string): Buffer => {
     try {
-      return readFileSync(path);
+      return Buffer.from(readPlain(path));
     } catch (error) {
       throw wrong(`tls.${what} cannot be read: ${(error as Error).message}`, 'name a PEM file that is there');
     }
