@@ -1,7 +1,8 @@
 """Confluent's client for Python, with its serialisers, as a team beside the platform uses it: reads the platform's events, then
-writes its own by schemas that it registers itself, a newer and an older one, and two records that are no events.
+writes its own by schemas that it registers itself, a newer and an older one, the first of them twice, and two records that are no
+events.
 
-argv: broker, registry url, authority file, topic, number of events. Prints "half" and waits for a line; at the end what it read, as
+argv: broker, registry url, authority file, topic, number of events, number of those that are written twice. Prints "half" and waits for a line; at the end what it read, as
 JSON.
 """
 import json
@@ -12,7 +13,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-broker, url, authority, topic, count = sys.argv[1:]
+broker, url, authority, topic, count, again = sys.argv[1:]
 client = SchemaRegistryClient({'url': url, 'ssl.ca.location': authority})
 value = SerializationContext(topic, MessageField.VALUE)
 
@@ -60,6 +61,9 @@ for number in range(1, half + 1):
 print('half', flush=True)
 sys.stdin.readline()
 for number in range(half + 1, int(count) + 1):
+    send(number)
+# As a job does that ran again.
+for number in range(1, int(again) + 1):
     send(number)
 producer.produce(topic, value=b'{"not": "avro"}')
 producer.produce(topic, value=b'\x00\x7f\x00\x00\x01an id that nobody registered')
