@@ -60,9 +60,12 @@ export const run: CommandBody = async (call) => {
       vault,
       servers.filter((each) => each !== vault),
     );
-  if (options.writeEnv && servers.length > 0) writeEnvironment(envFile, variablesOf(servers), io);
+  const variables = variablesOf(servers);
+  if (options.writeEnv && servers.length > 0) writeEnvironment(envFile, variables, io);
+  const known = {...io.env, ...readEnvironment(envFile)};
+  const isKnown = Object.entries(variables).every(([name, value]) => known[name] === value);
   const named = new Set(needed.flatMap(({name, wanted}) => (wanted ? [name] : [])));
-  await show(call, {home, started: servers, named, failures});
+  await show(call, {home, started: servers, named, isKnown, failures});
   return failures.reduce<number>((code, failure) => reportFailure(failure, io, false) || code, 0);
 };
 
@@ -128,10 +131,12 @@ type Shown = {
   started: LocalServer[];
   /** Those whose address the environment says already. */
   named: ReadonlySet<LocalName>;
+  /** Whether their variables stand in `.env` or in the environment. */
+  isKnown: boolean;
   failures: unknown[];
 };
 
-async function show(call: CommandCall, {home, started, named, failures}: Shown): Promise<void> {
+async function show(call: CommandCall, {home, started, named, isKnown, failures}: Shown): Promise<void> {
   const {options, io} = call;
   const names = new Set(started.map(({name}) => name));
   const shown = listServers(home).filter(({name}) => names.has(name));
@@ -169,8 +174,8 @@ async function show(call: CommandCall, {home, started, named, failures}: Shown):
       : `\n${bold(`A configuration that uses them (${where})`)}\n${lines.map((line) => `  ${line}\n`).join('')}`,
   );
   if (names.has('vault')) io.stdout.write('\nTheir passwords are in Vault, at secret/millrace\n');
-  else if (stringify(settings).includes('${secret:') && !options.writeEnv)
-    io.stdout.write('\nTheir passwords: npx millrace up --write-env puts them into .env\n');
+  else if (stringify(settings).includes('${secret:') && !isKnown)
+    io.stdout.write(`\nTheir passwords: ${invocation(io.cwd)} up --write-env puts them into .env\n`);
 }
 
 /** What the servers' parts of a configuration are together. */

@@ -90,7 +90,12 @@ suite('local servers', skipWithout('psql', 'python3'), () => {
   test('--write-env sets variables in .env and leaves the rest, for its owner alone', async () => {
     const path = join(root, '.env');
     writeFileSync(path, 'POSTGRES_PASSWORD=old\nOWN=1\n');
+    assert.match(
+      (await cli(root, 'up', 'postgres')).stdout,
+      /^Their passwords: \S.* up --write-env puts them/m,
+    );
     const {stderr, stdout} = await cli(root, 'up', 'postgres', '--write-env');
+    assert.doesNotMatch((await cli(root, 'up', 'postgres')).stdout, /Their passwords/);
     const password = readFileSync(join(home, 'postgres', 'password'), 'utf8').trim();
     const lines = readFileSync(path, 'utf8').split('\n');
     assert.deepEqual(lines.slice(0, 2), [`POSTGRES_PASSWORD=${password}`, 'OWN=1']);
