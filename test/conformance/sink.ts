@@ -382,7 +382,7 @@ export function testSink(name: string, subject: Subject): void {
       );
     });
 
-    test('a table that differs is refused with the difference and the statement that mends it', async () => {
+    test('a table that differs is refused with the difference and the statement that mends it', async (t) => {
       const table = queryTable('differs', {country: 'string'});
       await sink.ensure(table);
       await sink.ensure(table);
@@ -390,7 +390,7 @@ export function testSink(name: string, subject: Subject): void {
         {name: 'total', type: 'double', nullable: true},
         long('added'),
       ]);
-      if (!sink.spec.capabilities.durable) return;
+      if (!sink.spec.capabilities.durable) return t.skip('this sink remembers nothing');
       await assert.rejects(sink.ensure(other), (error: PlatformError) => {
         isPlatformError('SINK_TABLE_DIFFERS')(error);
         assert.match(error.message, /total/);

@@ -1,9 +1,47 @@
 import assert from 'node:assert/strict';
 import {Writable} from 'node:stream';
-import {test} from 'node:test';
+import {after, test} from 'node:test';
+import type {Table} from '../../src/model/types.ts';
+import {decodeLine} from '../../src/sinks/file/lines.ts';
+import {reduceToHighest} from '../../src/sinks/reduce.ts';
 import {openStdout} from '../../src/sinks/stdout/open.ts';
-import {batchOf} from '../../src/sinks/tables.ts';
-import {countryRow, queryTable, rawBatch, rawTable} from '../conformance/sink.ts';
+import {batchOf, tableId} from '../../src/sinks/tables.ts';
+import {countryRow, queryTable, rawBatch, rawTable, testSink} from '../conformance/sink.ts';
+
+/** What was printed for sinks, taken out of the output of this process: the test runner has the rest. */
+const printed: string[] = [];
+const write = process.stdout.write;
+process.stdout.write = ((...args: Parameters<typeof write>) => {
+  const [chunk] = args;
+  if (typeof chunk !== 'string' || !chunk.startsWith('{"table":')) return write.apply(process.stdout, args);
+  for (const line of chunk.trimEnd().split('\n')) printed.push(line);
+  return true;
+}) as typeof write;
+after(() => {
+  process.stdout.write = write;
+});
+
+/** All rows of a table, as whoever reads the output has them. */
+function rowsOf(table: Table) {
+  const prefix = `{"table":${JSON.stringify(tableId(table))},"row":`;
+  const lines = printed.filter((line) => line.startsWith(prefix));
+  return batchOf(
+    table,
+    lines.map((line) => decodeLine(table, line.slice(prefix.length, -1))),
+  );
+}
+
+testSink('stdout', {
+  choice: () => ({backend: 'stdout', options: {}}),
+  async latest(_, __, table) {
+    const {count, columns} = reduceToHighest(table, rowsOf(table));
+    const row = (at: number) => table.columns.map(({name}, index) => [name, columns[index]![at]!]);
+    return Array.from({length: count}, (_, at) => Object.fromEntries(row(at))).filter(
+      ({deleted}) => deleted !== true,
+    );
+  },
+  count: async (_, __, table) => rowsOf(table).count,
+});
 
 function collector() {
   let text = '';
