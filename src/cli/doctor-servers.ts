@@ -1,12 +1,16 @@
 /** What `doctor` asks of servers: each answers in time, or the check says that it does not. */
 import {PlatformError} from '../errors.ts';
 import {openLog} from '../log/open.ts';
+import {placeOfSink} from '../model/sinks.ts';
+import {rawTable} from '../model/tables.ts';
 import type {Platform} from '../model/types.ts';
 import {checkpointsOf, followCheckpoints} from '../platform/ownership.ts';
 import type {PlatformDirs} from '../platform/places.ts';
 import {counted} from '../quantity.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import {openSink} from '../sinks/host.ts';
+import {whoIs} from '../sinks/named.ts';
+import type {WantedTables} from '../sinks/types.ts';
 
 /** A check of a server takes no longer, ms. */
 const checkMs = 10_000;
@@ -91,14 +95,32 @@ export async function checkRegistry({registry: source}: PlatformDirs): Promise<s
 /** Those that are no server start when they are asked, which takes the time that it takes. */
 const embedded = new Set(['file', 'stdout', 'chdb', 'pglite']);
 
+/** What the sink is to hold: rows of queries, raw events. */
+function tablesIn({domains}: Platform, name: string): WantedTables[] {
+  return domains.flatMap(({name: namespace, aggregations, eventTypes, defaults}) => {
+    const queries = aggregations.filter(({sinks}) => sinks.includes(name)).map((query) => query.name);
+    const raw = defaults.raw === name ? eventTypes.map((eventType) => rawTable(eventType).name) : [];
+    return queries.length + raw.length > 0 ? [{namespace, tables: [...queries, ...raw]}] : [];
+  });
+}
+
 /** @throws SINK_*, SERVER_SILENT */
-export async function checkSink({root, plugins, sinks}: Platform, name: string): Promise<string> {
+export async function checkSink(platform: Platform, name: string): Promise<string> {
+  const {root, plugins, sinks} = platform;
   const choice = sinks[name]!;
   const ask = async () => {
     const sink = await openSink({name, choice, root, plugins, readOnly: true});
     try {
       await sink.query?.('select 1');
-      return `${choice.backend} opens`;
+      const wanted = tablesIn(platform, name);
+      if (embedded.has(choice.backend) || wanted.length === 0) return `${choice.backend} opens`;
+      const missing = await sink.missingRights?.(wanted);
+      if (!missing) return `${choice.backend} opens`;
+      if (missing.length === 0) return `${choice.backend} opens, its user has the rights that it needs`;
+      throw new PlatformError('SINK_REFUSED', `its user lacks rights: ${missing.join('; ')}`, {
+        hint: `run these statements as an administrator: docs/${choice.backend}.md`,
+        place: whoIs(name, placeOfSink(choice)),
+      });
     } finally {
       const closing = sink.close();
       // A server may have to be waited for.

@@ -207,6 +207,7 @@ function optionalMethods(has: (method: keyof Sink) => boolean, call: Call): Part
     ...(has('dropView') ? {dropView: (view) => call('dropView', view)} : {}),
     ...(has('latest') ? {latest: (table) => call('latest', table)} : {}),
     ...(has('query') ? {query: (sql) => call('query', sql)} : {}),
+    ...(has('missingRights') ? {missingRights: (wanted) => call('missingRights', wanted)} : {}),
   };
 }
 

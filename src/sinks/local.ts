@@ -36,6 +36,7 @@ const sinkMethods = [
   'dropView',
   'drop',
   'query',
+  'missingRights',
   'close',
 ] as const satisfies (keyof Sink)[];
 

@@ -26,6 +26,9 @@ export type RawBatch = RowBatch & {
 /** Offsets `from`..`to` (exclusive) of a partition. */
 export type RawRange = {partition: number; from: number; to: number};
 
+/** Tables of a namespace that are to be written, of queries without their revision. */
+export type WantedTables = {namespace: string; tables: string[]};
+
 /** What of a table has become durable: written by the sink beside the data, read at start. */
 export type DeliveryMark = {
   table: string;
@@ -63,6 +66,11 @@ export type Sink = {
   latest?(table: Table): Promise<Value[][]>;
   /** Read-only SQL. */
   query?(sql: string): Promise<QueryResult>;
+  /**
+   * Statements that give the sink's user what is missing for these tables; empty when nothing is, undefined when that cannot be asked.
+   * Nothing is made.
+   */
+  missingRights?(wanted: readonly WantedTables[]): Promise<string[] | undefined>;
   close(): Promise<void>;
 };
 

@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import {request} from 'node:http';
 import {after, test} from 'node:test';
+import {createClient} from '@clickhouse/client';
+import {missingGrants} from '../../src/sinks/clickhouse/rights.ts';
+import {openSink} from '../../src/sinks/host.ts';
 import {testSink} from '../conformance/sink.ts';
 import {clickHouseServer, clickHouseSubject, password, user} from '../support/clickhouse.ts';
 
@@ -32,4 +35,20 @@ test('the local server answers no page of a browser, and lives on after a path t
   assert.equal(await asked('/ping', {'sec-fetch-site': 'cross-site'}), 403);
   assert.equal(await asked('/ping', {host: 'evil.example'}), 403);
   assert.equal(await asked('/ping', {}), 200);
+});
+
+test('what the user of a server may not do is named by the statement that gives it', async (t) => {
+  const sink = await openSink({name: 's', choice: server.choice(), root: server.dir, readOnly: true});
+  const client = createClient({url: server.url, username: user, password});
+  t.after(() => Promise.all([sink.close(), client.close()]));
+  assert.deepEqual(await sink.missingRights!([{namespace: 'shop', tables: ['purchase']}]), []);
+  // Of the rights that the embedded database's only user lacks.
+  assert.deepEqual(
+    await missingGrants(client, [
+      {privilege: 'SELECT', on: 'system.parts'},
+      {privilege: 'CREATE USER', on: '*.*'},
+      {privilege: 'DROP USER', on: '*.*'},
+    ]),
+    ['GRANT CREATE USER, DROP USER ON *.* TO `default`'],
+  );
 });

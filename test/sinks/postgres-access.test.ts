@@ -14,6 +14,7 @@ import type {RefusedRow} from '../../src/sinks/refused.ts';
 import {batchOf} from '../../src/sinks/tables.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
 import {countryRow, queryTable, rawBatch, rawTable} from '../conformance/sink.ts';
+import {cli, makeShop} from '../support/cli.ts';
 import {describeWithPostgres, password, postgresServer, type TestServer} from '../support/postgres.ts';
 import {tcpProxy} from '../support/tcp-proxy.ts';
 
@@ -187,17 +188,53 @@ describeWithPostgres('access to a PostgreSQL server', () => {
       writer.ensure(table),
       isError('SINK_REFUSED', /permission denied/, /docs\/postgres.md/),
     );
+    const wanted = [{namespace: 'granted', tables: ['granted', 'granted_raw']}];
+    const missing = (sink: typeof writer) => sink.missingRights!(wanted);
+    const looking = await openFor(t, options, true);
+    assert.deepEqual(await missing(looking), [`GRANT CREATE ON DATABASE "${server.database}" TO "writer"`]);
     for (const each of [table, raw]) await admin.ensure(each);
+    assert.deepEqual(await missing(admin), []);
+    assert.deepEqual(await missing(looking), [
+      'GRANT USAGE ON SCHEMA "granted" TO "writer"',
+      'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "granted" TO "writer"',
+      'GRANT USAGE ON SCHEMA "millrace" TO "writer"',
+      'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "millrace" TO "writer"',
+    ]);
+    // A table that nobody has made yet.
+    const [schema] = (await looking.missingRights!([{namespace: 'granted', tables: ['more']}]))!;
+    assert.equal(schema, 'GRANT USAGE, CREATE ON SCHEMA "granted" TO "writer"');
     const rows = batchOf(table, [countryRow('DE', 1, 2)]);
     await assert.rejects(writer.write(table, rows), isError('SINK_REFUSED', /permission denied/));
     for (const schema of ['granted', 'millrace'])
       await server.sql(
         `GRANT USAGE ON SCHEMA ${schema} TO writer; GRANT ALL ON ALL TABLES IN SCHEMA ${schema} TO writer`,
       );
+    assert.deepEqual(await missing(looking), []);
     for (const each of [table, raw]) await writer.ensure(each);
     await writer.write(table, rows);
     await writer.writeRaw!(raw, rawBatch(raw, 0, 0, 3));
     assert.deepEqual(await writer.rawOffsets!(raw), new Map([[0, 3]]));
+  });
+
+  test('doctor names the statement that gives a user what it lacks, before anything runs', async () => {
+    await server.sql(`CREATE ROLE newcomer LOGIN PASSWORD '${password}'`);
+    await server.sql('CREATE DATABASE beginnings');
+    const url = `postgres://newcomer@127.0.0.1:${server.port}/beginnings`;
+    const root = await makeShop({
+      'config/environments/doctor.yaml': `sinks:
+  rows: {backend: postgres, postgres: {url: "${url}", password: "${password}", tls: {ca: ${ca}}}}
+`,
+    });
+    const ask = () => cli(root, 'doctor', '--env', 'doctor');
+    const {code, stdout} = await ask();
+    assert.equal(code, 1);
+    assert.match(
+      stdout,
+      /^failed +sink rows +SINK_REFUSED its user lacks rights: GRANT CREATE ON DATABASE "beginnings" TO "newcomer"\n +at sink rows \(config\/environments\/doctor\.yaml:2:\d+\)\n +hint: .*docs\/postgres\.md$/m,
+    );
+    await server.sql('GRANT CREATE ON DATABASE beginnings TO newcomer');
+    const again = await ask();
+    assert.match(again.stdout, /^ok +sink rows +postgres opens, its user has the rights that it needs$/m);
   });
 
   test('read-only: nothing is made, and nothing can be', async (t) => {

@@ -8,6 +8,7 @@ import {queryError, statementError} from './errors.ts';
 import {alterOn, on, physical, quote, quoteTable} from './names.ts';
 import {readRawEvents} from './raw-read.ts';
 import {refuseReaching} from './reach.ts';
+import {grantsOf, missingGrants} from './rights.ts';
 
 const markTable = quoteTable('millrace', 'delivered');
 
@@ -133,6 +134,8 @@ export function createClickHouseSink(
           query: `DROP TABLE IF EXISTS ${quoteTable(namespace, name)}${on(connection)} SYNC`,
         });
       }),
+    missingRights: (wanted) =>
+      guarded('rights', () => missingGrants(client, grantsOf(wanted, connection.cluster !== undefined))),
     async query(sql) {
       let text: string;
       try {

@@ -8,6 +8,7 @@ import {markTable, offsetTable, physical, quote, quoteTable} from './names.ts';
 import {inOneAtATime} from './order.ts';
 import {readRawEvents} from './raw-read.ts';
 import {asReader, refuseReaching} from './reach.ts';
+import {missingRights} from './rights.ts';
 import type {RawTables} from './settings.ts';
 import {switchView} from './views.ts';
 import {writeRawRows, writeRows} from './write.ts';
@@ -150,6 +151,7 @@ export async function createPostgresSink(
           await transaction.query(`DELETE FROM ${offsetTable} WHERE table_name = $1`, [id]);
         });
       }),
+    missingRights: (wanted) => guarded('rights', () => missingRights(connection, wanted)),
     async query(sql): Promise<QueryResult> {
       refuseReaching(sql);
       await guarded('query', async () => {});
