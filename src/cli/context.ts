@@ -90,7 +90,7 @@ export async function openWithRoles(
       'USAGE',
       '--only: processes of several roles meet in Kafka, and the log is embedded',
       {
-        hint: 'set log.backend: kafka, or run without --only',
+        hint: 'set log.backend: kafka, or name an environment that does, as --env single; or run without --only',
       },
     );
   if (platform.roles && platform.pii)
