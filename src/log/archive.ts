@@ -105,7 +105,7 @@ export function withArchive(log: LogReader, {dir}: LogArchive): LogReader {
     return bytes;
   };
   return {
-    refresh: () => log.refresh(),
+    refresh: (topics) => log.refresh(topics),
     topics: () => log.topics(),
     partitions: (topic) => log.partitions(topic),
     startOffset(topic, partition) {

@@ -30,6 +30,8 @@ export type OpenLogOptions = {
   reuse?: boolean;
   /** With Kafka: after news of appended records the next are asked for so much later, ms; default 0. */
   gapMs?: number;
+  /** With Kafka: of these the offsets are known when it is open, as in `LogReader.refresh`. */
+  topics?: readonly string[];
 };
 
 /**

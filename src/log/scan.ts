@@ -23,8 +23,9 @@ export async function* batchesFrom(
   }
 }
 
-/** Batches of all that the log has of a topic, partition after partition; none of a topic that does not exist. Throws LOG_CORRUPT. */
+/** Batches of all that the log has of a topic, partition after partition; none of a topic that does not exist. Throws LOG_CORRUPT, KAFKA_UNAVAILABLE. */
 export async function* batchesOf(log: LogReader, topic: string): AsyncGenerator<RecordBatch> {
+  await log.refresh([topic]);
   for (let partition = 0; partition < log.partitions(topic); partition++)
     yield* batchesFrom(log, topic, partition, log.startOffset(topic, partition));
 }

@@ -117,8 +117,11 @@ export type LogWriter = {
  * embedded log looks whenever it is asked, Kafka at `refresh`, `read` and `waitForAppend`.
  */
 export type LogReader = {
-  /** Looks at topics, partitions and their offsets. */
-  refresh(): Promise<void>;
+  /**
+   * Looks at topics, partitions and their offsets. What nobody tells just now stays as it was known, 0 before the first time, except
+   * for `topics`: their offsets are those of this look. @throws KAFKA_UNAVAILABLE when nobody tells them for a while
+   */
+  refresh(topics?: readonly string[]): Promise<void>;
   topics(): string[];
   /** 0 when the topic does not exist. */
   partitions(topic: string): number;
@@ -132,7 +135,8 @@ export type LogReader = {
    */
   read(topic: string, partition: number, offset: number, bytesMax: number): Promise<RecordBatch[]>;
   /**
-   * Resolves true when something was appended since the last call (or at once), false after `timeoutMs`. Kafka tells of partitions
+   * Resolves true when something was appended since the last call (or at once), false after `timeoutMs`; of several who wait at the
+   * same time each is told. Kafka tells of partitions
    * whose end was asked for, or that were read, in the last seconds.
    */
   waitForAppend(timeoutMs: number): Promise<boolean>;

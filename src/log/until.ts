@@ -4,7 +4,7 @@ import type {LogReader} from './types.ts';
 export function readerUntil(log: LogReader, topic: string, until: readonly number[]): LogReader {
   const endOf = (partition: number) => Math.min(log.endOffset(topic, partition), until[partition] ?? 0);
   return {
-    refresh: () => log.refresh(),
+    refresh: (topics) => log.refresh(topics),
     topics: () => log.topics(),
     partitions: (of) => (of === topic ? Math.min(log.partitions(of), until.length) : log.partitions(of)),
     startOffset: (of, partition) => log.startOffset(of, partition),

@@ -15,6 +15,7 @@ import {batchesFrom} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {rawTable} from '../model/tables.ts';
 import type {EventType, Table} from '../model/types.ts';
+import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {compileEncoder, type Encoder} from '../schema/encode.ts';
@@ -55,9 +56,9 @@ export async function* readArchive(
   surely: Surely,
 ): AsyncGenerator<ArchiveLine, LogArchive | undefined> {
   const {platform, dirs} = running;
-  const log = await surely(() => openLog(dirs.source));
+  const topics = new Set(plans.flatMap(topicsOf));
+  const log = await surely(() => openLog(dirs.source, {topics: [...topics]}));
   try {
-    const topics = new Set(plans.flatMap(({sources}) => sources.map(({topic}) => topic)));
     const trimmed = [...topics].filter((topic) => startsOf(log, topic).some((start) => start > 0));
     if (trimmed.length === 0) return undefined;
     const {newest, all} = await registerSchemas(platform, dirs);

@@ -5,6 +5,7 @@ import {openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
+import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {asRevision, planOfRevision} from './apply-plans.ts';
 import {definitionOf, storeContent} from './apply-record.ts';
@@ -177,7 +178,7 @@ function hasState(dirs: PlatformDirs, plan: QueryPlan): boolean {
 /** What a revision would have to read and the log no longer has, in words; undefined when it has all of it. */
 async function missingOf(dirs: PlatformDirs, plan: QueryPlan): Promise<string | undefined> {
   const states = openStateReader(dirs.state);
-  const log = await openLog(dirs.source, {patienceMs});
+  const log = await openLog(dirs.source, {patienceMs, topics: topicsOf(plan)});
   try {
     const saved = states.load(stateName(plan));
     const {cuts} = saved ? (JSON.parse(saved.meta) as CheckpointHeader) : {cuts: []};

@@ -2,6 +2,7 @@
 import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {type LogSource, type OpenLogOptions, openLog} from '../log/open.ts';
+import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Filling, Steering} from './change-steering.ts';
@@ -36,7 +37,7 @@ export async function logEnds(
   plan: QueryPlan,
   options: OpenLogOptions = {},
 ): Promise<Place[]> {
-  const log = await openLog(source, options);
+  const log = await openLog(source, {...options, topics: topicsOf(plan)});
   try {
     return plan.sources.flatMap(({topic}) =>
       Array.from({length: log.partitions(topic)}, (_, partition) => ({

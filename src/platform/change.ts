@@ -4,6 +4,7 @@ import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {type LogSource, openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
+import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {type ArchiveLine, dropArchive, readArchive} from './change-archive.ts';
 import {begin} from './change-begin.ts';
@@ -161,11 +162,11 @@ function lossOf(why: Wish['why'], comparisons: Comparison[], trimmed: number): s
 }
 
 /** Records of a query's topics that the log no longer has. */
-async function isTrimmed(source: LogSource, {sources}: QueryPlan): Promise<number> {
-  const log = await openLog(source, {patienceMs});
+async function isTrimmed(source: LogSource, plan: QueryPlan): Promise<number> {
+  const log = await openLog(source, {patienceMs, topics: topicsOf(plan)});
   try {
     let records = 0;
-    for (const {topic} of sources)
+    for (const topic of topicsOf(plan))
       for (let partition = 0; partition < log.partitions(topic); partition++)
         records += log.startOffset(topic, partition);
     return records;

@@ -236,6 +236,7 @@ const queriesWith = (domain: Domain, column: string): string[] =>
 
 /** What raw deliveries had read before the key was gone is in their sinks, where it can be erased. */
 async function rawCaughtUp({log, outputs}: Place, found: Found[]): Promise<void> {
+  await log.refresh(found.map(({eventType: {topic}}) => topic));
   const ends = found.map(({eventType: {topic}}) => ({
     topic,
     ends: Array.from({length: log.partitions(topic)}, (_, partition) => log.endOffset(topic, partition)),

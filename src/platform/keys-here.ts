@@ -18,7 +18,7 @@ export async function checkKeysHere(platform: Platform, dirs: PlatformDirs): Pro
     .flatMap(({eventTypes}) => eventTypes)
     .filter(({fields}) => fields.some(({pii}) => pii))
     .map(({topic}) => topic);
-  const log = await openLog(dirs.source);
+  const log = await openLog(dirs.source, {topics});
   try {
     const isUsed = (topic: string) =>
       Array.from({length: log.partitions(topic)}, (_, partition) => partition).some(

@@ -3,6 +3,7 @@ import type {LogReader, RecordBatch} from '../log/types.ts';
 import {createTopicDecoder, type TopicDecoder} from '../process/embedded/decode.ts';
 import {createKernel} from '../process/embedded/kernel.ts';
 import {lookupsOf} from '../process/embedded/lookup-journal.ts';
+import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {hasRegistry, openRegistry} from '../schema/registry-open.ts';
 import type {AvroSchema} from '../schema/types.ts';
@@ -28,6 +29,7 @@ export async function openRefillSizes(dirs: PlatformDirs): Promise<RefillSizes> 
   registry.close();
   return {
     async of(plan, knownRate) {
+      await log.refresh(topicsOf(plan));
       const sample = await sampleOf(log, plan);
       const {events, trimmed} = countsOf(log, plan);
       if (events === 0) return {...nothing, trimmed};

@@ -41,7 +41,7 @@ export async function noteGoneFields(
   if (!does(platform, 'sinks')) return;
   const own = does(platform, 'engine') ? undefined : log.progress(deliveredSource);
   const known = own === undefined ? readApplied(dirs)?.model.domains : (JSON.parse(own) as Delivered[]);
-  const progress = goneSince(platform, known, log);
+  const progress = await goneSince(platform, known, log);
   if (!does(platform, 'engine')) {
     const position = JSON.stringify(
       platform.domains.map(
@@ -53,30 +53,39 @@ export async function noteGoneFields(
   if (progress.length > 0) await ingest.append({appends: [], progress});
 }
 
-function goneSince({domains}: Platform, known: readonly Delivered[] | undefined, log: LogReader) {
-  return domains.flatMap(({name, defaults, eventTypes}) => {
+async function goneSince({domains}: Platform, known: readonly Delivered[] | undefined, log: LogReader) {
+  const found = domains.flatMap(({name, defaults, eventTypes}) => {
     const before = known?.find((domain) => domain.name === name);
     const {raw: sink} = defaults;
     if (!before || sink === null || before.defaults.raw !== sink) return [];
     return eventTypes.flatMap((eventType) => {
       const old = before.eventTypes.find(({topic}) => topic === eventType.topic);
-      const gone = old && goneBetween(old, eventType, log);
-      if (!gone) return [];
-      const table = tableId(rawTable(eventType));
-      const list = [...goneOf(log, sink, table), gone];
-      return [{source: sourceOf(sink, table), position: JSON.stringify(list)}];
+      const columns = old ? goneColumns(old, eventType) : [];
+      return old && columns.length > 0 ? [{sink, old, eventType, columns}] : [];
     });
+  });
+  if (found.length > 0) await log.refresh(found.map(({old: {topic}}) => topic));
+  return found.flatMap(({sink, old, eventType, columns}) => {
+    const gone = goneUntilNow(old, columns, log);
+    if (!gone) return [];
+    const table = tableId(rawTable(eventType));
+    const list = [...goneOf(log, sink, table), gone];
+    return [{source: sourceOf(sink, table), position: JSON.stringify(list)}];
   });
 }
 
-function goneBetween(old: EventType, eventType: EventType, log: LogReader): Gone | undefined {
+function goneColumns(old: EventType, eventType: EventType): Column[] {
   const {columns} = rawTable(eventType);
   const kept = new Set(columns.flatMap(({name, aliases = []}) => [name, ...aliases]));
+  return rawTable(old).columns.filter(({name}) => !kept.has(name));
+}
+
+/** @returns undefined when no record can have them */
+function goneUntilNow(old: EventType, gone: Column[], log: LogReader): Gone | undefined {
   const until = Array.from({length: log.partitions(old.topic)}, (_, partition) =>
     log.endOffset(old.topic, partition),
   );
-  const gone = rawTable(old).columns.filter(({name}) => !kept.has(name));
-  if (gone.length === 0 || !until.some((end) => end > 0)) return undefined;
+  if (!until.some((end) => end > 0)) return undefined;
   const names = new Set(gone.map(({name}) => name));
   return {
     until,

@@ -22,7 +22,7 @@ export async function readAll(
   partition: number,
   offset?: number,
 ): Promise<RecordBatch[]> {
-  await reader.refresh();
+  await reader.refresh([topic]);
   const all: RecordBatch[] = [];
   for (let at = offset ?? reader.startOffset(topic, partition); ; ) {
     const batches = await reader.read(topic, partition, at, 1 << 20);

@@ -240,8 +240,9 @@ export class Fetcher {
     const {topic, partition, position} = stream;
     stream.notBefore = performance.now() + pause.failed;
     try {
-      let start = 0;
-      let end = 0;
+      // Nothing is gone that nobody says is gone: while leaders change they may not tell.
+      let start = -Infinity;
+      let end = Infinity;
       await listOffsets(this.#client, [{topic, partition}], 'start', (_, offset) => (start = offset));
       await listOffsets(this.#client, [{topic, partition}], 'end', (_, offset) => (end = offset));
       if (position < start) stream.fail(trimmed(topic, partition, position, start));

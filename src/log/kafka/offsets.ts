@@ -14,6 +14,7 @@ const requestMax = 2_000;
 
 /**
  * Tells `found` the offsets of the partitions whose leaders answered; of the others nothing, they are asked again another time.
+ * @returns those others, without what does not exist as far as is known
  * @throws KAFKA_ACCESS, KAFKA_REFUSED; KAFKA_UNAVAILABLE when no leader answered
  */
 export async function listOffsets(
@@ -21,8 +22,13 @@ export async function listOffsets(
   partitions: readonly Partition[],
   kind: OffsetKind,
   found: (place: Partition, offset: number) => void,
-): Promise<void> {
+): Promise<Partition[]> {
   const byLeader = new Map<number, Partition[]>();
+  const untold = new Set(partitions);
+  const tell = (place: Partition, offset: number) => {
+    untold.delete(place);
+    found(place, offset);
+  };
   let isStale = false;
   for (const place of partitions) {
     const leader = client.partition(place.topic, place.partition)?.leader ?? -1;
@@ -31,7 +37,7 @@ export async function listOffsets(
   }
   const asked = [...byLeader].flatMap(([leader, places]) =>
     Array.from({length: Math.ceil(places.length / requestMax)}, (_, index) =>
-      askLeader(client, leader, places.slice(index * requestMax, (index + 1) * requestMax), kind, found),
+      askLeader(client, leader, places.slice(index * requestMax, (index + 1) * requestMax), kind, tell),
     ),
   );
   const answers = await Promise.allSettled(asked);
@@ -42,6 +48,7 @@ export async function listOffsets(
       if (isFinal(error) || answers.every(({status}) => status === 'rejected')) throw error;
     } else if (answer.value) isStale = true;
   if (isStale) await client.refreshMetadata();
+  return [...untold].filter(({topic, partition}) => client.partition(topic, partition) !== undefined);
 }
 
 const isFinal = (error: unknown) =>
@@ -56,6 +63,7 @@ async function askLeader(
   found: (place: Partition, offset: number) => void,
 ): Promise<boolean> {
   let hasMoved = false;
+  const asked = new Map(places.map((place) => [`${place.topic}/${place.partition}`, place]));
   for (const {topic, partition, code, offset} of await askOffsets(
     client,
     leader,
@@ -63,7 +71,9 @@ async function askLeader(
     kind,
     'committed',
   )) {
-    if (code === 0) found({topic, partition}, offset);
+    const place = asked.get(`${topic}/${partition}`);
+    if (!place) continue;
+    if (code === 0) found(place, offset);
     else if (!isTransient(code)) throw kafkaError(code, `asking for the ${kind} of ${topic}/${partition}`);
     else if (isMoved(code)) hasMoved = true;
   }

@@ -26,6 +26,17 @@ export const lostBeyond = (topic: string, partition: number, offset: number, end
     },
   );
 
+/** Where a partition begins and ends is not known just now. @param leader -1: nobody leads it */
+export const unled = (topic: string, partition: number, leader: number) =>
+  new PlatformError(
+    'KAFKA_UNAVAILABLE',
+    `nobody says how far ${topic} partition ${partition} goes: ${leader < 0 ? 'it has no leader' : `its leader, broker ${leader}, does not answer it`}`,
+    {
+      hint: 'start the broker that has it; with replication 3 another one leads it within seconds',
+      place: `${topic}/${partition}`,
+    },
+  );
+
 /** Bytes of the partition are no records. */
 export const unreadable = (topic: string, partition: number, offset: number, why: string) =>
   new PlatformError(

@@ -16,11 +16,11 @@ import {commitOffsets} from './group-offsets.ts';
 import {listOffsets, type Partition} from './offsets.ts';
 import {patiently} from './patience.ts';
 import {readOnce} from './read-once.ts';
-import {lostBeyond, trimmed, unreadable} from './reader-errors.ts';
+import {lostBeyond, trimmed, unled, unreadable} from './reader-errors.ts';
 import {clientDefaults, type KafkaSettings} from './settings.ts';
 import type {Stream} from './stream.ts';
 import {StreamTable} from './stream-table.ts';
-import {anyBroker} from './trouble.ts';
+import {anyBroker, noLeader} from './trouble.ts';
 
 export type KafkaReaderOptions = {
   /** How long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
@@ -29,6 +29,8 @@ export type KafkaReaderOptions = {
   reuse?: boolean;
   /** After news of appended records the next are asked for so much later, ms; default 0. */
   gapMs?: number;
+  /** Topics whose offsets have to be known when it is open. */
+  topics?: readonly string[];
 };
 
 /** How long a read waits that is not told otherwise: leaders change within it. */
@@ -51,7 +53,7 @@ export async function openKafkaReader(
       : undefined;
   const reader = new KafkaReader(new KafkaClient(source.kafka), outbox, options);
   try {
-    await reader.refresh();
+    await reader.refresh(options.topics);
     return reader;
   } catch (error) {
     reader.close();
@@ -112,15 +114,17 @@ export class KafkaReader implements LogReader {
     return this.#fetcher.trouble.now();
   }
 
-  async refresh(): Promise<void> {
-    const metadata = await this.#patiently(() => this.#client.refreshMetadata());
-    this.#metadataAt = performance.now();
-    const all: Partition[] = [];
-    for (const [topic, partitions] of metadata.topics)
-      for (const partition of partitions.keys()) all.push({topic, partition});
-    await this.#patiently(() =>
-      Promise.all([this.#look(all, 'start'), this.#look(all, 'end')]).then(() => undefined),
-    );
+  async refresh(topics: readonly string[] = []): Promise<void> {
+    await this.#patiently(async () => {
+      const metadata = await this.#client.refreshMetadata();
+      this.#metadataAt = performance.now();
+      const all: Partition[] = [];
+      for (const [topic, partitions] of metadata.topics)
+        for (const partition of partitions.keys()) all.push({topic, partition});
+      const untold = await Promise.all([this.#look(all, 'start'), this.#look(all, 'end')]);
+      const missed = untold.flat().find(({topic}) => topics.includes(topic));
+      if (missed) throw this.#unled(missed);
+    });
   }
 
   async lookAtEnds(): Promise<boolean> {
@@ -129,7 +133,7 @@ export class KafkaReader implements LogReader {
       timer = setTimeout(resolve, endsMsMax, false);
     });
     const looked = this.#look(this.#ends.wanted(), 'end').then(
-      () => true,
+      (untold) => untold.length === 0,
       () => false,
     );
     return Promise.race([looked, over]).finally(() => clearTimeout(timer));
@@ -159,7 +163,7 @@ export class KafkaReader implements LogReader {
     if (!found || (!found.hasRecords && found.failure === undefined)) {
       // Who reads at the end wants to know when it moves.
       const end = () => this.#ends.ask(topic, partition);
-      if (offset > end()) await this.#patiently(() => this.#look([{topic, partition}], 'end'));
+      if (offset > end()) await this.#patiently(() => this.#lookSurely({topic, partition}));
       if (offset === end()) return [];
       if (offset > end()) throw lostBeyond(topic, partition, offset, end());
       const start = this.#ends.start(topic, partition);
@@ -175,7 +179,7 @@ export class KafkaReader implements LogReader {
     stream.usedAt = performance.now();
     this.#fetcher.pump();
     if (!stream.hasRecords && stream.failure === undefined) {
-      await this.#arrival(stream);
+      await stream.arrival(this.#patienceMs);
       // Another read of the same place, which waited as well, has taken what came.
       if (stream.head !== offset) return this.read(stream.topic, stream.partition, offset, bytesMax);
     }
@@ -198,8 +202,10 @@ export class KafkaReader implements LogReader {
 
   async waitForAppend(timeoutMs: number): Promise<boolean> {
     const untilMs = performance.now() + timeoutMs;
+    // Its own: what another one who waits meanwhile has seen, this one has not.
+    const seen = this.#seen;
     for (;;) {
-      if (this.#ends.news !== this.#seen) {
+      if (this.#ends.news !== seen) {
         this.#seen = this.#ends.news;
         return true;
       }
@@ -251,11 +257,22 @@ export class KafkaReader implements LogReader {
     return this.#outbox;
   }
 
-  #look(places: readonly Partition[], kind: 'start' | 'end'): Promise<void> {
+  /** @returns the partitions of which nobody told it */
+  #look(places: readonly Partition[], kind: 'start' | 'end'): Promise<Partition[]> {
     return listOffsets(this.#client, places, kind, (place, offset) => {
       if (kind === 'start') this.#ends.told(place, offset, 0);
       else this.#ends.told(place, 0, offset);
     });
+  }
+
+  /** @throws KAFKA_UNAVAILABLE when nobody tells where the partition ends */
+  async #lookSurely(place: Partition): Promise<void> {
+    const [untold] = await this.#look([place], 'end');
+    if (untold) throw this.#unled(untold);
+  }
+
+  #unled({topic, partition}: Partition): PlatformError {
+    return unled(topic, partition, this.#client.partition(topic, partition)?.leader ?? -1);
   }
 
   #tick(): void {
@@ -264,11 +281,14 @@ export class KafkaReader implements LogReader {
     if (this.#looking) return;
     const wanted = this.#ends.wanted((key) => !this.#streams.isAsked(key));
     const isOld = now - this.#metadataAt > this.#metadataMs;
+    if (wanted.length === 0) this.#fetcher.trouble.clear(noLeader);
     if (wanted.length === 0 && !isOld) return;
     this.#looking = (async () => {
       if (isOld) await this.#client.refreshMetadata();
       if (isOld) this.#metadataAt = performance.now();
-      if (wanted.length > 0) await this.#look(wanted, 'end');
+      const [untold] = wanted.length > 0 ? await this.#look(wanted, 'end') : [];
+      if (untold) this.#fetcher.trouble.note(noLeader, this.#unled(untold));
+      else this.#fetcher.trouble.clear(noLeader);
     })()
       .then(
         () => this.#fetcher.trouble.clear(anyBroker),
@@ -277,18 +297,6 @@ export class KafkaReader implements LogReader {
       .finally(() => {
         this.#looking = undefined;
       });
-  }
-
-  /** Waits until the stream has something, as long as there is patience. */
-  async #arrival(stream: Stream): Promise<void> {
-    stream.waiting++;
-    let timer: NodeJS.Timeout | undefined;
-    const over = new Promise((resolve) => {
-      timer = setTimeout(resolve, this.#patienceMs);
-    });
-    await Promise.race([stream.arrival(), over]);
-    clearTimeout(timer);
-    stream.waiting--;
   }
 
   #unavailable(place: string): PlatformError {

@@ -90,12 +90,19 @@ export class Stream {
     return batches;
   }
 
-  /** Resolves at the next arrival or failure. */
-  arrival(): Promise<void> {
+  /** Resolves at the next arrival or failure, or when that takes longer. */
+  async arrival(patienceMs: number): Promise<void> {
     this.#arrival ??= new Promise((resolve) => {
       this.#arrived = resolve;
     });
-    return this.#arrival;
+    this.waiting++;
+    let timer: NodeJS.Timeout | undefined;
+    const over = new Promise((resolve) => {
+      timer = setTimeout(resolve, patienceMs);
+    });
+    await Promise.race([this.#arrival, over]);
+    clearTimeout(timer);
+    this.waiting--;
   }
 
   #wake(): void {

@@ -3,6 +3,8 @@ import {PlatformError} from '../../errors.ts';
 
 /** For what is asked of any broker: topics, ends of partitions. */
 export const anyBroker = -1;
+/** For partitions that nobody speaks for. */
+export const noLeader = -2;
 
 export class Trouble {
   readonly #byBroker = new Map<number, {error: PlatformError; since: number}>();
@@ -25,7 +27,7 @@ export class Trouble {
   /** Forgets brokers that nothing is read from any more. */
   keep(brokers: ReadonlySet<number>): void {
     for (const broker of this.#byBroker.keys())
-      if (broker !== anyBroker && !brokers.has(broker)) this.#byBroker.delete(broker);
+      if (broker !== anyBroker && broker !== noLeader && !brokers.has(broker)) this.#byBroker.delete(broker);
   }
 
   /** What lasts longest, and for how long, ms. */

@@ -17,7 +17,10 @@ export function topicsRead(plan: QueryPlan, log: LogReader, known: TopicIds = {}
   return ids;
 }
 
-const namesOf = ({id, sources}: QueryPlan): string[] => [...sources.map(({topic}) => topic), replayTopic(id)];
+/** Names of the topics of events that a query reads. */
+export const topicsOf = ({sources}: QueryPlan): string[] => sources.map(({topic}) => topic);
+
+const namesOf = (plan: QueryPlan): string[] => [...topicsOf(plan), replayTopic(plan.id)];
 
 /** @throws TOPIC_OTHER when a topic that the checkpoint knows was deleted and made anew */
 export function checkTopics(plan: QueryPlan, log: LogReader, known: TopicIds = {}): void {

@@ -1,6 +1,7 @@
 import type {LookupSnapshot} from '../types.ts';
 import {createTopicDecoder, type TopicDecoder} from './decode.ts';
 import type {Reader} from './reader.ts';
+import {topicsOf} from './topics-read.ts';
 import {failureOf} from './worker-failure.ts';
 import {Feed} from './worker-feed.ts';
 import type {DomainSnapshot, PeerMessage, WorkerSetup} from './worker-messages.ts';
@@ -15,7 +16,7 @@ export function decodersOf(
   {schemaOf}: Pick<WriterSchemas, 'schemaOf'>,
 ): Map<string, TopicDecoder> {
   const plans = queries.map(({plan}) => plan);
-  const topics = new Set(plans.flatMap(({sources}) => sources.map(({topic}) => topic)));
+  const topics = new Set(plans.flatMap(topicsOf));
   return new Map(
     [...topics].map((topic) => {
       const readers = plans.filter(({sources}) => sources.some((source) => source.topic === topic));

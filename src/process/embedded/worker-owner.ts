@@ -7,6 +7,7 @@ import type {Merger} from './merger.ts';
 import {storeWait, waitsForStore} from './merger-limits.ts';
 import type {PartitionPlace} from './merger-time.ts';
 import type {ReplayFeed} from './replay-feed.ts';
+import {topicsOf} from './topics-read.ts';
 import type {Delta} from './types.ts';
 import {StopAndAgain} from './worker-again.ts';
 import {type Written, writeCheckpoint} from './worker-checkpoint.ts';
@@ -81,6 +82,9 @@ export class QueryOwner {
     try {
       // A commit of an earlier opening, which counts once it is there: what is read before it would be behind it.
       await this.#writing;
+      if (run !== this.#run) return;
+      // Where a partition begins has to be known: one that nobody leads just now is no empty one.
+      await this.#options.log.refresh(topicsOf(this.plan));
       if (run !== this.#run) return;
       this.#places = placesOf(this.plan, this.#options.log);
       this.#feeds = new Feeds(this.plan.id, this.#places, this.#options);
