@@ -72,6 +72,8 @@ export class RowsFeed {
       return this.save();
     }
     const marked = (await sink.marked(tableId(table))) ?? 0;
+    // A partition that nobody leads just now has not lost its rows.
+    await log.refresh([this.topic]);
     const ends = saved.offsets.map((_, partition) => log.endOffset(this.topic, partition));
     const isSame =
       saved.topicId === undefined || this.#topicId === undefined || saved.topicId === this.#topicId;

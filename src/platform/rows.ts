@@ -241,9 +241,9 @@ class Service {
   }
 
   async settled(signal: AbortSignal): Promise<void> {
-    const {log, clock} = this.#options;
+    const {log, clock, book} = this.#options;
     for (;;) {
-      await log.refresh();
+      await log.refresh([book, ...[...this.#ways.values()].map(({feed}) => feed.topic)]);
       await this.#follower.read();
       const isSettled = [...this.#ways.values()].every(
         ({feed, id, delivery}) =>

@@ -140,7 +140,7 @@ class KafkaSink implements Sink {
     this.#opened(name);
     const schemaId = await registerSchema(`${name}-value`, rowSchema(table));
     this.#encoders.set(id, rowEncoder(table, schemaId));
-    await log.refresh();
+    await log.refresh([name]);
     this.#ends.set(
       id,
       Array.from({length: log.partitions(name)}, (_, partition) => log.endOffset(name, partition)),
@@ -218,7 +218,6 @@ class KafkaSink implements Sink {
   /** Reads the whole topic. */
   async latest(table: Table): Promise<Value[][]> {
     const {log} = this.#parts;
-    await log.refresh();
     const reader = rowReader(table);
     for await (const {kind, bytes, count} of batchesOf(log, rowsTopic(table)))
       if (kind === 'data')
