@@ -151,6 +151,12 @@ export class Outbox {
     this.books.settled(stream, shipped);
   }
 
+  /** Whether what was shipped last ends at that offset of Kafka. */
+  endsAt(stream: number, kafkaNext: number): boolean {
+    const last = this.#last.get(stream);
+    return last !== undefined && last.kafka + last.next - last.first === kafkaNext;
+  }
+
   /** The first offset of the stream whose ids count. */
   idsFrom({id, startOffset}: Stream): number {
     return Math.min(this.#idStarts.get(id) ?? startOffset, startOffset);

@@ -16,6 +16,8 @@ export type FaultyProxy = {
   drop(): void;
   /** From now on a connection is lost instead of such a piece of its requests reaching the server, until `restore`. */
   lose(isLost: (piece: Buffer) => boolean): void;
+  /** From now on pieces of answers arrive as `change` gives them, until `restore`. */
+  answers(change: (piece: Buffer) => Buffer): void;
   /** From now on every piece waits that long, in each direction, ms. */
   delay(ms: number): void;
   /** From now on so many bytes a second go to the server, over all connections together; undefined: as many as come. */
@@ -39,6 +41,7 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
   let state: State = 'open';
   let delayMs = 0;
   let isLost: ((piece: Buffer) => boolean) | undefined;
+  let change: ((piece: Buffer) => Buffer) | undefined;
   let passedBytes = 0;
   const links = new Set<Link>();
 
@@ -93,9 +96,9 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
       else if (state === 'silent') link.isTorn = true;
       else paced(link, bytes);
     });
-    server.on('data', (bytes) => {
+    server.on('data', (bytes: Buffer) => {
       if (state === 'silent' || state === 'swallowing') link.isTorn = true;
-      else later(() => client.destroyed || client.write(bytes));
+      else later(() => client.destroyed || client.write(change?.(bytes) ?? bytes));
     });
   });
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
@@ -119,6 +122,9 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
     lose(next) {
       isLost = next;
     },
+    answers(next) {
+      change = next;
+    },
     delay(ms) {
       delayMs = ms;
     },
@@ -128,6 +134,7 @@ export async function startProxy({to}: {to?: {host: string; port: number}} = {})
     restore() {
       delayMs = 0;
       isLost = undefined;
+      change = undefined;
       set('open');
     },
     get passedBytes() {

@@ -6,6 +6,7 @@ import {type OutboxWriter, partitionOfOthers} from '../group.ts';
 import type {Outbox} from '../outbox.ts';
 import {tellPassedOver} from '../passed-over.ts';
 import {adoptIds} from './adopt.ts';
+import {readBeforeFence} from './before-fence.ts';
 import {beginAnew, hasRemade} from './begin-anew.ts';
 import type {KafkaClient} from './client.ts';
 import {kafkaError} from './codes.ts';
@@ -14,7 +15,7 @@ import type {Forwarder} from './forwarder.ts';
 import type {Lane} from './lane.ts';
 import {askOffsets} from './offsets.ts';
 import {initProducer} from './produce.ts';
-import {arrivedIn, createFence, type Fence, writeFence} from './recover.ts';
+import {createFence, type Fence, writeFence} from './recover.ts';
 import {ensureTopics} from './topics.ts';
 import {withdrawKnown} from './withdraw.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
@@ -141,7 +142,11 @@ async function meet(
   const {client, outbox, log, topics, telemetry} = parts;
   // Everybody may write to topics of events.
   const isOurs = new Set(topics.flatMap(({name, isLeased}) => (isLeased ? [] : [name])));
-  const shipped = streams.map(({id}) => outbox.position(id)?.shipped ?? 0);
+  // As of before it is asked: what one broker tells may be older than what arrives until all have answered.
+  const [shipped, written] = [
+    streams.map(({id}) => outbox.position(id)?.shipped ?? 0),
+    streams.map(({id}) => outbox.position(id)?.kafkaNext ?? 0),
+  ];
   const starts = await offsetsOf(client, streams, 'start');
   const ends = await offsetsOf(client, streams, 'end');
   const placeOf = (stream: Stream, index: number) => {
@@ -151,17 +156,19 @@ async function meet(
   await beginAnew(parts, streams.map(placeOf));
   let toRead = 0;
   const behind: {stream: Stream; start: number; from: number; to: number}[] = [];
-  for (const stream of streams) {
+  for (const [index, stream] of streams.entries()) {
     const key = `${stream.topic}/${stream.partition}`;
     const [start, end] = [starts.get(key) ?? 0, ends.get(key) ?? 0];
     const position = outbox.position(stream.id);
     if (!position) outbox.settle(stream.id, stream.startOffset, end, Math.min(start, end));
-    else if (end < position.kafkaNext) {
+    else if (end < Math.min(written[index]!, position.kafkaNext)) {
       telemetry.emit('Log', {
         level: 'error',
-        message: `${stream.topic} partition ${stream.partition} ends at offset ${end}, and this process had written up to ${position.kafkaNext}: the brokers lost acknowledged records (an unclean election, or the topic was made anew)`,
+        message: `${stream.topic} partition ${stream.partition} ends at offset ${end}, and this process had written up to ${written[index]}: the brokers lost acknowledged records (an unclean election, or the topic was made anew)`,
       });
-      outbox.settle(stream.id, position.shipped, end, Math.min(position.known, end));
+      // While something waits the place stays as it is known: it is looked at closely before anything is sent.
+      const next = position.shipped < stream.endOffset ? position.kafkaNext : end;
+      outbox.settle(stream.id, position.shipped, next, Math.min(position.known, end));
     }
     outbox.forget(stream.id, start);
     const from = Math.max(outbox.position(stream.id)!.known, start);
@@ -267,28 +274,34 @@ export async function recoverLane(
     fences.set(lane, fence);
   }
   const {id, epoch} = fence;
-  let end: number;
+  let said: number;
   try {
-    end = await writeFence(client, lane, fence);
+    said = await writeFence(client, lane, fence);
   } catch (error) {
     // One that was refused will be refused again: the next attempt has a higher epoch.
     if (error instanceof PlatformError && error.code === 'KAFKA_REFUSED') fences.delete(lane);
     throw error;
   }
   const {kafkaNext, shipped} = outbox.position(stream)!;
-  if (end < kafkaNext)
+  const {
+    offset: end,
+    from,
+    arrived,
+    hasOthers,
+    reached,
+  } = await readBeforeFence({client, outbox}, lane.stream, fence, said);
+  if (end < kafkaNext && reached < shipped)
     lost(
       `${topic} partition ${partition} went back from offset ${kafkaNext} to ${end}: the brokers lost acknowledged records (an unclean election)`,
     );
   let next = shipped;
-  const {arrived, hasOthers} = await arrivedIn({client, outbox}, lane.stream, kafkaNext, end);
   for (const range of arrived) {
     if (range.next <= next) continue;
     outbox.shipped(stream, range.first, range.next, range.kafka);
     next = range.next;
   }
   if (hasOthers) {
-    const count = await withdrawKnown({client, outbox, log}, lane, {next, from: kafkaNext, to: end});
+    const count = await withdrawKnown({client, outbox, log}, lane, {next, from, to: end});
     if (count > 0) withdrawn(count);
   }
   const {known} = outbox.position(stream)!;

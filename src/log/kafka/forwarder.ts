@@ -9,10 +9,11 @@ import {PlatformError} from '../../errors.ts';
 import {failpoint} from '../../failpoint.ts';
 import {isMoved, isTransient} from './codes.ts';
 import {divide} from './divide.ts';
+import {forgetBelow} from './forget.ts';
 import type {ForwarderOptions} from './forwarder-types.ts';
 import type {Lane, LaneState, Sent} from './lane.ts';
 import {answerError, missingAnswer, type ProduceAnswer, produce, produceCodes} from './produce.ts';
-import {type Entry, isReady, nextBatches} from './ready.ts';
+import {answersByPlace, type Entry, isReady, nextBatches, outgoing} from './ready.ts';
 
 /** Requests to one broker that wait for their answers. */
 const underWayMax = 5;
@@ -146,18 +147,9 @@ export class Forwarder {
     const startMs = performance.now();
     try {
       failpoint('kafka.before-produce');
-      const answers = await produce(
-        this.#options.client,
-        leader,
-        entries.map(({lane: {stream}, sent}) => ({
-          topic: stream.topic,
-          partition: stream.partition,
-          bytes: sent.batch.bytes,
-        })),
-        replicasMs,
-      );
+      const answers = await produce(this.#options.client, leader, entries.map(outgoing), replicasMs);
       failpoint('kafka.after-produce');
-      const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
+      const byPlace = answersByPlace(answers);
       let records = 0;
       let bytes = 0;
       for (const entry of entries) {
@@ -189,8 +181,9 @@ export class Forwarder {
 
   #arrived({lane, sent}: Entry, answer: ProduceAnswer): void {
     const {outbox, changed} = this.#options;
-    // It is a success whose place was forgotten: the end of the partition tells it.
-    if (answer.baseOffset < 0) {
+    // A success whose place was forgotten, or one that cannot be: the end of the partition tells it.
+    const least = outbox.position(lane.stream.id)?.kafkaNext ?? 0;
+    if (answer.baseOffset < least || !Number.isSafeInteger(answer.baseOffset + sent.batch.count)) {
       lane.failed(sent);
       lane.state = 'unknown';
       return;
@@ -199,7 +192,7 @@ export class Forwarder {
     lane.countMax = Infinity;
     for (const {first, next, kafka} of lane.arrived(sent, answer.baseOffset))
       outbox.shipped(lane.stream.id, first, next, kafka);
-    if (answer.logStart > 0) outbox.forget(lane.stream.id, answer.logStart);
+    if (answer.logStart > lane.kafkaStart) void forgetBelow(this.#options, lane, answer.logStart);
     changed(lane);
   }
 
@@ -210,7 +203,14 @@ export class Forwarder {
     if (code === produceCodes.outOfOrder && !isFirst) return;
     const {told, changed} = this.#options;
     const {topic, partition} = lane.stream;
-    if (error.code === 'LOG_FENCED') {
+    const isRefused = code !== undefined && produceCodes.refused.includes(code);
+    const isFenced = error.code === 'LOG_FENCED';
+    // What cannot be undone is believed when it is said twice: whoever has the batch says that the second time.
+    if ((isFenced || (isRefused && isFirst && sent.batch.count === 1)) && !sent.wasRefused) {
+      sent.wasRefused = true;
+      return;
+    }
+    if (isFenced) {
       lane.notBefore = Infinity;
       told({kind: 'fatal', error});
       return;
@@ -219,7 +219,7 @@ export class Forwarder {
       lane.state = 'unknown';
       return;
     }
-    if (code !== undefined && produceCodes.refused.includes(code) && isFirst) {
+    if (isRefused && isFirst) {
       void this.#divide(lane, sent, error);
       return;
     }
@@ -244,8 +244,10 @@ export class Forwarder {
     try {
       while (lane.underWay > 0 && !this.#isClosed) await new Promise((resolve) => setTimeout(resolve, 1));
       if (this.#isClosed) return;
-      await divide(lane, sent, outbox, (record) => refused(lane, record, error));
-      lane.state = this.#stateSince(turn);
+      // A broker that refuses a batch refuses what follows it: the answer was wrong.
+      const isWrong = !lane.isFirst(sent) || lane.hasArrivedBehind;
+      if (!isWrong) await divide(lane, sent, outbox, (record) => refused(lane, record, error));
+      lane.state = isWrong ? 'unknown' : this.#stateSince(turn);
       changed(lane);
     } catch (failure) {
       if (!(failure instanceof PlatformError)) throw failure;

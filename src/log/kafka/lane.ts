@@ -25,6 +25,8 @@ export type Sent = {
   isUnderWay: boolean;
   /** Where it lies in Kafka, when it was acknowledged before one that was sent earlier. */
   base: number | undefined;
+  /** A broker has refused it for good, once. */
+  wasRefused?: boolean;
 };
 
 /** `open`: batches go out. `unknown`: what arrived must be looked up first. `refused`: the broker refuses the next batch. */
@@ -32,6 +34,8 @@ export type LaneState = 'open' | 'unknown' | 'recovering';
 
 /** Parts of what waits are counted together up to this size. */
 const sizeStep = 64 * 1024;
+/** Brokers forget a producer that is silent for a day (`producer.id.expiration.ms`); a part of that, ms. */
+const knownMs = 600_000;
 /** What is read of the outbox at once. */
 const readBytes = 1024 * 1024;
 
@@ -44,6 +48,8 @@ export class Lane {
   /** Producer of its batches. */
   producer = {id: -1, epoch: -1};
   #sequence = 0;
+  /** When a broker has last taken a batch of the producer, ms of performance.now(). */
+  #takenMs = -Infinity;
   /** Committed batches whose bytes are at hand; empty although something waits: it is read from the outbox. */
   #waiting: StoredBatch[] = [];
   /** Position of the next record in the first of them. */
@@ -63,6 +69,8 @@ export class Lane {
   notBefore = 0;
   /** Most that the next batch may hold; smaller while a broker refuses one. */
   countMax = Number.POSITIVE_INFINITY;
+  /** First offset that the partition in Kafka still has, as far as it was asked. */
+  kafkaStart = 0;
   /** Its appends are acknowledged when they are durable in the outbox. */
   isSpooling = false;
 
@@ -104,6 +112,11 @@ export class Lane {
   /** Records wait that were not encoded. */
   get hasWaiting(): boolean {
     return this.#offset < this.#end;
+  }
+
+  /** A batch is acknowledged, and one that was sent before it is not. */
+  get hasArrivedBehind(): boolean {
+    return this.#sent.some(({base}) => base !== undefined);
   }
 
   /** Batches that failed and are to be sent again. */
@@ -213,6 +226,7 @@ export class Lane {
   arrived(sent: Sent, base: number): {first: number; next: number; kafka: number}[] {
     sent.isUnderWay = false;
     sent.base = base;
+    this.#takenMs = performance.now();
     const settled: {first: number; next: number; kafka: number}[] = [];
     for (let head = this.#sent[0]; head?.base !== undefined; head = this.#sent[0]) {
       this.#sent.shift();
@@ -269,6 +283,15 @@ export class Lane {
   setProducer(id: number, epoch: number, sequence: number): void {
     this.producer = {id, epoch};
     this.#sequence = sequence;
+    this.#takenMs = sequence > 0 ? performance.now() : -Infinity;
+  }
+
+  /**
+   * Whether the broker knows the producer. One that it does not know may begin with any number: a second batch would be taken although
+   * the first was refused, and what is left of that one could not follow in its order.
+   */
+  get isKnown(): boolean {
+    return performance.now() - this.#takenMs < knownMs;
   }
 }
 

@@ -4,7 +4,8 @@
  *
  *   1. a batch of one record without a value, the fence, is written with a higher epoch of the producer: from then on the leader
  *      refuses whatever of lower epochs is still on its way
- *   2. what lies between the last place that is known and the fence is read: batches that name the outbox say what arrived
+ *   2. what lies between the last place that is known and the fence is read (before-fence.ts): batches that name the outbox say what
+ *      arrived
  *   3. everything behind that is sent again
  *
  * So nothing is lost and nothing is sent twice, also when the process was killed between sending and the answer.
@@ -21,6 +22,7 @@ import type {KafkaClient} from './client.ts';
 import {isMoved, kafkaError} from './codes.ts';
 import {fetchRecords} from './fetch.ts';
 import type {Lane} from './lane.ts';
+import {askOffsets} from './offsets.ts';
 import {isOwn} from './own.ts';
 import {answerError, missingAnswer, produce} from './produce.ts';
 import {fenceHeader, offsetHeader, outboxHeader, recordAt} from './record.ts';
@@ -34,13 +36,24 @@ export type TailBatch = {
   outbox: string | undefined;
   /** Offset of its first record there; undefined for a fence. */
   first: number | undefined;
+  /** Of a fence: the epoch that it names. */
+  fence: string | undefined;
 };
 
 const fetchBytesMax = 4 * 1024 * 1024;
 const outOfRange = 1;
 const replicasMs = 10_000;
+/** What the partition is said to have comes within this time, or is asked for again another time, ms. */
+const silentMsMax = 5_000;
 
-/** Batches of data of a partition in [from, to), whatever became of their transactions. Throws KAFKA_*, LOG_CORRUPT. */
+/** The partition ends before the offset that was asked for. */
+export class BeyondEnd extends PlatformError {}
+
+/**
+ * Batches of data of a partition in [from, to), whatever became of their transactions. Offsets of batches have no checksum: where one is
+ * missing between two it is asked again, and two answers that agree are believed.
+ * @throws BeyondEnd, KAFKA_*, LOG_CORRUPT; KAFKA_UNAVAILABLE where it does not go as far as `to`
+ */
 export async function* tailOf(
   client: KafkaClient,
   place: {topic: string; partition: number},
@@ -48,36 +61,78 @@ export async function* tailOf(
   to: number,
   bytesMax = fetchBytesMax,
 ): AsyncGenerator<TailBatch> {
-  const {topic, partition} = place;
+  let lastMs = performance.now();
+  let gap: {from: number; to: number} | undefined;
   for (let offset = from; offset < to; ) {
-    const leader = client.partition(topic, partition)?.leader ?? -1;
-    if (leader < 0)
-      throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
-    const [answer] = await fetchRecords(
-      client,
-      [{...place, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax}],
-      {broker: leader, lane: 'tail', waitMs: 1_000, bytesMax, uncommitted: true},
-    );
-    if (!answer)
-      throw new PlatformError('KAFKA_PROTOCOL', `the answer says nothing of ${topic}/${partition}`);
-    if (answer.code === outOfRange && answer.startOffset > offset) {
-      offset = answer.startOffset;
-      continue;
+    const {bytes, start} = await fetchTail(client, place, offset, bytesMax);
+    const asked = offset;
+    if (start > offset) offset = start;
+    for (const found of batchesOf(bytes, place)) {
+      const {baseOffset, nextOffset, isControl} = found.batch;
+      if (nextOffset <= offset) break;
+      if (baseOffset > offset && (gap?.from !== offset || gap.to !== baseOffset)) {
+        gap = {from: offset, to: baseOffset};
+        break;
+      }
+      offset = nextOffset;
+      if (baseOffset >= to) return;
+      if (!isControl && nextOffset > from) yield found;
     }
-    if (answer.code !== 0) {
-      if (isMoved(answer.code)) await client.refreshMetadata();
-      throw kafkaError(
-        answer.code,
-        `reading ${topic} partition ${partition}`,
-        `${topic}/${partition}@${offset}`,
-      );
-    }
-    for (const found of batchesOf(answer.bytes, place)) {
-      offset = found.batch.nextOffset;
-      if (found.batch.baseOffset >= to) return;
-      if (!found.batch.isControl && found.batch.nextOffset > from) yield found;
-    }
+    if (offset > asked) lastMs = performance.now();
+    else if (performance.now() - lastMs > silentMsMax) throw notThere(place, offset);
   }
+}
+
+const notThere = ({topic, partition}: {topic: string; partition: number}, offset: number): PlatformError =>
+  new PlatformError(
+    'KAFKA_UNAVAILABLE',
+    `${topic} partition ${partition}: an answer said that it goes beyond offset ${offset}, and nothing is read there`,
+    {place: `${topic}/${partition}@${offset}`},
+  );
+
+/** What lies in a partition from an offset on; `start`: where it begins, if that is further on. Throws BeyondEnd, KAFKA_*. */
+async function fetchTail(
+  client: KafkaClient,
+  {topic, partition}: {topic: string; partition: number},
+  offset: number,
+  bytesMax: number,
+): Promise<{bytes: Uint8Array; start: number}> {
+  const leader = client.partition(topic, partition)?.leader ?? -1;
+  if (leader < 0)
+    throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
+  const [answer] = await fetchRecords(
+    client,
+    [{topic, partition, offset, leaderEpoch: -1, lastEpoch: -1, bytesMax}],
+    {broker: leader, lane: 'tail', waitMs: 1_000, bytesMax, uncommitted: true},
+  );
+  if (!answer || answer.topic !== topic || answer.partition !== partition)
+    throw new PlatformError('KAFKA_PROTOCOL', `the answer says nothing of ${topic}/${partition}`);
+  if (answer.code === 0) return {bytes: answer.bytes, start: 0};
+  const place = `${topic}/${partition}@${offset}`;
+  if (answer.code === outOfRange) {
+    const start = await edgeOf(client, {topic, partition}, 'start');
+    if (start > offset) return {bytes: new Uint8Array(0), start};
+    if ((await edgeOf(client, {topic, partition}, 'end')) < offset)
+      throw new BeyondEnd('KAFKA_LOST', `${topic} partition ${partition} ends before offset ${offset}`, {
+        place,
+      });
+    // The two answers do not agree: it is asked again.
+    return {bytes: new Uint8Array(0), start: 0};
+  }
+  if (isMoved(answer.code)) await client.refreshMetadata();
+  throw kafkaError(answer.code, `reading ${topic} partition ${partition}`, place);
+}
+
+/** First or next offset of a partition, also of open transactions. Throws KAFKA_*. */
+export async function edgeOf(
+  client: KafkaClient,
+  {topic, partition}: {topic: string; partition: number},
+  kind: 'start' | 'end',
+): Promise<number> {
+  const leader = client.partition(topic, partition)?.leader ?? -1;
+  const [answer] = await askOffsets(client, leader, [{topic, partition}], kind, 'all');
+  if (answer?.code === 0 && answer.offset >= 0) return answer.offset;
+  throw kafkaError(answer?.code ?? -1, `asking for the ${kind} of ${topic} partition ${partition}`);
 }
 
 function* batchesOf(
@@ -96,7 +151,7 @@ function* batchesOf(
       yield {
         batch,
         bytes,
-        ...(batch.isControl ? {outbox: undefined, first: undefined} : writerOf(bytes, batch)),
+        ...(batch.isControl ? nobody : writerOf(bytes, batch)),
       };
     } catch (error) {
       if (!(error instanceof BatchFailure)) throw error;
@@ -112,9 +167,12 @@ function* batchesOf(
   }
 }
 
+type Writer = Pick<TailBatch, 'outbox' | 'first' | 'fence'>;
+const nobody: Writer = {outbox: undefined, first: undefined, fence: undefined};
+
 /** What the first record of a batch says of its outbox. */
-function writerOf(bytes: Uint8Array, batch: KafkaBatch): Pick<TailBatch, 'outbox' | 'first'> {
-  if (batch.count === 0) return {outbox: undefined, first: undefined};
+function writerOf(bytes: Uint8Array, batch: KafkaBatch): Writer {
+  if (batch.count === 0) return nobody;
   const records = recordBytes(bytes, batch);
   const record = recordAt(records.bytes, records.from, records.to);
   const text = (name: string) => {
@@ -122,7 +180,11 @@ function writerOf(bytes: Uint8Array, batch: KafkaBatch): Pick<TailBatch, 'outbox
     return value ? Buffer.from(value).toString() : undefined;
   };
   const first = text(offsetHeader);
-  return {outbox: text(outboxHeader), first: first === undefined ? undefined : Number(first)};
+  return {
+    outbox: text(outboxHeader),
+    first: first === undefined ? undefined : Number(first),
+    fence: text(fenceHeader),
+  };
 }
 
 /** A fence that may have been sent: until it is answered the same one is sent again. */

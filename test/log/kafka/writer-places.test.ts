@@ -1,4 +1,7 @@
-/** Outboxes that know places which are not so any more: copies that are put back, and topics that are deleted and made anew. */
+/**
+ * Outboxes that know places which are not so: copies that are put back, topics that are deleted and made anew, and answers of brokers that are
+ * wrong.
+ */
 import assert from 'node:assert/strict';
 import {cpSync} from 'node:fs';
 import {after, before, suite, test} from 'node:test';
@@ -6,11 +9,39 @@ import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
 import {type KafkaWriter, openKafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {openLogReader} from '../../../src/log/reader.ts';
+import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
-import {batchOfIds, KafkaRig, type Told} from '../../support/kafka-writer.ts';
+import {batchOfIds, KafkaRig, recordOf, type Told} from '../../support/kafka-writer.ts';
 import {until} from '../../support/until.ts';
 
 const waitMsMax = 120_000;
+
+/**
+ * Changes the next answers to Produce about a topic of one partition, each by the next of `changes`; other answers stay.
+ *
+ *   answer := length:int32 correlation:int32 count:int32 topic:string count:int32 partition:int32 code:int16 base offset:int64
+ *             time:int64 log start:int64 ...
+ */
+function changing(topic: string, changes: ((answer: Answer) => void)[]) {
+  const name = Buffer.from(topic);
+  const codeAt = 14 + name.length + 8;
+  return (piece: Buffer): Buffer => {
+    const isAbout =
+      piece.length >= codeAt + 26 &&
+      piece.readInt32BE(8) === 1 &&
+      piece.readInt16BE(12) === name.length &&
+      piece.subarray(14, 14 + name.length).equals(name);
+    const change = isAbout ? changes.shift() : undefined;
+    change?.({
+      code: (code) => void piece.writeInt16BE(code, codeAt),
+      base: (base) => void piece.writeBigInt64BE(BigInt(base), codeAt + 2),
+      start: (start) => void piece.writeBigInt64BE(BigInt(start), codeAt + 18),
+    });
+    return piece;
+  };
+}
+/** Sets what an answer says. */
+type Answer = Record<'code' | 'base' | 'start', (value: number) => void>;
 
 const named = (prefix: string, from: number, to: number) =>
   Array.from({length: to - from}, (_, index) => `${prefix}-${from + index}`);
@@ -142,5 +173,81 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
     await put(restored, 'shop.sale', ['c-0', 'c-1']);
     await restored.close();
     assert.deepEqual(await rig.ids('shop.sale'), [['a-0', 'a-1', 'b-0', 'b-1', 'c-0', 'c-1']]);
+  });
+
+  test('answers that are wrong about codes and places: what arrived is there once, and nothing stands still', async () => {
+    const [topic, dir] = ['shop.wrong', rig.dir()];
+    const letters: string[] = [];
+    const {errors, telemetry} = listening();
+    const open = () =>
+      rig.writer(
+        {[topic]: 1, 'dlq.wrong': 1},
+        {
+          dir,
+          telemetry,
+          refused(record) {
+            letters.push(String(record.baseOffset));
+            return {topic: 'dlq.wrong', partition: 0, ...batchOfIds(['letter'])};
+          },
+        },
+      );
+    let writer = await open();
+    const sent: string[] = [];
+    const give = async (ids: string[], ...changes: ((answer: Answer) => void)[]) => {
+      rig.proxy.answers(changing(topic, changes));
+      sent.push(...ids);
+      await put(writer, topic, ids);
+      assert.equal(changes.length, 0, `all wrong answers about ${ids[0]} were given`);
+    };
+    const codes = {unknown: 46, tooLarge: 10, fenced: 47, invalid: 87};
+    await give(['right']);
+    // It is further on than it lies; what comes next arrives and is not acknowledged.
+    await give(['far'], ({base}) => base(1_000));
+    await give(['behind-far'], ({code}) => code(codes.unknown));
+    // The same by so little that the partition goes on beyond it.
+    await give(['near'], ({base}) => base(8));
+    await give(named('behind-near', 0, 3), ({code}) => code(codes.unknown));
+    // The fence itself: further on, and further back, than it lies.
+    const unknown = ({code}: Answer) => code(codes.unknown);
+    await give(['fence-far'], unknown, ({base}) => base(100_000));
+    await give(['fence-back'], unknown, ({base}) => base(0));
+    await give(['back'], ({base}) => base(0));
+    // Refused for good, and taken.
+    await give(['single'], ({code}) => code(codes.tooLarge));
+    await give(['fenced'], ({code}) => code(codes.fenced));
+    await give(named('halves', 0, 4), ({code}) => code(codes.invalid));
+    // Beyond every number that is exact, with a process that begins anew before it hears better.
+    await give(['beyond'], ({base}) => base(Number.MAX_SAFE_INTEGER));
+    await give(['last'], ({base}) => base(5_000));
+    await writer.close();
+    writer = await open();
+    // The partition is said to begin further on.
+    await give(['start'], ({start}) => start(1_000_000));
+    assert.equal(await put(writer, topic, ['start', 'far', 'single']), 3, 'their ids are known');
+    await writer.close();
+    assert.deepEqual(await rig.ids(topic), [sent]);
+    assert.deepEqual(letters, []);
+    assert.ok(
+      errors().every((message) => /lost acknowledged records/.test(message)),
+      errors().join('\n'),
+    );
+  });
+
+  test('a batch that is refused by a wrong answer, with others behind it that arrived, is there once', async () => {
+    const topic = 'shop.behind';
+    const writer = await rig.writer({[topic]: 1});
+    await put(writer, topic, ['first']);
+    rig.proxy.answers(changing(topic, [({code}) => code(87)]));
+    // Answers take so long that the large one is sent before the first is heard.
+    rig.proxy.delay(100);
+    const large = {count: 1, bytes: packRecords([recordOf('large', 'x'.repeat(600_000))])};
+    await Promise.all([
+      put(writer, topic, ['a-0', 'a-1']),
+      writer.append({appends: [{topic, partition: 0, ids: ['large'], ...large}]}),
+    ]);
+    rig.proxy.restore();
+    await put(writer, topic, ['last']);
+    await writer.close();
+    assert.deepEqual(await rig.ids(topic), [['first', 'a-0', 'a-1', 'large', 'last']]);
   });
 });
