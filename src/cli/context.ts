@@ -1,6 +1,7 @@
 import {type Diagnostic, formatDiagnostics} from '../config/diagnostics.ts';
 import {nearest} from '../config/nearest.ts';
 import type {SecretKeeper} from '../config/secrets/keeper.ts';
+import type {ConsoleStatus} from '../console/types.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
@@ -9,7 +10,7 @@ import type {LogReader} from '../log/types.ts';
 import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
 import {type Role, withRoles} from '../model/roles.ts';
 import type {Domain, Platform} from '../model/types.ts';
-import {type Control, connectControl, connectTo} from '../platform/control.ts';
+import {type Control, connectConsole, connectControl, connectTo} from '../platform/control.ts';
 import {followCheckpoints} from '../platform/ownership.ts';
 import {dirsOf, type PlatformDirs, placesOf, privacyOf} from '../platform/places.ts';
 import {setPrivacy} from '../privacy/opener.ts';
@@ -65,6 +66,12 @@ export async function openPlatform(call: CommandCall, more: {keeper?: SecretKeep
   const opened = await openAs(platform, () => connectControl(platform.root));
   if (!opened.control && platform.engine.bucket) await follow(call, opened);
   return opened;
+}
+
+/** What the console of a directory says, where no other process of the platform runs; undefined when there is none either. */
+export async function askConsole(root: string): Promise<ConsoleStatus | undefined> {
+  const control = await connectConsole(root);
+  return control?.get<ConsoleStatus>('/v1/status');
 }
 
 /** What another machine has written is looked at as it is now; as it was, where the store cannot be asked. */

@@ -3,96 +3,16 @@ import {hostname, userInfo} from 'node:os';
 import {resolve} from 'node:path';
 import {PlatformError} from '../errors.ts';
 import {invocation} from '../invocation.ts';
-import type {LogReader} from '../log/types.ts';
-import type {Platform} from '../model/types.ts';
-import {createLearner} from '../platform/learn-schemas.ts';
-import {
-  type Letter,
-  type LetterSelection,
-  type LetterStatus,
-  readHistory,
-  readLetters,
-} from '../platform/letters.ts';
-import {LetterEvents} from '../platform/letters-events.ts';
-import {shownLetter} from '../platform/letters-shown.ts';
-import {compileWhere} from '../platform/letters-where.ts';
-import type {PlatformDirs} from '../platform/places.ts';
+import type {Letter, LetterStatus} from '../platform/letters.ts';
+import {letterJson, selectedLetters} from '../platform/letters-selected.ts';
 import {replayOffline} from '../platform/replay-run.ts';
-import {
-  eventTypesOf,
-  type ReplayedLetter,
-  type ReplayLine,
-  type ReplayRequest,
-  type ReplayTotals,
-} from '../platform/replay-types.ts';
-import {openRegistry} from '../schema/registry-open.ts';
-import type {RegisteredSchema} from '../schema/types.ts';
+import type {ReplayedLetter, ReplayLine, ReplayRequest, ReplayTotals} from '../platform/replay-types.ts';
 import type {CommandCall, CommandIo} from './command.ts';
 import {existingLog, openPlatform} from './context.ts';
-import {letterHint} from './letters-hints.ts';
 import {countOption, type Kind, rateOption, selectionOf, setsOption} from './letters-options.ts';
 import {escapeControls, formatTable, palette, printJson} from './output.ts';
 
 const nouns: Record<Kind, string> = {dead: 'dead letters', late: 'late events'};
-
-/** A letter as `--json` shows it; the original in base64. */
-export const asJson = ({original, timeMs, watermarkMs, replays, ...letter}: Letter) => ({
-  id: letter.id,
-  time: new Date(timeMs).toISOString(),
-  domain: letter.domain,
-  event_type: letter.eventType,
-  stage: letter.stage,
-  query: letter.query,
-  code: letter.code,
-  message: letter.message,
-  hint: letterHint(letter),
-  source: letter.source,
-  position: letter.position,
-  event_id: letter.eventId,
-  schema_id: letter.schemaId,
-  status: letter.status,
-  ...(watermarkMs === null ? {} : {watermark: new Date(watermarkMs).toISOString()}),
-  replays: replays.map(({timeMs: ms, ...replay}) => ({time: new Date(ms).toISOString(), ...replay})),
-  original: Buffer.from(original).toString('base64'),
-});
-
-function onlyRegistry(error: unknown): void {
-  if (!(error instanceof PlatformError)) throw error;
-}
-
-async function schemasOf(dirs: PlatformDirs): Promise<RegisteredSchema[]> {
-  const registry = await openRegistry(dirs.registry, {readOnly: true});
-  try {
-    return await registry.own();
-  } finally {
-    registry.close();
-  }
-}
-
-/** Everything that is selected, with how it stands, oldest first. */
-async function* selected(
-  platform: Platform,
-  dirs: PlatformDirs,
-  log: LogReader,
-  selection: LetterSelection,
-): AsyncGenerator<Letter> {
-  const needsSchemas = selection.where !== undefined || platform.pii !== undefined;
-  const schemas = needsSchemas ? await schemasOf(dirs) : [];
-  const learner = createLearner(dirs, schemas);
-  const events = new LetterEvents(platform.domains, schemas, log);
-  const where = compileWhere(selection.where, eventTypesOf(platform, selection), events);
-  const history = new Map();
-  for (const domain of selection.domains) await readHistory(log, domain, history);
-  try {
-    for await (const letter of readLetters(log, selection, history)) {
-      // Without its schema a letter is shown as far as that goes.
-      if (needsSchemas) await learner.learn(letter.original).catch(onlyRegistry);
-      if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);
-    }
-  } finally {
-    learner.close();
-  }
-}
 
 export async function listLetters(kind: Kind, call: CommandCall): Promise<number> {
   const {platform, dirs} = await openPlatform(call);
@@ -101,16 +21,17 @@ export async function listLetters(kind: Kind, call: CommandCall): Promise<number
   const limit = countOption(options.limit);
   const log = await existingLog(dirs);
   try {
-    if (options.summary) return await printSummary(kind, selected(platform, dirs, log, selection), call);
+    if (options.summary)
+      return await printSummary(kind, selectedLetters(platform, dirs, log, selection), call);
     const found: Letter[] = [];
     let total = 0;
-    for await (const letter of selected(platform, dirs, log, selection)) {
+    for await (const letter of selectedLetters(platform, dirs, log, selection)) {
       total++;
       found.push(letter);
       // The newest are wanted, and the topic is read from its oldest.
       if (found.length > limit) found.shift();
     }
-    if (options.json) printJson(io, found.map(asJson));
+    if (options.json) printJson(io, found.map(letterJson));
     else printList(kind, found, total, io);
     return 0;
   } finally {
@@ -187,7 +108,7 @@ export async function showLetter(kind: Kind, call: CommandCall): Promise<number>
   const selection = {...selectionOf(kind, platform, call, args[0]), ids: [args[1]!]};
   const log = await existingLog(dirs);
   try {
-    const [letter] = await Array.fromAsync(take(selected(platform, dirs, log, selection), 1));
+    const [letter] = await Array.fromAsync(take(selectedLetters(platform, dirs, log, selection), 1));
     if (!letter) {
       const command = kind === 'dead' ? 'dlq' : 'late';
       throw new PlatformError(
@@ -198,7 +119,7 @@ export async function showLetter(kind: Kind, call: CommandCall): Promise<number>
         },
       );
     }
-    if (options.json) printJson(io, asJson(letter));
+    if (options.json) printJson(io, letterJson(letter));
     else printLetter(letter, io);
     return 0;
   } finally {
@@ -215,7 +136,7 @@ async function* take<T>(items: AsyncIterable<T>, count: number): AsyncGenerator<
 }
 
 function printLetter(letter: Letter, io: CommandIo): void {
-  const {original, position, replays, ...rest} = asJson(letter);
+  const {original, position, replays, ...rest} = letterJson(letter);
   const facts = {...rest, position: placeOf(position)};
   for (const [name, value] of Object.entries(facts))
     if (value !== null) io.stdout.write(`${name.padEnd(10)}  ${escapeControls(String(value))}\n`);

@@ -2,7 +2,7 @@ import {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {tellBrokersAway} from '../log/brokers-away.ts';
-import {type Role, roles, withRoles} from '../model/roles.ts';
+import {consoleRole, type Role, roles, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
@@ -20,10 +20,17 @@ type Observer = NonNullable<RunOptions['observe']>;
 /** A drain that takes longer is cut short. */
 const drainMsMax = 30_000;
 const showMs = 250;
+/** A start that is under way when the platform is told to stop has so long, ms. */
+const startEndMs = 5_000;
 /** Why a standby ends that was told to. */
 const stoppedWaiting = new Error('stopped while it stood by');
 
-export const run: CommandBody = (call) => runWith(call, () => () => {});
+export const run: CommandBody = async (call) => {
+  const {only, port} = call.options;
+  if (only !== consoleRole) return runWith(call, () => () => {});
+  const {runConsole} = await import('./run-console.ts');
+  return runConsole(call, port === undefined ? undefined : portOf(port));
+};
 
 /** What accompanies a platform while it runs. @returns what ends it */
 export type Companion = (running: RunningPlatform, say: (text: string) => void) => () => void;
@@ -84,7 +91,11 @@ async function runUntilStopped(
     ...port,
     ...(options.standby === true ? {standby: {say, signal: leaving.signal}} : {}),
   });
-  const running = await Promise.race([starting, stop.second]).catch((error: unknown) => {
+  // A sink may be opening that never will: nothing was read yet, so that a stop need not wait for it.
+  const cut = stop.first.then(
+    () => new Promise<void>((resolve) => void setTimeout(resolve, startEndMs).unref()),
+  );
+  const running = await Promise.race([starting, stop.second, cut]).catch((error: unknown) => {
     if (error !== stoppedWaiting) throw error;
     return 'left' as const;
   });
@@ -150,10 +161,14 @@ function reviseOf(text: unknown): Pick<RunOptions, 'revise'> {
 function rolesOf(text: unknown): Role[] {
   if (text === undefined) return [...roles];
   const chosen = String(text).split(',');
+  if (chosen.includes(consoleRole))
+    throw new PlatformError('USAGE', `${consoleRole} is a process of its own`, {
+      hint: `--only ${consoleRole} in one process, --only ${chosen.filter((name) => name !== consoleRole).join(',') || 'engine'} in another`,
+    });
   const wrong = chosen.find((name) => !(roles as readonly string[]).includes(name));
   if (wrong !== undefined)
     throw new PlatformError('USAGE', `"${wrong}" is no role`, {
-      hint: `some of ${roles.join(', ')}: --only engine, or --only ingest,engine`,
+      hint: `some of ${roles.join(', ')}: --only engine, or --only ingest,engine; or ${consoleRole} alone`,
     });
   return chosen as Role[];
 }

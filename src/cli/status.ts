@@ -3,7 +3,8 @@ import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import type {CommandBody} from './command.ts';
-import {openPlatform} from './context.ts';
+import {consolePicture} from './console-picture.ts';
+import {askConsole, openPlatform} from './context.ts';
 import {localHome, localJson, localTable} from './local.ts';
 import {palette, printJson, reportFailure} from './output.ts';
 import {picture} from './picture.ts';
@@ -15,6 +16,16 @@ export const run: CommandBody = async (call) => {
   const {platform, control} = await openPlatform(call);
   const {io} = call;
   const servers = listServers(localHome(platform.root));
+  const seen = control ? undefined : await askConsole(platform.root);
+  if (seen) {
+    if (call.options.json)
+      printJson(io, servers.length === 0 ? seen : {...seen, servers: localJson(servers)});
+    else {
+      io.stdout.write(`${consolePicture(seen, palette(io.stdout, io.env)).join('\n')}\n`);
+      if (servers.length > 0) io.stdout.write(`\n${localTable(servers)}`);
+    }
+    return 0;
+  }
   if (!control) {
     const failure = new PlatformError('NOT_RUNNING', `no platform runs in ${platform.root}`, {
       hint: 'npx millrace run; "npx millrace ledger" works without it',

@@ -10,6 +10,8 @@ import {waitingText} from './waiting.ts';
 /** Shows the state of the platform: a calm picture on a terminal, a line a second elsewhere. */
 export type View = {
   show(status: PlatformStatus): void;
+  /** A picture that somebody else made; elsewhere than on a terminal it is printed when it differs. */
+  lines(lines: string[]): void;
   /** A message that stays, above the picture. */
   say(text: string): void;
   close(): void;
@@ -54,6 +56,12 @@ function lineView(io: CommandIo, untilIdle: boolean): View {
       if (facts === lastText) return;
       lastText = facts;
       io.stderr.write(`${new Date(nowMs).toISOString()} ${status.phase} ${rates} | ${facts}\n`);
+    },
+    lines(lines) {
+      const text = lines.join('\n');
+      if (text === lastText) return;
+      lastText = text;
+      io.stderr.write(`${text}\n`);
     },
     say: (text) => io.stderr.write(`${sayable(text, io.cwd)}\n`),
     close: () => {},
@@ -106,6 +114,7 @@ function terminalView(io: CommandIo, tips: string[], untilIdle: boolean): View {
         ),
       );
     },
+    lines: draw,
     say(text) {
       erase();
       out.write(`${sayable(text, io.cwd)}\n`);

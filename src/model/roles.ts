@@ -8,6 +8,9 @@ import type {Platform} from './types.ts';
 export const roles = ['ingest', 'engine', 'sinks'] as const;
 export type Role = (typeof roles)[number];
 
+/** A process that only answers questions about all others: it does no part of the work, so it is none of `roles`. */
+export const consoleRole = 'console';
+
 /** Whether the process of a platform has a role. */
 export const does = ({roles: own}: Pick<Platform, 'roles'>, role: Role): boolean =>
   own === undefined || own.includes(role);

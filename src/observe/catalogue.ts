@@ -88,6 +88,36 @@ export const metricSpecs = {
     labels: [],
     help: '1 while another process appends events to the topics and this one refuses them',
   },
+  millrace_observed_kafka_available: {
+    type: 'gauge',
+    labels: [],
+    help: '1 while Kafka answers a console (--only console); the other figures named observed are then as of its last look. Absent in other processes',
+  },
+  millrace_observed_lag_events: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'As a console sees it in Kafka: records behind the offsets that the query has published, so since its last checkpoint. Not to be added to millrace_lag_events, which says the same from within',
+  },
+  millrace_observed_lag_seconds: {
+    type: 'gauge',
+    labels: ['query'],
+    help: 'As a console sees it: age of the oldest of them, by when it was appended',
+  },
+  millrace_observed_rows_lag: {
+    type: 'gauge',
+    labels: ['sink', 'topic'],
+    help: 'As a console sees it: rows in the topic behind the offsets that the process with the sinks has published. Not to be added to millrace_rows_lag',
+  },
+  millrace_observed_rows_lag_seconds: {
+    type: 'gauge',
+    labels: ['sink', 'topic'],
+    help: 'As a console sees it: age of the oldest of them, by when the engine wrote it',
+  },
+  millrace_observed_topic_records: {
+    type: 'gauge',
+    labels: ['topic'],
+    help: 'As a console sees it: offsets between the beginning and the end of a topic of the platform',
+  },
   millrace_ingest_request_seconds: {
     type: 'histogram',
     labels: ['status'],

@@ -1,7 +1,9 @@
 import {Counter, Gauge, Histogram, Registry} from 'prom-client';
 import type {QueryStatus} from '../process/types.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
-import {type LabelOf, type MetricName, metricSpecs, secondsBuckets} from './catalogue.ts';
+import {type LabelOf, type MetricName, secondsBuckets} from './catalogue.ts';
+import {gaugeRead, optionsOf} from './gauge.ts';
+import {type ObservedReadings, observedGauges} from './observed.ts';
 
 /** Figures that are read when somebody asks, not when something happens. */
 export type Readings = {
@@ -24,6 +26,8 @@ export type Readings = {
   /** Absent with the embedded registry. */
   registryAvailable?: boolean;
   shares: {domain: string; eventType: string; received: number; rejected: number; isOver: boolean}[];
+  /** Of a process that only looks on: what Kafka tells of the others. */
+  observed?: ObservedReadings;
 };
 
 export type Metrics = Telemetry & {
@@ -39,6 +43,7 @@ export function createMetrics(read: () => Readings): Metrics {
   const handlers = eventHandlers(registry);
   const observers: Metrics['observers'] = [];
   readingGauges(registry, read);
+  observedGauges(registry, () => read().observed);
   return {
     contentType: registry.contentType,
     observers,
@@ -59,12 +64,6 @@ type QueryGauge = {
 type GeneratorGauge = Extract<MetricName<'gauge'>, `millrace_generator_${string}`>;
 
 type Handlers = {[K in keyof TelemetryEvents]?: (event: TelemetryEvents[K]) => void};
-
-/** What prom-client wants of a metric of the catalogue. */
-function optionsOf<N extends keyof typeof metricSpecs>(name: N, registry: Registry) {
-  const {help, labels} = metricSpecs[name];
-  return {name, help, labelNames: labels as readonly LabelOf<N>[], registers: [registry]};
-}
 
 function eventHandlers(registry: Registry): Handlers {
   const counter = <N extends MetricName<'counter'>>(name: N) =>
@@ -184,13 +183,7 @@ function eventHandlers(registry: Registry): Handlers {
 
 function readingGauges(registry: Registry, read: () => Readings): void {
   const gauge = <N extends MetricName<'gauge'>>(name: N, fill: (gauge: Gauge<LabelOf<N>>) => void) =>
-    new Gauge<LabelOf<N>>({
-      ...optionsOf(name, registry),
-      collect() {
-        this.reset();
-        fill(this);
-      },
-    });
+    gaugeRead(registry, name, fill);
   const byQuery = (name: QueryGauge, value: (status: QueryStatus) => number | null) =>
     gauge(name, (self) => {
       for (const status of read().queries) {

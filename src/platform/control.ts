@@ -2,7 +2,7 @@ import {existsSync} from 'node:fs';
 import {request} from 'node:http';
 import {createInterface} from 'node:readline';
 import {type ErrorCode, errors, PlatformError} from '../errors.ts';
-import {partsOfRoles} from '../model/roles.ts';
+import {consoleRole, partsOfRoles} from '../model/roles.ts';
 import {controlOfRoles} from './control-roles.ts';
 import {placesOf} from './places.ts';
 
@@ -19,7 +19,11 @@ export type Control = {
   ): AsyncGenerator<T>;
 };
 
-/** @returns undefined when no platform runs in `root`; processes of several roles are one. */
+/** A connection to the console of `root`; undefined when none runs there. */
+export const connectConsole = (root: string): Promise<Control | undefined> =>
+  connectTo(placesOf({root, roles: [consoleRole]}).controlSocket);
+
+/** @returns undefined when no platform runs in `root`; processes of several roles are one. A console is none of them. */
 export async function connectControl(root: string): Promise<Control | undefined> {
   const whole = await connectTo(placesOf({root}).controlSocket);
   if (whole) return whole;

@@ -2,7 +2,7 @@ import {readFileSync} from 'node:fs';
 import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Platform} from '../model/types.ts';
-import {type Holder, newHolderId} from '../process/embedded/state-lease.ts';
+import {type Holder, type Lease, newHolderId} from '../process/embedded/state-lease.ts';
 import {
   type CheckpointPlace,
   type CheckpointWriter,
@@ -87,6 +87,16 @@ export async function followCheckpoints(platform: Platform, dirs: PlatformDirs):
   if (!remote) return;
   const {followBucket} = await import('../process/embedded/state-bucket.ts');
   await followBucket(dir, remote, 'millrace');
+}
+
+/**
+ * Who has the lease on the checkpoints, for who looks on; undefined where nobody ever kept any, or they are on another machine.
+ * @throws STORE_*, CHECKPOINT_*, FILE_ACCESS
+ */
+export async function lookAtLease(platform: Platform, dirs: PlatformDirs): Promise<Lease | undefined> {
+  const {dir, remote} = checkpointsOf(platform, dirs);
+  if (remote) return (await import('../process/embedded/state-bucket.ts')).readRemoteLease(remote);
+  return (await import('../process/embedded/state-directory.ts')).readLease(dir);
 }
 
 /**

@@ -7,11 +7,12 @@ import type {TlsFiles} from '../config/tls.ts';
 import {kafkaSettingsOf} from '../log/kafka/configured.ts';
 import type {LogSource} from '../log/open.ts';
 import {logDirOf} from '../model/log.ts';
+import type {consoleRole, Role} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import type {PrivacySetting} from '../privacy/opener.ts';
 import type {RegistryServer, RegistrySource} from '../schema/registry-open.ts';
 
-export type PlacedPlatform = Pick<Platform, 'root' | 'roles'>;
+export type PlacedPlatform = {root: string; roles?: readonly (Role | typeof consoleRole)[]};
 
 /** Where a platform keeps what, all below `<root>/.millrace` unless the configuration says otherwise. */
 export type Places = {home: string; lock: string; token: string; controlSocket: string};

@@ -12,14 +12,14 @@ import type {Mount} from './server.ts';
 /** How clients of a registry are told that they are not let in. */
 const refusal = (status: number, message: string) => ({error_code: status, message});
 
-/** Serves the registry of a directory. Its file is open until `close`. @throws PlatformError REGISTRY_* */
+/** Serves the registry of a directory. Its file is open until `close`. @param readOnly it is never written @throws PlatformError REGISTRY_* */
 export function mountRegistry(
   dir: string,
   telemetry: Telemetry,
-  clock: Clock = systemClock,
+  {clock = systemClock, readOnly = false}: {clock?: Clock; readOnly?: boolean} = {},
 ): {mount: Mount; close(): void} {
   const release = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Release;
-  const {store, path: file} = openStore(dir, false);
+  const {store, path: file} = openStore(dir, readOnly);
   const routes = compiled(registryRoutes(release));
   return {
     close: () => store.close(),

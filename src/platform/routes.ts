@@ -73,7 +73,7 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
   return open;
 }
 
-function routesOf(running: RunningPlatform): Record<string, Route> {
+function routesOf(running: RunningPlatform) {
   const {platform, outputs, engine, inputs} = running;
   return {
     'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
@@ -123,19 +123,24 @@ function routesOf(running: RunningPlatform): Record<string, Route> {
         actor: text(body, 'actor'),
       }),
     'POST /v1/prune': async ({body}) => prune(running, whole(body, 'keep', 1)),
-  };
+  } satisfies Record<string, Route>;
 }
+
+/** "GET /v1/status" and so on: what a process that does a part of the work can be asked. */
+export type RouteKey = keyof ReturnType<typeof routesOf>;
+
+/** In the place of ingestion, in a process that takes no events. */
+export const takesNoEvents: Mount = {
+  async answer() {
+    throw new PlatformError('REQUEST_INVALID', 'this process takes no events', {
+      hint: 'send them to the process that runs with --only ingest',
+    });
+  },
+};
 
 /** Programs of their own under a path: ingestion, the schema registry. */
 function mountsOf({platform, events}: RunningPlatform, registry: Mount): Record<string, Mount> {
-  const elsewhere: Mount = {
-    async answer() {
-      throw new PlatformError('REQUEST_INVALID', 'this process takes no events', {
-        hint: 'send them to the process that runs with --only ingest',
-      });
-    },
-  };
-  return {'/v1/events': does(platform, 'ingest') ? events.mount : elsewhere, '/registry': registry};
+  return {'/v1/events': does(platform, 'ingest') ? events.mount : takesNoEvents, '/registry': registry};
 }
 
 function changeOptions(body: Record<string, unknown>, signal: AbortSignal) {
@@ -162,7 +167,8 @@ function names(body: Record<string, unknown>, name: string): string[] {
   throw wrong(name, 'a list of names');
 }
 
-function text(body: Record<string, unknown>, name: string): string {
+/** A text of a request's body that must be there. @throws REQUEST_INVALID */
+export function text(body: Record<string, unknown>, name: string): string {
   const value = body[name];
   if (typeof value === 'string' && value !== '') return value;
   throw new PlatformError('REQUEST_INVALID', `"${name}" is missing`, {hint: `send {"${name}": "..."}`});

@@ -1,21 +1,27 @@
 /** Three processes of one platform that meet in Kafka alone: ingest, engine, sinks; each of them is killed and started again. */
 import assert from 'node:assert/strict';
-import {readFileSync, writeFileSync} from 'node:fs';
+import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
 import {type Kafka, startKafka} from '../../src/cluster/kafka.ts';
+import {startConsole} from '../../src/console/start.ts';
+import type {ConsoleStatus} from '../../src/console/types.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
+import {Connection} from '../../src/log/kafka/connection.ts';
 import {fetchOffsets} from '../../src/log/kafka/group-offsets.ts';
 import {listOffsets} from '../../src/log/kafka/offsets.ts';
 import type {Role} from '../../src/model/roles.ts';
-import {connectTo} from '../../src/platform/control.ts';
+import type {Ledger} from '../../src/observe/ledger.ts';
+import {connectConsole, connectTo} from '../../src/platform/control.ts';
 import {placesOf} from '../../src/platform/places.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {type Child, start} from '../faults/process.ts';
 import {cli, makeRoot} from '../support/cli.ts';
 import {kafkaSettings} from '../support/rows.ts';
+import {platformOf} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 const domain = `domain: shop
 event_types:
@@ -54,6 +60,15 @@ test('without Kafka there is nowhere to meet: a usage error that says so', async
   const wrong = await cli(root, 'run', '--only', 'engine,sink');
   assert.equal(wrong.code, 2);
   assert.match(wrong.stderr, /"sink" is no role[\s\S]*ingest, engine, sinks/);
+  for (const [only, said, ...more] of [
+    ['console', /meet in Kafka, and the log is embedded/],
+    ['console,engine', /console is a process of its own[\s\S]*--only engine in another/],
+    ['console', /--until-idle is nothing for --only console/, '--until-idle'],
+  ] as const) {
+    const {code, stderr} = await cli(root, 'run', '--only', only, ...more);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, said);
+  }
 });
 
 test('a platform with personal data is one process: others would not have the keys', async () => {
@@ -193,6 +208,101 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     client.close();
   });
 
+  test('a console tells how far the others are, here and elsewhere, and changes nothing', async () => {
+    const child = start(root, ['run', '--only', 'console'], undefined, 300_000);
+    after(() => child.kill('SIGKILL'));
+    // One on another machine; what it asks the brokers is all that its rights have to be.
+    const requests = new Set<string>();
+    const {request} = Connection.prototype;
+    Connection.prototype.request = function (api, ...more) {
+      requests.add(api.name);
+      return request.call(this, api, ...more);
+    };
+    const elsewhere = makeRoot(files());
+    const told: string[] = [];
+    const second = await startConsole(await platformOf(elsewhere), {say: (text) => told.push(text)});
+    after(() => second.close());
+    await child.says(/console running at/);
+    const control = (await connectConsole(root))!;
+    const here = () => control.get<ConsoleStatus>('/v1/status');
+    const both = async (what: string, holds: (status: ConsoleStatus) => boolean) => {
+      for (const ask of [here, second.status])
+        await until(
+          async () => holds(await ask()),
+          () => `${what}: ${told.join('; ')}`,
+        );
+    };
+    const lagOf = ({kafka: {queries}}: ConsoleStatus) => queries[0]?.lag;
+    await both('nothing is left', (status) => lagOf(status) === 0 && status.kafka.sinks[0]?.lag === 0);
+    await both('who appends', ({leases}) =>
+      leases.some(({what, holder}) => what === 'ingest' && holder?.includes(`${running.get('ingest')!.pid}`)),
+    );
+
+    // Beside the other processes it has what they say of themselves; elsewhere it has Kafka.
+    const own = await here();
+    const alone = await second.status();
+    assert.equal(own.here?.queries[0]?.lagEvents, 0);
+    assert.deepEqual([own.here?.url === own.url, alone.here], [false, null]);
+    const sales = alone.kafka.topics.find(({topic}) => topic === 'shop.sale');
+    assert.deepEqual([sales?.records, sales?.ends], [1200, own.kafka.topics.at(-1)?.ends]);
+    assert.deepEqual(own.kafka.sinks[0]?.topics[0]?.topic, 'agg.shop.per_day.r1');
+    const ledger = await control.get<Ledger>('/v1/ledger');
+    assert.deepEqual([sumOf(ledger.ingest, 'appended'), ledger.balanced], [1200, true]);
+
+    // The engine is away: the lag grows, is told with its age, and goes when the engine is back.
+    const engine = running.get('engine')!;
+    engine.kill('SIGKILL');
+    await engine.ended;
+    await ingest(1200, 1300);
+    await both('the lag', (status) => lagOf(status) === 100 && status.kafka.queries[0]!.lagMs! > 0);
+    await both('whose checkpoints', ({leases}) =>
+      leases.some(({what, message}) => what === 'checkpoints' && message !== undefined),
+    );
+    const metrics = await (await fetch(`${second.url}/metrics`)).text();
+    assert.match(metrics, /^millrace_observed_lag_events\{query="shop.per_day"\} 100$/m);
+    assert.match(metrics, /^millrace_observed_kafka_available 1$/m);
+    await up('engine');
+    await becomes(1300);
+    await both('the lag is gone', (status) => lagOf(status) === 0);
+
+    // A letter is listed as by the command; everything that changes is refused, with whom to ask.
+    writeFileSync(join(root, 'data/bad.csv'), `${csvOf(0, 0)}bad,2026-01-05T12:00:00Z,red,many\n`);
+    await done('ingest', 'sales', 'data/bad.csv');
+    type Letters = {total: number; letters: {id: string}[]};
+    const dead = {kind: 'dead', domain: 'shop', limit: 5};
+    // On a machine that stands still it waits in the outbox for a while.
+    await until(async () => (await control.get<Letters>('/v1/letters', dead)).total === 1, 'a letter');
+    const {letters} = await control.get<Letters>('/v1/letters', dead);
+    assert.deepEqual(letters, JSON.parse(await done('dlq', 'list', '--json')));
+    await assert.rejects(control.get('/v1/letters', {limt: 1}), /"limt" selects no letters/);
+    const changes =
+      'resume generate generate/verify ingest replay rebuild backfill apply rollback forget prune';
+    for (const path of changes.split(' '))
+      await assert.rejects(control.post(`/v1/${path}`, {}), /only answers questions: nothing was done/, path);
+    await assert.rejects(control.post('/v1/events/shop/sale', {}), /takes no events/);
+    await assert.rejects(
+      control.post('/v1/query', {sink: 'rows', sql: 'select 1'}),
+      /cannot be asked with SQL/,
+    );
+    const token = readFileSync(placesOf({root, roles: ['console']}).token, 'utf8').trim();
+    const asked = (method: string) =>
+      fetch(`${own.url}/registry/subjects`, {method, headers: {authorization: `Bearer ${token}`}});
+    assert.ok(((await (await asked('GET')).json()) as string[]).includes('shop.sale-value'));
+    assert.equal((await asked('POST')).status, 405);
+    assert.equal((await fetch(`${own.url}/v1/status`)).status, 401);
+    assert.equal((await fetch(`${own.url}/readyz`)).status, 200);
+
+    const {stdout} = await cli(elsewhere, 'status');
+    assert.match(stdout, /console[\s\S]*Kafka answers[\s\S]*shop\.per_day +0 [\s\S]*shop\.sale +2 +1,300/);
+    await second.close();
+    Connection.prototype.request = request;
+    const reading = 'DescribeGroups Fetch FindCoordinator ListOffsets Metadata OffsetFetch';
+    assert.deepEqual([...requests].sort(), reading.split(' '));
+    assert.deepEqual(readdirSync(join(elsewhere, '.millrace')), ['console']);
+    child.kill('SIGTERM');
+    assert.equal((await child.ended).code, 0);
+  });
+
   test('each says by /readyz that it runs; a second ingest in another directory stands by, and takes events when the first has ended', async () => {
     const addressOf = async (of: string, role: Role): Promise<string> => {
       const control = await connectTo(placesOf({root: of, roles: [role]}).controlSocket);
@@ -231,7 +341,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal((await first.ended).code, 0);
     // What the one that ended had counted is there, beside what the engine says.
     const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
-    assert.equal(sumOf(counted, 'appended'), 1200);
+    assert.equal(sumOf(counted, 'appended'), 1300);
     assert.equal(read.length > 0 && balanced, true);
     let answer = await send();
     for (let tries = 0; answer[0] === 503 && tries < 600; tries++) {
@@ -249,9 +359,9 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       const {code, stderr} = await child.ended;
       assert.equal(code, 0, stderr);
     }
-    assert.deepEqual(await rows(), expected(1200));
+    assert.deepEqual(await rows(), expected(1300));
     const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
-    assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [1200, 1200, true]);
+    assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [1300, 1300, true]);
     const client = new KafkaClient(kafkaSettings(kafka));
     await client.refreshMetadata();
     const shown = await fetchOffsets(client, 'roles.shop.per_day', 'shop.sale', 2);

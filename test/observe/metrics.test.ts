@@ -80,6 +80,31 @@ test('observers see every event, those without a metric too', () => {
   assert.deepEqual(seen, ['Log', 'SinkResumed', 'InputFinished']);
 });
 
+test('a figure that a process does not have is absent, not 0', async () => {
+  const own = await createMetrics(nothing).render();
+  for (const name of [
+    'registry_available',
+    'kafka_spooling',
+    'kafka_outbox_bytes',
+    'observed_kafka_available',
+  ])
+    assert.ok(!new RegExp(`^millrace_${name} `, 'm').test(own), name);
+  const queries = [
+    {name: 's.a', lag: 3, lagMs: 1_500},
+    {name: 's.b', lag: null, lagMs: null},
+  ];
+  const sinks = [{sink: 'rows', topic: 'agg.s.a.r1', lag: 2, lagMs: 0}];
+  const observed = {isAnswering: false, queries, sinks, topics: [{topic: 's.x', records: 9}]};
+  const metrics = createMetrics(() => ({...nothing(), registryAvailable: false, observed}));
+  assert.equal(await sample(metrics, 'millrace_registry_available'), 0);
+  assert.equal(await sample(metrics, 'millrace_observed_kafka_available'), 0);
+  assert.equal(await sample(metrics, 'millrace_observed_lag_events{query="s.a"}'), 3);
+  assert.equal(await sample(metrics, 'millrace_observed_lag_seconds{query="s.a"}'), 1.5);
+  assert.equal(await sample(metrics, 'millrace_observed_rows_lag{sink="rows",topic="agg.s.a.r1"}'), 2);
+  assert.equal(await sample(metrics, 'millrace_observed_topic_records{topic="s.x"}'), 9);
+  assert.ok(!(await metrics.render()).includes('query="s.b"'), 'what is not known');
+});
+
 test('what is no longer there leaves no gauge behind', async () => {
   let paused = [{sink: 'a', table: 't', pending: 3, paused: true, lagEvents: 7, lagMs: 1_500}];
   const metrics = createMetrics(() => ({

@@ -50,7 +50,7 @@ export const startCommands: CommandSpec[] = [
       {flags: '--port <number>', doc: 'port of the HTTP server (default: server.port)'},
       {
         flags: '--only <roles>',
-        doc: 'be one process of several, which meet in Kafka: ingest, engine, sinks, or some of them with commas',
+        doc: 'be one process of several, which meet in Kafka: ingest, engine, sinks, or some of them with commas; or console, which only answers questions about the others',
       },
       {
         flags: '--standby',
@@ -70,6 +70,10 @@ export const startCommands: CommandSpec[] = [
       [
         'millrace run --env single --only engine',
         'aggregate only: rows go to topics, another process delivers them',
+      ],
+      [
+        'millrace run --env single --only console --port 4003',
+        'work nothing: show how far the others are, here or on other machines',
       ],
     ],
     load: () => {

@@ -27,6 +27,7 @@ export const apis = {
   heartbeat: {name: 'Heartbeat', key: 12, version: 3},
   leaveGroup: {name: 'LeaveGroup', key: 13, version: 3},
   syncGroup: {name: 'SyncGroup', key: 14, version: 3},
+  describeGroups: {name: 'DescribeGroups', key: 15, version: 0},
   saslHandshake: {name: 'SaslHandshake', key: 17, version: 1},
   apiVersions: {name: 'ApiVersions', key: 18, version: 0},
   createTopics: {name: 'CreateTopics', key: 19, version: 4},

@@ -42,7 +42,7 @@ export async function commitOffsets(
 }
 
 /** Offsets that a group has kept for partitions of a topic; those of partitions without one are left out. Throws as above. */
-export async function fetchOffsets(
+export function fetchOffsets(
   client: KafkaClient,
   group: string,
   topic: string,
@@ -55,6 +55,18 @@ export async function fetchOffsets(
       (partition) => body.int32(partition),
     ),
   );
+  return askOffsets(client, group, body);
+}
+
+/** Everything that a group has kept, of the topics that we may describe. Throws as above. */
+export const fetchAllOffsets = (client: KafkaClient, group: string): Promise<GroupOffset[]> =>
+  askOffsets(
+    client,
+    group,
+    new WireWriter().string(group).array(null, () => {}),
+  );
+
+async function askOffsets(client: KafkaClient, group: string, body: WireWriter): Promise<GroupOffset[]> {
   const found: GroupOffset[] = [];
   await askCoordinator(client, group, apis.offsetFetch, body.bytes, (reader) => {
     found.length = 0;
@@ -74,6 +86,31 @@ export async function fetchOffsets(
     return reader.int16() || failed;
   });
   return found;
+}
+
+/**
+ * Who holds the lease of a group, in that process's own words; undefined: nobody just now. Asks as somebody who looks on: it takes
+ * the right to describe the group. Throws as above.
+ */
+export async function leaseHolder(client: KafkaClient, group: string): Promise<string | undefined> {
+  let holder = '';
+  const body = new WireWriter();
+  body.array([group], (name) => body.string(name));
+  await askCoordinator(client, group, apis.describeGroups, body.bytes, (reader) => {
+    const codes = reader.array(() => {
+      const code = reader.int16();
+      for (let text = 0; text < 4; text++) reader.string();
+      reader.array(() => {
+        for (let text = 0; text < 3; text++) reader.string();
+        reader.bytesOf();
+        // Each member was told who leads.
+        holder ||= Buffer.from(reader.bytesOf()).toString('utf8');
+      });
+      return code;
+    });
+    return codes[0] ?? 0;
+  });
+  return holder === '' ? undefined : holder;
 }
 
 async function askCoordinator(

@@ -8,7 +8,7 @@ import {createS3Client, type S3Client} from '../../store/s3.ts';
 import {StateCopy} from './state-copy.ts';
 import type {OwnedState, TakeOptions} from './state-directory.ts';
 import {type Head, leaseOf, type Patience, persist, probeConditions, RemoteHead} from './state-head.ts';
-import {holderHere, isGone, LeaseWatch, leaseHeld, renewalMs, watchMs} from './state-lease.ts';
+import {holderHere, isGone, type Lease, LeaseWatch, leaseHeld, renewalMs, watchMs} from './state-lease.ts';
 import {fetchObject, RemoteState} from './state-remote.ts';
 import type {RemotePlace} from './statestore.ts';
 
@@ -171,5 +171,16 @@ export async function followBucket(dir: string, remote: RemotePlace, command: st
     copy.close();
     client.close();
     lock.release();
+  }
+}
+
+/** The lease of a bucket, for who looks on; undefined where nobody ever kept checkpoints. @throws STORE_*, CHECKPOINT_* */
+export async function readRemoteLease(remote: RemotePlace): Promise<Lease | undefined> {
+  const client = createS3Client(remote.s3);
+  try {
+    const head = await new RemoteHead(client, remote.prefix, showRemote(remote)).read();
+    return head && leaseOf(head);
+  } finally {
+    client.close();
   }
 }

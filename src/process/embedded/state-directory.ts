@@ -83,7 +83,8 @@ function tryLock({dir, command, isStandby}: TakeOptions): Lock | undefined {
   }
 }
 
-function readLease(dir: string): Lease | undefined {
+/** The lease of a directory, for who looks on; undefined where nobody ever kept checkpoints. @throws CHECKPOINT_* */
+export function readLease(dir: string): Lease | undefined {
   const database = openStateForReading(dir);
   try {
     return database && leaseIn(database);

@@ -1,5 +1,5 @@
 /** The way out that a letter's code has, where there is one beside mending the record itself. */
-import type {Letter} from '../platform/letters.ts';
+import type {Letter} from './letters.ts';
 
 const noFrame = /^the record (?:has no value|is JSON|is a file of Avro|has \d+ bytes|begins with the byte)/;
 

@@ -1,0 +1,99 @@
+/** What a console answers, and what it refuses. */
+import {PlatformError} from '../errors.ts';
+import {partsOfRoles} from '../model/roles.ts';
+import type {Platform} from '../model/types.ts';
+import type {Metrics} from '../observe/metrics.ts';
+import {askOf} from '../platform/ask.ts';
+import {type Control, connectControl, connectTo} from '../platform/control.ts';
+import {wholeLedger} from '../platform/ledger-whole.ts';
+import {type PlatformDirs, placesOf} from '../platform/places.ts';
+import {type RouteKey, takesNoEvents, text} from '../platform/routes.ts';
+import type {Mount, Route, ServerOptions} from '../platform/server.ts';
+import {lettersOf} from './letters.ts';
+import type {ConsoleStatus} from './types.ts';
+
+type Answered = 'GET /v1/ping' | 'GET /v1/status' | 'GET /v1/ledger' | 'POST /v1/query';
+
+/** Every other route of a process changes something: whom to ask for it. */
+const whose: Record<Exclude<RouteKey, Answered>, string> = {
+  'POST /v1/resume': 'the process whose query, input or delivery stopped',
+  'POST /v1/generate': 'the process that runs with --only ingest',
+  'POST /v1/generate/verify': 'the process that runs with --only ingest',
+  'POST /v1/ingest': 'the process that runs with --only ingest',
+  'POST /v1/replay': 'a process of the role whose work it is: ingest, engine or sinks',
+  'POST /v1/rebuild': 'the process that runs with --only engine',
+  'POST /v1/backfill': 'the process that runs with --only engine',
+  'POST /v1/apply': 'the process that runs with --only engine',
+  'POST /v1/rollback': 'the process that runs with --only engine',
+  'POST /v1/prune': 'the process that runs with --only engine',
+  'POST /v1/forget': 'a platform that runs as one process',
+};
+
+export type ConsoleParts = {
+  platform: Platform;
+  dirs: PlatformDirs;
+  metrics: Metrics;
+  status(): Promise<ConsoleStatus>;
+  registry: Mount;
+  token: string;
+};
+
+/** Open, as of every process: health and metrics. Everything else wants the token. */
+export const optionsOf = (parts: ConsoleParts): ServerOptions => ({
+  token: parts.token,
+  open: openOf(parts),
+  routes: routesOf(parts),
+  mounts: {'/v1/events': takesNoEvents, '/registry': parts.registry},
+  limits: parts.platform.server,
+});
+
+function openOf({platform, metrics}: ConsoleParts): ServerOptions['open'] {
+  const plain = (body: string) => ({contentType: 'text/plain; charset=utf-8', text: `${body}\n`});
+  const open: ServerOptions['open'] = {
+    'GET /': async () =>
+      plain(
+        `millrace ${platform.name}, console\n\n${Object.keys(open).join('\n')}\n\neverything else wants Authorization: Bearer <the text of .millrace/console/token>`,
+      ),
+    'GET /livez': async () => plain('ok'),
+    // Also without Kafka: that it is away is what it is asked about then.
+    'GET /readyz': async () => plain('ok'),
+    'GET /metrics': async () => ({contentType: metrics.contentType, text: await metrics.render()}),
+  };
+  return open;
+}
+
+function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route> {
+  const answered: Record<Answered | 'GET /v1/letters', Route> = {
+    'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
+    'GET /v1/status': status,
+    'GET /v1/ledger': async () => wholeLedger(platform, dirs, await connectControl(platform.root)),
+    'POST /v1/query': async ({body}) => {
+      const [sink, sql] = [text(body, 'sink'), text(body, 'sql')];
+      if (!Object.hasOwn(platform.sinks, sink))
+        throw new PlatformError('NAME_UNKNOWN', `there is no sink "${sink}"`, {
+          hint: `one of ${Object.keys(platform.sinks).join(', ')}`,
+        });
+      return askOf(platform, await deliversHere(platform.root))(sink, sql);
+    },
+    'GET /v1/letters': async ({params}) => lettersOf(platform, dirs, params),
+  };
+  const refused = Object.entries(whose).map(([key, who]): [string, Route] => [
+    key,
+    async () => {
+      throw new PlatformError('REQUEST_INVALID', `this process only answers questions: nothing was done`, {
+        hint: `ask ${who}`,
+      });
+    },
+  ]);
+  return {...answered, ...Object.fromEntries(refused)};
+}
+
+/** An embedded database has one owner: the process of this directory that delivers into it, if there is one. */
+async function deliversHere(root: string): Promise<Control | undefined> {
+  const delivering = [undefined, ...partsOfRoles.filter((roles) => roles.includes('sinks'))];
+  for (const roles of delivering) {
+    const control = await connectTo(placesOf({root, ...(roles ? {roles} : {})}).controlSocket);
+    if (control) return control;
+  }
+  return undefined;
+}
