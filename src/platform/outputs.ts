@@ -2,6 +2,7 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {failpoint} from '../failpoint.ts';
+import {placeOfSink} from '../model/sinks.ts';
 import type {Platform, Table} from '../model/types.ts';
 import {emitsDistinct} from '../process/embedded/emit.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
@@ -9,6 +10,7 @@ import type {EmittedRows, QueryStatus} from '../process/types.ts';
 import {createDelivery} from '../sinks/delivery.ts';
 import {type HostedSink, openSink} from '../sinks/host.ts';
 import {createMarker, type Marker} from '../sinks/marker.ts';
+import {whoIs} from '../sinks/named.ts';
 import type {RawBooks} from '../sinks/raw-apart.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
 import {tableId} from '../sinks/tables.ts';
@@ -16,6 +18,7 @@ import type {QueryResult, RawBatch, RawRange, RowBatch, RowTopics} from '../sink
 import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {newestRows} from './change-rows.ts';
+import {createOpenings} from './open-sinks.ts';
 import {pushAll, Way} from './outputs-way.ts';
 import {Pauses} from './pauses.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
@@ -108,40 +111,38 @@ export async function openOutputs(
   platform: Platform,
   {clock, telemetry, booksOf, topics}: OutputsOptions,
 ): Promise<Outputs> {
-  const open = new Map<string, Open>();
-  const opening = new Map<string, Promise<Open>>();
   const queries = new Map<string, QueryOutput>();
 
-  const openNow = async (name: string): Promise<Open> => {
+  const openNow = async (name: string, signal: AbortSignal): Promise<Open> => {
     const {root, plugins, sinks} = platform;
-    const books = booksOf(name);
-    const sink = await openSink({name, choice: sinks[name]!, root, plugins, telemetry, clock, books, topics});
+    const options = {root, plugins, telemetry, clock, books: booksOf(name), topics, signal};
+    const sink = await openSink({name, choice: sinks[name]!, ...options});
     const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
-    open.set(name, {sink, marker});
     return {sink, marker};
   };
-  /** Opens a sink once; one that failed to open is tried again by the next who wants it. */
-  const openOnce = (name: string): Promise<Open> => {
-    let pending = opening.get(name);
-    if (!pending) {
-      opening.set(name, (pending = openNow(name)));
-      pending.catch(() => opening.delete(name));
-    }
-    return pending;
-  };
-  const closeAll = async () => {
-    await Promise.allSettled(opening.values());
-    await Promise.all([...open.values()].map(({sink}) => sink.close()));
-  };
+  const openings = createOpenings(
+    openNow,
+    ({sink}) => sink.close(),
+    clock,
+    (name) => whoIs(name, placeOfSink(platform.sinks[name]!)),
+  );
+  const openOnce = openings.open;
   try {
-    await Promise.all(sinksOfQueries(platform).map(openOnce));
+    await Promise.all(
+      sinksOfQueries(platform).map((name) =>
+        openOnce(name).catch((error) => {
+          // Its queries wait for it, those of other sinks need not.
+          if (!openings.isSlow(name)) throw error;
+        }),
+      ),
+    );
   } catch (error) {
-    await closeAll().catch(() => {});
+    await openings.close().catch(() => {});
     throw error;
   }
   const raw = createRaw(platform, async (name) => (await openOnce(name)).sink, telemetry);
   const opened = (name: string): Open => {
-    const found = open.get(name);
+    const found = openings.opened(name);
     if (!found) throw new Error(`a query of a sink that was not opened: ${name}`);
     return found;
   };
@@ -208,8 +209,8 @@ export async function openOutputs(
       );
     },
     async marked(plan) {
-      const durable = plan.sinks
-        .map((name) => opened(name).sink)
+      const durable = (await Promise.all(plan.sinks.map(openOnce)))
+        .map(({sink}) => sink)
         .filter(({spec}) => spec.capabilities.durable);
       if (durable.length === 0) return null;
       const epochs = await Promise.all(durable.map((sink) => sink.marked(tableId(plan.table))));
@@ -308,8 +309,8 @@ export async function openOutputs(
     async close() {
       raw.close();
       for (const {ways} of queries.values()) for (const {delivery} of ways) delivery.close();
-      for (const {marker} of open.values()) marker.close();
-      await closeAll();
+      for (const {marker} of openings.all()) marker.close();
+      await openings.close();
     },
   };
 }

@@ -39,6 +39,8 @@ export type HostOptions = {
   books?: RawBooks;
   /** Of sinks that write rows into topics. */
   topics?: RowTopics;
+  /** While a sink is being opened it ends the thread or the process that does so. */
+  signal?: AbortSignal;
 };
 
 /**
@@ -93,7 +95,7 @@ async function openRemote(
   init: SinkInit,
   spec: SinkSpec,
   telemetry: Telemetry,
-  {clock = systemClock, books}: Pick<HostOptions, 'clock' | 'books'>,
+  {clock = systemClock, books, signal}: Pick<HostOptions, 'clock' | 'books' | 'signal'>,
 ): Promise<HostedSink> {
   const tables = new Map<string, Table>();
   const jobs = new Map<string, RawJob>();
@@ -152,7 +154,9 @@ async function openRemote(
   const call = async <T>(method: string, ...args: unknown[]): Promise<T> =>
     (await (await remote()).channel.call(method, args)) as T;
 
-  const {methods} = await remote();
+  const giveUp = () => void running?.end();
+  signal?.addEventListener('abort', giveUp, {once: true});
+  const {methods} = await remote().finally(() => signal?.removeEventListener('abort', giveUp));
   const has = (method: keyof Sink) => methods.includes(method);
   return {
     spec,

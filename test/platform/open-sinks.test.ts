@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+import {testClock} from '../../src/clock.ts';
+import {createOpenings, giveUpMs, slowMs} from '../../src/platform/open-sinks.ts';
+
+/** Openings that are finished by hand. */
+function world() {
+  const clock = testClock(0);
+  const begun: {name: string; signal: AbortSignal; done(): void; fail(error: Error): void}[] = [];
+  const closed: string[] = [];
+  const openings = createOpenings<string>(
+    (name, signal) => {
+      const {promise, resolve, reject} = Promise.withResolvers<string>();
+      const number = begun.length;
+      begun.push({name, signal, done: () => resolve(`${name}${number}`), fail: reject});
+      return promise;
+    },
+    async (opened) => void closed.push(opened),
+    clock,
+    (name) => `sink ${name} (platform.yaml:3:5)`,
+  );
+  return {clock, begun, closed, openings};
+}
+
+test('a sink that does not open keeps others waiting once, and for a time; it is there when it has opened', async () => {
+  const {clock, begun, openings} = world();
+  const first = openings.open('a');
+  const second = openings.open('a');
+  for (const each of [first, second]) each.catch(() => {});
+  await clock.advance(slowMs);
+  const late = {
+    code: 'SINK_UNAVAILABLE',
+    message: /has not opened within 30 s/,
+    place: 'sink a (platform.yaml:3:5)',
+  };
+  await assert.rejects(first, late);
+  await assert.rejects(second, late);
+  assert.equal(openings.isSlow('a'), true);
+  const third = openings.open('a');
+  third.catch(() => {});
+  await clock.advance(0);
+  await assert.rejects(third, late);
+  assert.equal(begun.length, 1);
+  begun[0]!.done();
+  assert.equal(await openings.open('a'), 'a0');
+  assert.equal(openings.isSlow('a'), false);
+});
+
+test('an opening that hangs is given up and begun anew; what comes too late is closed again', async () => {
+  const {clock, begun, closed, openings} = world();
+  openings.open('a').catch(() => {});
+  await clock.advance(giveUpMs);
+  assert.equal(begun[0]!.signal.aborted, true);
+  openings.open('a').catch(() => {});
+  assert.equal(begun.length, 2);
+  begun[0]!.done();
+  begun[1]!.done();
+  assert.equal(await openings.open('a'), 'a1');
+  assert.deepEqual(closed, ['a0']);
+});
+
+test('one that fails to open is tried again by the next who wants it', async () => {
+  const {begun, openings} = world();
+  const first = openings.open('a');
+  begun[0]!.fail(new Error('refused'));
+  await assert.rejects(first, /refused/);
+  const second = openings.open('a');
+  begun[1]!.done();
+  assert.equal(await second, 'a1');
+});
+
+test('the end does not wait for a sink that hangs', async () => {
+  const {clock, begun, closed, openings} = world();
+  const hanging = openings.open('a');
+  hanging.catch(() => {});
+  const open = openings.open('b');
+  begun[1]!.done();
+  await open;
+  const closing = openings.close();
+  await clock.advance(2_000);
+  await closing;
+  await assert.rejects(hanging, {code: 'SINK_CLOSED'});
+  assert.equal(begun[0]!.signal.aborted, true);
+  assert.deepEqual(closed, ['b1']);
+});
