@@ -23,6 +23,8 @@ export type TelemetryEvents = {
   ProduceFailed: {code: string; message: string; retry: boolean};
   /** Records were acknowledged as durable in the outbox, before Kafka had them. */
   RecordsSpooled: {records: number};
+  /** A broker makes this process wait for so long, since it is over a quota. */
+  KafkaThrottled: {seconds: number};
   /** Records that waited in the outbox are not sent: another process had brought them to Kafka. */
   RecordsWithdrawn: {topic: string; records: number};
   /** What waits in the outbox for Kafka; `isSpooling`: appends do not wait for the brokers just now. */

@@ -63,6 +63,11 @@ export const metricSpecs = {
     labels: ['topic'],
     help: 'Records that other programs wrote to a topic which only the platform writes to (dlq, late, replay, agg, <client_id>.rows): what is not ours is passed over',
   },
+  millrace_kafka_throttled_seconds_total: {
+    type: 'counter',
+    labels: [],
+    help: 'Time for which brokers made the process that appends wait, since it was over a quota (producer_byte_rate, consumer_byte_rate)',
+  },
   millrace_kafka_spooled_records_total: {
     type: 'counter',
     labels: [],

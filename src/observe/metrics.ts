@@ -110,6 +110,7 @@ function eventHandlers(registry: Registry): Handlers {
   const kafkaSeconds = counter('millrace_kafka_produce_request_seconds_total');
   const kafkaErrors = counter('millrace_kafka_produce_errors_total');
   const spooled = counter('millrace_kafka_spooled_records_total');
+  const throttled = counter('millrace_kafka_throttled_seconds_total');
   const withdrawn = counter('millrace_kafka_withdrawn_records_total');
   const passedOver = counter('millrace_records_passed_over_total');
   const kafkaStandby = new Gauge(optionsOf('millrace_kafka_standby', registry));
@@ -140,6 +141,7 @@ function eventHandlers(registry: Registry): Handlers {
     ProduceFailed: ({code}) => kafkaErrors.inc({code}),
     RecordsWithdrawn: ({topic, records}) => withdrawn.inc({topic}, records),
     RecordsPassedOver: ({topic, records}) => passedOver.inc({topic}, records),
+    KafkaThrottled: ({seconds}) => throttled.inc(seconds),
     RecordsSpooled: ({records}) => spooled.inc(records),
     StandbyObserved: ({standby}) => kafkaStandby.set(standby === null ? 0 : 1),
     RequestAnswered: ({status, seconds}) => requestSeconds.observe({status}, seconds),

@@ -39,7 +39,12 @@ type Line = {
   opening: Promise<Connection> | undefined;
   failures: number;
   notBefore: number;
+  /** Until then the broker reads nothing of it. */
+  rest?: {over: Promise<void>; end: () => void} | undefined;
 };
+
+/** A broker that is over a quota is not left alone for longer at once, ms. */
+const restMsMax = 30_000;
 
 export class KafkaClient {
   readonly settings: KafkaSettings;
@@ -51,6 +56,8 @@ export class KafkaClient {
   readonly #topicIds = new Map<string, string>();
   /** Is told of a topic that was deleted and made anew since it was first seen here. */
   remade: (topic: string) => void = () => {};
+  /** Is told of a broker that makes this client wait, since it is over a quota. */
+  throttled: (broker: number, ms: number) => void = () => {};
   #refreshing: Promise<KafkaMetadata> | undefined;
   #isClosed = false;
 
@@ -83,6 +90,37 @@ export class KafkaClient {
   async request({to, api, body, lane = 'control', timeoutMs, memory}: KafkaRequest): Promise<WireReader> {
     const connection = await this.#connectionTo(to, lane);
     return connection.request(api, body, timeoutMs, memory);
+  }
+
+  /**
+   * A broker has said that this client is over a quota: it answered, and reads nothing more of that connection for so long (KIP-219). What
+   * is under way there may take as much longer.
+   */
+  rest(broker: number, lane: string, throttleMs: number): void {
+    const line = this.#lines.get(`${broker}/${lane}`);
+    if (!line || throttleMs <= 0) return;
+    const ms = Math.min(throttleMs, restMsMax);
+    line.connection?.giveTime(ms);
+    const {promise: over, resolve} = Promise.withResolvers<void>();
+    const end = () => {
+      clearTimeout(timer);
+      if (line.rest?.end === end) line.rest = undefined;
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    const before = line.rest;
+    line.rest = {over, end};
+    before?.end();
+    this.throttled(broker, ms);
+  }
+
+  /** Resolves when the broker reads of that connection, to all who wait in the order in which they asked. */
+  async rested(broker: number, lane: string): Promise<void> {
+    for (;;) {
+      const rest = this.#lines.get(`${broker}/${lane}`)?.rest;
+      if (!rest) return;
+      await rest.over;
+    }
   }
 
   /** Whether a broker speaks a version that not all do. Throws KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL. */
@@ -122,7 +160,8 @@ export class KafkaClient {
 
   close(): void {
     this.#isClosed = true;
-    for (const {connection, opening} of this.#lines.values()) {
+    for (const {connection, opening, rest} of this.#lines.values()) {
+      rest?.end();
       connection?.close();
       opening?.then(
         (late) => late.close(),

@@ -96,3 +96,13 @@ export function kafkaError(
     ...(access[code] === undefined ? {} : {hint: access[code]}),
   });
 }
+
+/** A broker makes this client wait, ms. */
+export const overQuota = (broker: number, ms: number): PlatformError =>
+  new PlatformError(
+    'KAFKA_UNAVAILABLE',
+    `broker ${broker} makes this client wait ${(ms / 1000).toFixed(1)} s, since it is over its quota`,
+    {
+      hint: 'see producer_byte_rate and consumer_byte_rate of the client id or the user (docs/kafka.md#quotas)',
+    },
+  );

@@ -117,6 +117,14 @@ export class Connection {
     return this.#send(api, body, timeoutMs, memory);
   }
 
+  /** The broker does not look at what it was asked before so much time is over. */
+  giveTime(ms: number): void {
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.timer);
+      pending.timer = this.#limit(pending.api, ms + this.#times.requestMs);
+    }
+  }
+
   /** What is under way is lost. */
   close(): void {
     this.#end(new PlatformError('KAFKA_UNAVAILABLE', `${this.#name}: the connection was closed`));
@@ -249,16 +257,17 @@ export class Connection {
     for (const part of parts) length += part.length;
     new DataView(bytes.buffer, bytes.byteOffset).setInt32(0, length);
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => this.#end(this.#lost(`no answer to ${api.name} within ${timeoutMs} ms`)),
-        timeoutMs,
-      );
+      const timer = this.#limit(api, timeoutMs);
       this.#pending.set(correlation, {api, resolve, reject, timer, memory});
       this.#socket.cork();
       this.#socket.write(bytes);
       for (const part of parts) this.#socket.write(part);
       this.#socket.uncork();
     });
+  }
+
+  #limit({name}: KafkaApi, ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#end(this.#lost(`no answer to ${name} within ${ms} ms`)), ms);
   }
 
   #received(size: number, bytes: Uint8Array): boolean {

@@ -78,23 +78,29 @@ export async function fetchRecords(
   });
   body.compactArray([], () => {});
   body.compactString('').noTags();
-  const reader = await client.request({
-    to: broker,
-    api: byId ? apis.fetchById : apis.fetch,
-    body: body.bytes,
-    lane,
-    ...(memory ? {memory} : {}),
-  });
   const names = new Map(places.map(({topic, topicId}) => [topicId, topic]));
-  const topicOf = () =>
-    byId
-      ? (names.get(Buffer.from(reader.raw(16)).toString('base64url')) ?? '')
-      : (reader.compactString() ?? '');
-  return readAnswer(reader, broker, topicOf);
+  for (;;) {
+    const reader = await client.request({
+      to: broker,
+      api: byId ? apis.fetchById : apis.fetch,
+      body: body.bytes,
+      lane,
+      ...(memory ? {memory} : {}),
+    });
+    const topicOf = () =>
+      byId
+        ? (names.get(Buffer.from(reader.raw(16)).toString('base64url')) ?? '')
+        : (reader.compactString() ?? '');
+    const throttleMs = reader.int32();
+    const answers = readAnswer(reader, broker, topicOf);
+    if (answers.length > 0 || throttleMs <= 0) return answers;
+    // Over a quota: it read nothing for us, and is asked again when it reads our requests.
+    client.rest(broker, lane, throttleMs);
+    await client.rested(broker, lane);
+  }
 }
 
 function readAnswer(reader: WireReader, broker: number, topicOf: () => string): FetchAnswer[] {
-  reader.int32();
   const code = reader.int16();
   if (code !== 0) throw kafkaError(code, `reading from broker ${broker}`);
   reader.int32();

@@ -7,7 +7,7 @@ import {PlatformError} from '../../errors.ts';
 import {BatchFailure} from './batch-header.ts';
 import {type Chunk, chunkOf, type SharedAnswer} from './chunk.ts';
 import type {KafkaClient} from './client.ts';
-import {isMoved, isTransient, kafkaError} from './codes.ts';
+import {isMoved, isTransient, kafkaError, overQuota} from './codes.ts';
 import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
 import {AnswerMemory} from './memory.ts';
 import {listOffsets} from './offsets.ts';
@@ -64,6 +64,7 @@ export class Fetcher {
     this.#client = client;
     this.#events = events;
     this.#settings = {...clientDefaults, ...client.settings.client};
+    client.throttled = (to, ms) => this.trouble.note(to, overQuota(to, ms));
   }
 
   /** Sends what can be sent. */

@@ -2,6 +2,8 @@
 import type {PlatformError} from '../../errors.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {StoredBatch} from '../outbox-tables.ts';
+import type {KafkaClient} from './client.ts';
+import {overQuota} from './codes.ts';
 import type {Forwarder} from './forwarder.ts';
 import type {ForwarderNews} from './forwarder-types.ts';
 import type {Lane} from './lane.ts';
@@ -21,7 +23,8 @@ export class SpoolNews {
   readonly #toldMs = new Map<string, number>();
   #awaySince: number | undefined;
 
-  constructor(telemetry: Telemetry, limitBytes: number, forwarder: Forwarder) {
+  constructor(telemetry: Telemetry, limitBytes: number, forwarder: Forwarder, client: KafkaClient) {
+    client.throttled = (broker, ms) => this.#throttled(broker, ms);
     this.#telemetry = telemetry;
     this.#limitBytes = limitBytes;
     this.#forwarder = forwarder;
@@ -43,6 +46,12 @@ export class SpoolNews {
     });
     const isLoud = what.kind === 'fatal' || what.isFinal;
     this.#tell(isLoud ? 'error' : 'warn', error);
+  }
+
+  /** A broker makes this process wait before it takes more. */
+  #throttled(broker: number, ms: number): void {
+    this.#telemetry.emit('KafkaThrottled', {seconds: ms / 1000});
+    this.#tell('warn', overQuota(broker, ms));
   }
 
   away(error: PlatformError): void {

@@ -49,6 +49,7 @@ export async function produce(
       head = new WireWriter(64);
     }
   }
+  await client.rested(broker, lane);
   const reader = await client.request({
     to: broker,
     api: apis.produce,
@@ -56,7 +57,7 @@ export async function produce(
     lane,
     timeoutMs: timeoutMs + answerMs,
   });
-  return reader
+  const answers = reader
     .array(() => {
       const topic = reader.string();
       return reader.array(() => {
@@ -74,6 +75,8 @@ export async function produce(
       });
     })
     .flat();
+  client.rest(broker, lane, reader.int32());
+  return answers;
 }
 
 /** A new producer id; its epoch is 0. Throws KAFKA_ACCESS, KAFKA_UNAVAILABLE and what `KafkaClient.request` throws. */

@@ -105,7 +105,7 @@ export class KafkaWriter implements LogWriter {
         this.#news.told(what);
       },
     });
-    this.#news = new SpoolNews(options.telemetry, options.spoolBytesMax, this.#forwarder);
+    this.#news = new SpoolNews(options.telemetry, options.spoolBytesMax, this.#forwarder, this.#client);
     this.#growth = new Growth({parts: () => this.#parts(), opened: () => this.#addLanes()});
   }
 

@@ -6,7 +6,11 @@ import {DatabaseSync} from 'node:sqlite';
 import {after, before, suite, test} from 'node:test';
 import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
 import {openLogReader, openLogWriter} from '../../../src/log/embedded.ts';
+import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import type {KafkaSettings} from '../../../src/log/kafka/settings.ts';
+import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import type {KafkaWriter} from '../../../src/log/kafka/writer.ts';
+import type {KafkaWriterOptions} from '../../../src/log/kafka/writer-options.ts';
 import {Outbox} from '../../../src/log/outbox.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
@@ -30,6 +34,25 @@ const putLetters = (writer: KafkaWriter, topic: string, ids: string[]) => {
   return writer.append({appends: [{topic, partition: 0, ids, count: ids.length, bytes}]});
 };
 
+/** Limits what a client of that id may move through a broker, bytes a second. */
+async function setQuota(kafka: KafkaSettings, name: string, rate: number): Promise<void> {
+  const client = new KafkaClient(kafka);
+  await client.refreshMetadata();
+  const value = Buffer.alloc(8);
+  value.writeDoubleBE(rate);
+  const body = new WireWriter();
+  body.array([kafka.clientId], (id) => {
+    body.array([id], () => body.string('client-id').string(id));
+    body.array([name], () => body.string(name).raw(value).boolean(false));
+  });
+  body.boolean(false);
+  const api = {name: 'AlterClientQuotas', key: 49, version: 0};
+  const reader = await client.request({to: 'controller', api, body: body.bytes});
+  reader.int32();
+  reader.array(() => assert.equal(reader.int16(), 0, reader.nullableString() ?? ''));
+  client.close();
+}
+
 /** Appends one batch to a partition. */
 const put = (writer: KafkaWriter, topic: string, ids: string[], partition = 0) =>
   writer.append({appends: [{topic, partition, ids, ...batchOfIds(ids)}]});
@@ -37,7 +60,8 @@ const put = (writer: KafkaWriter, topic: string, ids: string[], partition = 0) =
 suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
   let rig: KafkaRig;
   before(async () => {
-    rig = await KafkaRig.start();
+    // Bytes of the last second or two decide whether a client is over its quota.
+    rig = await KafkaRig.start({properties: {'quota.window.num': '2'}});
   });
   after(() => rig?.stop());
 
@@ -327,6 +351,39 @@ suite('writing to Kafka', skipWithout('java', 'mvn'), () => {
     assert.deepEqual(await rig.ids('dlq.large'), [['letter-4']]);
     const ids = named('l', 9).filter((id) => id !== 'l-4');
     assert.deepEqual(await rig.ids('shop.large'), [[...ids, ...named('m', 3), 'n', 'l-4']]);
+  });
+
+  test('over a quota appends and reads take longer, and nothing fails', async () => {
+    const kafka = {...rig.settings(), clientId: 'slow'};
+    const failed: string[] = [];
+    let waitedSeconds = 0;
+    const telemetry: KafkaWriterOptions['telemetry'] = {
+      emit(name, event) {
+        if (name === 'ProduceFailed') failed.push(JSON.stringify(event));
+        if (name === 'KafkaThrottled') waitedSeconds += (event as {seconds: number}).seconds;
+      },
+    };
+    const ids: string[] = [];
+    const append = async (writer: KafkaWriter) => {
+      const own = named('q', 20, ids.length);
+      ids.push(...own);
+      const batch = batchOfIds(own, 'x'.repeat(10_000));
+      await writer.append({appends: [{topic: 'shop.quota', partition: 0, ids: own, ...batch}]});
+    };
+    await setQuota(kafka, 'producer_byte_rate', 100_000);
+    const writer = await rig.writer({'shop.quota': 1}, {kafka, telemetry, spoolAfterMs: 60_000});
+    // A machine that is slow enough stays below it for a while.
+    while (waitedSeconds === 0) await append(writer);
+    await append(writer);
+    await writer.close();
+    assert.deepEqual(await rig.ids('shop.quota'), [ids]);
+    await setQuota(kafka, 'consumer_byte_rate', 200_000);
+    for (waitedSeconds = 0; waitedSeconds === 0; ) {
+      const another = await rig.writer({'shop.quota': 1}, {kafka, telemetry});
+      assert.equal((await put(another, 'shop.quota', ids)).appends[0]?.duplicate, ids.length);
+      await another.close();
+    }
+    assert.deepEqual(failed, []);
   });
 
   test('a directory is an outbox or a log of its own, and belongs to one cluster', async () => {
