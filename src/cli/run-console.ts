@@ -32,7 +32,9 @@ export async function runConsole(call: CommandCall, port: number | undefined): P
       throw new PlatformError(
         'USAGE',
         '--only: processes of several roles meet in Kafka, and the log is embedded',
-        {hint: 'set log.backend: kafka, or run without --only'},
+        {
+          hint: 'set log.backend: kafka, or name an environment that does, as --env single; or run without --only',
+        },
       );
     if (platform.pii)
       throw new PlatformError(
