@@ -26,10 +26,18 @@ export function schemaIdOf(bytes: Uint8Array, pos: number, end: number): number 
 export const isFrame = (bytes: Uint8Array, pos: number, end: number): boolean =>
   end - pos >= frameHeaderBytes && bytes[pos] === 0;
 
+const noteCharsMax = 300;
+const noteStart = '\xffmillrace: ';
+
+/** A record that stands for what cannot be handed out, and says why: no frame, so that whoever decodes it makes a dead letter. */
+export const noteRecord = (text: string): Uint8Array => Buffer.from(`${noteStart}${text}`, 'latin1');
+
 /** What a record without a frame's header in [pos, end) seems to be, for whoever has to mend its producer. */
 export function describeNoFrame(bytes: Uint8Array, pos: number, end: number): string {
   const {length} = bytes.subarray(pos, end);
   if (length === 0) return 'the record has no value';
+  const note = Buffer.from(bytes.subarray(pos, Math.min(end, pos + noteCharsMax))).toString('latin1');
+  if (note.startsWith(noteStart)) return note.slice(noteStart.length);
   const start = Buffer.from(bytes.subarray(pos, Math.min(end, pos + 64))).toString('latin1');
   if (/^\s*[[{"]/.test(start)) return 'the record is JSON, and no frame of Avro';
   if (start.startsWith('Obj\x01')) return 'the record is a file of Avro, and no frame of it';

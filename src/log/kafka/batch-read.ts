@@ -8,16 +8,20 @@
  * Varints are zigzag; a key or value length of -1 is null. A null value (a tombstone) becomes an empty frame, which no decoder
  * takes: on a topic of events it is a dead letter. https://kafka.apache.org/documentation/#record
  */
+import {noteRecord, packRecords} from '../../schema/frame.ts';
 import type {RecordBatch} from '../types.ts';
 import {BatchFailure, batchHeaderBytes, type KafkaBatch} from './batch-header.ts';
 import {inflate} from './codecs.ts';
 import {crc32c} from './crc32c.ts';
-import {CodecFailure} from './growing.ts';
+import {CodecFailure, tooLarge} from './growing.ts';
 import {machine, moveBytesLeast, type Place} from './machine.ts';
 import {fenceHeader, isOfOutbox, markHeader, recordAt, skipVarint, varint} from './record.ts';
 
 /** A batch may unpack to so much. */
 export const inflatedBytesMax = 256 * 1024 * 1024;
+
+/** A batch that is whole and unpacks to more: no other replica has it otherwise, and nobody unpacks it here. */
+class BatchTooLarge extends BatchFailure {}
 
 /** Where batches belong, and what takes them. `held`: bytes of records in the batches that one read took, as far as that counts. */
 export type BatchTarget = {topic: string; partition: number; batches: RecordBatch[]; held?: number};
@@ -54,6 +58,7 @@ export function recordBytes(bytes: Uint8Array, {start, end, codec}: KafkaBatch):
     const inflated = inflate(codec, bytes.subarray(from, end), inflatedBytesMax);
     return {bytes: inflated, from: 0, to: inflated.length};
   } catch (error) {
+    if (error instanceof CodecFailure && error.message === tooLarge) throw new BatchTooLarge(tooLarge);
     if (error instanceof CodecFailure) throw new BatchFailure(error.message);
     throw error;
   }
@@ -62,16 +67,24 @@ export function recordBytes(bytes: Uint8Array, {start, end, codec}: KafkaBatch):
 /**
  * Adds a batch of data whose checksum is right, as one batch or more: holes in its offsets are gaps. Its bytes in `bytes` are
  * used up. Throws BatchFailure; then nothing of it was added.
- * @param records its records, where they were unpacked before
+ * @param unpacked its records, where that was done before
  */
 export function addBatch(
   target: BatchTarget,
   bytes: Uint8Array,
   batch: KafkaBatch,
-  records = recordBytes(bytes, batch),
+  unpacked?: RecordBytes,
 ): void {
   const {topic, partition, batches} = target;
   const known = batches.length;
+  let records: RecordBytes;
+  try {
+    records = unpacked ?? recordBytes(bytes, batch);
+  } catch (error) {
+    if (!(error instanceof BatchTooLarge)) throw error;
+    addNote(target, batch);
+    return;
+  }
   const {from, to} = records;
   const state: Walk = {
     bytes: records.bytes,
@@ -113,6 +126,18 @@ export function addBatch(
     batches.length = known;
     throw error;
   }
+}
+
+/** In the place of records that are not unpacked: one that says so, which becomes a dead letter, and offsets that hold none. */
+function addNote(target: BatchTarget, {baseOffset, nextOffset, count, maxTimeMs}: KafkaBatch): void {
+  const {topic, partition, batches} = target;
+  const limit = `${inflatedBytesMax / 2 ** 20} MiB`;
+  const text = `offsets ${baseOffset} to ${nextOffset - 1} are one batch of ${count} records, which unpacks to more than ${limit}: none of them was read, and Kafka has them`;
+  const bytes = packRecords([noteRecord(text)]);
+  const appendTimeMs = Math.max(0, maxTimeMs);
+  const place = {topic, partition, baseOffset, count: 1, appendTimeMs};
+  batches.push({...place, kind: 'data', bytes, isUnchecked: true});
+  addGap(target, baseOffset + 1, nextOffset, maxTimeMs);
 }
 
 type Walk = Place & {bytes: Uint8Array; view: DataView};

@@ -1,6 +1,5 @@
 /** What reading a partition can come upon. */
 import {PlatformError} from '../../errors.ts';
-import {tooLarge} from './growing.ts';
 
 const placeOf = (topic: string, partition: number, offset: number) => `${topic}/${partition}@${offset}`;
 
@@ -43,9 +42,7 @@ export const unreadable = (topic: string, partition: number, offset: number, why
     'LOG_CORRUPT',
     `${topic} partition ${partition}: the record batch at offset ${offset} cannot be read: ${why}`,
     {
-      hint: why.includes(tooLarge)
-        ? 'whoever wrote it should pack less into a batch; `kafka-delete-records.sh` to the offset behind it goes past it, then: npx millrace rebuild <query>'
-        : 'another replica may hold it right: make another broker the leader; `kafka-dump-log.sh` shows the batch',
+      hint: 'another replica may hold it right: make another broker the leader; `kafka-dump-log.sh` shows the batch',
       place: placeOf(topic, partition, offset),
     },
   );

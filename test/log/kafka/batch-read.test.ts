@@ -3,15 +3,17 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {gzipSync, zstdCompressSync} from 'node:zlib';
 import {BatchFailure, batchAt} from '../../../src/log/kafka/batch-header.ts';
-import {addBatch, checkCrc} from '../../../src/log/kafka/batch-read.ts';
+import {addBatch, checkCrc, inflatedBytesMax} from '../../../src/log/kafka/batch-read.ts';
 import {chunkOf, takeFrom} from '../../../src/log/kafka/chunk.ts';
 import {inflate} from '../../../src/log/kafka/codecs.ts';
 import {crc32c} from '../../../src/log/kafka/crc32c.ts';
+import type {FetchAnswer} from '../../../src/log/kafka/fetch.ts';
 import {CodecFailure} from '../../../src/log/kafka/growing.ts';
 import {fenceHeader, markHeader, offsetHeader, outboxHeader} from '../../../src/log/kafka/record.ts';
 import {Stream} from '../../../src/log/kafka/stream.ts';
 import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
+import {describeNoFrame, isFrame} from '../../../src/schema/frame.ts';
 import {random} from '../../support/random.ts';
 
 type Given = {delta: number; value: string | null; key?: string; headers?: [string, string][]};
@@ -116,6 +118,42 @@ for (const [codec, name] of ['none', 'gzip', 'snappy', 'lz4', 'zstd'].entries())
     assert.equal(batch!.appendTimeMs, 7_000);
     assert.deepEqual(shown([batch!]), [['data', 100, 200, given.map(({value}) => value).join()]]);
   });
+
+test('a batch that unpacks to more than is allowed is one record that says so; what is around it is read', () => {
+  const bomb = batchOf(
+    [0, 1, 2, 3, 4].map((delta) => ({delta, value: ''})),
+    {base: 101},
+  );
+  const packed = zstdCompressSync(Buffer.alloc(inflatedBytesMax + 1));
+  const large = Buffer.concat([bomb.subarray(0, 61), packed]);
+  large.writeInt32BE(large.length - 12, 8);
+  large.writeInt16BE(4, 21);
+  seal(large);
+  const bytes = Buffer.concat([
+    batchOf([{delta: 0, value: 'before'}], {base: 100}),
+    large,
+    batchOf([{delta: 0, value: 'behind'}], {base: 106}),
+  ]);
+  const chunk = chunkOf({bytes, aborted: []} as unknown as FetchAnswer, 100)!;
+  const batches: RecordBatch[] = [];
+  assert.equal(takeFrom(chunk, {topic: 't', partition: 0, batches}, 100, 1 << 30), 107);
+  const [before, note, gap, behind] = batches;
+  assert.deepEqual(shown([before!, behind!]), [
+    ['data', 100, 1, 'before'],
+    ['data', 106, 1, 'behind'],
+  ]);
+  assert.deepEqual([note!.baseOffset, note!.count, note!.isUnchecked], [101, 1, true]);
+  assert.deepEqual([gap!.kind, gap!.baseOffset, gap!.count], ['gap', 102, 4]);
+  const [frame] = [...framesOf(note!.bytes)];
+  assert.equal(isFrame(frame!, 0, frame!.length), false);
+  assert.equal(
+    describeNoFrame(frame!, 0, frame!.length),
+    'offsets 101 to 105 are one batch of 5 records, which unpacks to more than 256 MiB: none of them was read, and Kafka has them',
+  );
+  // A checksum that differs still stops the reader: another replica may have it right.
+  large[large.length - 1]! ^= 1;
+  assert.throws(() => readBatch(large), BatchFailure);
+});
 
 test('copies that overlap themselves are unpacked, and copies from nowhere are refused: snappy, lz4', () => {
   const inflated = (codec: number, bytes: number[]) =>
