@@ -120,12 +120,8 @@ export async function openOutputs(
     const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
     return {sink, marker};
   };
-  const openings = createOpenings(
-    openNow,
-    ({sink}) => sink.close(),
-    clock,
-    (name) => whoIs(name, placeOfSink(platform.sinks[name]!)),
-  );
+  const who = (name: string) => whoIs(name, placeOfSink(platform.sinks[name]!));
+  const openings = createOpenings(openNow, ({sink}) => sink.close(), clock, who);
   const openOnce = openings.open;
   try {
     await Promise.all(
