@@ -6,7 +6,7 @@ import type {AddressInfo} from 'node:net';
 import {dirname, join} from 'node:path';
 import {DatabaseSync} from 'node:sqlite';
 import {type TestContext, test} from 'node:test';
-import {followBucket} from '../../src/process/embedded/state-bucket.ts';
+import {followBucket, readRemoteLease} from '../../src/process/embedded/state-bucket.ts';
 import {RemoteHead} from '../../src/process/embedded/state-head.ts';
 import {deltasMax} from '../../src/process/embedded/state-remote.ts';
 import {
@@ -111,7 +111,10 @@ export function bucketSuite(bucket: Bucket | undefined, create: (t: TestContext)
     // And by one that followed a part of the way.
     await asOwner(place, async (store) => {
       for (let epoch = commits + 1; epoch <= commits + 10; epoch++) await store.commit(commitOf(epoch));
+      // Who only looks on sees whose it is.
+      assert.equal((await readRemoteLease(other.remote!))?.holder?.pid, process.pid);
     });
+    assert.equal((await readRemoteLease(other.remote!))?.holder, null);
     await followBucket(other.dir, other.remote!, 'a reader');
     const reader = openStateReader(other.dir);
     assert.equal(contentOf(reader), expectedAfter(commits + 10));

@@ -97,6 +97,12 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
     registryAvailable: true,
     spool: {bytes: 1, records: 1, isSpooling: true},
     shares: [{domain: 'shop', eventType: 'e', received: 2, rejected: 1, isOver: true}],
+    observed: {
+      isAnswering: true,
+      queries: [{name: 'shop.sales', lag: 1, lagMs: 1}],
+      sinks: [{sink: 's', topic: 'agg.shop.sales.r1', lag: 1, lagMs: 1}],
+      topics: [{topic: 'shop.sale', records: 1}],
+    },
   }));
   const query = {domain: 'shop', query: 'sales'};
   const failed = {code: 'SINK_REFUSED', message: ''};
