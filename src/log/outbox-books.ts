@@ -11,7 +11,8 @@ import type {Stream} from './chain.ts';
 import type {AbsentRecords} from './outbox-absent.ts';
 import type {StoredBatch} from './outbox-tables.ts';
 import {ledgerCrc} from './streams.ts';
-import type {AppendTransaction, IngestCounts} from './types.ts';
+import {transformedStatements} from './transformed.ts';
+import type {AppendTransaction, IngestCounts, TransformCounts} from './types.ts';
 
 /** Records [first, next) of a stream came from a source. */
 type Origin = {first: number; next: number; source: string};
@@ -22,6 +23,8 @@ type Move = {
   eventType: string;
   source: string | undefined;
   from: 'appended' | 'rejected';
+  /** A transform refused them: they leave its ledger as well. */
+  isTransform: boolean;
   records: number;
 };
 
@@ -34,7 +37,13 @@ function lineOfLetter(letter: Uint8Array): Omit<Move, 'records'> | undefined {
   try {
     const [domain, eventType, stage, source] = decodeLetter(letter, frameHeaderBytes, letter.length);
     if (!stages.has(stage) || typeof eventType !== 'string') return undefined;
-    return {domain: String(domain), eventType, source: String(source), from: 'rejected'};
+    return {
+      domain: String(domain),
+      eventType,
+      source: String(source),
+      from: 'rejected',
+      isTransform: stage === 'transform',
+    };
   } catch (error) {
     if (error instanceof DecodeFailure) return undefined;
     throw error;
@@ -46,8 +55,10 @@ export class OutboxBooks {
   /** Of records that wait, by stream; unknown of what an earlier process took. */
   readonly #origins = new Map<number, Origin[]>();
   #moves = new Map<string, Move>();
+  readonly #addTransformed: (counts: TransformCounts) => void;
 
   constructor(database: DatabaseSync) {
+    this.#addTransformed = transformedStatements(database);
     this.#statements = {
       lines: database.prepare(
         'SELECT source, received, appended, duplicate, rejected FROM ledger WHERE domain = ? AND event_type = ? ORDER BY appended DESC',
@@ -91,20 +102,26 @@ export class OutboxBooks {
       const source = this.#origins.get(id)?.find(({first, next}) => first <= offset && offset < next)?.source;
       // No domain has that name (config/names.ts).
       if (domain === 'dlq') this.#move(lineOfLetter(frame));
-      else this.#move({domain, eventType, source, from: 'appended'});
+      else this.#move({domain, eventType, source, from: 'appended', isTransform: false});
     }
   }
 
   #move(line: Omit<Move, 'records'> | undefined): void {
     if (!line) return;
-    const key = JSON.stringify([line.domain, line.eventType, line.source ?? null, line.from]);
+    const key = JSON.stringify([
+      line.domain,
+      line.eventType,
+      line.source ?? null,
+      line.from,
+      line.isTransform,
+    ]);
     const {records} = this.#moves.get(key) ?? {records: 0};
     this.#moves.set(key, {...line, records: records + 1});
   }
 
   /** Inside a commit. Where the source is not known any more, the line with the most events is taken. */
   write(): void {
-    for (const {domain, eventType, source, from, records} of this.#moves.values()) {
+    for (const {domain, eventType, source, from, isTransform, records} of this.#moves.values()) {
       const lines = this.#statements.lines.all(domain, eventType) as Line[];
       let left = records;
       for (const line of lines) {
@@ -114,6 +131,15 @@ export class OutboxBooks {
         left -= moved;
         const moves = {[from]: line[from] - moved, duplicate: line.duplicate + moved};
         this.#set({...line, domain, eventType, ...moves});
+        if (isTransform)
+          this.#addTransformed({
+            domain,
+            eventType,
+            source: line.source,
+            in: -moved,
+            out: 0,
+            rejected: -moved,
+          });
       }
     }
   }

@@ -7,6 +7,7 @@ import {systemClock} from '../../../src/clock.ts';
 import type {PlatformError} from '../../../src/errors.ts';
 import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
 import {appendPatiently} from '../../../src/ingest/patience.ts';
+import {openLogReader} from '../../../src/log/embedded.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
@@ -49,10 +50,10 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
       },
     ],
   });
-  /** A record that a check refused, and its letter. */
+  /** A record that a transform refused, and its letter. */
   const reject = (id: string) => {
     const letter: DeadLetter = {
-      ...{id, timeMs: 0, domain: 'one', eventType: 'owner', stage: 'check', query: null, code: 'CHECK'},
+      ...{id, timeMs: 0, domain: 'one', eventType: 'owner', stage: 'transform', query: null, code: 'T'},
       ...{message: '', source: 'http', position: {request: 'r', index: 0}, eventId: null, schemaId: null},
       original: Buffer.from(id),
     };
@@ -61,6 +62,9 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     return {
       appends: [{topic: 'dlq.one', partition: 0, ids: [id], count: 1, bytes}],
       ledger: [{...line!, received: 1, rejected: 1}],
+      transformed: [
+        {domain: 'one', eventType: 'owner', source: 'http', in: 1, out: 0, rejected: 1, letters: [0]},
+      ],
     };
   };
   /** Records of the topic that processes before counted. */
@@ -157,9 +161,11 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
     const told: Told[] = [];
     const withdrawn: unknown[] = [];
     countedElsewhere = (await rig.ids('one.owner')).flat().length;
+    const dir = rig.dir();
     const zombie = await rig.writer(
       {'one.owner': 1, 'dlq.one': 1},
       {
+        dir,
         lease: lease(),
         command: 'zombie',
         spoolAfterMs: 200,
@@ -206,6 +212,12 @@ suite('the lease of the topics', skipWithout('java', 'mvn'), () => {
       [zombie, heir].map((writer) => writer.ledger()[0]!.rejected),
       [1, 1],
     );
+    const books = openLogReader(dir);
+    assert.deepEqual(
+      books.transformed().map((line) => [line.in, line.out, line.rejected]),
+      [[1, 0, 1]],
+    );
+    books.close();
     assert.equal(
       (await rig.read('dlq.one'))
         .flat()
