@@ -89,6 +89,13 @@ export const reachedLog = ({query, position, stage}: Letter): boolean =>
 export const isUnread = ({stage, query, position}: Pick<Letter, 'stage' | 'query' | 'position'>): boolean =>
   query === null && (stage === 'decode' || (stage === 'check' && 'topic' in position));
 
+/**
+ * What its query has said of its replays, oldest first; the other entries are of commands that asked for one. A command that waits for its
+ * answer counts these: what it reads of the journal in Kafka may be of before its own entry.
+ */
+export const answersOf = (replays: readonly LetterReplay[]): LetterReplay[] =>
+  replays.filter(({actor}) => actor === null);
+
 /** How a letter stands after its attempts. A query that tells of one later than it was asked has the last word. */
 export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
   const last = replays.at(-1)?.outcome;

@@ -6,7 +6,7 @@ import type {IngestCounts} from '../log/types.ts';
 import {does} from '../model/roles.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
-import {type Letter, type LetterHistory, reachedLog, readHistory, readLetters, statusOf} from './letters.ts';
+import {answersOf, type Letter, type LetterHistory, reachedLog, readHistory, readLetters} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
 import {compileWhere} from './letters-where.ts';
 import {type EncodedEvent, fateOf, LetterEncoder} from './replay-encode.ts';
@@ -253,9 +253,9 @@ class Replay {
         const history: LetterHistory = new Map();
         for (const domain of this.#request.selection.domains) await readHistory(log, domain, history);
         for (const [id, letter] of this.#queued) {
-          const replays = history.get(id) ?? [];
-          if (statusOf(replays) === 'queued') continue;
-          const {outcome, code, message} = replays.at(-1)!;
+          const answers = answersOf(history.get(id) ?? []);
+          if (answers.length <= answersOf(letter.replays).length) continue;
+          const {outcome, code, message} = answers.at(-1)!;
           this.#queued.delete(id);
           yield this.#line({letter, outcome: outcome as ReplayOutcome, code, message});
         }
