@@ -1,6 +1,6 @@
 /**
  * Records that other programs appended to a topic, judged as ingestion would have judged them: the event time, then the checks of the
- * event type. What cannot be decoded is left to whoever reads it.
+ * event type. A record without a schema that can be read, or without a time, is left to whoever reads it: it is dead there.
  */
 import {AssertionError} from 'node:assert';
 import type {Value, ValueType} from '../expr/types.ts';
@@ -26,7 +26,7 @@ export type Refusal = {
 
 /**
  * Judges the frame in [start, end). @param latestMs event time that it may have at most, epoch ms
- * @returns undefined for what passes, and for what cannot be decoded. Throws what `schemaOf` throws.
+ * @returns undefined for what passes, and for what is left to the reader. Throws what `schemaOf` throws.
  */
 export type Judge = (bytes: Uint8Array, start: number, end: number, latestMs: number) => Refusal | undefined;
 
@@ -77,13 +77,21 @@ export function compileJudge(type: CheckedType, schemaOf: (id: number) => AvroSc
   };
   return (bytes, start, end, latestMs) => {
     const reader = isFrame(bytes, start, end) ? readerOf(schemaIdOf(bytes, start, end)) : undefined;
-    const values = reader && valuesOf(reader.decode, bytes, start + frameHeaderBytes, end);
-    if (!reader || !values || reader.places[0]! < 0 || reader.problems[0] !== undefined) return undefined;
+    if (!reader || reader.places[0]! < 0) return undefined;
+    let values: AvroValue[];
+    try {
+      values = reader.decode(bytes, start + frameHeaderBytes, end);
+    } catch (error) {
+      if (!(error instanceof DecodeFailure)) throw error;
+      // Also for a text that no query looks at: what cannot be judged does not pass.
+      return {stage: 'decode', code: 'DECODE', message: error.message};
+    }
     const timeMs = values[reader.places[0]!] as number | bigint | null;
     if (timeMs === null) return undefined;
     const odd = oddTime(timeMs, latestMs);
     if (odd || !checks) return odd;
-    for (const [index, field] of fields.entries()) {
+    for (let index = 0; index < fields.length; index++) {
+      const field = fields[index]!;
       const place = reader.places[index]!;
       const given = place < 0 ? null : values[place]!;
       const problem = reader.problems[index] ?? problemOf(field, given);
@@ -124,15 +132,6 @@ function compileReader(schema: AvroRecord, id: number, fields: readonly Field[])
   } catch (error) {
     if (error instanceof AssertionError) throw error;
     return undefined;
-  }
-}
-
-function valuesOf(decode: Decoder, bytes: Uint8Array, start: number, end: number): AvroValue[] | undefined {
-  try {
-    return decode(bytes, start, end);
-  } catch (error) {
-    if (error instanceof DecodeFailure) return undefined;
-    throw error;
   }
 }
 

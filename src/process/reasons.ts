@@ -9,7 +9,10 @@ export const queryReasons = {
   TIMESTAMP_RANGE: 'The event time is before 1970, or beyond what a date can be.',
   TIMESTAMP_FUTURE:
     'The event time lies further ahead of the time at which the record was appended than future_max. Events that Millrace appends are judged before; this one is of another program.',
-  EXPRESSION: 'An expression of the query has no value for this event: an overflow or a failed cast.',
+  CHECK:
+    'A check of the event type is false; the code carries its name. Events that Millrace appends are judged before; this one is of another program.',
+  EXPRESSION:
+    'An expression of the query, or a check on a record of another program, has no value for this event: an overflow or a failed cast.',
   WINDOW_GONE:
     'A replayed event cannot be counted: its window is complete and its state deleted. `millrace backfill` counts it in a new revision.',
   SUM_OVERFLOW:

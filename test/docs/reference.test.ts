@@ -58,12 +58,11 @@ test('what is said of a key is a sentence', () => {
 
 test('every code that the engine writes is in a catalogue, and every reason is written', () => {
   const dir = new URL('src/process/embedded/', root);
+  const files = [...readdirSync(dir).map((name) => new URL(name, dir)), new URL('src/ingest/judge.ts', root)];
   const written = new Set(
-    readdirSync(dir).flatMap((name) =>
+    files.flatMap((file) =>
       [
-        ...readFileSync(new URL(name, dir), 'utf8').matchAll(
-          /code: '([A-Z_]+)'|(?:fail|dead)\([^;]*?'([A-Z_]+)'/g,
-        ),
+        ...readFileSync(file, 'utf8').matchAll(/code: ['`]([A-Z_]+)['`:]|(?:fail|dead)\([^;]*?'([A-Z_]+)'/g),
       ].map((match) => match[1] ?? match[2]!),
     ),
   );

@@ -165,7 +165,7 @@ test('what another schema wrote is read as the event type sees it, and what its 
     of(fields(['price_cents', 'double']), [day, 5]),
     'decode DECODE field amount_cents was written as double and cannot be read as money',
   );
-  // Left to whoever reads it: no time, a time of another type, bytes that are no body, no frame, no schema.
+  // Left to whoever reads it: no time, a time of another type, no frame, no schema.
   assert.equal(
     of({type: 'record', name: 'x', fields: [{name: 'amount_cents', type: 'long'}]}, [-1]),
     undefined,
@@ -176,8 +176,12 @@ test('what another schema wrote is read as the event type sees it, and what its 
   );
   const frame = frameOf(own, ['e', day, null, null, null, null, -1, null, null]);
   assert.equal(judged(frame)!.code, 'CHECK:positive');
-  assert.equal(judged(frame.subarray(0, -1)), undefined);
-  assert.equal(judged(Buffer.concat([frame, Buffer.from([0])])), undefined);
+  for (const body of [frame.subarray(0, -1), Buffer.concat([frame, Buffer.from([0])])])
+    assert.equal(judged(body)!.code, 'DECODE');
+  // A text that no check looks at, and that is none.
+  const odd = frameOf(own, ['e!', day, null, null, null, null, 1, null, null]);
+  odd[odd.indexOf(0x21)] = 0xff;
+  assert.equal(judged(odd)!.code, 'DECODE');
   assert.equal(judged(Buffer.from('{"amount": -1}')), undefined);
   assert.equal(judged(new Uint8Array(0)), undefined);
   assert.equal(judged(frameOf(own, ['e', day, null, null, null, null, -1, null, null], 999)), undefined);

@@ -9,7 +9,12 @@ import {apis} from '../../src/log/kafka/api.ts';
 import {KafkaClient} from '../../src/log/kafka/client.ts';
 import {writeKeyed} from '../../src/log/kafka/keyed.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../src/log/kafka/topics.ts';
+import {dirsOf} from '../../src/platform/places.ts';
 import type {RunningPlatform} from '../../src/platform/runtime.ts';
+import {compileEncoder} from '../../src/schema/encode.ts';
+import {openEmbeddedRegistry} from '../../src/schema/registry.ts';
+import type {AvroRecord, AvroValue} from '../../src/schema/types.ts';
+import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {cli} from '../support/cli.ts';
 import {KafkaRig} from '../support/kafka-writer.ts';
@@ -26,6 +31,8 @@ event_types:
     attributes: [note]
     dimensions: [country]
     metrics: [{name: amount, type: money}]
+    derive: {twice: amount * 2}
+    checks: {sane: twice >= 0.00 or note = 'refund'}
 aggregations:
   - name: per_country
     from: sale
@@ -49,7 +56,10 @@ suite('a platform on Kafka', skipWithout('java', 'mvn'), () => {
   });
 
   /** A directory with the configuration; the broker is behind the proxy. */
-  function world(spool = '{}', {lines = rows, bad = 'not a time,DE,1', compression = 'zstd'} = {}): string {
+  function world(
+    spool = '{}',
+    {lines = rows, bad = 'not a time,DE,1', compression = 'zstd', domain = 'shop', raw = 'none'} = {},
+  ): string {
     const root = scratchDir('on-kafka');
     roots.push(root);
     const files = {
@@ -58,9 +68,9 @@ log:
   backend: kafka
   kafka: {brokers: "127.0.0.1:${rig.proxy.port}", topics: {partitions: 2}, compression: ${compression}, spool: ${spool}}
 sinks: {rows: {backend: file, file: {dir: out}}}
-defaults: {aggregates: rows, raw: none}
+defaults: {aggregates: rows, raw: ${raw}}
 `,
-      'config/domains/shop.yaml': domainYaml,
+      'config/domains/shop.yaml': domainYaml.replace('domain: shop', `domain: ${domain}`),
       'data/sales.csv': [
         'timestamp,country,amount',
         ...Array.from(
@@ -129,6 +139,102 @@ defaults: {aggregates: rows, raw: none}
       (await rig.read('dlq.shop')).flat().reduce((sum, {count}) => sum + count, 0),
       2,
     );
+  });
+
+  test('records of another program that fail a check or lie too far ahead are dead letters of the query once, in no raw table, and count when they are mended', async () => {
+    const root = world('{}', {lines: 6, domain: 'far', raw: 'rows'});
+    const stray = '  - {name: stray, metrics: [{name: n, type: long}], checks: {few: n < 10}}\naggregations:';
+    const file = join(root, 'config/domains/shop.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('aggregations:', stray));
+    await runToEnd(root);
+    const topic = 'far.sale';
+    const platform = await platformOf(root);
+    const client = new KafkaClient(rig.settings());
+    await client.refreshMetadata();
+    /** As another program writes them, behind what is there. @returns offset of the first */
+    const write = async (name: string, ...events: AvroValue[][]): Promise<number> => {
+      const registry = openEmbeddedRegistry(dirsOf(platform).log, {readOnly: true});
+      const known = (await registry.latest(`far.${name}-value`))!;
+      registry.close();
+      const encoder = compileEncoder(known.schema as AvroRecord, known.id);
+      const records = events.map((values) => {
+        const value = new Uint8Array(encoder.sizeMax(values));
+        return {
+          key: Buffer.from('k'),
+          partition: 0,
+          value: value.subarray(0, encoder.encode(values, value, 0)),
+        };
+      });
+      return (await writeKeyed(client, `far.${name}`, records)).get(0)! - events.length;
+    };
+    const hour = Date.UTC(2026, 0, 6, 12);
+    const first = await write(
+      'sale',
+      ['good', hour, null, 'DE', 100],
+      ['minus', hour, 'none', 'DE', -300],
+      ['ahead', Date.now() + 86_400_000, null, 'DE', 700],
+      ['refunded', hour, 'refund', 'DE', -500],
+    );
+    await write('stray', ['few', hour, 9], ['many', hour, 10]);
+    client.close();
+    const counts = (running: RunningPlatform) =>
+      running
+        .status()
+        .queries[0]!.counts.reduce(
+          (sum, {read, aggregated, dead}) => [sum[0]! + read, sum[1]! + aggregated, sum[2]! + dead],
+          [0, 0, 0],
+        );
+    const {running} = await startIn(root);
+    try {
+      await running.idle(AbortSignal.timeout(120_000));
+      const raw = () => running.status().raw;
+      // The two that pass are written now, whatever the first run had come to.
+      const isRead = () => raw().every(({lagEvents, written}, at) => lagEvents === 0 && written >= 2 - at);
+      await until(isRead, () => `all is delivered: ${JSON.stringify(raw())}`);
+      assert.deepEqual(
+        raw().map(({dead}) => dead),
+        [0, 1],
+      );
+    } finally {
+      await running.drain();
+    }
+    assert.deepEqual(counts(running), [10, 8, 2]);
+    assert.ok(running.status().totals.ledgerBalanced);
+    const idsOf = async (table: string) =>
+      (await readLatest(join(root, 'out'), table))!.rows.map((row) => row.event_id);
+    const ids = await idsOf(topic);
+    assert.equal(ids.length, 8);
+    assert.deepEqual(ids.map((id) => ['good', 'refunded', 'minus', 'ahead'].indexOf(String(id))).filter((at) => at >= 0).sort(), [0, 1]); // biome-ignore format: a row
+    assert.deepEqual(await idsOf('far.stray'), ['few']);
+    const lines = async (...args: string[]) => {
+      const {stdout, stderr} = await cli(root, 'dlq', ...args, '--json');
+      return `${stdout}${stderr}`.trim();
+    };
+    const letters: Record<string, unknown>[] = JSON.parse(await lines('list', 'far'));
+    const at = (of: string, offset: number) => ({topic: of, partition: 0, offset});
+    assert.deepEqual(
+      letters
+        .filter(({stage}) => stage !== 'validate')
+        .map(({stage, query, code, message, source, position}) => [stage, query, code, stage === 'check' ? message : '', source, position]) // biome-ignore format: a row
+        .sort(([, , a], [, , b]) => (String(a) < String(b) ? -1 : 1)),
+      [
+        ['check', null, 'CHECK:few', 'the check few is false: n = 10', 'rows far.stray', at('far.stray', 1)],
+        ['check', 'far.per_country', 'CHECK:sane', 'the check sane is false: twice = -6.00, note = none', topic, at(topic, first + 1)],
+        ['decode', 'far.per_country', 'TIMESTAMP_FUTURE', '', topic, at(topic, first + 2)],
+      ], // biome-ignore format: rows
+    );
+    // As they are they fail again; what is mended counts.
+    const again = await lines('replay', 'far', '--code', 'CHECK');
+    assert.deepEqual(again.match(/"code":\s*"CHECK:\w+"/g)?.length, 2, again);
+    assert.match(again, /"rejected":\s*2/);
+    const mended = await lines('replay', 'far', '--code', 'CHECK:sane', '--set', 'amount=abs(amount)');
+    assert.match(mended, /"queued":\s*1/);
+    const {running: after} = await runToEnd(root);
+    const revenue = (await readLatest(join(root, 'out'), 'far.per_country__r1'))!.rows.flatMap(
+      ({window_start, revenue_cents: cents}) => (window_start === hour ? [cents] : []),
+    );
+    assert.deepEqual(revenue, [100 - 500 + 300]);
+    assert.deepEqual(counts(after), [10, 9, 1]);
   });
 
   test('a directory without the keys of protected values that the topics have is refused, and begins when it is given them', async () => {

@@ -96,7 +96,7 @@ const eventType: FieldSpec = {
       type: 'map',
       keys: 'identifier',
       of: {type: 'expression', doc: 'A condition.'},
-      doc: 'Conditions; an event for which one is false becomes a dead letter with its name.',
+      doc: 'Conditions; an event for which one is false becomes a dead letter with its name, before the log. A record that another program appended to Kafka is judged when a query or the raw delivery reads it.',
     },
     transform: transformSpec,
   },

@@ -165,3 +165,44 @@ test('a record too far ahead of when it was appended is dead, unless that is not
   assert.match(dead[0]!.message, /timestamp 302 .* up to 301/);
   assert.equal(tight.decode({...batchOf(rows, new Set()), appendTimeMs: 0}, 0).rows, 600);
 });
+
+test('of a batch of another program records that fail a check are left out, wherever they lie; the others are as they were', () => {
+  const checked = eventType('visit', visit.fields.slice(2), {checks: {paged: "page <> 'none'"}});
+  const fails = new Set([0, 1, 255, 256, 257, 600, 998, 999]);
+  const spoilt = new Set([2, 300, 601]);
+  const rows = Array.from({length: 1000}, (_, k): Row => {
+    const page = fails.has(k)
+      ? 'none'
+      : spoilt.has(k)
+        ? `${'x'.repeat(40)} ! ${k}`
+        : k % 7 === 0
+          ? null
+          : `page ${k % 40}`;
+    return {page, user: `user ${k % 90}`, device: null};
+  });
+  for (const measures of [{n: 'count()'}, {first_user: 'first(user)'}]) {
+    // The first query does not look at what the check does.
+    const decoder = createTopicDecoder(
+      topic,
+      [planOf([checked], {groupBy: ['device'], measures})],
+      () => schema,
+    );
+    const batch = batchOf(rows, spoilt);
+    for (const from of [0, 256, 600, 999]) {
+      const decoded = decoder.decode({...batch, isUnchecked: true}, from);
+      const dead = [...fails, ...spoilt].filter((k) => k >= from).sort((a, b) => a - b);
+      assert.deepEqual(
+        decoded.dead.map(({offset, stage, code}) => [offset, stage, code]),
+        dead.map((k) => (fails.has(k) ? [k, 'check', 'CHECK:paged'] : [k, 'decode', 'DECODE'])),
+      );
+      const good = rows.flatMap((_, k) => (k >= from && !dead.includes(k) ? [k] : []));
+      assert.deepEqual([...decoded.columns[0]!.subarray(0, decoded.rows)], good);
+      assert.deepEqual(
+        good.map((_, row) => decoded.recordOf(row).offset),
+        good,
+      );
+    }
+    const own = decoder.decode(batchOf(rows, new Set()), 0);
+    assert.deepEqual([own.rows, own.dead.length], [1000, 0], 'what passed ingestion is not judged');
+  }
+});
