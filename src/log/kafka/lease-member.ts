@@ -3,7 +3,8 @@
  * missed by the group only after its session; the next one in its directory, which has the directory's lock, so that the one before is
  * gone for certain, goes on as that member at once.
  *
- * Only there: a copy of the directory is another place, where the one before may still run.
+ * Only there: a copy of the directory is another place, where the one before may still run. So is a virtual machine that was cloned with its
+ * host name and disk, which was started at another time; and after a start of the machine a session is over anyway.
  */
 import {readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
@@ -21,7 +22,7 @@ export class LeaseMember {
   constructor(dir: string, group: string) {
     this.#path = join(dir, 'lease.json');
     this.#group = group;
-    this.#place = placeOf(dir);
+    this.#place = `${placeOf(dir)} ${startOfMachine()}`;
   }
 
   /** The member that the process before was; empty: there was none, or it ended in order. */
@@ -51,5 +52,14 @@ export class LeaseMember {
     try {
       rmSync(this.#path, {force: true});
     } catch {}
+  }
+}
+
+/** Names this start of the machine; empty where the system does not tell. */
+function startOfMachine(): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
   }
 }
