@@ -72,6 +72,19 @@ export function chunkOf({bytes, aborted}: FetchAnswer, offset: number): Chunk | 
   };
 }
 
+/**
+ * The first place where a batch does not begin where the one before it ended, or where it was asked for; undefined where each does. Offsets of
+ * batches have no checksum. `isHole`: records are missing there, as compaction leaves it.
+ */
+export function oddPlace({batches}: Chunk, offset: number): {name: string; isHole: boolean} | undefined {
+  let expected = offset;
+  for (const {baseOffset, nextOffset} of batches) {
+    if (baseOffset !== expected) return {name: `${expected}/${baseOffset}`, isHole: baseOffset > expected};
+    expected = nextOffset;
+  }
+  return undefined;
+}
+
 /** Where a chunk ends: the offset to read next, and the epoch under which its last batch was written. */
 export function endOfChunk({batches}: Chunk): {offset: number; leaderEpoch: number} {
   const last = batches.at(-1)!;

@@ -5,7 +5,7 @@
  */
 import {PlatformError} from '../../errors.ts';
 import {BatchFailure} from './batch-header.ts';
-import {type Chunk, chunkOf, type SharedAnswer} from './chunk.ts';
+import {type Chunk, chunkOf, oddPlace, type SharedAnswer} from './chunk.ts';
 import type {KafkaClient} from './client.ts';
 import {isMoved, isTransient, kafkaError, overQuota} from './codes.ts';
 import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
@@ -208,6 +208,7 @@ export class Fetcher {
       return;
     }
     this.#events.offsets(stream, answer.startOffset, answer.stableOffset);
+    if (chunk && isDoubted(stream, chunk)) return;
     if (chunk) {
       stream.wanted = 0;
       if (shared) {
@@ -272,6 +273,16 @@ export class Fetcher {
       (error: unknown) => this.trouble.note(anyBroker, error),
     );
   }
+}
+
+/** Whether an answer is to be asked for again: what would skip records, or give some twice, has to be said by two. */
+function isDoubted(stream: Stream, chunk: Chunk): boolean {
+  const odd = oddPlace(chunk, stream.position);
+  if (!odd || (odd.isHole && stream.hasHoles)) return false;
+  const isNew = stream.doubt !== odd.name;
+  stream.doubt = odd.name;
+  if (!isNew && odd.isHole) stream.hasHoles = true;
+  return isNew;
 }
 
 const isOfOnePartition = (a: Stream, b: Stream): boolean =>

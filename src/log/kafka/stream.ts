@@ -26,6 +26,10 @@ export class Stream {
   usedAt = 0;
   /** Somebody waits for records. */
   waiting = 0;
+  /** What an answer said of the places of its batches that is believed when the next one says the same (`oddPlace`). */
+  doubt = '';
+  /** Its topic is compacted: holes are ordinary. */
+  hasHoles = false;
   /** Why nothing more can be read from here on; told when what was read before it is handed out. */
   failure: unknown;
   readonly #chunks: Chunk[] = [];

@@ -6,12 +6,14 @@ import assert from 'node:assert/strict';
 import {cpSync} from 'node:fs';
 import {after, before, suite, test} from 'node:test';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
+import {openKafkaReader} from '../../../src/log/kafka/reader.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
 import {type KafkaWriter, openKafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {openLogReader} from '../../../src/log/reader.ts';
+import type {RecordBatch} from '../../../src/log/types.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
-import {batchOfIds, KafkaRig, recordOf, type Told} from '../../support/kafka-writer.ts';
+import {batchOfIds, idsIn, KafkaRig, recordOf, type Told} from '../../support/kafka-writer.ts';
 import {until} from '../../support/until.ts';
 
 const waitMsMax = 120_000;
@@ -39,6 +41,18 @@ function changing(topic: string, changes: ((answer: Answer) => void)[]) {
     });
     return piece;
   };
+}
+/** Where a record batch (batch-header.ts) with that base offset begins in a piece; -1: nowhere. */
+function placeIn(piece: Buffer, base: number): number {
+  for (let at = 0; at + 61 <= piece.length; at++)
+    if (
+      piece.readBigInt64BE(at) === BigInt(base) &&
+      piece[at + 16] === 2 &&
+      piece.readInt32BE(at + 8) >= 49 &&
+      piece.readInt32BE(at + 8) <= piece.length - at - 12
+    )
+      return at;
+  return -1;
 }
 /** Sets what an answer says. */
 type Answer = Record<'code' | 'base' | 'start', (value: number) => void>;
@@ -249,5 +263,49 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
     await put(writer, topic, ['last']);
     await writer.close();
     assert.deepEqual(await rig.ids(topic), [['first', 'a-0', 'a-1', 'large', 'last']]);
+  });
+
+  test('a batch that an answer to a reader gives another place is asked for again: none is skipped, none is there twice', async () => {
+    const topic = 'shop.moved';
+    const writer = await rig.writer({[topic]: 1});
+    const reader = await openKafkaReader({dir: rig.dir(), kafka: rig.settings('proxy')});
+    try {
+      let offset = 0;
+      /** Appends two records, which lie at `place`, and reads them. */
+      const pass = async (place: number, told: number) => {
+        let isTold = false;
+        rig.proxy.answers((piece) => {
+          const at = isTold ? -1 : placeIn(piece, place);
+          if (at >= 0) piece.writeBigInt64BE(BigInt(told), at);
+          isTold ||= at >= 0;
+          return piece;
+        });
+        await put(writer, topic, named(`at-${place}`, 0, 2));
+        const batches: RecordBatch[] = [];
+        await until(
+          async () => {
+            await reader.waitForAppend(100);
+            batches.push(...(await reader.read(topic, 0, offset, 2 ** 20)));
+            return batches.length > 0;
+          },
+          'it is read',
+          waitMsMax,
+        );
+        assert.ok(isTold);
+        assert.deepEqual(
+          batches.map(({kind, baseOffset, count}) => ({kind, baseOffset, count})),
+          [{kind: 'data', baseOffset: place, count: 2}],
+        );
+        assert.deepEqual(idsIn(batches), named(`at-${place}`, 0, 2));
+        offset = place + 2;
+      };
+      await pass(0, 0);
+      await pass(2, 5);
+      await pass(4, 3);
+      await pass(6, 2 ** 40);
+    } finally {
+      reader.close();
+      await writer.close();
+    }
   });
 });
