@@ -30,6 +30,21 @@ export function useEnvironment(name: string | undefined): void {
   environment = name;
 }
 
+let keyPlaces: ReadonlyMap<string, string> = new Map();
+
+/** Where keys of the configuration that was read last stand, `<file>:<line>:<column>`, by the path of the key. */
+export function useKeyPlaces(places: ReadonlyMap<string, string>): void {
+  keyPlaces = places;
+}
+
+/** What an error says of a key that has the address of a server, with the place of that key. */
+export function withKeyPlaces(text: string): string {
+  let shown = text;
+  for (const [key, place] of keyPlaces)
+    if (shown.includes(key) && !shown.includes(place)) shown = shown.replace(key, `${key} (${place})`);
+  return shown;
+}
+
 /** Hints are written with `npx millrace`; shown, they are what works in directory `cwd`. */
 export const asTyped = (text: string, cwd: string): string =>
   text.includes('npx millrace') ? text.replaceAll('npx millrace', typed(cwd)) : text;

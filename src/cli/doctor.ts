@@ -1,7 +1,7 @@
 import {accessSync, constants, existsSync, readFileSync, statfsSync} from 'node:fs';
 import {createServer} from 'node:net';
 import {PlatformError} from '../errors.ts';
-import {asTyped} from '../invocation.ts';
+import {asTyped, withKeyPlaces} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
 import {hasLog, type LogSource, openLog} from '../log/open.ts';
 import {batchesOf} from '../log/scan.ts';
@@ -54,7 +54,8 @@ export const run: CommandBody = async (call) => {
     for (const {check, state, message, place, hint} of findings) {
       io.stdout.write(`${mark[state]}  ${check.padEnd(14)} ${escapeControls(message)}\n`);
       if (place) io.stdout.write(`${' '.repeat(9)}at ${escapeControls(place)}\n`);
-      if (hint) io.stdout.write(`${' '.repeat(9)}hint: ${escapeControls(asTyped(hint, io.cwd))}\n`);
+      if (hint)
+        io.stdout.write(`${' '.repeat(9)}hint: ${escapeControls(withKeyPlaces(asTyped(hint, io.cwd)))}\n`);
     }
   }
   return findings.some(({state}) => state === 'failed') ? 1 : 0;

@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import {Command, CommanderError} from 'commander';
-import {useEnvironment} from '../invocation.ts';
+import {useEnvironment, withKeyPlaces} from '../invocation.ts';
 import {tellBrokersAway} from '../log/brokers-away.ts';
 import type {CommandCall, CommandIo, CommandSpec} from './command.ts';
 import {commands} from './commands.ts';
@@ -89,7 +89,7 @@ function build(spec: CommandSpec, io: CommandIo, done: (code: number) => void): 
         .slice(0, -2)
         .flat()
         .filter((arg): arg is string => arg !== undefined) as string[];
-      tellBrokersAway((text) => io.stderr.write(`warn: ${text}\n`));
+      tellBrokersAway((text) => io.stderr.write(`warn: ${withKeyPlaces(text)}\n`));
       const {run} = await load();
       done(await run({args, options, io}));
     });

@@ -1,5 +1,5 @@
 import {PlatformError, withoutSecrets} from '../errors.ts';
-import {asTyped} from '../invocation.ts';
+import {asTyped, withKeyPlaces} from '../invocation.ts';
 import type {CommandIo} from './command.ts';
 
 /** Colours only on a terminal and without NO_COLOR. */
@@ -84,7 +84,7 @@ export function reportFailure(thrown: unknown, io: CommandIo, json: boolean): nu
   if (error instanceof PlatformError) {
     const {code, place, exitCode} = error;
     const message = asTyped(error.message, io.cwd);
-    const hint = error.hint === undefined ? undefined : asTyped(error.hint, io.cwd);
+    const hint = error.hint === undefined ? undefined : withKeyPlaces(asTyped(error.hint, io.cwd));
     if (json) printJson(io, {error: {code, message, hint, place}});
     const color = palette(io.stderr, io.env);
     // Further lines, of a server's log, stand below the first.

@@ -1,5 +1,5 @@
 import {withoutSecrets} from '../errors.ts';
-import {asTyped} from '../invocation.ts';
+import {asTyped, withKeyPlaces} from '../invocation.ts';
 import type {PlatformStatus} from '../platform/status.ts';
 import {counted} from '../quantity.ts';
 import type {CommandIo} from './command.ts';
@@ -70,7 +70,10 @@ function lineView(io: CommandIo, untilIdle: boolean): View {
 
 /** Its lines, with what a terminal would act on made visible. */
 const sayable = (text: string, cwd: string): string =>
-  withoutSecrets(asTyped(text, cwd)).split('\n').map(escapeControls).join('\n');
+  withoutSecrets(withKeyPlaces(asTyped(text, cwd)))
+    .split('\n')
+    .map(escapeControls)
+    .join('\n');
 
 /** Of the query that is furthest behind; of one that has told nothing yet it is not known. */
 const lagOf = ({phase, queries, startingQueries}: PlatformStatus): string =>

@@ -1,5 +1,6 @@
 import {basename} from 'node:path';
 import {withoutSecrets} from '../errors.ts';
+import {useKeyPlaces} from '../invocation.ts';
 import {Diagnostics, type Path} from './diagnostics.ts';
 import {findRoot, type Layers, readLayers} from './files.ts';
 import {merge} from './merge.ts';
@@ -72,6 +73,7 @@ export async function loadConfig(
   }
   const layers = readLayers(root, env, diagnostics);
   const node = platformNode(root, layers);
+  useKeyPlaces(placesOfServers(node));
   const plugins = await loadPlugins(node, options.sinkSpecs, {diagnostics, root, secrets: 'none'});
   const spec = platformSpec(plugins.sinks, plugins.secrets);
   const secrets = await resolveSecrets(
@@ -128,6 +130,28 @@ export async function loadConfig(
     secretSpecs: plugins.secrets,
     diagnostics,
   };
+}
+
+/** Keys that say where servers are, which are told with their place when one does not answer. */
+const serverKeys = [
+  'log.kafka.brokers',
+  'registry.confluent.url',
+  'secrets.vault.url',
+  'engine.embedded.s3.endpoint',
+  'engine.embedded.checkpoints',
+];
+
+function placesOfServers(node: ConfigNode): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const key of serverKeys) {
+    const value = key
+      .split('.')
+      .reduce<ConfigNode | undefined>((at, name) => (at?.kind === 'map' ? child(at, name) : undefined), node);
+    if (!value) continue;
+    const {line, column} = value.place.file.position(value.place.start);
+    found.set(key, `${value.place.file.shown}:${line}:${column}`);
+  }
+  return found;
 }
 
 /** A hint for keys that another kind of file has. */

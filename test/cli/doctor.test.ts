@@ -73,7 +73,7 @@ sinks:
   assert.match(stdout, /^failed +brokers +KAFKA_UNAVAILABLE .*\n +hint: perhaps the listener has no TLS/m);
   assert.match(
     stdout,
-    /^failed +registry +REGISTRY_UNAVAILABLE .*did not answer within 300 ms\n( +at .*\n)? +hint: /m,
+    /^failed +registry +REGISTRY_UNAVAILABLE .*did not answer within 300 ms\n( +at .*\n)? +hint: .*registry\.confluent\.url \(config\/environments\/servers\.yaml:8:\d+\)/m,
   );
   // Of each sink the place of its address.
   assert.match(
