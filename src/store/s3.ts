@@ -237,7 +237,8 @@ function unavailable(settings: S3Settings, error: Error): PlatformError {
   const known =
     rawPacket?.[0] === 0x15 ? 'it speaks TLS there: write https:// in s3.endpoint' : forGood[code];
   if (known) return failure('STORE_REFUSED', settings, `cannot be used (${code})`, known, error);
-  const hint = 'see whether it runs and can be reached from here, and whether engine.embedded.s3.endpoint is its address';
+  const hint =
+    'see whether it runs and can be reached from here, and whether engine.embedded.s3.endpoint is its address';
   return failure('STORE_UNAVAILABLE', settings, `does not answer (${code || inner.message})`, hint, error);
 }
 
