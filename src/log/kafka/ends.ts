@@ -4,7 +4,11 @@ import type {Partition} from './offsets.ts';
 /** An end is wanted by who asked for it within this time, ms. */
 const interestMs = 5_000;
 
-type Ends = {start: number; end: number; askedAt: number};
+/** An end that all answers of so long say less than was told wrong, ms: a new leader does not lag behind the old one for so long. */
+const fewerMs = 30_000;
+
+/** `fewer`: since when all answers say less than `end`, and the most that they said. */
+type Ends = {start: number; end: number; askedAt: number; fewer: {sinceMs: number; end: number} | undefined};
 
 export class EndTable {
   readonly #places = new Map<string, Ends>();
@@ -12,6 +16,13 @@ export class EndTable {
   news = 0;
   /** Who waits for news. Not one promise for all: in silence each wait would leave something with it. */
   readonly #waiting = new Set<() => void>();
+
+  readonly #now: () => number;
+
+  /** @param now ms that only grow */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+  }
 
   /** Resolves when `news` grows, at `wake`, or after so long. */
   nextNews(withinMs: number): Promise<void> {
@@ -46,11 +57,23 @@ export class EndTable {
     return ends.end;
   }
 
-  /** Neither goes back: a new leader may not know yet how far the old one was. */
+  /**
+   * Neither goes back, for a new leader may not know yet how far the old one was; an end does when it was contradicted for long.
+   * @param end 0: it is not told
+   */
   told({topic, partition}: Partition, start: number, end: number): void {
     const ends = this.#at(topic, partition);
     ends.start = Math.max(ends.start, start);
-    if (end <= ends.end) return;
+    if (end === 0) return;
+    if (end < ends.end) {
+      const nowMs = this.#now();
+      const fewer = (ends.fewer ??= {sinceMs: nowMs, end});
+      fewer.end = Math.max(fewer.end, end);
+      if (nowMs - fewer.sinceMs < fewerMs) return;
+      end = fewer.end;
+    }
+    ends.fewer = undefined;
+    if (end === ends.end) return;
     ends.end = end;
     this.#isNew();
   }
@@ -82,7 +105,7 @@ export class EndTable {
   #at(topic: string, partition: number): Ends {
     const key = `${topic}/${partition}`;
     let ends = this.#places.get(key);
-    if (!ends) this.#places.set(key, (ends = {start: 0, end: 0, askedAt: 0}));
+    if (!ends) this.#places.set(key, (ends = {start: 0, end: 0, askedAt: 0, fewer: undefined}));
     return ends;
   }
 }
