@@ -78,6 +78,11 @@ export class EndTable {
     this.#isNew();
   }
 
+  /** The start, whatever was told before. */
+  startsAt({topic, partition}: Partition, start: number): void {
+    this.#at(topic, partition).start = start;
+  }
+
   /** What is known of a topic is of another one: a look tells. */
   forget(topic: string): void {
     for (const [key, ends] of this.#places)

@@ -163,11 +163,13 @@ export class KafkaReader implements LogReader {
     if (!found || (!found.hasRecords && found.failure === undefined)) {
       // Who reads at the end wants to know when it moves.
       const end = () => this.#ends.ask(topic, partition);
-      if (offset > end()) await this.#patiently(() => this.#lookSurely({topic, partition}));
+      if (offset > end()) await this.#patiently(() => this.#lookSurely({topic, partition}, 'end'));
       if (offset === end()) return [];
       if (offset > end()) throw lostBeyond(topic, partition, offset, end());
-      const start = this.#ends.start(topic, partition);
-      if (offset < start) throw trimmed(topic, partition, offset, start);
+      const start = () => this.#ends.start(topic, partition);
+      // What is gone has to be said twice.
+      if (offset < start()) await this.#patiently(() => this.#lookSurely({topic, partition}, 'start'));
+      if (offset < start()) throw trimmed(topic, partition, offset, start());
     }
     if (!found && bytesMax < smallRead)
       return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
@@ -265,9 +267,12 @@ export class KafkaReader implements LogReader {
     });
   }
 
-  /** @throws KAFKA_UNAVAILABLE when nobody tells where the partition ends */
-  async #lookSurely(place: Partition): Promise<void> {
-    const [untold] = await this.#look([place], 'end');
+  /** @throws KAFKA_UNAVAILABLE when nobody tells where the partition begins, or ends */
+  async #lookSurely(place: Partition, kind: 'start' | 'end'): Promise<void> {
+    const startsAt = (_: Partition, offset: number) => this.#ends.startsAt(place, offset);
+    const looked =
+      kind === 'end' ? this.#look([place], kind) : listOffsets(this.#client, [place], kind, startsAt);
+    const [untold] = await looked;
     if (untold) throw this.#unled(untold);
   }
 

@@ -308,4 +308,32 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
       await writer.close();
     }
   });
+
+  test('a partition that one answer says to begin further on is read from where it begins', async () => {
+    const topic = 'shop.begin';
+    const writer = await rig.writer({[topic]: 1});
+    await put(writer, topic, ['a', 'b']);
+    await writer.close();
+    const name = Buffer.from(topic);
+    let isTold = false;
+    // topic:string count:int32 partition:int32 code:int16 time:int64 offset:int64, the answer to ListOffsets: -1 is its time.
+    rig.proxy.answers((piece) => {
+      const at = piece.indexOf(name) + name.length;
+      if (isTold || at < name.length || at + 26 > piece.length) return piece;
+      if (piece.readBigInt64BE(at + 10) !== -1n || piece.readBigInt64BE(at + 18) !== 0n) return piece;
+      isTold = true;
+      piece.writeBigInt64BE(1n, at + 18);
+      return piece;
+    });
+    const reader = await openKafkaReader({dir: rig.dir(), kafka: rig.settings('proxy')});
+    try {
+      assert.ok(isTold);
+      assert.equal(reader.startOffset(topic, 0), 1);
+      assert.deepEqual(idsIn(await reader.read(topic, 0, 0, 2 ** 20)), ['a', 'b']);
+      assert.equal(reader.startOffset(topic, 0), 0);
+    } finally {
+      reader.close();
+      rig.proxy.restore();
+    }
+  });
 });
