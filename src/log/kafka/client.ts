@@ -40,7 +40,7 @@ type Line = {
   failures: number;
   notBefore: number;
   /** Until then the broker reads nothing of it. */
-  rest?: {over: Promise<void>; end: () => void} | undefined;
+  rest?: {over: Promise<void>; end: () => void; untilMs: number} | undefined;
 };
 
 /** A broker that is over a quota is not left alone for longer at once, ms. */
@@ -109,9 +109,15 @@ export class KafkaClient {
     };
     const timer = setTimeout(end, ms);
     const before = line.rest;
-    line.rest = {over, end};
+    line.rest = {over, end, untilMs: performance.now() + ms};
     before?.end();
     this.throttled(broker, ms);
+  }
+
+  /** How long the broker reads nothing of that connection yet, ms. */
+  restMs(broker: number, lane: string): number {
+    const {untilMs = 0} = this.#lines.get(`${broker}/${lane}`)?.rest ?? {};
+    return Math.max(0, untilMs - performance.now());
   }
 
   /** Resolves when the broker reads of that connection, to all who wait in the order in which they asked. */

@@ -13,7 +13,7 @@ import {forgetBelow} from './forget.ts';
 import type {ForwarderOptions} from './forwarder-types.ts';
 import type {Lane, LaneState, Sent} from './lane.ts';
 import {answerError, missingAnswer, type ProduceAnswer, produce, produceCodes} from './produce.ts';
-import {answersByPlace, type Entry, isReady, nextBatches, outgoing} from './ready.ts';
+import {answersByPlace, type Entry, isReady, nextBatches, outgoing, restMs} from './ready.ts';
 
 /** Requests to one broker that wait for their answers. */
 const underWayMax = 5;
@@ -109,11 +109,17 @@ export class Forwarder {
         soonest = Math.min(soonest, lane.notBefore);
         continue;
       }
+      const leader = client.partition(lane.stream.topic, lane.stream.partition)?.leader ?? -1;
+      // Nothing is sent that a broker would read later, when it is not sure any more who may ship.
+      const rest = restMs(client, leader);
+      if (rest > 0) {
+        soonest = Math.min(soonest, nowMs + rest);
+        continue;
+      }
       if (lane.state === 'unknown') {
         if (lane.underWay === 0) void this.#recover(lane);
         continue;
       }
-      const leader = client.partition(lane.stream.topic, lane.stream.partition)?.leader ?? -1;
       if (leader < 0) {
         this.#lookAgain();
         continue;

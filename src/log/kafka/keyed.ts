@@ -8,7 +8,7 @@ import {batchHeaderBytes} from './batch-header.ts';
 import {setProducer, varintLength, writeBatchHeader, writeVarint} from './batch-write.ts';
 import type {KafkaClient} from './client.ts';
 import {isMoved, isTransient, kafkaError} from './codes.ts';
-import {type Outgoing, produce} from './produce.ts';
+import {type Outgoing, produce, produceLane} from './produce.ts';
 
 /** `partition`: given, or that of the key as Kafka's own producers choose it. */
 export type KeyedRecord = {key: Uint8Array; value: Uint8Array; partition?: number};
@@ -66,6 +66,7 @@ async function sendTogether(
   );
   await Promise.all(
     requests.map(async ({leader, own}) => {
+      await client.rested(leader, produceLane);
       const answers = leader < 0 ? [] : await produce(client, leader, own, replicasMs).catch(onlyUnavailable);
       await Promise.all(
         own.map(async (batch) => {
@@ -96,6 +97,7 @@ async function send(client: KafkaClient, batch: Outgoing): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     try {
       const leader = client.partition(topic, partition)?.leader ?? -1;
+      await client.rested(leader, produceLane);
       const [answer] = leader < 0 ? [] : await produce(client, leader, [batch], replicasMs);
       if (answer?.code === 0) return answer.baseOffset;
       const code = answer?.code ?? 5;

@@ -22,7 +22,7 @@ export type ProduceAnswer = {
 };
 
 /** Requests that wait long must not hold up others of the same broker: the producer has a connection of its own. */
-const lane = 'produce';
+export const produceLane = 'produce';
 /** The answer may come that much later than the time that the leader waits for its followers, ms. */
 const answerMs = 5_000;
 
@@ -49,12 +49,11 @@ export async function produce(
       head = new WireWriter(64);
     }
   }
-  await client.rested(broker, lane);
   const reader = await client.request({
     to: broker,
     api: apis.produce,
     body,
-    lane,
+    lane: produceLane,
     timeoutMs: timeoutMs + answerMs,
   });
   const answers = reader
@@ -75,7 +74,7 @@ export async function produce(
       });
     })
     .flat();
-  client.rest(broker, lane, reader.int32());
+  client.rest(broker, produceLane, reader.int32());
   return answers;
 }
 

@@ -1,8 +1,10 @@
 /** What of the lanes of one broker goes into its next request. */
+import type {KafkaClient} from './client.ts';
 import {passOver} from './divide.ts';
 import type {ForwarderOptions} from './forwarder-types.ts';
 import type {Lane, Sent} from './lane.ts';
 import type {Outgoing, ProduceAnswer} from './produce.ts';
+import {produceLane} from './produce.ts';
 
 /** A batch of a lane that is under way. */
 export type Entry = {lane: Lane; sent: Sent};
@@ -63,3 +65,6 @@ export function answersByPlace(answers: readonly ProduceAnswer[]): Map<string, P
   const byPlace = new Map(answers.map((answer) => [`${answer.topic}/${answer.partition}`, answer]));
   return byPlace.size === answers.length ? byPlace : new Map();
 }
+
+/** How long the broker reads no batches yet, since this client is over a quota, ms. */
+export const restMs = (client: KafkaClient, broker: number): number => client.restMs(broker, produceLane);
