@@ -111,7 +111,8 @@ const base = buildPlan(domain as unknown as Domain, {
     {name: 'revenue', column: 'revenue', type: 'money', fn: 'sum', arg: amount, text: ''},
   ],
   ...{watermarkMs: 600_000, late: 'correct', dedupMs: null, correctForMs: 86_400_000, idleMs: 30_000},
-  ...{emit: 'change', sinks: [], limits: {groups: 1e6, memoryBytes: 1e9, stateDiskBytes: 1e9}},
+  ...{emit: 'change', onTrimmed: 'stop', sinks: []},
+  limits: {groups: 1e6, memoryBytes: 1e9, stateDiskBytes: 1e9},
 });
 const batches = createBatches();
 const unchecked = batches.map((batch): RecordBatch => ({...batch, isUnchecked: true}));

@@ -1,7 +1,8 @@
 import {createInterface} from 'node:readline/promises';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
-import {type ApplyLine, applyOffline, lagMaxDefaultMs, lastSwitched, rollBack} from '../platform/apply.ts';
+import {type ApplyLine, applyOffline, lastSwitched, rollBack} from '../platform/apply.ts';
+import {lagMaxDefaultMs} from '../platform/change.ts';
 import type {ArchiveLine} from '../platform/change-archive.ts';
 import type {Comparison} from '../platform/change-compare.ts';
 import {differs} from '../platform/change-compare.ts';

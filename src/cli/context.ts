@@ -8,7 +8,7 @@ import {lockOwner} from '../log/lock.ts';
 import {hasLog, openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
 import {type DomainCheck, type LoadedPlatform, loadPlatform} from '../model/load.ts';
-import {type Role, withRoles} from '../model/roles.ts';
+import {does, type Role, withRoles} from '../model/roles.ts';
 import type {Domain, Platform} from '../model/types.ts';
 import {type Control, connectConsole, connectControl, connectTo} from '../platform/control.ts';
 import {followCheckpoints} from '../platform/ownership.ts';
@@ -106,10 +106,25 @@ export async function openWithRoles(
       '--only: each process would have keys of its own for protected values, and the others would read NULL',
       {hint: 'run a platform with pii: without --only: docs/personal-data.md says why'},
     );
+  const unfilled = does(platform, 'sinks') ? undefined : firstFromArchive(platform);
+  if (unfilled)
+    throw new PlatformError(
+      'USAGE',
+      `--only: ${unfilled} has on_trimmed: archive, and a process without sinks cannot read raw events`,
+      {
+        hint: 'run both in one process: --only engine,sinks; or set on_trimmed: stop, for an environment in its `defaults:`',
+      },
+    );
   const {controlSocket} = placesOf(platform);
   const opened = await openAs(platform, () => connectTo(controlSocket));
   return {...opened, configured};
 }
+
+/** The first query that is to be filled from raw events when retention has passed it. */
+const firstFromArchive = ({domains}: Platform): string | undefined =>
+  domains.flatMap(({name, aggregations}) =>
+    aggregations.filter(({onTrimmed}) => onTrimmed === 'archive').map((each) => `${name}.${each.name}`),
+  )[0];
 
 async function openAs(platform: Platform, connect: () => Promise<Control | undefined>): Promise<Opened> {
   const {lock} = placesOf(platform);

@@ -60,6 +60,7 @@ export const diagnosticCodes = {
   LOOKUP_KEY_TYPE: 'A lookup is joined on a column of another type than its key.',
   SINK_UNKNOWN: 'A sink that is not in `sinks:`.',
   SINK_CAPABILITY: 'A sink is used for what its backend cannot do.',
+  RAW_MISSING: 'A query is to be filled from raw events, and its domain keeps none.',
 
   ENUM_SYMBOLS:
     'An enum without symbols, with a symbol that Avro does not allow, or symbols on another type.',

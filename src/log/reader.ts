@@ -128,7 +128,10 @@ class EmbeddedReader implements LogReader {
       throw new PlatformError(
         'LOG_TRIMMED',
         `${topic} partition ${partition}: offsets ${offset} to ${stream.startOffset - 1} were deleted by retention`,
-        {hint: 'start again from the log as it is now', place: `${topic}/${partition}@${offset}`},
+        {
+          hint: 'begin with the log as it is now: npx millrace rebuild <query>; or take the rest from the raw table: npx millrace backfill <query> --from archive (`on_trimmed: archive` does that by itself)',
+          place: `${topic}/${partition}@${offset}`,
+        },
       );
     if (offset === stream.endOffset) return [];
     if (offset > stream.endOffset)

@@ -211,6 +211,7 @@ export function withDefaults(
     dedupMs: config.dedup === undefined ? defaults.dedupMs : dedupMsOf(config.dedup),
     idleMs: config.idle ?? defaults.idleMs,
     emit: config.emit ?? defaults.emit,
+    onTrimmed: config.on_trimmed ?? defaults.onTrimmed,
     limits: {
       groups: limits.groups ?? defaults.limits.groups,
       memoryBytes: limits.memory ?? defaults.limits.memoryBytes,

@@ -1,5 +1,5 @@
 import type {ValueType} from '../expr/types.ts';
-import type {Compatibility, Late, PiiKind} from './types.ts';
+import type {Compatibility, Late, OnTrimmed, PiiKind} from './types.ts';
 
 /**
  * Values as `src/config/` reads them by the specifications in `src/config/specs/`. Whatever was mistaken is undefined, so that
@@ -55,6 +55,7 @@ export type LatenessConfig = Known<{
   dedup: number | 'off';
   idle: number;
   emit: 'change' | 'close';
+  on_trimmed: OnTrimmed;
 }>;
 
 export type AggregationConfig = LatenessConfig &

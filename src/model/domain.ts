@@ -18,6 +18,7 @@ import {isFree} from './fields.ts';
 import {buildGenerate} from './generate.ts';
 import {buildInput} from './inputs.ts';
 import {buildLookup} from './lookups.ts';
+import {checkOnTrimmed} from './on-trimmed.ts';
 import {Reporter} from './reporter.ts';
 import type {SinkNames} from './sinks.ts';
 import type {Aggregation, Defaults, Domain, Lookup, PiiKind} from './types.ts';
@@ -45,6 +46,7 @@ export function buildDomain(loaded: LoadedDomain, sinks: SinkNames, diagnostics:
     reporter,
     loaded,
   });
+  checkOnTrimmed(config, {defaults, sinks, reporter, ofDefaults: reporterOfDefaults(loaded, diagnostics)});
   const inputs = buildInputs(config, name, eventTypes, reporter);
   const generate = nodeAt(loaded.node, ['generate']).found
     ? buildGenerate(config.generate ?? {}, eventTypes, lookups, reporter)
@@ -67,13 +69,7 @@ function buildDefaults(
   diagnostics: Diagnostics,
 ): Defaults {
   const {node} = loaded.defaults;
-  // Paths in messages are those of the file, where the section is below `defaults`.
-  const root = {
-    kind: 'map',
-    entries: new Map([['defaults', {key: node.place, value: node}]]),
-    place: node.place,
-  } as const;
-  const reporter = new Reporter(root, diagnostics);
+  const reporter = reporterOfDefaults(loaded, diagnostics);
   const rawNode = nodeAt(node, ['raw']);
   const isOff =
     config.raw === 'none' || (rawNode.found && rawNode.node.kind === 'scalar' && rawNode.node.value === null);
@@ -89,6 +85,7 @@ function buildDefaults(
     futureMaxMs: config.future_max!,
     idleMs: config.idle!,
     emit: config.emit!,
+    onTrimmed: config.on_trimmed!,
     compatibility: config.compatibility!,
     ...(nodeAt(node, ['compatibility']).found ? {compatibilityIsSet: true as const} : {}),
     aggregates,
@@ -104,6 +101,12 @@ function buildDefaults(
       stateDiskBytes: limits.state_disk!,
     },
   };
+}
+
+/** Paths in its messages are those of the file, where the section is below `defaults`. */
+function reporterOfDefaults({defaults: {node}}: LoadedDomain, diagnostics: Diagnostics): Reporter {
+  const entries = new Map([['defaults', {key: node.place, value: node}]]);
+  return new Reporter({kind: 'map', entries, place: node.place}, diagnostics);
 }
 
 /** By name; undefined for one that has mistakes. */

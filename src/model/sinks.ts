@@ -8,7 +8,7 @@ import type {BackendChoice} from './types.ts';
 /** What the model needs to know of a sink backend beside its options. */
 export type SinkSpecs = Record<
   string,
-  BackendSpecs[string] & {capabilities?: {raw?: boolean; query?: boolean}}
+  BackendSpecs[string] & {capabilities?: {raw?: boolean; rawRead?: boolean; query?: boolean}}
 >;
 
 /** Sinks that exist without being written, when something refers to them. */
@@ -72,8 +72,7 @@ export class SinkNames {
       this.#implicit.add(name);
     }
     const backend = this.#backendOf(name);
-    const spec =
-      backend !== undefined && Object.hasOwn(this.#specs, backend) ? this.#specs[backend] : undefined;
+    const spec = this.#specOf(backend);
     if (purpose === 'raw' && spec?.capabilities?.raw === false)
       reporter.error(path, 'SINK_CAPABILITY', `the sink ${quote(name)} (${backend}) cannot hold raw events`, {
         hint: 'choose another sink, or none',
@@ -87,6 +86,15 @@ export class SinkNames {
           hint: 'choose one with a database, or a CSV file',
         },
       );
+  }
+
+  /** Whether raw events in a sink can be read back, as far as is known. */
+  rawIsRead(name: string): boolean {
+    return this.#specOf(this.#backendOf(name))?.capabilities?.rawRead !== false;
+  }
+
+  #specOf(backend: string | undefined): SinkSpecs[string] | undefined {
+    return backend !== undefined && Object.hasOwn(this.#specs, backend) ? this.#specs[backend] : undefined;
   }
 
   /** Sinks that were written, and those others that are used. Options are those of the chosen backend. */

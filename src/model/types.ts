@@ -81,6 +81,7 @@ export type Defaults = {
   futureMaxMs: number;
   idleMs: number;
   emit: 'change' | 'close';
+  onTrimmed: OnTrimmed;
   compatibility: Compatibility;
   /** Absent where it is the default: then a registry that is a server keeps its own. */
   compatibilityIsSet?: true;
@@ -93,6 +94,8 @@ export type Defaults = {
 };
 
 export type Late = 'correct' | 'topic' | 'drop';
+/** What happens to a query when retention has deleted what it had not read; `archive`: it is filled from the raw table. */
+export type OnTrimmed = 'stop' | 'archive';
 export type Compatibility =
   | 'none'
   | 'backward'
@@ -211,6 +214,7 @@ export type Aggregation = {
   dedupMs: number | null;
   idleMs: number;
   emit: 'change' | 'close';
+  onTrimmed: OnTrimmed;
   /** Names of sinks. */
   sinks: string[];
   limits: {groups: number; memoryBytes: number; stateDiskBytes: number};

@@ -25,9 +25,6 @@ export type ApplyLine =
   | {restarting: true}
   | {applied: number};
 
-/** How long queries that run may lag behind the log while revisions are filled, ms, unless it is said otherwise. */
-export const lagMaxDefaultMs = 2_000;
-
 /**
  * Applies the configuration as the files have it now to the platform that runs here.
  * @throws CONFIG_INVALID, CHANGE_REFUSED before anything is done, and what `carryOut` throws

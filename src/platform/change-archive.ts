@@ -37,6 +37,13 @@ export type ArchiveLine = {
   duplicates: number;
 };
 
+type ArchiveOptions = {
+  signal: AbortSignal;
+  surely: Surely;
+  /** Refuses a raw table that ends before the log begins: what lies between them is nowhere. Default false. */
+  isUnasked?: boolean;
+};
+
 /** Offsets of one statement. */
 const chunkMax = 100_000;
 /** Records of one batch. */
@@ -52,8 +59,7 @@ export const archiveDir = (running: RunningPlatform): string => join(running.dir
 export async function* readArchive(
   running: RunningPlatform,
   plans: QueryPlan[],
-  signal: AbortSignal,
-  surely: Surely,
+  {signal, surely, isUnasked = false}: ArchiveOptions,
 ): AsyncGenerator<ArchiveLine, LogArchive | undefined> {
   const {platform, dirs} = running;
   const topics = new Set(plans.flatMap(topicsOf));
@@ -74,6 +80,8 @@ export async function* readArchive(
         writer,
         mark,
         signal,
+        surely,
+        isUnasked,
         schema: newest.get(topic)!,
         all,
       });
@@ -110,6 +118,8 @@ type Source = {
   writer: ArchiveWriter;
   mark: string;
   signal: AbortSignal;
+  surely: Surely;
+  isUnasked: boolean;
   sink: string;
   eventType: EventType;
   /** The newest of the topic; `all`: those that its records may name. */
@@ -139,9 +149,14 @@ class TopicArchive {
   }
 
   async *read(): AsyncGenerator<ArchiveLine> {
-    const {log, eventType, writer} = this.#source;
+    const {running, log, eventType, writer, sink, surely, isUnasked} = this.#source;
     const starts = startsOf(log, eventType.topic);
-    await this.#findDoubtful(starts);
+    const {outputs} = running;
+    // Its tables are made beside everything else when the platform starts.
+    await outputs.raw.started(sink);
+    const durable = await surely(() => outputs.rawOffsets(sink, this.#table));
+    if (isUnasked) await this.#checkEnds(starts, durable);
+    await this.#findDoubtful(starts, durable);
     for (const [partition, toOffset] of starts.entries()) {
       writer.begin(eventType.topic, partition, toOffset);
       for (let from = 0; from < toOffset; from += chunkMax) {
@@ -157,19 +172,36 @@ class TopicArchive {
   }
 
   async #rows(partition: number, from: number, to: number, columns: string[]): Promise<RowBatch> {
-    const {running, sink, signal} = this.#source;
+    const {running, sink, signal, surely} = this.#source;
     signal.throwIfAborted();
-    return running.outputs.rawEvents(sink, this.#table, {partition, from, to}, columns);
+    return surely(() => running.outputs.rawEvents(sink, this.#table, {partition, from, to}, columns));
+  }
+
+  /** What the raw table has, or its delivery has passed, reaches to where the log begins. @throws ARCHIVE_MISSING */
+  async #checkEnds(starts: number[], durable: Map<number, number>): Promise<void> {
+    const {running, sink, eventType} = this.#source;
+    const {topic} = eventType;
+    const passed = (await running.outputs.raw.offsets()).find((each) => each.topic === topic)?.offsets ?? {};
+    for (const [partition, start] of starts.entries()) {
+      const end = durable.has(partition) ? Math.max(durable.get(partition)!, passed[partition] ?? 0) : 0;
+      if (end < start)
+        throw new PlatformError(
+          'ARCHIVE_MISSING',
+          `offsets ${end} to ${start - 1} of ${topic} partition ${partition} are neither in the raw table of the sink "${sink}" nor in the log`,
+          {
+            hint: 'without them: npx millrace backfill <query> --from archive; it says how many events it finds',
+          },
+        );
+    }
   }
 
   /**
    * An id is remembered for as long as the log keeps its record: a sender that sends an event again after that has it appended
    * again, and the raw table drops it. So a record of the log without a row of its own may be an archived event.
    */
-  async #findDoubtful(starts: number[]): Promise<void> {
-    const {log, eventType, running} = this.#source;
+  async #findDoubtful(starts: number[], durable: Map<number, number>): Promise<void> {
+    const {log, eventType} = this.#source;
     const {topic} = eventType;
-    const durable = await running.outputs.rawOffsets(this.#source.sink, this.#table);
     for (const [partition, start] of starts.entries()) {
       const end = Math.min(log.endOffset(topic, partition), durable.get(partition) ?? 0);
       for (let from = start; from < end; from += chunkMax) {

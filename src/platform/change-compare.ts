@@ -38,11 +38,15 @@ export type Comparison = {
 export const comparedMax = 200_000;
 const samplesMax = 5;
 
-/** Compares the tables of two revisions in every sink of the newer one. */
+/**
+ * Compares the tables of two revisions in every sink of the newer one.
+ * @param isLevel whether both stand at the same place of the log; where not, the older one stopped before
+ */
 export async function compareRevisions(
-  outputs: Outputs,
+  outputs: Pick<Outputs, 'rows'>,
   before: QueryPlan,
   after: QueryPlan,
+  isLevel: boolean,
   rowsMax = comparedMax,
 ): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
@@ -80,10 +84,41 @@ export async function compareRevisions(
       continue;
     }
     const now = await outputs.rows(sink, narrow(after.table), rowsMax);
-    if (!old || !now) comparisons.push({...empty, skipped: 'this sink cannot be asked for its rows'});
-    else comparisons.push(compareRows(empty, after.table.key, columns, old, now, rowsMax));
+    if (!old || !now) {
+      comparisons.push({...empty, skipped: 'this sink cannot be asked for its rows'});
+      continue;
+    }
+    const isPart = old.length >= rowsMax || now.length >= rowsMax;
+    const start = columns.findIndex(({name}) => name === 'window_start');
+    const [was, is] = isLevel ? [old, now] : reached(old, now, start, rowsMax);
+    const compared = compareRows({...empty, isPart}, after.table.key, columns, was, is);
+    if (isPart && !isLevel) {
+      const [first, firstNow] = await Promise.all(
+        [before, after].map((plan) => outputs.rows(sink, narrow(plan.table), 1, true)),
+      );
+      const wasFirst = first?.[0]?.[start];
+      const isFirst = firstNow?.[0]?.[start];
+      if (wasFirst !== undefined && (isFirst === undefined || isBefore(wasFirst, isFirst)))
+        compared.onlyBefore++;
+    }
+    comparisons.push(compared);
   }
   return comparisons;
+}
+
+/** Starts of windows, as one sink tells them. */
+const isBefore = (one: Value, other: Value): boolean => (one as string | number) < (other as string | number);
+
+/**
+ * Rows of the windows that both lists reach. Each holds the newest rows alone, and that of a revision which stands further on ends at a
+ * later window: what lies before that is not missing from it.
+ */
+function reached(old: Value[][], now: Value[][], start: number, rowsMax: number): [Value[][], Value[][]] {
+  const ends = [old, now].filter((rows) => rows.length >= rowsMax).map((rows) => rows.at(-1)![start]!);
+  const [end] = ends.sort((a, b) => (isBefore(a, b) ? 1 : -1));
+  if (end === undefined) return [old, now];
+  const later = (rows: Value[][]) => rows.filter((row) => isBefore(end, row[start]!));
+  return [later(old), later(now)];
 }
 
 /** An old table may be another one than this directory knows of, after its checkpoints were lost. @returns why it cannot be read */
@@ -113,7 +148,6 @@ function compareRows(
   columns: Column[],
   old: Value[][],
   now: Value[][],
-  rowsMax: number,
 ): Comparison {
   const keyIndexes = key.map((name) => columns.findIndex((column) => column.name === name));
   const keyText = (row: Value[]) => text(keyIndexes.map((index) => row[index]!));
@@ -123,7 +157,6 @@ function compareRows(
     columns: columns.map(({name}) => name),
     rowsBefore: old.length,
     rowsAfter: now.length,
-    isPart: old.length >= rowsMax || now.length >= rowsMax,
   };
   const windows = new Set<string>();
   const note = (was: Value[] | null, is: Value[] | null) => {

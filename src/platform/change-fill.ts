@@ -137,6 +137,7 @@ function checked(status: QueryStatus | undefined, query: string, revision: numbe
     'REBUILD_STOPPED',
     `revision ${revision} of ${query} stopped: ${status.reason?.code} ${status.reason?.message}`,
     {
+      cause: status.reason,
       hint: status.reason?.hint ?? 'mend the cause, then do the same again: it goes on where it was',
       ...(status.reason?.place === undefined ? {} : {place: status.reason.place}),
     },

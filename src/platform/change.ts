@@ -42,7 +42,12 @@ export type CarryOptions = {
   /** Queries that run may lag so much while revisions are filled. */
   lagMaxMs: number;
   signal: AbortSignal;
+  /** Nobody asked for it and looks on: an archive that lacks offsets which the log no longer has is refused. */
+  isUnasked?: boolean;
 };
+
+/** How long queries that run may lag behind the log while revisions are filled, ms, unless it is said otherwise. */
+export const lagMaxDefaultMs = 2_000;
 
 /**
  * Carries out wishes, all at once: their revisions share what they read.
@@ -87,7 +92,7 @@ async function* carryOutAlone(
     .filter(({state, reason}) => state === 'stopped' && reason?.code === 'QUERY_CHANGED');
   if (stopped.some(({query}) => plans.some(({id}) => id === query))) await running.restartEngine();
   const archive = wishes.some((wish) => wish.archive)
-    ? yield* readArchive(running, plans, options.signal, surely)
+    ? yield* readArchive(running, plans, {...options, surely})
     : undefined;
   const filling = await engine.fill(plans, options.platform, {
     signal: options.signal,
@@ -101,7 +106,8 @@ async function* carryOutAlone(
     }
     const refusals: string[] = [];
     for (const plan of plans) {
-      const {why} = wishes.find(({query}) => query === plan.id)!;
+      const wish = wishes.find(({query}) => query === plan.id)!;
+      const {why} = wish;
       const old = engine.plan(plan.id)!;
       const known = engine.status().find(({query}) => query === plan.id);
       // One that has just begun has told nothing yet, and is waited for.
@@ -110,7 +116,7 @@ async function* carryOutAlone(
         ends: () => surely(() => logEnds(dirs.source, plan, {patienceMs})),
         signal: options.signal,
       });
-      const comparisons = await surely(() => compareRevisions(running.outputs, old, plan));
+      const comparisons = await surely(() => compareRevisions(running.outputs, old, plan, met));
       steering?.until(null);
       filling.steer(plan.id).until(null);
       for (const comparison of comparisons)
@@ -123,7 +129,9 @@ async function* carryOutAlone(
       const meant = sameMeaning(old, plan) ? why : 'change';
       const trimmed = await surely(() => isTrimmed(dirs.source, plan));
       const reason = why === 'backfill' ? why : meant;
-      const refusal = met ? refusalOf(reason, comparisons, trimmed) : lossOf(reason, comparisons, trimmed);
+      const refusal = met
+        ? refusalOf(reason, comparisons, trimmed)
+        : lossOf(reason, comparisons, trimmed, wish.archive);
       if (refusal) refusals.push(refusal);
     }
     if (refusals.length > 0 && !options.yes) {
@@ -152,13 +160,19 @@ const lackText = (query: string, rows: number): string =>
   `${query}: the log begins at a later record than the rows do, and the new revision lacks ${rows} of them; after it was switched to all the same, npx millrace backfill ${query} --from archive adds what raw tables keep`;
 
 /** The same where the old revision does not run: what it has not read yet differs, what the new one lacks is lost. */
-function lossOf(why: Wish['why'], comparisons: Comparison[], trimmed: number): string | undefined {
+function lossOf(
+  why: Wish['why'],
+  comparisons: Comparison[],
+  trimmed: number,
+  archive = false,
+): string | undefined {
   const lacking = comparisons.filter(({onlyBefore}) => onlyBefore > 0);
   if ((why !== 'backfill' && why !== 'change') || trimmed === 0 || lacking.length === 0) return undefined;
-  return lackText(
-    lacking[0]!.query,
-    lacking.reduce((sum, {onlyBefore}) => sum + onlyBefore, 0),
-  );
+  const {query} = lacking[0]!;
+  const rows = lacking.reduce((sum, {onlyBefore}) => sum + onlyBefore, 0);
+  return archive
+    ? `${query}: the raw table and the log have less than the rows were made of, and the new revision lacks ${rows} of them`
+    : lackText(query, rows);
 }
 
 /** Records of a query's topics that the log no longer has. */

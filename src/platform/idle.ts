@@ -1,5 +1,5 @@
 import type {Platform} from '../model/types.ts';
-import type {EngineHost} from './engine.ts';
+import type {QueryStatus} from '../process/types.ts';
 import type {Outputs} from './outputs.ts';
 import type {RawStatus} from './status.ts';
 
@@ -12,12 +12,11 @@ const startsAgain: ReadonlySet<string | undefined> = new Set(['CHECKPOINT_DISK_F
  */
 export function isIdle(
   {domains}: Platform,
-  engine: EngineHost,
+  queries: QueryStatus[],
   outputs: Outputs,
   raw: RawStatus[],
   sinceMs: number,
 ): boolean {
-  const queries = engine.status();
   return (
     // A query that has not told anything yet is not idle.
     queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&

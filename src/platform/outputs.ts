@@ -48,10 +48,10 @@ export type Outputs = {
   marked(plan: QueryPlan): Promise<number | undefined | null>;
   switchView(plan: QueryPlan): Promise<void>;
   /**
-   * The rows of a revision's table in a sink, newest windows first, up to a number of them; undefined when the sink cannot be
-   * asked. @param table its columns are those that are read
+   * The rows of a revision's table in a sink, newest windows first (or `oldest`), up to a number of them; undefined when the sink
+   * cannot be asked. @param table its columns are those that are read
    */
-  rows(sink: string, table: Table, rowsMax: number): Promise<Value[][] | undefined>;
+  rows(sink: string, table: Table, rowsMax: number, oldest?: boolean): Promise<Value[][] | undefined>;
   /** Drops a table with all it holds. */
   dropTable(sink: string, table: string): Promise<void>;
   /** Drops the view of a query that is gone. */
@@ -219,10 +219,11 @@ export async function openOutputs(
         failpoint('change.after-view');
       }
     },
-    async rows(name, table, rowsMax) {
+    async rows(name, table, rowsMax, oldest) {
       const {sink} = await openOnce(name);
-      if (sink.latest) return (await sink.latest(table)).slice(0, rowsMax);
-      return sink.query ? (await sink.query(newestRows(table, rowsMax))).rows : undefined;
+      const all = await sink.latest?.(table);
+      if (all) return (oldest ? all.reverse() : all).slice(0, rowsMax);
+      return sink.query ? (await sink.query(newestRows(table, rowsMax, oldest))).rows : undefined;
     },
     async dropTable(name, table) {
       await (await openOnce(name)).sink.drop?.(table);

@@ -10,7 +10,7 @@ export type MeaningPart = {exact: string; text: string};
 /** Parts by name: `window`, `where`, `measures.revenue`, `from.purchase`, `purchase.derive.basket`. */
 export type Meaning = Map<string, MeaningPart>;
 
-/** The parts that decide the rows; not sinks, limits, `emit` or `idle`. */
+/** The parts that decide the rows; not sinks, limits, `emit`, `idle` or `on_trimmed`. */
 export function meaningOf(plan: QueryPlan): Meaning {
   const parts: Meaning = new Map();
   const add = (name: string, exact: unknown, text: string) =>
@@ -57,12 +57,16 @@ export function sameMeaning(a: QueryPlan, b: QueryPlan): boolean {
 }
 
 /** The plan that runs for a definition with the same meaning: its table and keys stay as they are, its pace is the new one. */
-export const withPaceOf = (plan: QueryPlan, {emit, idleMs, limits, sinks}: QueryPlan): QueryPlan => ({
+export const withPaceOf = (
+  {onTrimmed: _, ...plan}: QueryPlan,
+  {emit, idleMs, limits, sinks, onTrimmed}: QueryPlan,
+): QueryPlan => ({
   ...plan,
   emit,
   idleMs,
   limits,
   sinks,
+  ...(onTrimmed ? {onTrimmed} : {}),
 });
 
 const accumulated = (plan: QueryPlan, index: number): AccumulatorPlan => plan.accumulators[index]!;

@@ -107,6 +107,7 @@ function paceDetails(before: QueryPlan, after: QueryPlan): ChangeDetail[] {
     ['emit', before.emit, after.emit],
     ['idle', formatDuration(before.idleMs), formatDuration(after.idleMs)],
     ['limits', JSON.stringify(before.limits), JSON.stringify(after.limits)],
+    ['on_trimmed', before.onTrimmed ?? 'stop', after.onTrimmed ?? 'stop'],
   ];
   return pairs
     .filter(([, old, now]) => old !== now)

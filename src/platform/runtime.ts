@@ -8,6 +8,7 @@ import type {Platform} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Metrics} from '../observe/metrics.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import type {QueryStatus} from '../process/types.ts';
 import {plansToRun} from './apply-plans.ts';
 import {writeApplied} from './apply-record.ts';
 import {rawLines, readLedger} from './books.ts';
@@ -34,6 +35,7 @@ import {standBy} from './standby.ts';
 import type {PlatformStatus} from './status.ts';
 import {startingQueries} from './totals.ts';
 import {startTrimming} from './trim.ts';
+import {TrimmedQueries} from './trimmed.ts';
 import {watchFile} from './watch.ts';
 
 export type RunOptions = {
@@ -148,6 +150,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     const rows = await startRows(parts, options.configured ?? platform);
     closing.push(() => rows?.close());
     if (rows) parts.figures.deliversRows(() => rows.status());
+    const trimmed = new TrimmedQueries(engine, parts.metrics);
+    const queries = () => trimmed.shown(engine.status());
     const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
 
     const refresh = async () => {
@@ -184,7 +188,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           phase,
           inputs: inputs.status(),
           generators: generators.status(),
-          queries: engine.status(),
+          queries: queries(),
           startingQueries: startingQueries(platform, engine),
           deliveries: outputs.deliveries(engine.status()),
           rows: rows?.status() ?? [],
@@ -202,7 +206,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           ...rawLines(figures.raw()),
         ]),
       async idle(signal) {
-        await untilIdle(parts, refresh, signal);
+        await untilIdle(parts, queries, refresh, signal);
         await rows?.settled(signal);
       },
       rows,
@@ -216,6 +220,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       async drain(withinMs) {
         phase = 'draining';
         for (const timer of timers) clearInterval(timer);
+        await trimmed.end();
         await events.drain();
         await ingest.stop();
         await inputs.settled();
@@ -236,6 +241,8 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       setInterval(watch.look, statusMs),
       ...refreshLookups(platform, engine),
       startTrimming(running, clock),
+      // A command that starts a platform for its own work does nothing else.
+      ...(options.command === undefined ? [trimmed.watch(running)] : []),
     ];
     if (options.generate === true) await generators.startAll();
     if (options.inputs !== false) inputs.startAll({fast: options.fast === true});
@@ -286,7 +293,8 @@ async function openServers(running: RunningPlatform, {port}: RunOptions, closing
 
 /** Waits until nothing is left to ingest, to aggregate and to write, judged by what was seen twice a second. */
 async function untilIdle(
-  {platform, clock, inputs, engine, outputs, figures}: Parts,
+  {platform, clock, inputs, outputs, figures}: Parts,
+  queries: () => QueryStatus[],
   refresh: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -297,7 +305,7 @@ async function untilIdle(
     do {
       await clock.sleep(statusMs, signal);
       await refresh();
-    } while (!isIdle(platform, engine, outputs, figures.raw(), sinceMs));
+    } while (!isIdle(platform, queries(), outputs, figures.raw(), sinceMs));
     if (!inputs.busy()) return;
   }
 }

@@ -105,6 +105,8 @@ export type SinkSpec = {
     /** Upserts by key and version; otherwise it is a changelog and readers take the highest version. */
     upsert: boolean;
     raw: boolean;
+    /** Whether raw events can be read back; default true. */
+    rawRead?: boolean;
     query: boolean;
     views: boolean;
     /** Keeps rows, marks and offsets over a restart; otherwise they are not compared with the checkpoint at start. */

@@ -86,6 +86,22 @@ log: {backend: kafka, kafka: {brokers: ["127.0.0.1:1"]}}
   assert.match(stderr, /keys of its own for protected values[\s\S]*without --only/);
 });
 
+test('an engine without sinks cannot read raw events, so no query of it may be filled from them', async () => {
+  const root = makeRoot({
+    'config/platform.yaml': `platform: shop
+sinks: {rows: {backend: file}}
+defaults: {aggregates: rows, raw: rows, on_trimmed: archive}
+log: {backend: kafka, kafka: {brokers: ["127.0.0.1:1"]}}
+`,
+    'config/domains/shop.yaml': domain,
+  });
+  for (const only of ['engine', 'ingest,engine']) {
+    const {code, stderr} = await cli(root, 'run', '--only', only);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /shop\.\w+ has on_trimmed: archive[\s\S]*--only engine,sinks/);
+  }
+});
+
 suite('processes of a platform', skipWithout('java', 'mvn'), () => {
   let kafka: Kafka;
   let root: string;

@@ -27,7 +27,7 @@ export const sinkSpecs = {
       password: {type: 'string', secret: true, doc: 'Password.'},
       tags: {type: 'list', of: {type: 'string', doc: 'A tag.'}, doc: 'Tags.', default: []},
     } satisfies Record<string, FieldSpec>,
-    capabilities: {raw: true},
+    capabilities: {raw: true, rawRead: false},
   },
 };
 

@@ -54,6 +54,7 @@ export const domain = (eventType: EventType, aggregations: Partial<Aggregation>[
     futureMaxMs: 3_600_000,
     idleMs: 30_000,
     emit: 'change',
+    onTrimmed: 'stop',
     compatibility: 'backward',
     aggregates: 'analytics',
     raw: null,

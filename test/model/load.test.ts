@@ -120,6 +120,7 @@ test('a domain of three lines is a whole platform, with every default', async (t
     futureMaxMs: 3_600_000,
     idleMs: 30_000,
     emit: 'change',
+    onTrimmed: 'stop',
     compatibility: 'backward',
     aggregates: 'analytics',
     raw: 'records',

@@ -279,6 +279,43 @@ defaults: {raw: f}
   );
 });
 
+test('on_trimmed: archive wants raw events that are kept and can be read back, and says so where it stands', async (t) => {
+  const aggregation = (name: string, more: string) =>
+    `  - {name: ${name}, from: click, window: {type: tumbling, size: 1h}${more}}\n`;
+  const domain = (defaults: string, ...aggregations: string[]) =>
+    `event_types: [{name: click}]\ndefaults: ${defaults}\naggregations:\n${aggregations.join('')}`;
+  const archive = ', on_trimmed: archive';
+  const hint = 'name a database in `defaults.raw`, or say `stop`';
+  assert.deepEqual(
+    await inDomain(t, domain('{raw: none}', aggregation('a', archive), aggregation('b', ''))),
+    [`4:76 RAW_MISSING | ${hint}`],
+  );
+  const remote =
+    'sinks: {far: {backend: remote, remote: {url: x}}}\ndefaults: {raw: far, on_trimmed: archive}';
+  const far = await mistakes(t, {
+    'config/platform.yaml': remote,
+    'config/domains/shop.yaml': domain('{idle: 1m}', aggregation('a', ''), aggregation('b', '')),
+    'config/domains/other.yaml': domain('{idle: 1m}', aggregation('a', ', on_trimmed: stop')),
+  });
+  assert.equal(far.match(/ error /g)?.length, 1, far);
+  assert.match(
+    far,
+    /^config\/platform\.yaml:2:34 error SINK_CAPABILITY .*raw events in the sink "far" cannot be read back/,
+  );
+  const right = await load(t, {
+    'config/domains/shop.yaml': domain(
+      '{on_trimmed: archive}',
+      aggregation('a', ''),
+      aggregation('b', ', on_trimmed: stop'),
+    ),
+  });
+  assert.ok(right.ok);
+  assert.deepEqual(
+    right.platform.domains[0]!.aggregations.map(({onTrimmed}) => onTrimmed),
+    ['archive', 'stop'],
+  );
+});
+
 test('a file that is no YAML does not hide the mistakes of the others, and invents none', async (t) => {
   const loaded = await load(t, {
     'config/platform.yaml': 'sinks: {warehouse: {backend: chdb}',

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {lastSwitched} from '../../src/platform/apply.ts';
 import {finished} from '../../src/platform/change.ts';
+import {compareRevisions} from '../../src/platform/change-compare.ts';
 import {mustWait} from '../../src/platform/change-fill.ts';
 import {newestRows} from '../../src/platform/change-rows.ts';
+import type {QueryPlan} from '../../src/process/plan/nodes.ts';
 
 test('a filling waits from the moment that what runs lags more than the limit until it lags half as much', () => {
   let waits = false;
@@ -52,4 +54,37 @@ test('the truth of a table is one statement for every SQL: highest versions, no 
   assert.match(sql, /PARTITION BY "window_start", "who" ORDER BY "version" DESC/);
   assert.match(sql, /FROM "shop"\."x__r2"/);
   assert.match(sql, /"version" < 9223372036854775807/);
+});
+
+test('of large tables, where the older revision stopped before: windows that both lists reach, and the oldest', async () => {
+  const plan = (name: string) => {
+    const columns = ['window_start', 'n'].map((column) => ({name: column, type: 'long', nullable: false}));
+    const table = {namespace: 'shop', name, kind: 'query', columns, key: ['window_start']};
+    return {id: 'shop.x', sinks: ['rows'], table} as unknown as QueryPlan;
+  };
+  const compare = async (old: number[], now: number[], isLevel = false) => {
+    const rows = async (_: string, {name}: {name: string}, rowsMax: number, oldest = false) => {
+      const windows = (name === 'old' ? old : now).toSorted((a, b) => (oldest ? a - b : b - a));
+      return windows.slice(0, rowsMax).map((start) => [start, 1]);
+    };
+    const [found] = await compareRevisions({rows}, plan('old'), plan('now'), isLevel, 5);
+    const {same, different, onlyBefore, onlyAfter, isPart} = found!;
+    return {same, different, onlyBefore, onlyAfter, isPart};
+  };
+  const windows = (from: number, to: number, without = 0) =>
+    Array.from({length: to - from + 1}, (_, index) => from + index).filter((each) => each !== without);
+  const part = {different: 0, isPart: true};
+  assert.deepEqual(await compare(windows(1, 10), windows(1, 12)), {
+    ...{same: 2, onlyBefore: 0, onlyAfter: 2},
+    ...part,
+  });
+  assert.equal((await compare(windows(1, 10), windows(1, 12, 9))).onlyBefore, 1, 'one is missing');
+  assert.equal((await compare(windows(1, 10), windows(2, 12))).onlyBefore, 1, 'the oldest is missing');
+  assert.equal((await compare(windows(3, 10), windows(1, 12))).onlyBefore, 0, 'an older one came');
+  assert.equal((await compare(windows(1, 10), windows(1, 30))).onlyBefore, 0, 'far behind');
+  assert.equal((await compare(windows(1, 10), [])).onlyBefore, 5, 'nothing is there');
+  assert.deepEqual(await compare(windows(1, 10), windows(1, 10), true), {
+    ...{same: 5, onlyBefore: 0, onlyAfter: 0},
+    ...part,
+  });
 });

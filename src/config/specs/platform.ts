@@ -73,6 +73,12 @@ export const lateness: Record<string, FieldSpec> = {
     default: '30s',
   },
   emit,
+  on_trimmed: {
+    type: 'enum',
+    values: ['stop', 'archive'],
+    doc: 'What happens when retention has deleted events that the query had not read: it stops, or a new revision of it is filled from the raw events that the domain keeps and from the log, by itself, as by `backfill --from archive`.',
+    default: 'stop',
+  },
 };
 
 export const limits: FieldSpec = {

@@ -9,7 +9,7 @@ export const trimmed = (topic: string, partition: number, offset: number, start:
     'LOG_TRIMMED',
     `${topic} partition ${partition}: offsets ${offset} to ${start - 1} were deleted by retention`,
     {
-      hint: 'start again from the log as it is now (`millrace rebuild`), or bring the events in from files (`millrace backfill`)',
+      hint: 'begin with the log as it is now: npx millrace rebuild <query>; or take the rest from the raw table: npx millrace backfill <query> --from archive (`on_trimmed: archive` does that by itself)',
       place: placeOf(topic, partition, offset),
     },
   );

@@ -38,6 +38,7 @@ export function buildPlan(domain: Domain, aggregation: Aggregation, revision = 1
     accumulators,
     measures,
     emit: aggregation.emit,
+    ...(aggregation.onTrimmed === 'archive' ? {onTrimmed: 'archive' as const} : {}),
     table: queryTable(aggregation, revision),
     sinks: aggregation.sinks,
     limits: aggregation.limits,

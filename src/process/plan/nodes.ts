@@ -37,6 +37,8 @@ export type QueryPlan = {
   accumulators: AccumulatorPlan[];
   measures: MeasurePlan[];
   emit: 'change' | 'close';
+  /** It is filled from the raw table when retention has passed it; absent: it stops. Not part of the fingerprint. */
+  onTrimmed?: 'archive';
   table: Table;
   sinks: string[];
   limits: {groups: number; memoryBytes: number; stateDiskBytes: number};

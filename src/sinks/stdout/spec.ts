@@ -5,6 +5,14 @@ export const stdout = defineSink({
   name: 'stdout',
   summary: 'Prints every changed row as a line of JSON.',
   fields: {},
-  capabilities: {isolation: 'inline', upsert: false, raw: true, query: false, views: false, durable: false},
+  capabilities: {
+    isolation: 'inline',
+    upsert: false,
+    raw: true,
+    rawRead: false,
+    query: false,
+    views: false,
+    durable: false,
+  },
   open: async () => (await import('./open.ts')).openStdout(process.stdout),
 });

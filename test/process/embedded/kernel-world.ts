@@ -119,6 +119,7 @@ export function planOf(types: EventType[], options: QueryOptions): QueryPlan {
     correctForMs: options.correctForMs ?? 86_400_000,
     idleMs: 30_000,
     emit: 'change',
+    onTrimmed: 'stop',
     sinks: [],
     limits: {groups: 1e6, memoryBytes: 1e9, stateDiskBytes: 1e9},
   };
