@@ -10,6 +10,8 @@ import type {PlatformDirs} from '../platform/places.ts';
 const patienceMs = 3_000;
 const limitDefault = 50;
 const limitMax = 1_000;
+/** Of the records in an answer, which is made whole: in base64 it has to fit into one text of JavaScript. */
+const answerBytesMax = 32 * 2 ** 20;
 const kinds: readonly Letter['kind'][] = ['dead', 'late'];
 const statuses: readonly LetterStatus[] = ['open', 'queued', 'replayed', 'failed'];
 const names = [
@@ -28,27 +30,49 @@ const names = [
   'limit',
 ];
 
-/** The newest letters that the parameters select, and how many there are. @throws REQUEST_INVALID, NAME_UNKNOWN, USAGE, KAFKA_* */
-export async function lettersOf(
+/** The newest letters that the parameters select, as many as one answer holds, and how many there are. */
+type Letters = {total: number; letters: ReturnType<typeof letterJson>[]};
+
+/**
+ * Lists letters for whoever asks: one after another, since each asking reads whole topics, and not for those who are gone.
+ * @returns a function that throws REQUEST_INVALID, NAME_UNKNOWN, USAGE, KAFKA_*
+ */
+export function createLetters(
   platform: Platform,
   dirs: PlatformDirs,
-  params: URLSearchParams,
-): Promise<{total: number; letters: ReturnType<typeof letterJson>[]}> {
-  const limit = limitOf(params.get('limit'));
-  const selection = selectionOf(platform, params);
-  const log = await openLog(dirs.source, {patienceMs});
-  try {
-    const newest: Letter[] = [];
-    let total = 0;
-    for await (const letter of selectedLetters(platform, dirs, log, selection)) {
-      total++;
-      newest.push(letter);
-      if (newest.length > limit) newest.shift();
-    }
-    return {total, letters: newest.map(letterJson)};
-  } finally {
-    log.close();
+): (params: URLSearchParams, signal: AbortSignal) => Promise<Letters> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (params, signal) => {
+    const limit = limitOf(params.get('limit'));
+    const selection = selectionOf(platform, params);
+    const found = last.then(async (): Promise<Letters> => {
+      if (signal.aborted) return {total: 0, letters: []};
+      const log = await openLog(dirs.source, {patienceMs});
+      try {
+        return await newestOf(selectedLetters(platform, dirs, log, selection, signal), limit);
+      } finally {
+        log.close();
+      }
+    });
+    const over = () => {};
+    last = found.then(over, over);
+    return found;
+  };
+}
+
+/** At least one, also when that alone is larger than an answer should be. */
+async function newestOf(selected: AsyncIterable<Letter>, limit: number): Promise<Letters> {
+  const newest: Letter[] = [];
+  let total = 0;
+  let bytes = 0;
+  for await (const letter of selected) {
+    total++;
+    newest.push(letter);
+    bytes += letter.original.length;
+    while (newest.length > 1 && (newest.length > limit || bytes > answerBytesMax))
+      bytes -= newest.shift()!.original.length;
   }
+  return {total, letters: newest.map(letterJson)};
 }
 
 function selectionOf({domains}: Platform, params: URLSearchParams): LetterSelection {

@@ -9,7 +9,7 @@ import {wholeLedger} from '../platform/ledger-whole.ts';
 import {type PlatformDirs, placesOf} from '../platform/places.ts';
 import {type RouteKey, takesNoEvents, text} from '../platform/routes.ts';
 import type {Mount, Route, ServerOptions} from '../platform/server.ts';
-import {lettersOf} from './letters.ts';
+import {createLetters} from './letters.ts';
 import type {ConsoleStatus} from './types.ts';
 
 type Answered = 'GET /v1/ping' | 'GET /v1/status' | 'GET /v1/ledger' | 'POST /v1/query';
@@ -63,6 +63,7 @@ function openOf({platform, metrics}: ConsoleParts): ServerOptions['open'] {
 }
 
 function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route> {
+  const letters = createLetters(platform, dirs);
   const answered: Record<Answered | 'GET /v1/letters', Route> = {
     'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
     'GET /v1/status': status,
@@ -75,7 +76,7 @@ function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route>
         });
       return askOf(platform, await deliversHere(platform.root))(sink, sql);
     },
-    'GET /v1/letters': async ({params}) => lettersOf(platform, dirs, params),
+    'GET /v1/letters': async ({params, signal}) => letters(params, signal),
   };
   const refused = Object.entries(whose).map(([key, who]): [string, Route] => [
     key,

@@ -47,12 +47,13 @@ async function schemasOf(dirs: PlatformDirs): Promise<RegisteredSchema[]> {
   }
 }
 
-/** Everything that is selected, with how it stands, oldest first. @throws USAGE for its expression, LOG_CORRUPT, KAFKA_*, REGISTRY_* */
+/** Everything that is selected, with how it stands, oldest first; none after `signal`: nobody wants more. @throws USAGE for its expression, LOG_CORRUPT, KAFKA_*, REGISTRY_* */
 export async function* selectedLetters(
   platform: Platform,
   dirs: PlatformDirs,
   log: LogReader,
   selection: LetterSelection,
+  signal?: AbortSignal,
 ): AsyncGenerator<Letter> {
   const needsSchemas = selection.where !== undefined || platform.pii !== undefined;
   const schemas = needsSchemas ? await schemasOf(dirs) : [];
@@ -62,7 +63,7 @@ export async function* selectedLetters(
   const history = new Map();
   for (const domain of selection.domains) await readHistory(log, domain, history);
   try {
-    for await (const letter of readLetters(log, selection, history)) {
+    for await (const letter of readLetters(log, selection, history, signal)) {
       // Without its schema a letter is shown as far as that goes.
       if (needsSchemas) await learner.learn(letter.original).catch(onlyRegistry);
       if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);

@@ -105,17 +105,19 @@ export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
 }
 
 /**
- * What was selected, oldest first for each topic; the expression is the caller's matter (`letters-where.ts`). Throws
+ * What was selected, oldest first for each topic; the expression is the caller's matter (`letters-where.ts`). Ends at `signal`. Throws
  * LOG_CORRUPT when a batch is damaged.
  */
 export async function* readLetters(
   log: LogReader,
   selection: LetterSelection,
   history: LetterHistory,
+  signal?: AbortSignal,
 ): AsyncGenerator<Letter> {
   for (const domain of selection.domains) {
     const letters = selection.kind === 'dead' ? deadLetters(log, domain) : lateLetters(log, domain);
     for await (const letter of letters) {
+      if (signal?.aborted) return;
       letter.replays = history.get(letter.id) ?? [];
       letter.status = statusOf(letter.replays);
       if (isSelected(letter, selection)) yield letter;
