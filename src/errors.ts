@@ -616,6 +616,13 @@ function placeOfSecret(text: string): RegExp {
 }
 
 /**
+ * What stands where a URL has its password, also when nobody has read it: under a wrong key, in a URL that is none. Neither a port with
+ * what follows it nor the place of a secret.
+ */
+const passwordOfUrl =
+  /(?<=:\/\/[^\s/:@[\]"'`]{0,256}:)(?!\d{1,5}[/,?]|\$\{|\*+@)[^\s"'`]{1,256}(?=@[^\s"'`])/g;
+
+/**
  * From now on `withoutSecrets`, and with it every PlatformError, shows `***` instead of this text; one that is weak only where a secret
  * stands.
  */
@@ -625,7 +632,7 @@ export function hideSecret(text: string): void {
   else secretTexts.add(text);
 }
 
-/** A message that may come from elsewhere, such as a driver that quotes its password. */
+/** A message that may come from elsewhere, such as a driver that quotes its password; passwords of URLs are hidden as well. */
 export const withoutSecrets = (message: string): string => replaceSecrets(message, () => '***');
 
 /** A line of a file that may hold secrets, with as many asterisks as they have letters: places in it stay where they are. */
@@ -636,7 +643,7 @@ function replaceSecrets(text: string, shown: (secret: string) => string): string
   let result = text;
   for (const secret of secretTexts) result = result.replaceAll(secret, shown(secret));
   for (const [secret, place] of weakSecrets) result = result.replace(place, shown(secret));
-  return result;
+  return result.includes('@') ? result.replace(passwordOfUrl, shown) : result;
 }
 
 /** A failure of the user's input or of the outside world; our own mistakes are assertions instead. */

@@ -1,5 +1,5 @@
 import {dirname, resolve} from 'node:path';
-import {hideSecret} from '../errors.ts';
+import {hideSecret, withoutSecrets} from '../errors.ts';
 import {parseBytes, parseCount, parseDuration, parseRate, parseShare} from '../quantity.ts';
 import type {DiagnosticCode} from './codes.ts';
 import type {FieldSpec} from './fields.ts';
@@ -108,7 +108,10 @@ function readText(node: ScalarNode, spec: FieldSpec & {type: 'string'}): ScalarR
   if (spec.url) return readUrl(value, spec.url, spec.examples);
   if (spec.pattern && !spec.pattern.test(value)) {
     const hint = spec.examples?.length ? `for example ${spec.examples.join(', ')}` : undefined;
-    return wrong('VALUE_INVALID', `${quote(value)} does not have the right form`, hint);
+    // Of an address with a password where none is expected: `user:password@host`.
+    const [, password = ''] = /^[^\s:@/]+:(?!\/\/)(\S+)@\S+$/.exec(value) ?? [];
+    hideSecret(password);
+    return wrong('VALUE_INVALID', `${withoutSecrets(quote(value))} does not have the right form`, hint);
   }
   return {ok: true, value};
 }

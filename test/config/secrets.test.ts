@@ -244,6 +244,33 @@ registry: {backend: confluent, confluent: {url: "http://user:${canary}2@localhos
   assert.doesNotMatch(shown, new RegExp(canary));
 });
 
+test('the password of an address is masked where it cannot be read, has no place, or is none', async (t) => {
+  const loaded = await load(t, {
+    ...domain,
+    'config/platform.yaml': `sinks:
+  b: {backend: remote, url: "ftp://user:${canary}4@localhost"}
+registry: {backend: confluent, confluent: {url: "http://user:${canary}3#@x@localhost"}}
+log:
+  backend: kafka
+  kafka: {brokers: ["user:${canary}5@kafka:9092", "sasl://:${canary}6@kafka"]}
+engine: {embedded: {checkpoints: "s3://key:${canary}7@bucket/x"}}
+`,
+  });
+  assert.ok(!loaded.ok);
+  const shown = JSON.stringify(loaded.diagnostics);
+  for (const text of ['http://user:*', 'ftp://user:*', '"user:*', 'sasl://:*', 's3://key:*'])
+    assert.ok(shown.replaceAll('\\"', '"').includes(text), text);
+  assert.doesNotMatch(shown, new RegExp(canary));
+  for (const text of [
+    'http://localhost:4000/@scope/x, http://127.0.0.1:80, http://[::1]:4000/a@b',
+    'http://user:${secret:pg}@host, postgres://user@host:5432/x',
+    'postgres://me:***@host',
+    'a:b@c, npm:x@1.2 and "12:30@noon"',
+  ])
+    assert.equal(withoutSecrets(text), text);
+  assert.equal(withoutSecrets('refused by redis://me:p@ss@host:1/x'), 'refused by redis://me:***@host:1/x');
+});
+
 test('a secret that is short or an ordinary word is hidden where a secret stands, and nowhere else', async (t) => {
   const loaded = await load(t, {
     ...platform('"${secret:weak}"'),
