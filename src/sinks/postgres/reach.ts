@@ -4,11 +4,11 @@ import type {PostgresTransaction} from './connection.ts';
 
 const reading = new Set(['select', 'with', 'values', 'table', 'show', 'explain']);
 /**
- * Names that give a superuser its rights back, run text as a statement, or hold passwords, wherever they stand; and names that are
- * written so that they are not seen.
+ * Names that give a superuser its rights back, run text as a statement, hold passwords, end the work of others, or take locks that
+ * outlive the transaction and could be ours, wherever they stand; and names that are written so that they are not seen.
  */
 const never =
-  /\b(?:set_config|pg_authid|pg_shadow|(?:query|cursor|table|schema|database)_to_xml\w*|ts_stat)\b|\bu&"/i;
+  /\b(?:set_config|pg_authid|pg_shadow|(?:query|cursor|table|schema|database)_to_xml\w*|ts_stat|pg_(?:try_)?advisory_\w+|pg_(?:cancel|terminate)_backend)\b|\bu&"/i;
 
 /**
  * A read-only transaction still lets through COPY to a file or a program, DO, and functions of a superuser that read files.
