@@ -9,7 +9,7 @@ const steadyMs = 2_000;
 export class StopAndAgain {
   #trouble: {failure: Failure; sinceMs: number} | undefined;
   #retryMs = Infinity;
-  #triedMs = Infinity;
+  #begunMs = Infinity;
 
   /** The query stopped. @returns whether that was told before, for what it is tried again since */
   stopped(failure: Failure, nowMs: number): boolean {
@@ -18,7 +18,7 @@ export class StopAndAgain {
     const sinceMs = isTold ? this.#trouble!.sinceMs : nowMs;
     this.#trouble = retryMs === undefined ? undefined : {failure, sinceMs};
     this.#retryMs = retryMs === undefined ? Infinity : nowMs + retryMs;
-    this.#triedMs = Infinity;
+    this.#begunMs = Infinity;
     return isTold;
   }
 
@@ -29,10 +29,14 @@ export class StopAndAgain {
     return true;
   }
 
-  /** It begins from its checkpoint, by itself or because somebody asked for it. */
-  tried(nowMs: number): void {
+  /** It is about to begin from its checkpoint, by itself or because somebody asked for it. */
+  tried(): void {
     this.#retryMs = Infinity;
-    this.#triedMs = nowMs;
+  }
+
+  /** It has its state and reads: how long that took says nothing. */
+  begun(nowMs: number): void {
+    this.#begunMs = nowMs;
   }
 
   /** Why it stopped, while nobody knows whether that is over. */
@@ -42,14 +46,14 @@ export class StopAndAgain {
 
   /** Whether it runs for so long that it has come through. */
   isSteady(nowMs: number): boolean {
-    return this.#trouble !== undefined && nowMs - this.#triedMs >= steadyMs;
+    return this.#trouble !== undefined && nowMs - this.#begunMs >= steadyMs;
   }
 
   /** It has come through. @returns what there is to tell, if it had stopped */
   over(nowMs: number): {code: string; seconds: number} | undefined {
     const trouble = this.#trouble;
     this.#trouble = undefined;
-    this.#triedMs = Infinity;
+    this.#begunMs = Infinity;
     return trouble && {code: trouble.failure.code!, seconds: (nowMs - trouble.sinceMs) / 1_000};
   }
 }

@@ -105,6 +105,7 @@ export class QueryOwner {
       await replay.scan();
       if (run !== this.#run) return;
       this.#merger = merger;
+      this.#again.begun(this.#options.clock.now());
       this.#replay = replay;
       this.#state = this.#isPaused ? 'paused' : 'running';
       if (!hasCheckpoint) await this.#checkpoint(merger);
@@ -201,7 +202,7 @@ export class QueryOwner {
     this.#isPaused = false;
     if (this.isStopped) {
       this.#state = 'running';
-      this.#again.tried(this.#options.clock.now());
+      this.#again.tried();
       void this.open();
       return;
     }

@@ -147,7 +147,9 @@ async function fullAndBack(rig: EngineRig): Promise<void> {
     await rig.engine.turn();
     return told.length > 1;
   }, 'it runs again');
-  assert.match(told[1]!, /^again after (2[4-9]|[34]\d)/);
+  // The clock goes on while the writer's thread works, however long that takes.
+  const [, seconds] = /^again after ([\d.]+)$/.exec(told[1]!) ?? [];
+  assert.ok(Number(seconds) >= 24, told.join('; '));
   await rig.engine.settle();
   assert.equal(await state(), 'running');
   rig.check();
