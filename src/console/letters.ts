@@ -5,6 +5,7 @@ import type {Platform} from '../model/types.ts';
 import type {Letter, LetterSelection, LetterStatus} from '../platform/letters.ts';
 import {letterJson, selectedLetters} from '../platform/letters-selected.ts';
 import type {PlatformDirs} from '../platform/places.ts';
+import {createTurns} from './turns.ts';
 
 /** Who asks wants to know soon that Kafka is away. */
 const patienceMs = 3_000;
@@ -41,12 +42,11 @@ export function createLetters(
   platform: Platform,
   dirs: PlatformDirs,
 ): (params: URLSearchParams, signal: AbortSignal) => Promise<Letters> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (params, signal) => {
+  const inTurn = createTurns(1);
+  return async (params, signal) => {
     const limit = limitOf(params.get('limit'));
     const selection = selectionOf(platform, params);
-    const found = last.then(async (): Promise<Letters> => {
-      if (signal.aborted) return {total: 0, letters: []};
+    return inTurn(signal, async () => {
       const log = await openLog(dirs.source, {patienceMs});
       try {
         return await newestOf(selectedLetters(platform, dirs, log, selection, signal), limit);
@@ -54,9 +54,6 @@ export function createLetters(
         log.close();
       }
     });
-    const over = () => {};
-    last = found.then(over, over);
-    return found;
   };
 }
 

@@ -10,7 +10,11 @@ import {type PlatformDirs, placesOf} from '../platform/places.ts';
 import {type RouteKey, takesNoEvents, text} from '../platform/routes.ts';
 import type {Mount, Route, ServerOptions} from '../platform/server.ts';
 import {createLetters} from './letters.ts';
+import {createTurns} from './turns.ts';
 import type {ConsoleStatus} from './types.ts';
+
+/** Each has a thread and a connection of its own, of which a database has few. */
+const queriesAtOnce = 4;
 
 type Answered = 'GET /v1/ping' | 'GET /v1/status' | 'GET /v1/ledger' | 'POST /v1/query';
 
@@ -64,17 +68,18 @@ function openOf({platform, metrics}: ConsoleParts): ServerOptions['open'] {
 
 function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route> {
   const letters = createLetters(platform, dirs);
+  const inTurn = createTurns(queriesAtOnce);
   const answered: Record<Answered | 'GET /v1/letters', Route> = {
     'GET /v1/ping': async () => ({name: platform.name, pid: process.pid}),
     'GET /v1/status': status,
     'GET /v1/ledger': async () => wholeLedger(platform, dirs, await connectControl(platform.root)),
-    'POST /v1/query': async ({body}) => {
+    'POST /v1/query': async ({body, signal}) => {
       const [sink, sql] = [text(body, 'sink'), text(body, 'sql')];
       if (!Object.hasOwn(platform.sinks, sink))
         throw new PlatformError('NAME_UNKNOWN', `there is no sink "${sink}"`, {
           hint: `one of ${Object.keys(platform.sinks).join(', ')}`,
         });
-      return askOf(platform, await deliversHere(platform.root))(sink, sql);
+      return inTurn(signal, async () => askOf(platform, await deliversHere(platform.root))(sink, sql));
     },
     'GET /v1/letters': async ({params, signal}) => letters(params, signal),
   };

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {createLetters} from '../../src/console/letters.ts';
+import {createTurns} from '../../src/console/turns.ts';
 import {deadLetterEncoder, deadLetterTopic} from '../../src/ingest/deadletters.ts';
 import {openLogWriter} from '../../src/log/embedded.ts';
 import {dirsOf} from '../../src/platform/places.ts';
@@ -49,15 +50,43 @@ test('an answer holds the newest letters of 32 MiB at most, at least one, and no
   };
   const ids = (...numbers: number[]) => numbers.map((number) => `letter-${number}`);
   const gone = new AbortController();
-  const answers = [ask(''), ask('', gone.signal), ask('limit=2')];
+  const first = ask('');
+  const second = assert.rejects(ask('', gone.signal), /who asked is gone/);
+  const third = ask('limit=2');
   gone.abort();
-  assert.deepEqual(await Promise.all(answers), [
-    [5, ids(1, 2, 3, 4)],
-    [0, []],
-    [5, ids(3, 4)],
-  ]);
-  assert.throws(() => letters(new URLSearchParams('limit=0'), here), /no count/);
+  await second;
+  assert.deepEqual(await first, [5, ids(1, 2, 3, 4)]);
+  assert.deepEqual(await third, [5, ids(3, 4)]);
+  await assert.rejects(ask('limit=0'), /no count/);
   await append(5, 33 * mebibyte);
   assert.deepEqual(await ask(''), [6, ids(5)]);
   await writer.close();
+});
+
+test('so many are answered at a time, in their order, also after one whose work fails; who is gone is not waited for', async () => {
+  const inTurn = createTurns(2);
+  const here = new AbortController().signal;
+  const begun: {number: number; end: () => void; fail: (error: Error) => void}[] = [];
+  const ask = (number: number, signal = here) =>
+    inTurn(signal, () => {
+      const {promise, resolve, reject} = Promise.withResolvers<number>();
+      begun.push({number, end: () => resolve(number), fail: reject});
+      return promise;
+    });
+  const asked = [0, 1, 2].map((number) => ask(number));
+  const gone = assert.rejects(ask(3, AbortSignal.abort()), /who asked is gone/);
+  const last = ask(4);
+  const numbers = () => begun.map(({number}) => number);
+  await Promise.resolve();
+  assert.deepEqual(numbers(), [0, 1]);
+  begun[1]!.fail(new Error('no'));
+  await assert.rejects(asked[1]!, /no/);
+  await Promise.resolve();
+  assert.deepEqual(numbers(), [0, 1, 2]);
+  begun[0]!.end();
+  await gone;
+  begun[2]!.end();
+  assert.deepEqual([await asked[0], await asked[2]], [0, 2]);
+  begun.at(-1)!.end();
+  assert.deepEqual([await last, numbers()], [4, [0, 1, 2, 4]]);
 });
