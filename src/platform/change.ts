@@ -159,8 +159,11 @@ function refusalOf(why: Wish['why'], comparisons: Comparison[], trimmed: number)
 const lackText = (query: string, rows: number): string =>
   `${query}: the log begins at a later record than the rows do, and the new revision lacks ${rows} of them; after it was switched to all the same, npx millrace backfill ${query} --from archive adds what raw tables keep`;
 
-/** The same where the old revision does not run: what it has not read yet differs, what the new one lacks is lost. */
-function lossOf(
+/**
+ * The same where the old revision does not run: what it has not read yet differs, what the new one lacks is lost.
+ * @param trimmed records that the log no longer has @param archive whether the raw table had to have them
+ */
+export function lossOf(
   why: Wish['why'],
   comparisons: Comparison[],
   trimmed: number,

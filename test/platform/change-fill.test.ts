@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {lastSwitched} from '../../src/platform/apply.ts';
-import {finished} from '../../src/platform/change.ts';
-import {compareRevisions} from '../../src/platform/change-compare.ts';
+import {finished, lossOf} from '../../src/platform/change.ts';
+import {type Comparison, compareRevisions} from '../../src/platform/change-compare.ts';
 import {mustWait} from '../../src/platform/change-fill.ts';
 import {newestRows} from '../../src/platform/change-rows.ts';
 import type {QueryPlan} from '../../src/process/plan/nodes.ts';
@@ -87,4 +87,17 @@ test('of large tables, where the older revision stopped before: windows that bot
     ...{same: 5, onlyBefore: 0, onlyAfter: 0},
     ...part,
   });
+});
+
+test('where the older revision stopped, only rows that would go keep a filled one from being shown', () => {
+  const found = (onlyBefore: number) =>
+    [{query: 'shop.x', onlyBefore, onlyAfter: 9, different: 9}] as unknown as Comparison[];
+  assert.equal(lossOf('backfill', found(0), 180, true), undefined);
+  assert.equal(lossOf('backfill', found(4), 0, true), undefined, 'the log has everything');
+  assert.match(
+    lossOf('backfill', found(4), 180, true)!,
+    /^shop\.x: the raw table and the log have less .* lacks 4 of them$/,
+  );
+  assert.match(lossOf('change', found(4), 180)!, /lacks 4 of them; .*backfill shop\.x --from archive adds/);
+  assert.equal(lossOf('rebuild', found(4), 180), undefined);
 });
