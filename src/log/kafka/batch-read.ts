@@ -15,10 +15,22 @@ import {inflate} from './codecs.ts';
 import {crc32c} from './crc32c.ts';
 import {CodecFailure, tooLarge} from './growing.ts';
 import {machine, moveBytesLeast, type Place} from './machine.ts';
-import {fenceHeader, isOfOutbox, markHeader, recordAt, skipVarint, varint} from './record.ts';
+import {
+  fenceHeader,
+  isOfOutbox,
+  type KafkaRecord,
+  markHeader,
+  outboxHeader,
+  recordAt,
+  skipVarint,
+  varint,
+} from './record.ts';
 
 /** A batch may unpack to so much. */
 export const inflatedBytesMax = 256 * 1024 * 1024;
+
+/** Latest instant of JavaScript's dates, epoch ms. */
+const dateMsMax = 8.64e15;
 
 /** A batch that is whole and unpacks to more: no other replica has it otherwise, and nobody unpacks it here. */
 class BatchTooLarge extends BatchFailure {}
@@ -204,16 +216,23 @@ function takeOdd(state: Walk, target: BatchTarget, batch: KafkaBatch, countMax: 
     addGap(target, offset, offset + 1, batch.maxTimeMs);
     return 1;
   }
-  const mark = record.headers.find(({name}) => name === markHeader);
-  const markTimeMs = mark?.value ? Number(Buffer.from(mark.value).toString()) : Number.NaN;
+  const markTimeMs = markOf(record);
   const base = {topic, partition, baseOffset: offset, appendTimeMs: Math.max(0, batch.maxTimeMs)};
-  if (Number.isSafeInteger(markTimeMs)) {
+  if (markTimeMs !== undefined) {
     batches.push({...base, count: 1, kind: 'mark', markTimeMs, bytes: emptyRecord});
     return 1;
   }
   const count = 1 + takeEmpty(state, countMax - 1);
   batches.push({...base, count, kind: 'data', bytes: new Uint8Array(4 * count)});
   return count;
+}
+
+/** Event time of an end mark, epoch ms; undefined for what no outbox writes: a mark that names none, or a time that is no date. */
+function markOf({headers}: KafkaRecord): number | undefined {
+  const mark = headers.find(({name}) => name === markHeader);
+  if (!mark?.value || headers[0]!.name !== outboxHeader) return undefined;
+  const timeMs = Number(Buffer.from(mark.value).toString());
+  return Number.isInteger(timeMs) && Math.abs(timeMs) <= dateMsMax ? timeMs : undefined;
 }
 
 /** Takes the records without a value that follow: a packed batch may hold millions, and an object for each would be gigabytes. */

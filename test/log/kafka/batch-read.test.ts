@@ -230,7 +230,7 @@ test('holes, marks, fences, tombstones and empty values each have their offsets'
         {delta: 3, value: 'b'},
         {delta: 6, value: 'c'},
         {delta: 7, value: null, key: 'k'},
-        {delta: 8, value: '', headers: [[markHeader, '1234']]},
+        {delta: 8, value: '', headers: [[outboxHeader, 'acme/1'], [offsetHeader, '7'], [markHeader, '1234']]}, // biome-ignore format: a row
         {delta: 9, value: null, headers: [[fenceHeader, '3']]},
         {delta: 10, value: ''},
         {delta: 11, value: 'd', headers: [[markHeader, '5']]},
@@ -250,6 +250,18 @@ test('holes, marks, fences, tombstones and empty values each have their offsets'
     ['data', 111, 1, 'd'],
     ['gap', 112, 3, ''],
   ]);
+});
+
+test('an end mark is one that names its outbox and a time that is a date; any other is a record without a value', () => {
+  const markBy = (...headers: [string, string][]) =>
+    shown(readBatch(batchOf([{delta: 0, value: null, headers}])));
+  const byOurs = (time: string) => markBy([outboxHeader, 'acme/1'], [offsetHeader, '7'], [markHeader, time]);
+  assert.deepEqual(byOurs('8640000000000000'), [['mark', 100, 1, 8.64e15]]);
+  const none = [['data', 100, 1, '']];
+  for (const time of ['8640000000000001', '9007199254740991', '-8640000000000001', '1.5', 'x', 'Infinity'])
+    assert.deepEqual(byOurs(time), none, time);
+  assert.deepEqual(markBy([markHeader, '1234']), none);
+  assert.deepEqual(markBy([markHeader, '1234'], [outboxHeader, 'acme/1']), none);
 });
 
 test('a batch without records is a gap; an older format, a wrong checksum and a torn end are told', () => {
@@ -430,7 +442,14 @@ test('a batch whose first record names an outbox is ours; all others are told as
   assert.deepEqual(isUnchecked([{...ours, value: 'long '.repeat(2000)}]), [false]);
   // Of another program: no header, another one first, one that begins alike, none in the first record, a key.
   const other: Given = {delta: 0, value: 'a'};
-  const mark: Given = {delta: 3, value: null, headers: [[markHeader, '5']]};
+  const mark: Given = {
+    delta: 3,
+    value: null,
+    headers: [
+      [outboxHeader, 'x'],
+      [markHeader, '5'],
+    ],
+  };
   assert.deepEqual(isUnchecked([other, {delta: 2, value: 'c'}, mark]), [true, 'gap', true, 'mark']);
   for (const headers of [[['trace', '1'], [outboxHeader, 'x']], [[`${outboxHeader}s`, 'x']], [['millrace.outbo', 'xx']]]) // biome-ignore format: a list
     assert.deepEqual(isUnchecked([{...other, headers: headers as [string, string][]}]), [true]);
