@@ -10,16 +10,16 @@ import {join, resolve} from 'node:path';
 import {pathToFileURL} from 'node:url';
 import {checkExpr} from '../src/expr/check.ts';
 import {parseExpr} from '../src/expr/parse.ts';
-import type {ValueType} from '../src/expr/types.ts';
 import type {RecordBatch} from '../src/log/types.ts';
 import type {CheckedType} from '../src/model/checked.ts';
-import type {Domain, EventType, Field} from '../src/model/types.ts';
+import type {Domain, EventType} from '../src/model/types.ts';
 import {createTopicDecoder} from '../src/process/embedded/decode.ts';
 import {createKernel} from '../src/process/embedded/kernel.ts';
 import {buildPlan} from '../src/process/plan/build.ts';
 import type {QueryPlan} from '../src/process/plan/nodes.ts';
 import {avroSchema} from '../src/schema/avro.ts';
 import {compileEncoder} from '../src/schema/encode.ts';
+import {field} from '../test/support/fields.ts';
 import {categories, countries, createRandom, devices, randomId} from './purchases.ts';
 
 const eventCount = Number(process.argv[2] ?? 500_000);
@@ -27,15 +27,6 @@ const rounds = Number(process.argv[3] ?? 9);
 const other = process.argv[4];
 const batchBytes = 256 * 1024;
 
-const field = (name: string, type: ValueType, more: Partial<Field> = {}): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role: 'attribute',
-  type,
-  required: false,
-  aliases: [],
-  ...more,
-});
 const eventType: EventType = {
   domain: 'shop',
   name: 'purchase',

@@ -1,6 +1,7 @@
 /** Purchases of the benches: drawn by lot, or counted through. Those of a bench stay as they are, or its figures could not be compared with earlier ones. */
 import type {EventType, Field} from '../src/model/types.ts';
 import {uuid5Of} from '../src/schema/uuid5.ts';
+import {field as plainField} from '../test/support/fields.ts';
 
 /** mulberry32: the same events in every run. @returns uniform in [0, 1) */
 export function createRandom(seed: number): () => number {
@@ -28,14 +29,8 @@ export function randomId(below: (n: number) => number): string {
   return `${hex(8)}-${hex(4)}-7${hex(3)}-8${hex(3)}-${hex(6)}${hex(6)}`;
 }
 
-const field = (name: string, type: Field['type'], role: Field['role'], required = false): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role,
-  type,
-  required,
-  aliases: [],
-});
+const field = (name: string, type: Field['type'], role: Field['role'], required = false): Field =>
+  plainField(name, type, {role, required});
 
 /** Eight fields, about 100 bytes. */
 export const purchaseType: EventType = {

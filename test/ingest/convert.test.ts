@@ -7,7 +7,7 @@ import {type ConvertOptions, converterOf} from '../../src/ingest/convert.ts';
 import {reasonCode} from '../../src/ingest/reasons.ts';
 import {timeZone} from '../../src/ingest/time.ts';
 import {timestampFormatProblem} from '../../src/model/timestamp-format.ts';
-import {field} from './world.ts';
+import {field} from '../support/fields.ts';
 
 const utc: ConvertOptions = {zone: timeZone('UTC'), timestampFormat: null};
 

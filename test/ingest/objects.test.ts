@@ -10,7 +10,8 @@ import {compileObjectEncoder, type EventObject, noRoom, roomMax} from '../../src
 import {compileRows, wantedColumns} from '../../src/ingest/validate.ts';
 import type {EventType} from '../../src/model/types.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
-import {field, input, order} from './world.ts';
+import {field} from '../support/fields.ts';
+import {input, order} from './world.ts';
 
 const latestMs = Date.parse('2030-01-01T00:00:00Z');
 const head = order().fields.slice(0, 2);

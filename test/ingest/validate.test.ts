@@ -11,7 +11,8 @@ import {reasons} from '../../src/ingest/reasons.ts';
 import {openLogReader} from '../../src/log/embedded.ts';
 import type {EventType} from '../../src/model/types.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
-import {domain, field, input, order, withWorld} from './world.ts';
+import {field} from '../support/fields.ts';
+import {domain, input, order, withWorld} from './world.ts';
 
 /** The event type with checks and derived columns from text. */
 function withExpressions(

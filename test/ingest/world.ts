@@ -2,27 +2,17 @@ import {mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {type Clock, systemClock} from '../../src/clock.ts';
-import type {ValueType} from '../../src/expr/types.ts';
 import {readDeadLetters, type StoredDeadLetter} from '../../src/ingest/deadletters.ts';
 import {type IngestFileOptions, type IngestReport, ingestFile} from '../../src/ingest/file.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import type {IngestCounts, LogWriter} from '../../src/log/types.ts';
-import type {Aggregation, Domain, EventType, Field, Input} from '../../src/model/types.ts';
+import type {Aggregation, Domain, EventType, Input} from '../../src/model/types.ts';
 import {avroSchema} from '../../src/schema/avro.ts';
 import {compileDecoder} from '../../src/schema/decode.ts';
 import {walkRecords} from '../../src/schema/frame.ts';
 import type {AvroValue} from '../../src/schema/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
-
-export const field = (name: string, type: ValueType, more: Partial<Field> = {}): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role: 'attribute',
-  type,
-  required: false,
-  aliases: [],
-  ...more,
-});
+import {field} from '../support/fields.ts';
 
 /** `shop.order`: order_id, user_id, country, amount (required money), quantity. */
 export const order = (more: Partial<EventType> = {}): EventType => ({

@@ -1,6 +1,7 @@
 /** Seeded random event types and values of the kinds that Millrace writes. */
 import type {Value, ValueType} from '../../src/expr/types.ts';
 import type {EventType, Field} from '../../src/model/types.ts';
+import {field as plainField} from '../support/fields.ts';
 import type {Random} from '../support/random.ts';
 
 export const valueTypes: readonly ValueType[] = [
@@ -16,18 +17,8 @@ export const valueTypes: readonly ValueType[] = [
   'enum',
 ];
 
-export function field(name: string, type: ValueType, options: Partial<Field> = {}): Field {
-  return {
-    name,
-    column: type === 'money' ? `${name}_cents` : name,
-    role: 'attribute',
-    type,
-    required: false,
-    aliases: [],
-    ...(type === 'enum' ? {symbols: ['red', 'green', 'blue']} : {}),
-    ...options,
-  };
-}
+export const field = (name: string, type: ValueType, options: Partial<Field> = {}): Field =>
+  plainField(name, type, {...(type === 'enum' ? {symbols: ['red', 'green', 'blue']} : {}), ...options});
 
 export function eventType(name: string, fields: Field[]): EventType {
   return {

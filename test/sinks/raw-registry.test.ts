@@ -14,8 +14,9 @@ import type {AvroSchema} from '../../src/schema/types.ts';
 import {createRawControl} from '../../src/sinks/raw.ts';
 import type {RawBatch, Sink} from '../../src/sinks/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
-import {eventType, field} from '../process/embedded/kernel-world.ts';
+import {eventType} from '../process/embedded/kernel-world.ts';
 import {ask, startRegistry, token} from '../registry/server.ts';
+import {field} from '../support/fields.ts';
 import {until} from '../support/until.ts';
 
 const order = eventType('order', [field('amount', 'long', {role: 'metric', required: true})]);

@@ -21,16 +21,8 @@ import {createRawControl, type RawControl, type RawStats} from '../../src/sinks/
 import {columnIndex, tableId} from '../../src/sinks/tables.ts';
 import type {RawBatch, Sink} from '../../src/sinks/types.ts';
 import {noTelemetry} from '../../src/telemetry.ts';
+import {field} from '../support/fields.ts';
 
-const field = (name: string, type: Field['type'], more: Partial<Field> = {}): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role: 'attribute',
-  type,
-  required: false,
-  aliases: [],
-  ...more,
-});
 const eventType = (name: string, fields: Field[]): EventType => ({
   domain: 'shop',
   name,

@@ -7,7 +7,8 @@ import {fileURLToPath} from 'node:url';
 import type {ValueType} from '../../src/expr/types.ts';
 import {declareTypes} from '../../src/transforms/declare.ts';
 import {openTransforms} from '../../src/transforms/open.ts';
-import {domain, field, order} from '../ingest/world.ts';
+import {domain, order} from '../ingest/world.ts';
+import {field} from '../support/fields.ts';
 import {withModules} from './world.ts';
 
 const types: ValueType[] = [

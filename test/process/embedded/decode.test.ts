@@ -6,7 +6,8 @@ import {createTopicDecoder} from '../../../src/process/embedded/decode.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import {compileEncoder} from '../../../src/schema/encode.ts';
 import type {AvroRecord} from '../../../src/schema/types.ts';
-import {eventType, field, planOf} from './kernel-world.ts';
+import {field} from '../../support/fields.ts';
+import {eventType, planOf} from './kernel-world.ts';
 
 const visit = eventType('visit', [field('page', 'string'), field('user', 'string'), field('device', 'enum')]);
 const schema: AvroRecord = {

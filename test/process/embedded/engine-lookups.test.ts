@@ -6,9 +6,10 @@ import {createEngine} from '../../../src/process/embedded/engine.ts';
 import {openStateReader} from '../../../src/process/embedded/statestore.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import type {LookupSnapshot} from '../../../src/process/types.ts';
+import {field} from '../../support/fields.ts';
 import {threadsOf} from '../../support/threads.ts';
 import {EngineRig} from './engine-rig.ts';
-import {eventType, field, type Logged, planOf} from './kernel-world.ts';
+import {eventType, type Logged, planOf} from './kernel-world.ts';
 import {Table} from './rig.ts';
 
 const sale = eventType('sale', [field('product', 'string')], {

@@ -6,9 +6,10 @@ import {testClock} from '../../../src/clock.ts';
 import {WriterSchemas} from '../../../src/process/embedded/worker-schemas.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import type {AvroField, AvroRecord, AvroSchema} from '../../../src/schema/types.ts';
+import {field} from '../../support/fields.ts';
 import {EngineRig, type EngineRigOptions} from './engine-rig.ts';
 import {day, events, purchase, tumbling} from './engine-world.ts';
-import {eventType, field, planOf} from './kernel-world.ts';
+import {eventType, planOf} from './kernel-world.ts';
 
 const {topic} = purchase;
 const required: AvroField[] = [

@@ -3,10 +3,11 @@ import {test} from 'node:test';
 import {PlatformError} from '../../../src/errors.ts';
 import {createEngine, type EmbeddedEngine} from '../../../src/process/embedded/engine.ts';
 import type {Telemetry, TelemetryEvents} from '../../../src/telemetry.ts';
+import {field} from '../../support/fields.ts';
 import {threadsOf} from '../../support/threads.ts';
 import {until} from '../../support/until.ts';
 import {EngineRig} from './engine-rig.ts';
-import {eventType, field, type Logged, planOf} from './kernel-world.ts';
+import {eventType, type Logged, planOf} from './kernel-world.ts';
 import {minute} from './rig.ts';
 
 const click = eventType('click', [field('page', 'string', {role: 'dimension'}), field('ms', 'long')]);

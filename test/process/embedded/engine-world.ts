@@ -1,5 +1,7 @@
 /** The domain, queries and events of the engine's tests. */
-import {eventType, field, type Logged, planOf} from './kernel-world.ts';
+
+import {field} from '../../support/fields.ts';
+import {eventType, type Logged, planOf} from './kernel-world.ts';
 import {minute} from './rig.ts';
 
 export const purchase = eventType('purchase', [

@@ -6,11 +6,11 @@ import type {Field, Lookup, WindowSpec} from '../../../src/model/types.ts';
 import {naive} from '../../../src/process/naive.ts';
 import type {QueryPlan} from '../../../src/process/plan/nodes.ts';
 import type {LookupSnapshot} from '../../../src/process/types.ts';
+import {field} from '../../support/fields.ts';
 import {type Random, random} from '../../support/random.ts';
 import {
   createWorld,
   eventType,
-  field,
   keyOf,
   type Logged,
   naiveEvents,

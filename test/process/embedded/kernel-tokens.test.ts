@@ -8,7 +8,8 @@ import {
 } from '../../../src/process/embedded/accumulators.ts';
 import {appendToken, createTokenLog, foldTokens} from '../../../src/process/embedded/kernel-tokens.ts';
 import type {AccumulatorObject} from '../../../src/process/embedded/types.ts';
-import {createWorld, eventType, field, planOf, run} from './kernel-world.ts';
+import {field} from '../../support/fields.ts';
+import {createWorld, eventType, planOf, run} from './kernel-world.ts';
 
 const sketch = (tokens: number[]): AccumulatorObject => distinctOf(Int32Array.from(tokens), 0, tokens.length);
 

@@ -18,16 +18,7 @@ import {avroSchema} from '../../../src/schema/avro.ts';
 import {compileEncoder} from '../../../src/schema/encode.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import type {AvroSchema} from '../../../src/schema/types.ts';
-
-export const field = (name: string, type: ValueType, more: Partial<Field> = {}): Field => ({
-  name,
-  column: type === 'money' ? `${name}_cents` : name,
-  role: 'attribute',
-  type,
-  required: false,
-  aliases: [],
-  ...more,
-});
+import {field} from '../../support/fields.ts';
 
 export type EventOptions = {
   derive?: Record<string, string>;

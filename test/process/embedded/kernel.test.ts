@@ -4,7 +4,8 @@ import avsc from 'avsc';
 import {createTopicDecoder} from '../../../src/process/embedded/decode.ts';
 import {createKernel} from '../../../src/process/embedded/kernel.ts';
 import type {AvroRecord, AvroValue} from '../../../src/schema/types.ts';
-import {batchOf, createWorld, eventType, field, type Logged, planOf, rowsOf, run} from './kernel-world.ts';
+import {field} from '../../support/fields.ts';
+import {batchOf, createWorld, eventType, type Logged, planOf, rowsOf, run} from './kernel-world.ts';
 
 const purchase = eventType('purchase', [
   field('user_id', 'string'),
