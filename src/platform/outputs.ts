@@ -233,16 +233,14 @@ export async function openOutputs(
     },
     async empty(plan) {
       for (const name of plan.sinks) {
-        const {sink} = opened(name);
+        const {sink} = await openOnce(name);
         await sink.drop?.(tableId(plan.table));
         await sink.ensure(plan.table);
       }
     },
-    async revisions(plan) {
-      const found = await Promise.all(
-        plan.sinks.map((name) => opened(name).sink.revisions?.(plan.table.namespace, plan.query) ?? []),
-      );
-      return found.flat();
+    async revisions({sinks, table: {namespace}, query}) {
+      const of = async (name: string) => (await openOnce(name)).sink.revisions?.(namespace, query) ?? [];
+      return (await Promise.all(sinks.map(of))).flat();
     },
     async resend(name, table, batch) {
       const delivery = [...queries.values()]

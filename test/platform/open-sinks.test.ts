@@ -2,6 +2,12 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 import {testClock} from '../../src/clock.ts';
 import {createOpenings, giveUpMs, slowMs} from '../../src/platform/open-sinks.ts';
+import {openOutputs} from '../../src/platform/outputs.ts';
+import {buildPlan} from '../../src/process/plan/build.ts';
+import {noTelemetry} from '../../src/telemetry.ts';
+import {filePlatform, makeRoot} from '../support/cli.ts';
+import {platformOf} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 /** Openings that are finished by hand. */
 function world() {
@@ -82,4 +88,52 @@ test('the end does not wait for a sink that hangs', async () => {
   await assert.rejects(hanging, {code: 'SINK_CLOSED'});
   assert.equal(begun[0]!.signal.aborted, true);
   assert.deepEqual(closed, ['b1']);
+});
+
+test('who asks for tables of a sink that has not opened yet is told that it has not', async () => {
+  const hanging = `export const sinks = [{
+  name: 'hanging', summary: 'Never opens', fields: {}, open: () => new Promise(() => {}),
+  capabilities: {isolation: 'inline', upsert: true, raw: false, query: false, views: false, durable: true},
+}];
+`;
+  const root = makeRoot({
+    'config/platform.yaml': `${filePlatform}plugins: [../hanging.ts]\n`.replace(
+      'backend: file',
+      'backend: hanging',
+    ),
+    'config/domains/d.yaml': `domain: d
+event_types: [{name: e, dimensions: [kind]}]
+aggregations:
+  - {name: q, from: e, window: {type: tumbling, size: 1d}, group_by: [kind], measures: {n: count()}}
+`,
+    'hanging.ts': hanging,
+  });
+  const platform = await platformOf(root);
+  const clock = testClock(0);
+  const unused = () => assert.fail('nothing is delivered');
+  const topics = {source: {dir: root}, registerSchema: unused};
+  // No raw events are delivered.
+  const booksOf = () => ({}) as never;
+  const opening = openOutputs(platform, {clock, telemetry: noTelemetry, booksOf, topics});
+  let isOpen = false;
+  const opened = () => {
+    isOpen = true;
+  };
+  opening.then(opened, opened);
+  await until(async () => {
+    await clock.advance(1_000);
+    return isOpen;
+  }, 'the others begin');
+  const outputs = await opening;
+  const [domain] = platform.domains;
+  const plan = buildPlan(domain!, domain!.aggregations[0]!);
+  for (const asked of [() => outputs.revisions(plan), () => outputs.empty(plan)]) {
+    const told = asked();
+    told.catch(() => {});
+    await clock.advance(0);
+    await assert.rejects(told, {code: 'SINK_UNAVAILABLE'});
+  }
+  const closing = outputs.close();
+  await clock.advance(2_000);
+  await closing;
 });
