@@ -4,7 +4,8 @@ import {test} from 'node:test';
 import {createLetters} from '../../src/console/letters.ts';
 import {createTurns} from '../../src/console/turns.ts';
 import {deadLetterEncoder, deadLetterTopic} from '../../src/ingest/deadletters.ts';
-import {openLogWriter} from '../../src/log/embedded.ts';
+import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
+import {readLetters} from '../../src/platform/letters.ts';
 import {dirsOf} from '../../src/platform/places.ts';
 import type {DeadLetter} from '../../src/schema/side.ts';
 import {makeRoot} from '../support/cli.ts';
@@ -60,6 +61,25 @@ test('an answer holds the newest letters of 32 MiB at most, at least one, and no
   await assert.rejects(ask('limit=0'), /no count/);
   await append(5, 33 * mebibyte);
   assert.deepEqual(await ask(''), [6, ids(5)]);
+  await writer.close();
+});
+
+test('while a long topic is read others have their turns, and who goes meanwhile ends it', async () => {
+  const platform = await platformOf(makeRoot({'config/domains/shop.yaml': domain}));
+  const {log: dir} = dirsOf(platform);
+  const writer = openLogWriter(dir);
+  const topic = deadLetterTopic('shop');
+  writer.ensureTopic(topic, 1);
+  const count = 2_000;
+  const bytes = deadLetterEncoder(1)(Array.from({length: count}, (_, number) => letter(number, 1)));
+  await writer.append({appends: [{topic, partition: 0, count, bytes}]});
+  const reader = openLogReader(dir);
+  const gone = new AbortController();
+  const selected = readLetters(reader, {kind: 'dead', domains: ['shop']}, new Map(), gone.signal);
+  let read = 0;
+  for await (const _ of selected) if (read++ === 0) setImmediate(() => gone.abort());
+  assert.ok(read > 0 && read < count, String(read));
+  reader.close();
   await writer.close();
 });
 
