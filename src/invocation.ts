@@ -41,7 +41,7 @@ export function useKeyPlaces(places: ReadonlyMap<string, string>): void {
 export function withKeyPlaces(text: string): string {
   let shown = text;
   for (const [key, place] of keyPlaces)
-    if (shown.includes(key) && !shown.includes(place)) shown = shown.replace(key, `${key} (${place})`);
+    if (shown.includes(key) && !shown.includes(place)) shown = shown.replace(key, () => `${key} (${place})`);
   return shown;
 }
 

@@ -4,7 +4,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join, resolve} from 'node:path';
 import {test} from 'node:test';
 import {fileURLToPath} from 'node:url';
-import {asTyped, invocation} from '../src/invocation.ts';
+import {asTyped, invocation, useKeyPlaces, withKeyPlaces} from '../src/invocation.ts';
 
 const home = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -29,4 +29,11 @@ test('elsewhere it is started by its path, unless it is installed there', () => 
 
 test('a sibling whose name begins like that of the clone is not inside it', () => {
   assert.match(invocation(`${home}-copy`), /^node /);
+});
+
+test('a key is told with its place, whatever its file is called', (t) => {
+  const place = "config/environments/$&$'.yaml:1:2";
+  useKeyPlaces(new Map([['log.kafka.brokers', place]]));
+  t.after(() => useKeyPlaces(new Map()));
+  assert.equal(withKeyPlaces('see log.kafka.brokers now'), `see log.kafka.brokers (${place}) now`);
 });
