@@ -114,17 +114,22 @@ class Service {
 
   /** Ends ways of tables that were dropped, also of those that were made again since, and begins those of new ones. */
   async #arrange(): Promise<void> {
+    let failure: unknown;
     for (const [key, way] of this.#ways) if (!this.#isOf(way) && this.#ways.delete(key)) await this.#end(way);
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
         if (!this.#ways.has(`${sinkName} ${id}`)) {
           // Its topic may be newer than what is known of the cluster.
           if (this.#options.log.partitions(rowsTopic(table)) === 0) await this.#options.log.refresh();
-          await this.#begin(sinkName, table);
+          // A sink that does not open keeps no other one waiting.
+          await this.#begin(sinkName, table).catch((error) => {
+            failure ??= error;
+          });
         }
     for (const [view, shown] of this.#book.views)
       if (shown === null) for (const sink of this.#options.sinks) this.#shown.delete(`${sink} ${view}`);
     this.#drops.look();
+    if (failure !== undefined) throw failure;
   }
 
   /** Whether its table is there, and the one that it began with. */

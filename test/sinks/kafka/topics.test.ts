@@ -6,6 +6,7 @@ import {join} from 'node:path';
 import {after, before, suite, type TestContext, test} from 'node:test';
 import {systemClock} from '../../../src/clock.ts';
 import {type Kafka, startKafka} from '../../../src/cluster/kafka.ts';
+import {PlatformError} from '../../../src/errors.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {compactedConfigs, deleteTopics, ensureTopics} from '../../../src/log/kafka/topics.ts';
 import {openLog} from '../../../src/log/open.ts';
@@ -23,6 +24,7 @@ import {countryRow, queryTable, type Row, testSink} from '../../conformance/sink
 import {loadDomain} from '../../support/platform.ts';
 import {rawOnKafka} from '../../support/raw-kafka.ts';
 import {kafkaSettings, rowTopics} from '../../support/rows.ts';
+import {until} from '../../support/until.ts';
 
 let kafka: Kafka;
 
@@ -59,7 +61,9 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     /** What happens before a place is kept. */
     const saving = {before: async (_topic: string) => {}};
     /** What happens before a sink is opened for a table: until then the book is not looked at. */
-    const opening = {before: async () => {}};
+    const opening = {before: async (_sink: string) => {}};
+    /** Sinks that come first for every table. */
+    const ahead: string[] = [];
     t.after(async () => {
       await engine.close();
       rmSync(dir, {recursive: true, force: true});
@@ -78,10 +82,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       const service = await startRowsService({
         book: bookTopic(name),
         log,
-        sinksOf: (query) => (query.startsWith('shop.') ? ['files'] : []),
+        sinksOf: (query) => (query.startsWith('shop.') ? [...ahead, 'files'] : []),
         sinks: ['files'],
-        async openSink() {
-          await opening.before();
+        async openSink(name) {
+          await opening.before(name);
           return {
             ...sink,
             async switchView(table: Table) {
@@ -130,6 +134,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       start,
       saving,
       opening,
+      ahead,
       views,
       shown,
       told,
@@ -256,6 +261,26 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     await engine.write(two, batchOf(two, [countryRow('FR', 1, 2)]));
     await running.settled();
     assert.deepEqual(await rows(two), [['FR', 1]]);
+  });
+
+  test('a sink that does not open keeps no other one from its rows, and gets them when it has opened', async (t) => {
+    const {engine, start, rows, opening, ahead} = await world(t, 'ahead');
+    ahead.push('slow');
+    let isAway = true;
+    opening.before = async (name) => {
+      if (isAway && name === 'slow') throw new PlatformError('SINK_UNAVAILABLE', 'it has not opened');
+    };
+    const tables = ['ahead_one', 'ahead_two'].map((name) => queryTable(name, {country: 'string'}));
+    for (const table of tables) {
+      await engine.ensure(table);
+      await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    }
+    const service = await start();
+    for (const table of tables)
+      await until(async () => (await rows(table)).length === 1, 'rows in the files');
+    assert.equal(service.tables().length, 2);
+    isAway = false;
+    assert.equal((await service.settled()).length, 4);
   });
 
   test('a table that is dropped and made again has the rows of the second one alone, whether anybody saw the drop or not', async (t) => {
