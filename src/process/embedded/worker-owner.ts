@@ -112,7 +112,8 @@ export class QueryOwner {
       if (run !== this.#run || this.isStopped) return;
       for (let worker = 0; worker < this.#options.workers; worker++) this.openFeed(worker);
     } catch (error) {
-      this.fail(error);
+      // What an earlier opening came upon is not about this one.
+      if (run === this.#run) this.fail(error);
     }
   }
 
