@@ -5,7 +5,7 @@ import {KafkaClient} from '../../src/log/kafka/client.ts';
 import {isTransient} from '../../src/log/kafka/codes.ts';
 import {fetchOffsets} from '../../src/log/kafka/group-offsets.ts';
 import {produce} from '../../src/log/kafka/produce.ts';
-import {fenceHeader, markHeader} from '../../src/log/kafka/record.ts';
+import {fenceHeader, markHeader, outboxHeader} from '../../src/log/kafka/record.ts';
 import type {KafkaSettings} from '../../src/log/kafka/settings.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../src/log/kafka/topics.ts';
 import {WireWriter} from '../../src/log/kafka/wire.ts';
@@ -148,7 +148,13 @@ export class KafkaMirror {
     const encoded =
       markTimeMs === undefined
         ? encodeBatch([{bytes, at: 0}], {...head, headers: []}, 1 << 24, 1 << 24)
-        : encodeEmpty({...head, headers: [[markHeader, String(markTimeMs)]]});
+        : encodeEmpty({
+            ...head,
+            headers: [
+              [outboxHeader, 'mirror'],
+              [markHeader, String(markTimeMs)],
+            ],
+          });
     assert.equal(encoded.count, count);
     const moved = this.#moved.get(`${topic}/${partition}`) ?? 0;
     assert.equal(await this.#produce(topic, partition, encoded), baseOffset - moved);

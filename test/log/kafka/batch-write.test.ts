@@ -11,7 +11,7 @@ import {
   nextSequence,
   setProducer,
 } from '../../../src/log/kafka/batch-write.ts';
-import {fenceHeader, markHeader, recordAt} from '../../../src/log/kafka/record.ts';
+import {fenceHeader, markHeader, outboxHeader, recordAt} from '../../../src/log/kafka/record.ts';
 import {framesOf} from '../../../src/log/records.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
@@ -115,7 +115,11 @@ test('headers belong to the first record alone', () => {
 });
 
 test('an end mark is a mark to the reader, and a fence only takes an offset', () => {
-  const mark = encodeEmpty(head('zstd', [[markHeader, '1700000000001']]));
+  const headers: [string, string][] = [
+    [outboxHeader, 'an outbox'],
+    [markHeader, '1700000000001'],
+  ];
+  const mark = encodeEmpty(head('zstd', headers));
   setProducer(mark, producer);
   const [marked] = read(mark.bytes);
   assert.deepEqual([marked?.kind, marked?.markTimeMs, marked?.count], ['mark', 1_700_000_000_001, 1]);
