@@ -182,7 +182,7 @@ async function missingOf(dirs: PlatformDirs, plan: QueryPlan): Promise<string | 
   try {
     const saved = states.load(stateName(plan));
     const {cuts} = saved ? (JSON.parse(saved.meta) as CheckpointHeader) : {cuts: []};
-    for (const {topic} of plan.sources)
+    for (const topic of topicsOf(plan))
       for (let partition = 0; partition < log.partitions(topic); partition++) {
         const cut = cuts.find((each) => each.topic === topic && each.partition === partition);
         const start = log.startOffset(topic, partition);

@@ -39,7 +39,7 @@ export async function logEnds(
 ): Promise<Place[]> {
   const log = await openLog(source, {...options, topics: topicsOf(plan)});
   try {
-    return plan.sources.flatMap(({topic}) =>
+    return topicsOf(plan).flatMap((topic) =>
       Array.from({length: log.partitions(topic)}, (_, partition) => ({
         topic,
         partition,

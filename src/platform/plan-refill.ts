@@ -53,7 +53,7 @@ const nothing: Refill = {events: 0, bytes: 0, seconds: 0, eventsPerSecond: 0, me
 function countsOf(log: LogReader, plan: QueryPlan): {events: number; trimmed: number} {
   let events = 0;
   let trimmed = 0;
-  for (const {topic} of plan.sources)
+  for (const topic of topicsOf(plan))
     for (let partition = 0; partition < log.partitions(topic); partition++) {
       const start = log.startOffset(topic, partition);
       events += log.endOffset(topic, partition) - start;
@@ -66,7 +66,7 @@ type Sample = {batches: RecordBatch[]; records: number; bytes: number};
 
 async function sampleOf(log: LogReader, plan: QueryPlan): Promise<Sample> {
   const sample: Sample = {batches: [], records: 0, bytes: 0};
-  for (const {topic} of plan.sources)
+  for (const topic of topicsOf(plan))
     for (let partition = 0; partition < log.partitions(topic); partition++) {
       const start = log.startOffset(topic, partition);
       if (start >= log.endOffset(topic, partition) || sample.records >= sampleMax) continue;
@@ -85,7 +85,7 @@ function measure(plan: QueryPlan, batches: RecordBatch[], schemas: Map<number, A
   // Without its lookups a query cannot be tried; the rate without them is an upper bound, which would promise too much.
   if (lookupsOf(plan).length > 0) return 0;
   const decoders = new Map<string, TopicDecoder>(
-    plan.sources.map(({topic}) => [topic, createTopicDecoder(topic, [plan], (id) => schemas.get(id))]),
+    topicsOf(plan).map((topic) => [topic, createTopicDecoder(topic, [plan], (id) => schemas.get(id))]),
   );
   let rate = 0;
   // The first turn compiles; the second is measured.
