@@ -8,7 +8,7 @@ import {isDeepStrictEqual} from 'node:util';
 import {PlatformError} from '../errors.ts';
 import {acquireLock} from '../log/lock.ts';
 import type {Progress} from './cache.ts';
-import {ask} from './http.ts';
+import {type Answer, ask} from './http.ts';
 import {type LocalName, localKinds, type StartedServer} from './local-kinds.ts';
 import {childrenOf, isRunning, type ProcessIdentity, stopProcess} from './process.ts';
 import type {WantedPorts} from './single.ts';
@@ -174,13 +174,15 @@ export async function shareSecrets(vault: LocalServer, others: LocalServer[]): P
   if (Object.keys(secrets).length === 0) return;
   const url = `${vault.address}/v1/secret/data/millrace`;
   const headers = {'X-Vault-Token': vault.secrets.vault_token!};
-  const {status, text} = await ask(url, {headers});
-  const present = status === 200 ? (JSON.parse(text) as {data: {data: object}}).data.data : {};
+  const refused = (what: string, {status}: Answer) =>
+    new PlatformError('SERVER_FAILED', `Vault does not ${what} secrets: status ${status}`, {place: url});
+  const read = await ask(url, {headers});
+  // 404: nothing was put there yet. Whatever else it says, what is there must not be written over.
+  if (read.status !== 200 && read.status !== 404) throw refused('tell', read);
+  const present =
+    read.status === 200 ? ((JSON.parse(read.text) as {data: {data: object | null}}).data.data ?? {}) : {};
   const written = await ask(url, {method: 'POST', headers, body: {data: {...present, ...secrets}}});
-  if (written.status !== 200)
-    throw new PlatformError('SERVER_FAILED', `Vault does not take secrets: status ${written.status}`, {
-      place: url,
-    });
+  if (written.status !== 200) throw refused('take', written);
 }
 
 function phaseOf({processes}: LocalServer): LocalStatus['phase'] {
