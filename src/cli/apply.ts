@@ -132,7 +132,8 @@ export function lineText(line: ApplyLine): string {
   if ('waits' in line)
     return `nothing was switched: ${line.reason}\nto switch all the same: --yes; what was filled is kept until then\n`;
   if ('switched' in line) return `${line.query} now shows revision ${line.revision}; ${line.old} stays\n`;
-  const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled} = line;
+  const {query, revision, lagEvents, events, eventsPerSecond, secondsLeft, isThrottled, standsFor} = line;
+  if (standsFor !== undefined) return `${query} revision ${revision} waits: ${standsFor}\n`;
   const share = events > 0 ? Math.floor(((events - lagEvents) / events) * 100) : 100;
   return `${query} revision ${revision}: ${share} %, ${counted(lagEvents, 'event')} to go, ${formatCount(eventsPerSecond)} events/s${secondsLeft === null ? '' : `, ${secondsLeft} s left`}${isThrottled ? ', waiting for what runs' : ''}\n`;
 }

@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import {failpoint} from '../failpoint.ts';
 import {type LogSource, type OpenLogOptions, openLog} from '../log/open.ts';
 import {topicsOf} from '../process/embedded/topics-read.ts';
+import {passesByItself} from '../process/embedded/worker-again.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Filling, Steering} from './change-steering.ts';
@@ -19,6 +20,8 @@ export type FillLine = {
   secondsLeft: number | null;
   /** It waits for the queries that run. */
   isThrottled: boolean;
+  /** What it stands still for until that passes: a full disk under its checkpoints, say. */
+  standsFor?: string;
 };
 
 type Place = {topic: string; partition: number; offset: number};
@@ -53,7 +56,8 @@ export async function logEnds(
 
 /**
  * Lets revisions read until each is near the log's end. While a query that runs lags more than `lagMaxMs` they wait.
- * @throws REBUILD_STOPPED when one of them stops
+ * What passes by itself is waited for.
+ * @throws REBUILD_STOPPED when one of them stops for good
  */
 export async function* catchUp(
   engine: EngineHost,
@@ -61,6 +65,7 @@ export async function* catchUp(
   {lagMaxMs, signal}: {lagMaxMs: number; signal: AbortSignal},
 ): AsyncGenerator<FillLine> {
   const begun = new Map<string, {atMs: number; lagEvents: number}>();
+  const last = new Map<string, FillLine>();
   let toldMs = performance.now();
   let isThrottled = false;
   for (;;) {
@@ -70,12 +75,17 @@ export async function* catchUp(
     for (const {id, revision} of filling.plans) {
       const steering = filling.steer(id);
       steering.report();
-      const status = checked(steering.status(), id, revision);
+      const known = steering.status();
+      const status = checked(known, id, revision);
+      if (!status && known)
+        lines.push({...(last.get(id) ?? unread(id, revision)), standsFor: waitsText(known)});
       if (!status || status.lagEvents > nearEvents || (status.positions ?? []).length === 0) isNear = false;
       if (!status) continue;
       const first = begun.get(id) ?? {atMs: performance.now(), lagEvents: status.lagEvents};
       begun.set(id, first);
-      lines.push(lineOf(status, revision, first, isThrottled));
+      const line = lineOf(status, revision, first, isThrottled);
+      last.set(id, line);
+      lines.push(line);
     }
     if (isNear) {
       for (const {id} of filling.plans) filling.steer(id).resume();
@@ -112,6 +122,18 @@ function lineOf(
   };
 }
 
+const unread = (query: string, revision: number): FillLine => ({
+  query,
+  revision,
+  lagEvents: 0,
+  events: 0,
+  eventsPerSecond: 0,
+  secondsLeft: null,
+  isThrottled: false,
+});
+
+const waitsText = ({reason}: QueryStatus): string => `${reason?.code} ${reason?.message}`;
+
 /** What runs comes first: revisions stop reading when it lags, and go on when it lags half as much. @returns whether they wait */
 function throttle(engine: EngineHost, filling: Filling, isThrottled: boolean, lagMaxMs: number): boolean {
   const live = engine.status();
@@ -130,8 +152,9 @@ function throttle(engine: EngineHost, filling: Filling, isThrottled: boolean, la
 export const mustWait = (waited: boolean, lagMs: number, lagMaxMs: number): boolean =>
   lagMs > (waited ? lagMaxMs / 2 : lagMaxMs);
 
-/** @throws REBUILD_STOPPED */
+/** @returns undefined before it told anything, and while it waits for what passes by itself. @throws REBUILD_STOPPED */
 function checked(status: QueryStatus | undefined, query: string, revision: number): QueryStatus | undefined {
+  if (status && beginsAgain(status)) return undefined;
   if (status?.state !== 'stopped' && status?.state !== 'failed') return status;
   throw new PlatformError(
     'REBUILD_STOPPED',
@@ -146,9 +169,14 @@ function checked(status: QueryStatus | undefined, query: string, revision: numbe
 
 const passing = new Set<string | undefined>(['SINK_SLOW', 'SINK_UNAVAILABLE', 'SINK_LOST']);
 
-/** Whether a query reads, or will again by itself: one that has begun, and waits for a sink. */
-export const goesOn = ({state, reason, positions}: QueryStatus): boolean =>
-  state === 'running' || (state === 'paused' && passing.has(reason?.code) && positions !== undefined);
+const beginsAgain = ({state, reason}: QueryStatus): boolean =>
+  state === 'stopped' && passesByItself(reason?.code);
+
+/** Whether a query reads, or will again by itself: one that has begun, and waits for a sink, or for its checkpoint's disk. */
+export const goesOn = (status: QueryStatus): boolean =>
+  status.state === 'running' ||
+  beginsAgain(status) ||
+  (status.state === 'paused' && passing.has(status.reason?.code) && status.positions !== undefined);
 
 /**
  * Brings the old and the new revision to the same place in every partition and holds them there, with all rows of it
@@ -170,7 +198,8 @@ export async function meet(
       steering.report();
       const status = isNew ? checked(steering.status(), plan.id, plan.revision) : steering.status();
       if (!isNew && status && !goesOn(status)) return undefined;
-      const positions = status?.positions ?? [];
+      // Where one stood that begins again from its checkpoint says nothing.
+      const positions = (status && !beginsAgain(status) && status.positions) || [];
       const isThere = places.every(({topic, partition, offset}) =>
         positions.some(
           (each) => each.topic === topic && each.partition === partition && each.offset >= offset,

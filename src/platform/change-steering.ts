@@ -1,5 +1,6 @@
 /** Queries of running engines, steered from outside: those that run, and revisions that are filled beside them. */
 import type {EmbeddedEngine} from '../process/embedded/engine.ts';
+import {passesByItself} from '../process/embedded/worker-again.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
@@ -53,12 +54,15 @@ export const tellsOfFilling = (telemetry: Telemetry, plans: QueryPlan[]): Teleme
     if (name !== 'QueryStopped' && name !== 'QueryResumed') return telemetry.emit(name, event);
     const {domain, query} = event as {domain: string; query: string};
     const revision = `revision ${plans.find(({id}) => id === `${domain}.${query}`)?.revision} of ${domain}.${query}`;
-    if (name === 'QueryResumed')
-      return telemetry.emit('Log', {level: 'info', message: `${revision} is filled further`});
+    if (name === 'QueryResumed') {
+      const {code, seconds} = event as TelemetryEvents['QueryResumed'];
+      const text = `${revision} is filled further, after ${seconds.toFixed(1)} s (${code})`;
+      return telemetry.emit('Log', {level: 'info', message: text});
+    }
     const {code, message} = event as TelemetryEvents['QueryStopped'];
-    telemetry.emit('Log', {
-      level: 'warn',
-      message: `${revision} stopped while it was filled: ${code} ${message}`,
-    });
+    const text = passesByItself(code)
+      ? `${revision} waits while it is filled: ${code} ${message}; it goes on by itself`
+      : `${revision} stopped while it was filled: ${code} ${message}`;
+    telemetry.emit('Log', {level: 'warn', message: text});
   },
 });

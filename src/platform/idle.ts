@@ -1,10 +1,8 @@
 import type {Platform} from '../model/types.ts';
+import {passesByItself} from '../process/embedded/worker-again.ts';
 import type {QueryStatus} from '../process/types.ts';
 import type {Outputs} from './outputs.ts';
 import type {RawStatus} from './status.ts';
-
-/** A query that stopped for one of these starts again by itself. */
-const startsAgain: ReadonlySet<string | undefined> = new Set(['CHECKPOINT_DISK_FULL', 'KAFKA_UNAVAILABLE']);
 
 /**
  * Whether everything that is in the log is in rows that were acknowledged, judged by what was observed after `sinceMs`. Queries
@@ -22,7 +20,7 @@ export function isIdle(
     queries.length === domains.reduce((sum, {aggregations}) => sum + aggregations.length, 0) &&
     queries.every(
       ({state, reason, settled, lagEvents, observedMs}) =>
-        ((state === 'stopped' || state === 'failed') && !startsAgain.has(reason?.code)) ||
+        ((state === 'stopped' || state === 'failed') && !passesByItself(reason?.code)) ||
         (state === 'running' && settled === true && lagEvents === 0 && observedMs > sinceMs),
     ) &&
     outputs.deliveries().every(({pending, state}) => pending === 0 || state === 'stopped') &&

@@ -1,9 +1,13 @@
-/** A sink that is down for a moment while a revision is filled, compared or switched to: it is waited for, as for queries that run. */
+/** A sink that is down for a moment while a revision is filled, compared or switched to, and a full disk: waited for, as for queries that run. */
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
+import {mkdirSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
 import {test} from 'node:test';
 import {fileURLToPath} from 'node:url';
 import {cli, filePlatform, makeRoot} from '../support/cli.ts';
-import {startIn} from '../support/running.ts';
+import {type Started, startIn} from '../support/running.ts';
+import {until} from '../support/until.ts';
 
 /** What the plugin does next, and what it was given: it runs in this process. `downs`: so many calls for the second revision fail. */
 type World = {
@@ -11,6 +15,7 @@ type World = {
   rows: Map<string, number>;
   marks: Map<string, number>;
   shown?: string;
+  onDown?: (what: string) => void;
 };
 const world: World = {
   downs: {ensure: 1, marked: 1, latest: 1, switchView: 1},
@@ -23,7 +28,9 @@ const errors = fileURLToPath(new URL('../../src/errors.ts', import.meta.url));
 const plugin = `import {PlatformError} from ${JSON.stringify(errors)};
 const world = globalThis.fillDownWorld;
 const may = (what, table) => {
-  if (table.endsWith('__r2') && world.downs[what]-- > 0) throw new PlatformError('SINK_UNAVAILABLE', 'no ' + what + ' now');
+  if (!table.endsWith('__r2') || world.downs[what]-- <= 0) return;
+  world.onDown?.(what);
+  throw new PlatformError('SINK_UNAVAILABLE', 'no ' + what + ' now');
 };
 export const sinks = [{
   name: 'shaky', summary: 'Fails for a moment', fields: {},
@@ -48,7 +55,27 @@ export const sinks = [{
 }];
 `;
 
-test('a rebuild whose sink is down when it begins, compares or switches waits for it, says so each time, and comes to its end', async (t) => {
+/** A disk of its own for checkpoints. @returns what takes and gives back all of its room; undefined where nothing can be mounted */
+function smallDisk(dir: string): {take(): void; giveBack(): void; unmount(): void} | undefined {
+  mkdirSync(dir, {recursive: true});
+  const args = ['-t', 'tmpfs', '-o', 'size=4m', 'millrace-test', dir];
+  const isMounted = spawnSync('mount', args).status === 0;
+  if (!isMounted && process.env.CI === 'true') assert.fail('CI needs the right to mount a tmpfs');
+  if (!isMounted) return undefined;
+  const ballast = join(dir, 'ballast');
+  return {
+    take: () => void spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096', 'count=2000']),
+    giveBack: () => rmSync(ballast),
+    unmount: () => void spawnSync('umount', [dir]),
+  };
+}
+
+const logged = (told: Started['told'], pattern: RegExp): unknown[] =>
+  told.flatMap(({name, event}) =>
+    name === 'Log' && pattern.test(String(event.message)) ? [event.message] : [],
+  );
+
+test('a rebuild whose sink is down when it begins, compares or switches, or whose disk is full, waits, says so once, and comes to its end', async (t) => {
   const root = makeRoot({
     'config/platform.yaml': `${filePlatform}plugins: [../shaky.ts]\n`.replace(
       'backend: file',
@@ -65,15 +92,29 @@ aggregations:
     'shaky.ts': plugin,
     'data/e.csv': 'timestamp,kind\n2026-01-05T00:00:00Z,a\n2026-01-05T00:00:01Z,b\n2026-01-05T00:00:02Z,a\n',
   });
+  const disk = smallDisk(join(root, '.millrace/state'));
   const {running, told} = await startIn(root);
-  t.after(() => running.drain());
+  t.after(async () => {
+    await running.drain();
+    disk?.unmount();
+  });
   await running.idle(AbortSignal.timeout(120_000));
-  const done = await cli(root, 'rebuild', 'd.q', '--yes');
+  // What is noted of the new revision is written by then, and nothing of its state.
+  world.onDown = (what) => void (what === 'ensure' && disk?.take());
+  const rebuilding = cli(root, 'rebuild', 'd.q', '--yes');
+  const isFull =
+    /^revision 2 of d\.q waits while it is filled: CHECKPOINT_DISK_FULL .*; it goes on by itself$/;
+  if (disk) await until(() => logged(told, isFull).length > 0, 'the disk is found full');
+  disk?.giveBack();
+  const done = await rebuilding;
   assert.equal(done.code, 0, done.stderr);
-  const waits = told.flatMap(({name, event}) =>
-    name === 'Log' && /is being filled waits:/.test(String(event.message)) ? [event.message] : [],
-  );
-  assert.deepEqual(waits, [
+  if (disk) {
+    assert.equal(logged(told, isFull).length, 1);
+    const isOver = /^revision 2 of d\.q is filled further, after [\d.]+ s \(CHECKPOINT_DISK_FULL\)$/;
+    assert.equal(logged(told, isOver).length, 1);
+    assert.match(done.stderr, /^d\.q revision 2 waits: CHECKPOINT_DISK_FULL no space left/m);
+  }
+  assert.deepEqual(logged(told, /is being filled waits:/), [
     'what is being filled waits: SINK_UNAVAILABLE no ensure now; it goes on by itself',
     'what is being filled waits: SINK_UNAVAILABLE no marked now; it goes on by itself',
     'what is being filled waits: SINK_UNAVAILABLE no latest now; it goes on by itself',

@@ -2,6 +2,10 @@ import type {Failure} from './worker-messages.ts';
 
 /** A query that stopped for what passes by itself begins again from its last checkpoint after so long. */
 const retryAfterMs: Partial<Record<string, number>> = {CHECKPOINT_DISK_FULL: 5_000, KAFKA_UNAVAILABLE: 1_000};
+/** Whether a query that stopped for this begins again by itself. */
+export const passesByItself = (code: string | null | undefined): boolean =>
+  code !== undefined && code !== null && Object.hasOwn(retryAfterMs, code);
+
 /** One that has nothing to commit and runs for so long has come through. */
 const steadyMs = 2_000;
 
