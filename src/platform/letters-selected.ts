@@ -5,9 +5,10 @@ import type {Platform} from '../model/types.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import type {RegisteredSchema} from '../schema/types.ts';
 import {createLearner} from './learn-schemas.ts';
-import {type Letter, type LetterSelection, readHistory, readLetters} from './letters.ts';
+import {type Letter, type LetterSelection, readLetters} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
 import {letterHint} from './letters-hints.ts';
+import {LetterHistory} from './letters-history.ts';
 import {shownLetter} from './letters-shown.ts';
 import {compileWhere} from './letters-where.ts';
 import type {PlatformDirs} from './places.ts';
@@ -60,15 +61,16 @@ export async function* selectedLetters(
   const learner = createLearner(dirs, schemas);
   const events = new LetterEvents(platform.domains, schemas, log);
   const where = compileWhere(selection.where, eventTypesOf(platform, selection), events);
-  const history = new Map();
-  for (const domain of selection.domains) await readHistory(log, domain, history);
+  const history = new LetterHistory();
   try {
+    for (const domain of selection.domains) await history.read(log, domain, signal);
     for await (const letter of readLetters(log, selection, history, signal)) {
       // Without its schema a letter is shown as far as that goes.
       if (needsSchemas) await learner.learn(letter.original).catch(onlyRegistry);
       if (!where || (await where(letter))) yield await shownLetter(letter, platform.domains, events);
     }
   } finally {
+    history.close();
     learner.close();
   }
 }

@@ -3,8 +3,8 @@ import {readDeadLetters} from '../ingest/deadletters.ts';
 import {decodedRecords} from '../log/scan.ts';
 import type {LogReader} from '../log/types.ts';
 import {compileDecoder} from '../schema/decode.ts';
-import {type ReplayEntry, replayEntryOf, replayEntrySchema, replayJournalTopic} from '../schema/replay.ts';
 import {type DeadLetter, type LateEvent, lateOf, lateProvenance, lateSchema} from '../schema/side.ts';
+import type {LetterHistory} from './letters-history.ts';
 
 /**
  * - `open`: nobody has replayed it
@@ -54,36 +54,10 @@ export type LetterSelection = {
   where?: string;
 };
 
-/** What the journals say of letters: the attempts by letter id. */
-export type LetterHistory = Map<string, LetterReplay[]>;
-
 /** Of letters, before others have a turn: some milliseconds. */
 const readAtOnce = 500;
 
 const decodeLate = compileDecoder(lateSchema);
-const decodeEntry = compileDecoder(replayEntrySchema);
-
-/** Reads a domain's journal of replays into `history`. Throws LOG_CORRUPT when it is damaged. */
-export async function readHistory(
-  log: LogReader,
-  domain: string,
-  history: LetterHistory = new Map(),
-): Promise<LetterHistory> {
-  for await (const entry of readEntries(log, domain)) {
-    if (entry.kind !== 'letter' || entry.letter === null) continue;
-    const {timeMs, actor, outcome, code, message} = entry;
-    const replays = history.get(entry.letter) ?? [];
-    history.set(entry.letter, replays);
-    replays.push({timeMs, actor, outcome: outcome ?? '', code, message});
-  }
-  return history;
-}
-
-/** The journal of a domain's replays, oldest first. */
-export async function* readEntries(log: LogReader, domain: string): AsyncGenerator<ReplayEntry> {
-  for await (const {values} of decodedRecords(log, replayJournalTopic(domain), decodeEntry))
-    yield replayEntryOf(values);
-}
 
 /** What was set aside behind the log, whoever set it aside. */
 export const reachedLog = ({query, position, stage}: Letter): boolean =>
@@ -115,7 +89,7 @@ export function statusOf(replays: readonly LetterReplay[]): LetterStatus {
 export async function* readLetters(
   log: LogReader,
   selection: LetterSelection,
-  history: LetterHistory,
+  history: Pick<LetterHistory, 'of'>,
   signal?: AbortSignal,
 ): AsyncGenerator<Letter> {
   let read = 0;
@@ -125,7 +99,7 @@ export async function* readLetters(
       // Where the log lies on this machine reading it waits for nothing, and nobody else would have a turn.
       if (signal && ++read % readAtOnce === 0) await setImmediate();
       if (signal?.aborted) return;
-      letter.replays = history.get(letter.id) ?? [];
+      letter.replays = history.of(letter.id);
       letter.status = statusOf(letter.replays);
       if (isSelected(letter, selection)) yield letter;
     }

@@ -6,8 +6,9 @@ import type {IngestCounts} from '../log/types.ts';
 import {does} from '../model/roles.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
-import {answersOf, type Letter, type LetterHistory, reachedLog, readHistory, readLetters} from './letters.ts';
+import {answersOf, type Letter, reachedLog, readLetters} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
+import {LetterHistory} from './letters-history.ts';
 import {compileWhere} from './letters-where.ts';
 import {type EncodedEvent, fateOf, LetterEncoder} from './replay-encode.ts';
 import {compileFix, type Fix} from './replay-fix.ts';
@@ -62,7 +63,9 @@ class Replay {
   #transforms: Transforms;
   #outcomes: Partial<Record<ReplayOutcome, number>> = {};
   #selected = 0;
-  /** Given to their queries, by letter id. */
+  /** What the journals say; read further when answers are waited for. */
+  readonly #history = new LetterHistory();
+  /** Given to their queries, by letter id, without what was set aside. */
   #queued = new Map<string, Letter>();
   #where: ((letter: Letter) => Promise<boolean>) | undefined;
   /** Ids that this run has given to a topic: the log knows them only when they are durable. */
@@ -96,19 +99,18 @@ class Replay {
 
   async close(): Promise<void> {
     this.#queries.close();
+    this.#history.close();
     await this.#transforms.close();
   }
 
   async *run(): AsyncGenerator<ReplayLine> {
-    const {log} = this.#context;
-    const {selection, dryRun, ratePerSecond} = this.#request;
+    const {dryRun, ratePerSecond} = this.#request;
     if (!dryRun) await this.#tell('begun', describe(this.#request));
-    const history: LetterHistory = new Map();
-    for (const domain of selection.domains) await readHistory(log, domain, history);
+    await this.#readHistory();
     const limit = pace(dryRun ? null : ratePerSecond, this.#clock);
     let batch: Letter[] = [];
     let credit = await limit.ready();
-    for await (const letter of this.#selectedLetters(history)) {
+    for await (const letter of this.#selectedLetters()) {
       batch.push(letter);
       if (batch.length < Math.min(batchMax, credit)) continue;
       yield* this.#take(batch);
@@ -123,9 +125,13 @@ class Replay {
     yield {run: dryRun ? null : this.#run, dry_run: dryRun, ...counts};
   }
 
-  async *#selectedLetters(history: LetterHistory): AsyncGenerator<Letter> {
+  async #readHistory(): Promise<void> {
+    for (const domain of this.#request.selection.domains) await this.#history.read(this.#context.log, domain);
+  }
+
+  async *#selectedLetters(): AsyncGenerator<Letter> {
     const {selection, limit, transform} = this.#request;
-    for await (const letter of readLetters(this.#context.log, selection, history)) {
+    for await (const letter of readLetters(this.#context.log, selection, this.#history)) {
       if (limit !== null && this.#selected >= limit) return;
       // What a query or a sink set aside is in the log: it passed the transform of its time.
       if (transform !== null && reachedLog(letter)) continue;
@@ -140,20 +146,22 @@ class Replay {
   async *#take(letters: Letter[]): AsyncGenerator<ReplayLine> {
     this.#queries.refresh();
     const lines: Judged[] = [];
-    const files = new Map<string, Letter[]>();
-    const queries = new Map<string, Letter[]>();
+    const ingested: Letter[] = [];
+    const queried: Letter[] = [];
     for (const letter of letters) {
       if (letter.status === 'replayed' || letter.status === 'queued') {
-        const message =
-          letter.status === 'queued' ? 'it waits for its query already' : 'it was replayed before';
+        const isQueued = letter.status === 'queued';
+        const message = isQueued ? 'it waits for its query already' : 'it was replayed before';
         lines.push({letter, outcome: 'duplicate', code: null, message});
       } else if (isAbsent(this.#request, letter)) lines.push(withoutProcess(letter));
       else if (replayerOf(letter) === 'sinks') lines.push(await this.#sink(letter));
-      else if (letter.query !== null) note(queries, letter.query, letter);
-      // A transaction has one line of the ledger for a topic.
-      else note(files, `${letter.domain} ${letter.eventType} ${letter.source}`, letter);
+      else if (letter.query !== null) queried.push(letter);
+      else ingested.push(letter);
     }
-    for (const group of files.values()) lines.push(...(await this.#ingest(group)));
+    // A transaction has one line of the ledger for a topic.
+    const topics = Map.groupBy(ingested, ({domain, eventType, source}) => `${domain} ${eventType} ${source}`);
+    const queries = Map.groupBy(queried, ({query}) => query!);
+    for (const group of topics.values()) lines.push(...(await this.#ingest(group)));
     for (const [query, group] of queries) lines.push(...(await this.#query(query, group)));
     for (const line of lines) if (line.outcome !== 'queued') yield this.#line(line);
   }
@@ -224,7 +232,7 @@ class Replay {
     const events = verdicts.flatMap(({verdict}) => verdict.event ?? []);
     const judged = verdicts.map(({letter, verdict: {outcome, code, message, event}}): Judged => {
       if (dryRun || !event) return {letter, outcome, code, message};
-      this.#queued.set(letter.id, letter);
+      this.#queued.set(letter.id, {...letter, original: new Uint8Array()});
       return {letter, outcome: 'queued', code, message};
     });
     if (dryRun) return judged;
@@ -246,14 +254,13 @@ class Replay {
 
   /** Waits for what the queries say, where they run. */
   async *#settle(): AsyncGenerator<ReplayLine> {
-    const {log, isRunning} = this.#context;
+    const {isRunning} = this.#context;
     const untilMs = this.#clock.now() + queriesMs;
     for (;;) {
       if (this.#queued.size > 0) {
-        const history: LetterHistory = new Map();
-        for (const domain of this.#request.selection.domains) await readHistory(log, domain, history);
+        await this.#readHistory();
         for (const [id, letter] of this.#queued) {
-          const answers = answersOf(history.get(id) ?? []);
+          const answers = answersOf(this.#history.of(id));
           if (answers.length <= answersOf(letter.replays).length) continue;
           const {outcome, code, message} = answers.at(-1)!;
           this.#queued.delete(id);
@@ -310,10 +317,4 @@ class Replay {
     const {actor} = this.#request;
     return {id: randomUUID(), timeMs: this.#clock.now(), domain, run: this.#run, actor};
   }
-}
-
-function note<T>(map: Map<string, T[]>, key: string, value: T): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
 }

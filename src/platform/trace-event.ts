@@ -20,7 +20,8 @@ import type {SchemaRegistry} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import {uuid5} from '../schema/uuid5.ts';
 import {plansToRun} from './apply-plans.ts';
-import {type LetterHistory, readHistory, statusOf} from './letters.ts';
+import {statusOf} from './letters.ts';
+import {LetterHistory} from './letters-history.ts';
 import {createLookupStore} from './lookups.ts';
 import type {PlatformDirs} from './places.ts';
 import {readRevisions} from './revisions.ts';
@@ -68,8 +69,8 @@ export async function traceEvent(eventId: string, options: TraceOptions): Promis
   if (!hasLog(dirs.source)) return result;
   const log = await openLog(dirs.source);
   const registry = await openRegistry(dirs.registry, {readOnly: true});
+  const tracer = new Tracer(options, log, registry);
   try {
-    const tracer = new Tracer(options, log, registry);
     for (const domain of platform.domains) {
       for (const eventType of domain.eventTypes) {
         const trace = await tracer.find(domain, eventType, eventId);
@@ -86,6 +87,7 @@ export async function traceEvent(eventId: string, options: TraceOptions): Promis
     }
     return result;
   } finally {
+    tracer.close();
     registry.close();
     log.close();
   }
@@ -103,6 +105,10 @@ class Tracer {
     this.#log = log;
     this.#registry = registry;
     this.#finder = new Finder(options, log, registry);
+  }
+
+  close(): void {
+    for (const history of this.#replays.values()) history.close();
   }
 
   async find(domain: Domain, eventType: EventType, eventId: string): Promise<EventTrace | undefined> {
@@ -196,7 +202,7 @@ class Tracer {
       const letter = identity(stage);
       const isLate = stage === 'late';
       if (!known(isLate ? `late.${plan.id}` : deadLetterTopic(domain.name), letter)) continue;
-      const status = statusOf((await this.#replaysOf(domain.name)).get(letter) ?? []);
+      const status = statusOf((await this.#replaysOf(domain.name)).of(letter));
       const was = isLate ? 'late' : 'dead';
       if (status === 'replayed') {
         const now = await this.#judged(domain, plan, header!, eventType, event, trace);
@@ -220,7 +226,9 @@ class Tracer {
   /** What the journal of a domain's replays says; read when something of it was set aside. */
   async #replaysOf(domain: string): Promise<LetterHistory> {
     let history = this.#replays.get(domain);
-    if (!history) this.#replays.set(domain, (history = await readHistory(this.#log, domain)));
+    if (history) return history;
+    this.#replays.set(domain, (history = new LetterHistory()));
+    await history.read(this.#log, domain);
     return history;
   }
 

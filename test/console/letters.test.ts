@@ -6,6 +6,7 @@ import {createTurns} from '../../src/console/turns.ts';
 import {deadLetterEncoder, deadLetterTopic} from '../../src/ingest/deadletters.ts';
 import {openLogReader, openLogWriter} from '../../src/log/embedded.ts';
 import {readLetters} from '../../src/platform/letters.ts';
+import {LetterHistory} from '../../src/platform/letters-history.ts';
 import {dirsOf} from '../../src/platform/places.ts';
 import type {DeadLetter} from '../../src/schema/side.ts';
 import {makeRoot} from '../support/cli.ts';
@@ -75,7 +76,7 @@ test('while a long topic is read others have their turns, and who goes meanwhile
   await writer.append({appends: [{topic, partition: 0, count, bytes}]});
   const reader = openLogReader(dir);
   const gone = new AbortController();
-  const selected = readLetters(reader, {kind: 'dead', domains: ['shop']}, new Map(), gone.signal);
+  const selected = readLetters(reader, {kind: 'dead', domains: ['shop']}, new LetterHistory(), gone.signal);
   let read = 0;
   for await (const _ of selected) if (read++ === 0) setImmediate(() => gone.abort());
   assert.ok(read > 0 && read < count, String(read));
