@@ -2,7 +2,6 @@ import {randomUUID} from 'node:crypto';
 import {type Clock, systemClock} from '../clock.ts';
 import {failpoint} from '../failpoint.ts';
 import {pace} from '../ingest/pace.ts';
-import type {IngestCounts} from '../log/types.ts';
 import {does} from '../model/roles.ts';
 import type {ReplayEntry, ReplayOutcome} from '../schema/replay.ts';
 import {openTransforms, type Transforms} from '../transforms/open.ts';
@@ -191,7 +190,7 @@ class Replay {
     }
     if (this.#request.dryRun) return judged;
     const moved = good.length;
-    const counts: IngestCounts = {
+    const counts = {
       domain,
       eventType: eventType!,
       source,
