@@ -17,12 +17,14 @@ import {rawTable} from '../model/tables.ts';
 import type {EventType, Table} from '../model/types.ts';
 import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import {counted} from '../quantity.ts';
 import {compileResolvingDecoder, type Decoder} from '../schema/decode.ts';
 import {compileEncoder, type Encoder} from '../schema/encode.ts';
 import {frameHeaderBytes, schemaIdOf, walkRecords} from '../schema/frame.ts';
 import {DecodeFailure} from '../schema/read.ts';
 import type {AvroRecord, AvroValue, RegisteredSchema} from '../schema/types.ts';
 import type {RowBatch} from '../sinks/types.ts';
+import {HoleFinder, unexplained} from './change-archive-holes.ts';
 import type {Surely} from './fill-waiting.ts';
 import {registerSchemas} from './ingest-start.ts';
 import type {RunningPlatform} from './runtime.ts';
@@ -40,7 +42,7 @@ export type ArchiveLine = {
 type ArchiveOptions = {
   signal: AbortSignal;
   surely: Surely;
-  /** Refuses a raw table that ends before the log begins: what lies between them is nowhere. Default false. */
+  /** Refuses a raw table that ends before the log begins, or lacks rows in its middle: what lies there is nowhere. Default false. */
   isUnasked?: boolean;
 };
 
@@ -157,16 +159,23 @@ class TopicArchive {
     const durable = await surely(() => outputs.rawOffsets(sink, this.#table));
     if (isUnasked) await this.#checkEnds(starts, durable);
     await this.#findDoubtful(starts, durable);
+    const finder = new HoleFinder();
     for (const [partition, toOffset] of starts.entries()) {
       writer.begin(eventType.topic, partition, toOffset);
+      finder.begin(partition);
       for (let from = 0; from < toOffset; from += chunkMax) {
         const to = Math.min(toOffset, from + chunkMax);
         const columns = [...this.#fields, '_offset', '_appended_at'];
-        this.#add(await this.#rows(partition, from, to, columns));
+        const rows = await this.#rows(partition, from, to, columns);
+        if (isUnasked) finder.see(rows.columns.at(-2) as number[]);
+        this.#add(rows);
         this.#line.offsets += to - from;
         yield {...this.#line};
       }
+      if (isUnasked) finder.end(toOffset);
     }
+    const [hole, ...others] = await surely(() => unexplained(finder, log, eventType));
+    if (hole) throw this.#missing(hole.partition, hole.from, hole.to, others.length);
     for (const [partition, places] of this.#duplicates.entries())
       for (const offset of places) writer.skip(eventType.topic, partition, offset);
   }
@@ -179,20 +188,24 @@ class TopicArchive {
 
   /** What the raw table has, or its delivery has passed, reaches to where the log begins. @throws ARCHIVE_MISSING */
   async #checkEnds(starts: number[], durable: Map<number, number>): Promise<void> {
-    const {running, sink, eventType} = this.#source;
+    const {running, eventType} = this.#source;
     const {topic} = eventType;
     const passed = (await running.outputs.raw.offsets()).find((each) => each.topic === topic)?.offsets ?? {};
     for (const [partition, start] of starts.entries()) {
       const end = durable.has(partition) ? Math.max(durable.get(partition)!, passed[partition] ?? 0) : 0;
-      if (end < start)
-        throw new PlatformError(
-          'ARCHIVE_MISSING',
-          `offsets ${end} to ${start - 1} of ${topic} partition ${partition} are neither in the raw table of the sink "${sink}" nor in the log`,
-          {
-            hint: 'without them: npx millrace backfill <query> --from archive; it says how many events it finds',
-          },
-        );
+      if (end < start) throw this.#missing(partition, end, start);
     }
+  }
+
+  /** @param others further ranges of which that is true */
+  #missing(partition: number, from: number, to: number, others = 0): PlatformError {
+    const {sink, eventType} = this.#source;
+    const more = others > 0 ? ` and ${counted(others, 'other range')}` : '';
+    return new PlatformError(
+      'ARCHIVE_MISSING',
+      `offsets ${from} to ${to - 1} of ${eventType.topic} partition ${partition}${more} are neither in the raw table of the sink "${sink}" nor in the log`,
+      {hint: 'without them: npx millrace backfill <query> --from archive; it says how many events it finds'},
+    );
   }
 
   /**
