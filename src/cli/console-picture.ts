@@ -10,9 +10,9 @@ export function consolePicture(status: ConsoleStatus, color: Colors): string[] {
     ...kafka.queries.map((group) => lineOf('query', group)),
     ...kafka.sinks.map((group) => lineOf('sink', group)),
   ];
-  const topics = kafka.topics.map(({topic, partitions, records}) => [
+  const topics = kafka.topics.map(({topic, partitions, records, message}) => [
     topic,
-    partitions === 0 ? 'not there' : partitions,
+    message !== undefined ? 'may not be seen' : partitions === 0 ? 'not there' : partitions,
     records === null ? 'unknown' : formatCount(records),
   ]);
   const troubles = [...kafka.queries, ...kafka.sinks].flatMap(({name: whose, message}) =>

@@ -5,7 +5,7 @@ import {asTyped, withKeyPlaces} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
 import {hasLog, type LogSource, openLog} from '../log/open.ts';
 import {batchesOf} from '../log/scan.ts';
-import {partsOfRoles} from '../model/roles.ts';
+import {consoleRole, partsOfRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
 import {dirsOf, placesOf} from '../platform/places.ts';
@@ -15,8 +15,10 @@ import {counted, formatBytes} from '../quantity.ts';
 import {hasRegistry} from '../schema/registry-open.ts';
 import type {CommandBody} from './command.ts';
 import {load} from './context.ts';
+import {checkRights, type Doer} from './doctor-rights.ts';
 import {checkBucket, checkRegistry, checkSink, inTime, lookAtKafka} from './doctor-servers.ts';
 import {escapeControls, palette, printJson} from './output.ts';
+import {rolesOf} from './roles-option.ts';
 
 type Finding = {
   check: string;
@@ -25,12 +27,13 @@ type Finding = {
   place?: string;
   hint?: string;
 };
-/** What a check says: a text when all is well. */
-type Verdict = string | Omit<Finding, 'check'>;
+/** What a check says: a text when all is well, or all that is not. */
+type Verdict = string | Omit<Finding, 'check'> | Omit<Finding, 'check'>[];
 
 /** Every check runs, whatever the others found. */
 export const run: CommandBody = async (call) => {
   const {io, options} = call;
+  const doer = options.only === consoleRole ? consoleRole : rolesOf(options.only);
   const findings: Finding[] = [nodeVersion(), memory()];
   const loaded = await load(call);
   if (loaded.ok) {
@@ -39,7 +42,11 @@ export const run: CommandBody = async (call) => {
       state: 'ok',
       message: `${counted(loaded.platform.domains.length, 'domain')}, env ${loaded.platform.env}`,
     });
-    findings.push(...(await platformChecks(loaded.platform)));
+    if (options.only !== undefined && loaded.platform.log.backend === 'embedded')
+      throw new PlatformError('USAGE', '--only asks for rights in Kafka, and the log is embedded', {
+        hint: 'name an environment whose log is Kafka, as --env single; or leave --only out',
+      });
+    findings.push(...(await platformChecks(loaded.platform, doer)));
   } else
     findings.push({
       check: 'configuration',
@@ -91,12 +98,13 @@ function memory(): Finding {
   };
 }
 
-async function platformChecks(platform: Platform): Promise<Finding[]> {
+async function platformChecks(platform: Platform, doer: Doer): Promise<Finding[]> {
   const findings: Finding[] = [];
   const attempt = async (check: string, work: () => Verdict | Promise<Verdict>) => {
     try {
       const verdict = await work();
-      findings.push({check, ...(typeof verdict === 'string' ? {state: 'ok', message: verdict} : verdict)});
+      const all = typeof verdict === 'string' ? [{state: 'ok' as const, message: verdict}] : [verdict].flat();
+      for (const each of all) findings.push({check, ...each});
     } catch (error) {
       const {hint, place} = error instanceof PlatformError ? error : {};
       const code = error instanceof PlatformError ? `${error.code} ` : '';
@@ -132,14 +140,18 @@ async function platformChecks(platform: Platform): Promise<Finding[]> {
   await attempt('open files', () => openFiles());
   if (control) await attempt('queries', () => checkQueries(control));
   else await attempt('port', () => checkPort(platform));
-  if (dirs.source.kafka) {
+  const {kafka} = dirs.source;
+  if (kafka) {
     const topics = new Set(platform.domains.flatMap(({eventTypes}) => eventTypes.map(({topic}) => topic)));
     let newestMs = 0;
+    let isReached = false;
     await attempt('brokers', async () => {
       const seen = await inTime(lookAtKafka(dirs.source, topics));
       ({newestMs} = seen);
+      isReached = true;
       return seen.message;
     });
+    if (isReached) await attempt('rights', () => inTime(checkRights(platform, kafka, doer)));
     await attempt('clock', () => clockVerdict(newestMs));
   } else if (hasLog(dirs.source)) {
     await attempt('clock', async () => clockVerdict(await newestOf(dirs.source)));

@@ -2,7 +2,7 @@ import {SecretKeeper} from '../config/secrets/keeper.ts';
 import {PlatformError} from '../errors.ts';
 import {asTyped} from '../invocation.ts';
 import {tellBrokersAway} from '../log/brokers-away.ts';
-import {consoleRole, type Role, roles, withRoles} from '../model/roles.ts';
+import {consoleRole, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type RunningPlatform, type RunOptions, startPlatform} from '../platform/runtime.ts';
 import {sinks as builtInSinks} from '../sinks/registry.ts';
@@ -12,6 +12,7 @@ import type {CommandBody, CommandCall} from './command.ts';
 import {openWithRoles} from './context.ts';
 import {exitCodeOf, farewell} from './outcome.ts';
 import {reportFailure} from './output.ts';
+import {rolesOf} from './roles-option.ts';
 import {cutCodes, listenForStop, type Stop} from './signals.ts';
 import {createView, type View} from './view.ts';
 
@@ -156,21 +157,6 @@ function reviseOf(text: unknown): Pick<RunOptions, 'revise'> {
   throw new PlatformError('USAGE', `"${text}" is no way to revise`, {
     hint: '--revise from-log: from the first event in the log; --revise from-now: from the next one on',
   });
-}
-
-function rolesOf(text: unknown): Role[] {
-  if (text === undefined) return [...roles];
-  const chosen = String(text).split(',');
-  if (chosen.includes(consoleRole))
-    throw new PlatformError('USAGE', `${consoleRole} is a process of its own`, {
-      hint: `--only ${consoleRole} in one process, --only ${chosen.filter((name) => name !== consoleRole).join(',') || 'engine'} in another`,
-    });
-  const wrong = chosen.find((name) => !(roles as readonly string[]).includes(name));
-  if (wrong !== undefined)
-    throw new PlatformError('USAGE', `"${wrong}" is no role`, {
-      hint: `some of ${roles.join(', ')}: --only engine, or --only ingest,engine; or ${consoleRole} alone`,
-    });
-  return chosen as Role[];
 }
 
 function portOf(text: unknown): number {

@@ -3,6 +3,7 @@ import {PlatformError} from '../errors.ts';
 import type {KafkaClient} from '../log/kafka/client.ts';
 import {fetchAllOffsets, type GroupOffset} from '../log/kafka/group-offsets.ts';
 import {readOnce} from '../log/kafka/read-once.ts';
+import {saidOfHidden} from '../log/kafka/rights.ts';
 import type {SeenGroup, SeenTopicLag} from './types.ts';
 
 /** `<topic>/<partition>` -> offset. */
@@ -57,27 +58,28 @@ export type GroupLook = {
   ends: Offsets;
   times: AppendTimes;
   nowMs: number;
+  /** Topics that may not be described. */
+  hidden: ReadonlySet<string>;
 };
 
-/** @param groups name of a query or a sink -> its group @throws KAFKA_UNAVAILABLE when no broker answers */
-export async function lookAtGroups(
-  look: GroupLook,
-  groups: readonly {name: string; group: string}[],
-): Promise<SeenGroup[]> {
+/** A query or a sink, its group, and the topics that it reads. */
+export type AskedGroup = {name: string; group: string; reads: readonly string[]};
+
+/** @throws KAFKA_UNAVAILABLE when no broker answers */
+export async function lookAtGroups(look: GroupLook, groups: readonly AskedGroup[]): Promise<SeenGroup[]> {
   const seen: SeenGroup[] = [];
   let next = 0;
   const work = async () => {
     while (next < groups.length) {
       const index = next++;
-      const {name, group} = groups[index]!;
-      seen[index] = await lookAtGroup(look, name, group);
+      seen[index] = await lookAtGroup(look, groups[index]!);
     }
   };
   await Promise.all(Array.from({length: askedAtOnce}, work));
   return seen;
 }
 
-async function lookAtGroup(look: GroupLook, name: string, group: string): Promise<SeenGroup> {
+async function lookAtGroup(look: GroupLook, {name, group, reads}: AskedGroup): Promise<SeenGroup> {
   const nothing = {name, group, lag: null, lagMs: null, topics: []};
   let offsets: GroupOffset[];
   try {
@@ -87,6 +89,10 @@ async function lookAtGroup(look: GroupLook, name: string, group: string): Promis
     if (!(error instanceof PlatformError) || error.code === 'KAFKA_UNAVAILABLE') throw error;
     return {...nothing, state: 'unknown', message: `${error.code} ${error.message}`};
   }
+  // Of topics that may not be described brokers leave the offsets out: what is left would be too little.
+  const hidden = reads.filter((topic) => look.hidden.has(topic));
+  if (hidden.length > 0)
+    return {...nothing, state: 'unknown', message: `KAFKA_ACCESS ${saidOfHidden(hidden)}`};
   const byTopic = Map.groupBy(offsets, ({topic}) => topic);
   const topics: SeenTopicLag[] = [];
   const troubles: string[] = [];

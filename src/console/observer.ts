@@ -5,12 +5,16 @@ import {PlatformError} from '../errors.ts';
 import {KafkaClient} from '../log/kafka/client.ts';
 import {leaseHolder} from '../log/kafka/group-offsets.ts';
 import {listOffsets, type Partition} from '../log/kafka/offsets.ts';
+import {hiddenTopics, saidOfHidden} from '../log/kafka/rights.ts';
 import type {KafkaSettings} from '../log/kafka/settings.ts';
 import type {Platform} from '../model/types.ts';
 import {lookAtLease, showCheckpoints} from '../platform/ownership.ts';
 import type {PlatformDirs} from '../platform/places.ts';
+import {sinkLeaseGroup} from '../platform/sink-leases.ts';
 import {describeHolder, isGone} from '../process/embedded/state-lease.ts';
+import {replayJournalTopic, replayTopic} from '../schema/replay.ts';
 import {bookTopic} from '../sinks/kafka/book.ts';
+import {rowsTopic} from '../sinks/kafka/rows.ts';
 import {AppendTimes, lookAtGroups} from './groups.ts';
 import type {KafkaView, SeenLease, SeenTopic} from './types.ts';
 
@@ -67,7 +71,16 @@ export function startObserver(platform: Platform, options: ObserverOptions): Obs
       checkpoints = await checkpointLease(platform, dirs);
       checkpointsAt = performance.now();
     }
-    leases = [await ingestLease(client, settings), checkpoints];
+    // Where the sinks are in one process with the engine, there are no leases of them.
+    const sinks = view.sinks.filter(({topics}) => topics.length > 0).map(({name}) => name);
+    const ofSinks = sinks.map((sink) =>
+      leaseOf(client, `sink ${sink}`, sinkLeaseGroup(settings.clientId, sink)),
+    );
+    leases = [
+      await leaseOf(client, 'ingest', `${settings.clientId}.ingest`),
+      ...(await Promise.all(ofSinks)),
+      checkpoints,
+    ];
   };
   const running = (async () => {
     while (!ending.signal.aborted) {
@@ -95,7 +108,12 @@ async function lookAtKafka(
 ): Promise<KafkaView> {
   const {topics, clusterId} = await client.refreshMetadata();
   const {clientId} = client.settings;
-  const own = topicsOf(platform, clientId, [...topics.keys()]);
+  const expected = platform.domains.flatMap((domain) => expectedOf(domain));
+  const hidden = await hiddenTopics(
+    client,
+    [...expected, bookTopic(clientId)].filter((topic) => !topics.has(topic)),
+  );
+  const own = topicsOf(platform, clientId, [...topics.keys(), ...hidden]);
   const all: Partition[] = own.flatMap((topic) =>
     Array.from(topics.get(topic) ?? [], (_, partition) => ({topic, partition})),
   );
@@ -108,27 +126,43 @@ async function lookAtKafka(
     listOffsets(client, all, 'end', noting(ends)),
   ]);
   times.begin();
-  const asked = {client, starts, ends, times, nowMs};
-  const queries = platform.domains.flatMap(({name, aggregations}) =>
-    aggregations.map((aggregation) => `${name}.${aggregation.name}`),
+  const asked = {client, starts, ends, times, nowMs, hidden};
+  const queries = platform.domains.flatMap(({name, aggregations, eventTypes}) =>
+    aggregations.map((query) => ({
+      name: `${name}.${query.name}`,
+      group: `${clientId}.${name}.${query.name}`,
+      reads: eventTypes.filter((each) => query.from.includes(each.name)).map(({topic}) => topic),
+    })),
   );
-  const sinks = new Set(
-    platform.domains.flatMap(({aggregations}) => aggregations.flatMap((each) => each.sinks)),
+  const rows = platform.domains.flatMap(({name, aggregations}) =>
+    aggregations.flatMap((query) => query.sinks.map((sink) => ({sink, topic: firstRows(name, query.name)}))),
   );
+  const sinks = [...Map.groupBy(rows, ({sink}) => sink)].map(([name, own]) => ({
+    name,
+    group: `${clientId}.sinks.${name}`,
+    reads: own.map(({topic}) => topic),
+  }));
   return {
     state: 'answering',
     asOfMs: nowMs,
     cluster: clusterId,
-    queries: await lookAtGroups(
-      asked,
-      queries.map((name) => ({name, group: `${clientId}.${name}`})),
-    ),
-    sinks: await lookAtGroups(
-      asked,
-      [...sinks].map((name) => ({name, group: `${clientId}.sinks.${name}`})),
-    ),
-    topics: own.map((topic) => seenTopic(topic, topics.get(topic)?.length ?? 0, starts, ends)),
+    queries: await lookAtGroups(asked, queries),
+    sinks: await lookAtGroups(asked, sinks),
+    topics: own.map((topic) => seenTopic(topic, topics.get(topic)?.length ?? 0, starts, ends, hidden)),
   };
+}
+
+/** Rows of the first revision of a query. */
+const firstRows = (domain: string, query: string): string =>
+  rowsTopic({namespace: domain, name: `${query}__r1`});
+
+/** Topics that a domain has, or may have: those of rows only where engine and sinks are apart. */
+function expectedOf({name, eventTypes, aggregations}: Platform['domains'][number]): string[] {
+  const queries = aggregations.flatMap((query) => {
+    const id = `${name}.${query.name}`;
+    return [`late.${id}`, replayTopic(id), firstRows(name, query.name)];
+  });
+  return [...eventTypes.map(({topic}) => topic), `dlq.${name}`, replayJournalTopic(name), ...queries];
 }
 
 /** The platform's own topics: those of its event types, also where they do not exist, and those that it makes beside them. */
@@ -150,13 +184,16 @@ function seenTopic(
   partitions: number,
   starts: ReadonlyMap<string, number>,
   ends: ReadonlyMap<string, number>,
+  hidden: ReadonlySet<string>,
 ): SeenTopic {
   const of = (offsets: ReadonlyMap<string, number>) =>
     Array.from({length: partitions}, (_, partition) => offsets.get(`${topic}/${partition}`) ?? null);
   const [from, to] = [of(starts), of(ends)];
-  const isKnown = ![...from, ...to].includes(null);
+  const isHidden = hidden.has(topic);
+  const isKnown = !isHidden && ![...from, ...to].includes(null);
   const records = isKnown ? to.reduce<number>((sum, end, index) => sum + end! - from[index]!, 0) : null;
-  return {topic, partitions, records, starts: from, ends: to};
+  const message = isHidden ? {message: `KAFKA_ACCESS ${saidOfHidden([topic])}`} : {};
+  return {topic, partitions, records, starts: from, ends: to, ...message};
 }
 
 const unasked = (error: unknown): {holder: null; message: string} => {
@@ -164,11 +201,11 @@ const unasked = (error: unknown): {holder: null; message: string} => {
   return {holder: null, message: `${error.code} ${error.message}`};
 };
 
-/** Which process appends events. */
-async function ingestLease(client: KafkaClient, {clientId}: KafkaSettings): Promise<SeenLease> {
-  const about = {what: 'ingest', place: `group ${clientId}.ingest`};
+/** Which process appends events, or writes into a sink. */
+async function leaseOf(client: KafkaClient, what: string, group: string): Promise<SeenLease> {
+  const about = {what, place: `group ${group}`};
   try {
-    return {...about, holder: (await leaseHolder(client, `${clientId}.ingest`)) ?? null};
+    return {...about, holder: (await leaseHolder(client, group)) ?? null};
   } catch (error) {
     return {...about, ...unasked(error)};
   }

@@ -38,12 +38,14 @@ export type SeenGroup = {
 
 export type SeenTopic = {
   topic: string;
-  /** 0: it does not exist, or may not be described. */
+  /** 0: it does not exist; with a message it is not known whether it does. */
   partitions: number;
   /** Offsets between start and end, summed; null when nobody tells them of some partition just now. */
   records: number | null;
   starts: (number | null)[];
   ends: (number | null)[];
+  /** Why nothing is known of it. */
+  message?: string;
 };
 
 /** Who has something that one process has at a time; `holder` null: nobody, or it is not known here. */

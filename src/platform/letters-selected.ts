@@ -7,6 +7,7 @@ import type {RegisteredSchema} from '../schema/types.ts';
 import {createLearner} from './learn-schemas.ts';
 import {type Letter, type LetterSelection, readLetters} from './letters.ts';
 import {LetterEvents} from './letters-events.ts';
+import {refuseHidden} from './letters-hidden.ts';
 import {letterHint} from './letters-hints.ts';
 import {LetterHistory} from './letters-history.ts';
 import {shownLetter} from './letters-shown.ts';
@@ -56,6 +57,7 @@ export async function* selectedLetters(
   selection: LetterSelection,
   signal?: AbortSignal,
 ): AsyncGenerator<Letter> {
+  await refuseHidden(platform, dirs, log, selection);
   const needsSchemas = selection.where !== undefined || platform.pii !== undefined;
   const schemas = needsSchemas ? await schemasOf(dirs) : [];
   const learner = createLearner(dirs, schemas);

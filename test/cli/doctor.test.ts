@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {createServer} from 'node:net';
 import {join} from 'node:path';
 import {test} from 'node:test';
+import {missingRights} from '../../src/cli/doctor-rights.ts';
 import {inTime} from '../../src/cli/doctor-servers.ts';
 import {testClock} from '../../src/clock.ts';
 import {openLogWriter} from '../../src/log/embedded.ts';
@@ -90,4 +91,37 @@ sinks:
 test('a check of a server is not waited for longer than it may take', async () => {
   await assert.rejects(inTime(new Promise(() => {}), 50), {code: 'SERVER_SILENT', hint: /address/});
   assert.equal(await inTime(Promise.resolve(1), 60_000), 1);
+});
+
+test('rights that brokers do not tell are no false alarm, and older ones want IdempotentWrite', () => {
+  const topic = {of: 'topic', pattern: 'shop.', isPrefix: true, operations: ['Read', 'Write']} as const;
+  const cluster = {
+    of: 'cluster',
+    pattern: '',
+    isPrefix: false,
+    names: [''],
+    operations: ['IdempotentWrite'],
+  } as const;
+  const wanted = [{...topic, operations: [...topic.operations], names: ['shop.a', 'shop.b']}];
+  const ours = {broker: 'k:9092', principal: "User:CN=it's"};
+  const told = (b: Set<'Read' | 'Write'> | undefined) => ({
+    topic: new Map([
+      ['shop.a', new Set(['Read', 'Write'] as const)],
+      ['shop.b', b],
+    ]),
+    group: new Map(),
+    cluster: new Map([['', new Set(['Describe'] as const)]]),
+  });
+  const [only, more] = missingRights(wanted, told(new Set(['Read'])), ours);
+  const command = "kafka-acls.sh --bootstrap-server k:9092 --add --allow-principal 'User:CN=it'\\''s'";
+  assert.deepEqual(only, {
+    text: 'Write on topic shop.b',
+    grant: `${command} --operation Write --topic shop. --resource-pattern-type prefixed`,
+  });
+  assert.equal(more, undefined);
+  assert.equal(missingRights(wanted, told(undefined), ours)[0]?.isUntold, true);
+  const all = {...cluster, names: [...cluster.names], operations: [...cluster.operations]};
+  assert.deepEqual(missingRights([all], told(undefined), ours), [
+    {text: 'IdempotentWrite on the cluster', grant: `${command} --operation IdempotentWrite --cluster`},
+  ]);
 });

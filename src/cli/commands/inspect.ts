@@ -113,7 +113,19 @@ export const inspectCommands: CommandSpec[] = [
   {
     name: 'doctor',
     summary: 'Look for what is wrong on this machine and in this directory',
-    examples: [['millrace doctor', 'Node, disk, databases, locks, log']],
+    options: [
+      {
+        flags: '--only <roles>',
+        doc: 'of the rights of the user in Kafka, those that a process of these roles needs: ingest, engine, sinks, or some of them with commas; or console',
+      },
+    ],
+    examples: [
+      ['millrace doctor', 'Node, disk, databases, locks, log'],
+      [
+        'millrace doctor --env single --only engine',
+        'what the engine may not do in Kafka, and the commands that give it the rights',
+      ],
+    ],
     load: () => import('../doctor.ts'),
   },
   {

@@ -1,7 +1,7 @@
 /**
  * The requests that we make, each in one version that brokers from Kafka 2.7 to the current one speak; a broker that does
- * not is told by name. Versions are below the flexible ones where those bring nothing that we use. Two have a newer version beside
- * them, which is used where the broker speaks it.
+ * not is told by name. Versions are below the flexible ones where those bring nothing that we use. Some have a newer version beside
+ * them, which is used where the broker speaks it, or where it tells what is wanted.
  */
 export type KafkaApi = {
   name: string;
@@ -20,6 +20,8 @@ export const apis = {
   metadata: {name: 'Metadata', key: 3, version: 7},
   /** From 2.8 on: also tells the ids of topics. */
   metadataWithIds: {name: 'Metadata', key: 3, version: 10, flexible: true},
+  /** Also tells what we may do with topics and the cluster. */
+  metadataWithRights: {name: 'Metadata', key: 3, version: 8},
   offsetCommit: {name: 'OffsetCommit', key: 8, version: 7},
   offsetFetch: {name: 'OffsetFetch', key: 9, version: 5},
   findCoordinator: {name: 'FindCoordinator', key: 10, version: 2},
@@ -28,6 +30,8 @@ export const apis = {
   leaveGroup: {name: 'LeaveGroup', key: 13, version: 3},
   syncGroup: {name: 'SyncGroup', key: 14, version: 3},
   describeGroups: {name: 'DescribeGroups', key: 15, version: 0},
+  /** Also tells what we may do with them. */
+  describeGroupsWithRights: {name: 'DescribeGroups', key: 15, version: 3},
   saslHandshake: {name: 'SaslHandshake', key: 17, version: 1},
   apiVersions: {name: 'ApiVersions', key: 18, version: 0},
   createTopics: {name: 'CreateTopics', key: 19, version: 4},
