@@ -3,6 +3,7 @@ import type {Path} from '../config/diagnostics.ts';
 import {nearest, suggest} from '../config/nearest.ts';
 import {quote} from '../config/nodes.ts';
 import type {ExprProblem, ValueType} from '../expr/types.ts';
+import {checkPlain} from '../plain-file.ts';
 import {type Columns, checkText, findColumn} from './columns.ts';
 import type {EventTypeConfig} from './config.ts';
 import {buildFields, isFree} from './fields.ts';
@@ -160,11 +161,24 @@ function buildTransform(
     reporter.error([...path], 'FILE_NOT_FOUND', `there is no file ${module}`, {
       hint: 'a path is relative to the file it stands in',
     });
+  else checkEnds(module, path, reporter);
   if (timeout < 10)
     reporter.error([...path, 'timeout'], 'VALUE_RANGE', 'a transform has 10 ms at least for a record', {
       hint: 'use 10ms or more',
     });
   return {transform: {path: module, timeoutMs: timeout, outputsMax: outputs}};
+}
+
+/** A pipe in the place of a module would be waited for by whoever reads it. */
+function checkEnds(module: string, path: Path, reporter: Reporter): void {
+  try {
+    checkPlain(module);
+  } catch (error) {
+    const [why] = (error as Error).message.split(',');
+    reporter.error([...path], 'FILE_UNREADABLE', `${module} cannot be read: ${why}`, {
+      hint: 'name a file that holds the function',
+    });
+  }
 }
 
 const families: Partial<Record<ValueType, string>> = {

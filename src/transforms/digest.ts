@@ -2,11 +2,12 @@
 import {createHash} from 'node:crypto';
 import {readFileSync} from 'node:fs';
 import {dirname, relative, resolve} from 'node:path';
+import {checkPlain} from '../plain-file.ts';
 
 /** `from './x.ts'`, `import './x.ts'`, `import('./x.ts')`, `require('./x.cjs')`; one in a comment too many does no harm. */
 const imports = /\b(?:from|import|require)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+)\1/g;
 
-/** SHA-256 of a module and of the files that it imports by relative paths, hex; a file that is missing counts as empty. */
+/** SHA-256 of a module and of the files that it imports by relative paths, hex; a file that is missing, or may never end, counts as empty. */
 export function moduleDigest(path: string): string {
   const found = new Map<string, string>();
   const open = [path];
@@ -24,6 +25,7 @@ export function moduleDigest(path: string): string {
 
 function read(file: string): string {
   try {
+    checkPlain(file);
     return readFileSync(file, 'utf8');
   } catch {
     return '';

@@ -1,7 +1,8 @@
 /** The transforms of a platform, each started when its first record comes. */
-import {readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, writeFileSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import type {Domain, EventType} from '../model/types.ts';
+import {readPlain} from '../plain-file.ts';
 import type {Telemetry} from '../telemetry.ts';
 import {declareTypes} from './declare.ts';
 import {createTransform} from './runner.ts';
@@ -50,17 +51,10 @@ export function typeFiles(domain: Domain): {path: string; text: string}[] {
 function writeTypes(domain: Domain, telemetry: Telemetry): void {
   for (const {path, text} of typeFiles(domain))
     try {
-      if (read(path) !== text) writeFileSync(path, text);
+      // A pipe in its place would be waited for, by the writing as well.
+      if (!existsSync(path) || readPlain(path) !== text) writeFileSync(path, text);
     } catch (error) {
       const message = `${basename(path)} was not written: ${(error as Error).message}`;
       telemetry.emit('Log', {level: 'warn', message});
     }
-}
-
-function read(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

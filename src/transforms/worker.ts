@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {registerHooks} from 'node:module';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {parentPort, workerData} from 'node:worker_threads';
+import {checkPlain} from '../plain-file.ts';
 import {describeError} from './place.ts';
 import {BadResult, collect, Rejection, reject} from './results.ts';
 import {
@@ -34,7 +35,12 @@ async function load(): Promise<Transform | undefined> {
   const files = new Set([path]);
   const hooks = registerHooks({
     load(url, context, next) {
-      if (url.startsWith('file:') && !url.includes('/node_modules/')) files.add(fileURLToPath(url));
+      if (url.startsWith('file:') && !url.includes('/node_modules/')) {
+        const file = fileURLToPath(url);
+        // A thread that waits for one who writes into a pipe could not be ended.
+        mustEnd(file);
+        files.add(file);
+      }
       return next(url, context);
     },
   });
@@ -49,6 +55,16 @@ async function load(): Promise<Transform | undefined> {
     return undefined;
   } finally {
     hooks.deregister();
+  }
+}
+
+function mustEnd(file: string): void {
+  try {
+    checkPlain(file);
+  } catch (error) {
+    // What is not there is told better by who looks for it.
+    if ((error as NodeJS.ErrnoException).code === undefined)
+      throw new Error(`${file} cannot be read: ${(error as Error).message}`);
   }
 }
 

@@ -342,6 +342,20 @@ test('a pipe or a device in the place of a file is not waited for', async (t) =>
   mkdirSync(join(root, 'config/domains/d.yaml'));
   const loaded = await loadPlatform({from: root, sinkSpecs, variables: {}});
   assert.ok(!loaded.ok);
+  const types = '[{name: e, transform: ./pipe.ts}, {name: f, transform: .}]';
+  const modules = directory(t, {'config/domains/a.yaml': `domain: a\nevent_types: ${types}\n`});
+  execFileSync('mkfifo', [join(modules, 'config/domains/pipe.ts')]);
+  const named = await loadPlatform({from: modules, sinkSpecs, variables: {}});
+  assert.ok(!named.ok);
+  assert.deepEqual(
+    named.diagnostics
+      .filter(({severity}) => severity === 'error')
+      .map(({code, message}) => [code, message.split('cannot be read: ')[1]]),
+    [
+      ['FILE_UNREADABLE', 'it is a pipe or a device and may never end'],
+      ['FILE_UNREADABLE', 'it is a directory'],
+    ],
+  );
   assert.deepEqual(
     loaded.diagnostics.filter(({severity}) => severity === 'error').map(({file, code}) => `${file} ${code}`),
     ['b', 'c', 'd'].map((name) => `config/domains/${name}.yaml FILE_UNREADABLE`),

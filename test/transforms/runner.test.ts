@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {dirname, join} from 'node:path';
 import {test} from 'node:test';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {PlatformError} from '../../src/errors.ts';
@@ -185,6 +187,17 @@ test('a module that cannot be loaded is an error that names the line', async () 
       assert.ok(error instanceof PlatformError && error.code === 'TRANSFORM_LOAD', String(error));
       assert.match(error.message, wanted, text);
     });
+});
+
+test('a pipe that a module imports is told and not waited for: its thread could not be ended', async () => {
+  await withModules(async (modules) => {
+    const eventType = modules.eventType('import "./pipe.ts"; export default () => null;');
+    execFileSync('mkfifo', [join(dirname(eventType.transform!.path), 'pipe.ts')]);
+    await assert.rejects(modules.runner(eventType).run(inputs(1)), {
+      code: 'TRANSFORM_LOAD',
+      message: /pipe\.ts cannot be read: it is a pipe or a device and may never end/,
+    });
+  });
 });
 
 test('a changed file is taken up, an imported one too; a broken edit keeps the old version and says where', async () => {
