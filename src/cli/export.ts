@@ -1,4 +1,4 @@
-import {isAbsolute, join, relative} from 'node:path';
+import {isAbsolute, relative} from 'node:path';
 import {jsonSchema as schemaOf} from '../config/json-schema.ts';
 import {secretBackends} from '../config/secrets/registry.ts';
 import {PlatformError} from '../errors.ts';
@@ -69,7 +69,7 @@ function chosen({domains}: Platform, name: string | undefined): EventType[] {
 function tokenText(platform: Platform, {io}: CommandCall): string {
   if (platform.server.token !== undefined) return '$MILLRACE_TOKEN';
   const path = relative(io.cwd, placesOf(platform).token);
-  const shown = path.startsWith('..') || isAbsolute(path) ? join(platform.root, '.millrace/token') : path;
+  const shown = path.startsWith('..') || isAbsolute(path) ? placesOf(platform).token : path;
   return `$(cat ${/^[\w./-]+$/.test(shown) ? shown : `'${shown.replaceAll("'", "'\\''")}'`})`;
 }
 

@@ -6,7 +6,7 @@ import type {Metrics} from '../observe/metrics.ts';
 import {askOf} from '../platform/ask.ts';
 import {type Control, connectControl, connectTo} from '../platform/control.ts';
 import {wholeLedger} from '../platform/ledger-whole.ts';
-import {type PlatformDirs, placesOf} from '../platform/places.ts';
+import {accessText, type PlatformDirs, placesOf} from '../platform/places.ts';
 import {type RouteKey, takesNoEvents, text} from '../platform/routes.ts';
 import type {Mount, Route, ServerOptions} from '../platform/server.ts';
 import {createLetters} from './letters.ts';
@@ -45,6 +45,7 @@ export type ConsoleParts = {
 /** Open, as of every process: health and metrics. Everything else wants the token. */
 export const optionsOf = (parts: ConsoleParts): ServerOptions => ({
   token: parts.token,
+  access: accessText(parts.platform),
   open: openOf(parts),
   routes: routesOf(parts),
   mounts: {'/v1/events': takesNoEvents, '/registry': parts.registry},
@@ -56,7 +57,7 @@ function openOf({platform, metrics}: ConsoleParts): ServerOptions['open'] {
   const open: ServerOptions['open'] = {
     'GET /': async () =>
       plain(
-        `millrace ${platform.name}, console\n\n${Object.keys(open).join('\n')}\n\neverything else wants Authorization: Bearer <the text of .millrace/console/token>`,
+        `millrace ${platform.name}, console\n\n${Object.keys(open).join('\n')}\n\neverything else wants ${accessText(platform)}`,
       ),
     'GET /livez': async () => plain('ok'),
     // Also without Kafka: that it is away is what it is asked about then.

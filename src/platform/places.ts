@@ -1,7 +1,7 @@
 import {createHash, randomBytes} from 'node:crypto';
 import {chmodSync, mkdirSync, readFileSync, realpathSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {isAbsolute, join} from 'node:path';
+import {isAbsolute, join, relative} from 'node:path';
 import {revealSecrets} from '../config/secrets/secret.ts';
 import type {TlsFiles} from '../config/tls.ts';
 import {kafkaSettingsOf} from '../log/kafka/configured.ts';
@@ -40,6 +40,14 @@ function realPath(path: string): string {
   } catch {
     return path;
   }
+}
+
+/** What a request has to carry, for one that does not: whose file or setting, and no path of the machine. */
+export function accessText(platform: PlacedPlatform & {server: {token?: unknown}}): string {
+  const file = relative(platform.root, placesOf(platform).token);
+  const token =
+    platform.server.token === undefined ? `the text of ${file}` : 'server.token of the configuration';
+  return `Authorization: Bearer <${token}>`;
 }
 
 /** Makes a new access token for this run, readable by its owner alone. */

@@ -12,7 +12,7 @@ import {prune} from './change-prune.ts';
 import {forgetValue} from './forget.ts';
 import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
-import type {Places} from './places.ts';
+import {accessText, type Places} from './places.ts';
 import {refillRunning} from './rebuild.ts';
 import {mountElsewhere, mountRegistry} from './registry-mount.ts';
 import {replayRunning} from './replay-run.ts';
@@ -31,6 +31,7 @@ export async function startServers(
     : mountRegistry(source.dir, running.metrics);
   const options: ServerOptions = {
     token,
+    access: accessText(running.platform),
     open: openRoutes(running),
     routes: routesOf(running),
     mounts: mountsOf(running, registry.mount),
@@ -58,7 +59,7 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
   const open: ServerOptions['open'] = {
     'GET /': async () =>
       plain(
-        `millrace ${running.platform.name}\n\n${Object.keys(open).join('\n')}\n\neverything else wants Authorization: Bearer <the text of .millrace/token>`,
+        `millrace ${running.platform.name}\n\n${Object.keys(open).join('\n')}\n\neverything else wants ${accessText(running.platform)}`,
       ),
     'GET /livez': async () => plain('ok'),
     'GET /readyz': async () => {

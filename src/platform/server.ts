@@ -42,6 +42,8 @@ export type ServerOptions = {
   /** Open on loopback: health and metrics. */
   open: Record<string, () => Promise<Text>>;
   token: string;
+  /** What a request has to carry, in words (`accessText`). */
+  access: string;
   limits: ConnectionLimits;
 };
 
@@ -111,7 +113,7 @@ function refusal(
     return {status: 403, message: 'requests from this Origin are not served'};
   if (Object.hasOwn(options.open, `${methodOf(request)} ${path}`)) return undefined;
   if (!sameToken(tokenOf(request), options.token))
-    return {status: 401, message: 'a token is needed: Authorization: Bearer <the text of .millrace/token>'};
+    return {status: 401, message: `a token is needed: ${options.access}`};
   return undefined;
 }
 

@@ -4,7 +4,7 @@ import type {Platform} from '../model/types.ts';
 import type {Metrics} from '../observe/metrics.ts';
 import {describeHolder, type Holder} from '../process/embedded/state-lease.ts';
 import {answerFailure} from './events-answer.ts';
-import {createToken, type Places} from './places.ts';
+import {accessText, createToken, type Places} from './places.ts';
 import {closeServer, listenControl, listenTcp, type ServerOptions} from './server.ts';
 
 /** What a process that waits for the checkpoints' lease says of itself. */
@@ -26,6 +26,7 @@ export function standBy(
   let text = 'standby';
   const options = (): ServerOptions => ({
     token: platform.server.token?.reveal() ?? createToken(places.token),
+    access: accessText(platform),
     open: {
       'GET /livez': async () => plain('ok'),
       'GET /readyz': async () => plain(text, 503),

@@ -94,6 +94,7 @@ async function held(limits: {inFlightBytesMax?: number} = {}) {
       routes: {},
       open: {},
       mounts: {'/v1/events': events.mount},
+      access: '',
       token: 't',
       limits: {connectionsMax: 100, requestTimeoutMs: 30_000},
     },

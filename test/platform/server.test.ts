@@ -9,6 +9,7 @@ import {after, before, describe, test} from 'node:test';
 import {loadPlatform} from '../../src/model/load.ts';
 import type {Platform} from '../../src/model/types.ts';
 import {metricSpecs} from '../../src/observe/catalogue.ts';
+import {accessText} from '../../src/platform/places.ts';
 import {type RunningPlatform, startPlatform} from '../../src/platform/runtime.ts';
 import {closeServer, listenControl} from '../../src/platform/server.ts';
 import {sinks} from '../../src/sinks/registry.ts';
@@ -33,6 +34,18 @@ before(async () => {
   await running.idle(new AbortController().signal);
 });
 after(() => running.drain());
+
+test('who shows no token is told where it stands: in a file of the process asked, or in the configuration', () => {
+  const root = '/anywhere/shop';
+  const server = {};
+  const text = (file: string) => `Authorization: Bearer <${file}>`;
+  assert.equal(accessText({root, server}), text('the text of .millrace/token'));
+  const roles = ['ingest', 'sinks'] as const;
+  assert.equal(accessText({root, roles, server}), text('the text of .millrace/ingest+sinks/token'));
+  const console = accessText({root, roles: ['console'], server});
+  assert.equal(console, text('the text of .millrace/console/token'));
+  assert.equal(accessText({root, server: {token: {}}}), text('server.token of the configuration'));
+});
 
 type Asked = {status: number; text: string; headers: Record<string, unknown>};
 
@@ -91,7 +104,9 @@ describe('access', () => {
           path.startsWith('/registry') ? 401 : 'ACCESS',
         );
       }
-      assert.equal((await ask(`${path}?token=${token}`, {method})).status, 401);
+      const unnamed = await ask(`${path}?token=${token}`, {method});
+      assert.equal(unnamed.status, 401);
+      assert.match(unnamed.text, /Authorization: Bearer <the text of \.millrace\/token>/);
     });
 
   test('the token opens as Bearer and as the password of Basic', async () => {
@@ -319,7 +334,10 @@ test('lines for a slow reader come whole, and no pause of his leaves a listener 
   }
   const limits = {connectionsMax: 10, requestTimeoutMs: 60_000};
   const routes = {'GET /lines': async () => told()};
-  const server = await listenControl({routes, mounts: {}, open: {}, token: '', limits}, socketPath);
+  const server = await listenControl(
+    {routes, mounts: {}, open: {}, token: '', access: '', limits},
+    socketPath,
+  );
   const warnings: string[] = [];
   const onWarning = ({message}: Error) => void warnings.push(message);
   process.on('warning', onWarning);

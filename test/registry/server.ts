@@ -26,6 +26,7 @@ export async function startRegistry(
     mounts: {'/registry': registry.mount},
     open: {},
     token,
+    access: '',
     limits: {connectionsMax: 100, requestTimeoutMs: 30_000},
   };
   const server = await listenTcp(options, '127.0.0.1', port);
