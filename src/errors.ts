@@ -288,6 +288,13 @@ export const errors = {
     retry: false,
     exit: 1,
   },
+  SINK_STANDBY: {
+    summary:
+      'Another process writes into this sink, or may have begun to; this one stands by and takes over when it has ended.',
+    actor: 'operator',
+    retry: true,
+    exit: 4,
+  },
   SINK_QUERY: {
     summary: 'A sink cannot answer this SQL.',
     actor: 'user',

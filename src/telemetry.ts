@@ -76,6 +76,8 @@ export type TelemetryEvents = {
   LeaseTaken: {place: string; epoch: number};
   /** Another process took it. */
   LeaseLost: {place: string};
+  /** Whether this process holds the lease of a sink: of several with the role `sinks` one writes into it. */
+  SinkLeaseObserved: {sink: string; isHeld: boolean};
   /** The store of the checkpoints does not answer: commits wait; null: it does again. */
   CheckpointStoreTroubled: {place: string; message: string | null};
   /** A lookup's file was read and is what the lookup says from now on. */

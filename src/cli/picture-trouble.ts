@@ -25,6 +25,7 @@ function processLines(
     registry,
     spool,
     standby,
+    sinkLeases = [],
     checkpointsWait,
   }: Omit<ProcessStatus, 'roles'> & {roles?: readonly string[]},
   color: Colors,
@@ -34,6 +35,11 @@ function processLines(
     `  ${color.yellow(`${who}${what}`)}${why && ` ${escapeControls(why)}`}`;
   const lines: string[] = [];
   if (standby !== undefined) lines.push(line('takes no events and stands by:', standby));
+  for (const {sink, state, holder, message} of sinkLeases) {
+    if (state === 'standby')
+      lines.push(line(`stands by for sink ${sink}:`, holder ? `${holder} writes into it` : message));
+    else if (message !== undefined) lines.push(line(`sink ${sink} waits:`, message));
+  }
   if (spool?.isSpooling) {
     const {records, bytes, limitBytes, message} = spool;
     const room = `${formatBytes(bytes)} of ${formatBytes(limitBytes)}`;

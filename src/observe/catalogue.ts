@@ -178,6 +178,11 @@ export const metricSpecs = {
     labels: ['place'],
     help: 'Number of this process among the owners of the checkpoints, while it has the lease; 0 once another process took it',
   },
+  millrace_sink_lease_held: {
+    type: 'gauge',
+    labels: ['sink'],
+    help: '1 while this process has the lease of the sink and writes into it, 0 while it stands by for another one; absent in a process without --only sinks',
+  },
   millrace_checkpoint_store_troubled: {
     type: 'gauge',
     labels: ['place'],

@@ -94,6 +94,7 @@ function eventHandlers(registry: Registry): Handlers {
     optionsOf('millrace_checkpoint_bytes', registry),
   );
   const leaseEpoch = new Gauge<'place'>(optionsOf('millrace_lease_epoch', registry));
+  const sinkLeaseHeld = new Gauge<'sink'>(optionsOf('millrace_sink_lease_held', registry));
   const storeTroubled = new Gauge<'place'>(optionsOf('millrace_checkpoint_store_troubled', registry));
   const stops = counter('millrace_query_stops_total');
   const inputStops = counter('millrace_input_stops_total');
@@ -171,6 +172,7 @@ function eventHandlers(registry: Registry): Handlers {
     },
     LeaseTaken: ({place, epoch}) => leaseEpoch.set({place}, epoch),
     LeaseLost: ({place}) => leaseEpoch.set({place}, 0),
+    SinkLeaseObserved: ({sink, isHeld}) => sinkLeaseHeld.set({sink}, isHeld ? 1 : 0),
     CheckpointStoreTroubled: ({place, message}) => storeTroubled.set({place}, message === null ? 0 : 1),
     GeneratorObserved: ({domain, running, ratePerSecond, openSessions, behindSeconds}) => {
       generatorRunning.set({domain}, running ? 1 : 0);

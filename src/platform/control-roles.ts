@@ -111,7 +111,7 @@ function registryOfAll(parts: PlatformStatus[]): PlatformStatus['registry'] {
 
 const processOf = (
   roles: readonly Role[],
-  {pid, url, startedMs, phase, spool, registry, standby, checkpointsWait}: PlatformStatus,
+  {pid, url, startedMs, phase, spool, registry, standby, sinkLeases, checkpointsWait}: PlatformStatus,
 ): ProcessStatus => ({
   roles,
   pid,
@@ -121,6 +121,7 @@ const processOf = (
   ...(spool ? {spool} : {}),
   ...(registry ? {registry} : {}),
   ...(standby === undefined ? {} : {standby}),
+  ...(sinkLeases === undefined ? {} : {sinkLeases}),
   ...(checkpointsWait === undefined ? {} : {checkpointsWait}),
 });
 
@@ -134,6 +135,7 @@ function statusOfAll(processes: readonly RoleControl[], all: PlatformStatus[]): 
   const spool = spoolOfAll(parts);
   const registry = registryOfAll(parts);
   const standby = parts.find((part) => part.standby !== undefined)?.standby;
+  const sinkLeases = parts.flatMap((part) => part.sinkLeases ?? []);
   const checkpointsWait = parts.find((part) => part.checkpointsWait !== undefined)?.checkpointsWait;
   const phases = ['stopped', 'draining', 'starting', 'running'] as const;
   const sum = (value: (totals: PlatformStatus['totals']) => number) =>
@@ -154,6 +156,7 @@ function statusOfAll(processes: readonly RoleControl[], all: PlatformStatus[]): 
     raw: parts.flatMap(({raw}) => raw),
     events: parts.flatMap(({events}) => events),
     ...(standby === undefined ? {} : {standby}),
+    ...(sinkLeases.length === 0 ? {} : {sinkLeases}),
     ...(checkpointsWait === undefined ? {} : {checkpointsWait}),
     totals: {
       received: sum(({received}) => received),

@@ -12,7 +12,7 @@ import type {PlatformDirs} from './places.ts';
 
 /** Whether a query that this kept from starting may start later without anybody's help. */
 export const isDown = ({code, retry}: PlatformError): boolean =>
-  retry && /^(SINK_UNAVAILABLE|SINK_LOST|KAFKA_UNAVAILABLE|REGISTRY_UNAVAILABLE)$/.test(code);
+  retry && /^(SINK_UNAVAILABLE|SINK_LOST|SINK_STANDBY|KAFKA_UNAVAILABLE|REGISTRY_UNAVAILABLE)$/.test(code);
 
 export type WaitingQueries = {
   /** The query waits from now on. @param sinks those that it waits for, if it is they @returns what its status says meanwhile */

@@ -2,6 +2,7 @@ import type {Clock} from '../clock.ts';
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import {failpoint} from '../failpoint.ts';
+import {does} from '../model/roles.ts';
 import {placeOfSink} from '../model/sinks.ts';
 import type {Platform, Table} from '../model/types.ts';
 import {emitsDistinct} from '../process/embedded/emit.ts';
@@ -23,6 +24,8 @@ import {pushAll, Way} from './outputs-way.ts';
 import {Pauses} from './pauses.ts';
 import {createRaw, type RawOutputs} from './raw.ts';
 import {noArchive, refuseQuery} from './refuse-query.ts';
+import {guardSink} from './sink-guard.ts';
+import type {SinkLeases} from './sink-leases.ts';
 import type {DeliveryStatus} from './status.ts';
 
 /** Everything behind the engine: open sinks, a delivery for each (query, sink), raw deliveries, delivery marks. */
@@ -86,12 +89,13 @@ export type OutputCallbacks = {
   onRefused(sink: string, rows: RefusedRow[]): Promise<void>;
 };
 
-/** `booksOf`: where the raw events of a sink go that it refuses. */
+/** `booksOf`: where the raw events of a sink go that it refuses. `leases`: which sinks this process writes into; undefined: all. */
 export type OutputsOptions = {
   clock: Clock;
   telemetry: Telemetry;
   booksOf(sink: string): RawBooks;
   topics: RowTopics;
+  leases?: SinkLeases | undefined;
 };
 
 type Open = {sink: HostedSink; marker: Marker};
@@ -109,14 +113,14 @@ type QueryOutput = {
  */
 export async function openOutputs(
   platform: Platform,
-  {clock, telemetry, booksOf, topics}: OutputsOptions,
+  {clock, telemetry, booksOf, topics, leases}: OutputsOptions,
 ): Promise<Outputs> {
   const queries = new Map<string, QueryOutput>();
-
   const openNow = async (name: string, signal: AbortSignal): Promise<Open> => {
     const {root, plugins, sinks} = platform;
     const options = {root, plugins, telemetry, clock, books: booksOf(name), topics, signal};
-    const sink = await openSink({name, choice: sinks[name]!, ...options});
+    const whole = await openSink({name, choice: sinks[name]!, ...options});
+    const sink = guardSink(whole, name, does(platform, 'engine') ? undefined : leases);
     const marker = createMarker({sink, sinkName: name, clock, random: Math.random, telemetry});
     return {sink, marker};
   };
@@ -136,7 +140,7 @@ export async function openOutputs(
     await openings.close().catch(() => {});
     throw error;
   }
-  const raw = createRaw(platform, async (name) => (await openOnce(name)).sink, telemetry);
+  const raw = createRaw(platform, async (name) => (await openOnce(name)).sink, telemetry, leases);
   const opened = (name: string): Open => {
     const found = openings.opened(name);
     if (!found) throw new Error(`a query of a sink that was not opened: ${name}`);

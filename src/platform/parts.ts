@@ -4,7 +4,7 @@ import {sayingAway} from '../log/brokers-away.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
 import type {LogReader} from '../log/types.ts';
-import {does} from '../model/roles.ts';
+import {does, sinksByQuery} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {createMetrics, type Metrics} from '../observe/metrics.ts';
 import {setPrivacy} from '../privacy/opener.ts';
@@ -23,6 +23,7 @@ import type {Ownership} from './ownership.ts';
 import {dirsOf, ensureHome, type PlatformDirs, placesOf, privacyOf} from './places.ts';
 import {createRawBooks} from './raw-books.ts';
 import {createSchemas, type Schemas} from './schemas.ts';
+import {createSinkLeases, type SinkLeases} from './sink-leases.ts';
 import {createSpool, type Spool} from './spool.ts';
 
 /** The parts; the engine does not run yet, and nothing is ingested. */
@@ -45,6 +46,8 @@ export type Parts = {
   outputs: Outputs;
   lookups: LookupStore;
   engine: EngineHost;
+  /** Undefined where no other process writes into the sinks. */
+  sinkLeases: SinkLeases | undefined;
   /** Undefined in a process that does not aggregate. */
   ownership: Ownership | undefined;
 };
@@ -107,9 +110,12 @@ export async function openParts(
   closing.push(() => ingest.close());
   const log = await openLog(dirs.source);
   closing.push(() => log.close());
+  const sinkLeases = sinkLeasesOf(platform, {configured, dirs, telemetry: metrics, command});
+  closing.push(() => sinkLeases?.close());
   const outputs = await openOutputs(platform, {
     clock,
     telemetry: metrics,
+    leases: sinkLeases,
     booksOf: (sink) => createRawBooks(sink, {log, ingest, schemaIds, clock, telemetry: metrics}),
     topics: {
       source: dirs.source,
@@ -152,7 +158,26 @@ export async function openParts(
     outputs,
     lookups,
     engine,
+    sinkLeases,
     ownership,
   };
   return parts;
+}
+
+/** Processes of several roles meet in Kafka: there others may have the same sinks. */
+function sinkLeasesOf(
+  platform: Platform,
+  {
+    configured,
+    dirs,
+    telemetry,
+    command,
+  }: {configured: Platform; dirs: PlatformDirs; telemetry: Metrics; command: string},
+): SinkLeases | undefined {
+  const {kafka} = dirs.source;
+  if (!kafka || !platform.roles?.includes('sinks')) return undefined;
+  const rows = platform.roles.includes('engine') ? [] : Object.values(sinksByQuery(configured)).flat();
+  const raw = platform.domains.flatMap(({defaults}) => defaults.raw ?? []);
+  const sinks = [...new Set([...rows, ...raw])];
+  return createSinkLeases({kafka, sinks, telemetry, command, dir: dirs.log});
 }

@@ -11,6 +11,9 @@ import type {Telemetry} from '../telemetry.ts';
 import {explainDifference} from './aside.ts';
 import {isDown} from './engine-waiting.ts';
 import type {PlatformDirs} from './places.ts';
+import {followLeases, type RawTurns} from './raw-turns.ts';
+import {standsBy} from './sink-guard.ts';
+import type {SinkLeases} from './sink-leases.ts';
 import type {RawStatus} from './status.ts';
 
 /** Raw deliveries: every event of a domain that names a raw sink, at the sink's own pace. */
@@ -44,7 +47,8 @@ type Job = {
   eventType: EventType;
   futureMaxMs: number;
   table: Table;
-  state: 'starting' | 'started' | 'failed';
+  /** `standby`: this process does not have the lease of its sink. */
+  state: 'standby' | 'starting' | 'started' | 'failed';
   begun?: Promise<void>;
   failure?: PlatformError;
   seen?: RawStats;
@@ -55,10 +59,12 @@ const againMs = 2_000;
 /** Events of one statement that erases. */
 const eraseMax = 5_000;
 
+/** @param leases which sinks this process writes into; undefined: all */
 export function createRaw(
   platform: Platform,
   open: (sink: string) => Promise<HostedSink>,
   telemetry: Telemetry,
+  leases?: SinkLeases,
 ): RawOutputs {
   const jobs: Job[] = platform.domains.flatMap(({defaults, eventTypes}) =>
     defaults.raw === null
@@ -69,12 +75,16 @@ export function createRaw(
             eventType,
             futureMaxMs: defaults.futureMaxMs,
             table: rawTable(eventType),
-            state: 'starting',
+            state: leases ? 'standby' : 'starting',
           }),
         ),
   );
   let begin: ((job: Job) => Promise<void>) | undefined;
   let isClosed = false;
+  let unfollow = () => {};
+  const of = (sink: string, state: Job['state']) =>
+    jobs.filter((job) => job.sinkName === sink && job.state === state);
+  leases?.addWriter((sink) => of(sink, 'starting').length + of(sink, 'started').length > 0);
 
   const read = async (): Promise<void> => {
     const names = new Set(jobs.filter(({state}) => state === 'started').map(({sinkName}) => sinkName));
@@ -93,14 +103,37 @@ export function createRaw(
   /** A sink that is down at the start is asked again until it answers. */
   const tryLater = (job: Job) => {
     const again = setTimeout(() => {
-      if (!isClosed) job.begun = begin!(job);
+      if (!isClosed && job.state === 'starting') job.begun = begin!(job);
     }, againMs);
     again.unref();
+  };
+
+  const started = async (sink: string, what: 'pause' | 'resume' | 'stop', ids: readonly Job[]) => {
+    const {raw} = ids.length > 0 ? await open(sink) : {};
+    for (const {table} of ids) await raw![what](tableId(table));
+  };
+  const turns: RawTurns = {
+    async begin(sink) {
+      for (const job of of(sink, 'standby')) if (!isClosed) job.begun = begin!(job);
+    },
+    async end(sink) {
+      const own = jobs.filter(({sinkName, state}) => sinkName === sink && state !== 'standby');
+      await Promise.all(own.map(({begun}) => begun));
+      await started(sink, 'stop', of(sink, 'started'));
+      for (const job of own) {
+        job.state = 'standby';
+        delete job.failure;
+        delete job.seen;
+      }
+    },
+    pause: (sink) => started(sink, 'pause', of(sink, 'started')),
+    resume: (sink) => started(sink, 'resume', of(sink, 'started')),
   };
 
   return {
     close() {
       isClosed = true;
+      unfollow();
     },
     start(schemas, dirs, queries) {
       const read = queries && topicsRead(queries);
@@ -148,7 +181,8 @@ export function createRaw(
           });
         }
       };
-      for (const job of jobs) job.begun = begin(job);
+      if (leases) unfollow = followLeases(leases, new Set(jobs.map(({sinkName}) => sinkName)), turns);
+      else for (const job of jobs) job.begun = begin(job);
     },
     async started(sink) {
       await Promise.all(jobs.filter(({sinkName}) => sinkName === sink).map(({begun}) => begun));
@@ -172,6 +206,7 @@ export function createRaw(
     async resume(name) {
       const job = jobs.find(({table}) => tableId(table) === name);
       if (!job) return false;
+      if (job.state === 'standby') throw standsBy(job.sinkName);
       if (job.state === 'failed') await begin?.(job);
       else if (job.state === 'started') await (await open(job.sinkName)).raw!.resume(name);
       return true;
@@ -189,7 +224,7 @@ const topicsRead = ({domains}: Pick<Platform, 'domains'>): Set<string> =>
   );
 
 function statusOf({sinkName, table, state, failure, seen}: Job): RawStatus {
-  const reason = failure ?? seen?.reason;
+  const reason = failure ?? seen?.reason ?? (state === 'standby' ? standsBy(sinkName) : undefined);
   const states = {running: 'running', paused: 'paused', held: 'paused', stopped: 'stopped'} as const;
   return {
     sink: sinkName,

@@ -10,6 +10,8 @@ export type RowsDropsOptions = {
   /** Names of all sinks that rows go to. A query's rows may have gone to another one before. */
   sinks: readonly string[];
   openSink(name: string): Promise<Sink>;
+  /** Whether this process writes into a sink. */
+  isHeld(sink: string): boolean;
   telemetry: Telemetry;
 };
 
@@ -38,7 +40,8 @@ export class RowsDrops {
   look(): void {
     for (const sink of this.#options.sinks) {
       const mayAsk = performance.now() >= (this.#failed.get(sink)?.untilMs ?? 0);
-      if (this.#isClosed || this.#working.has(sink) || !mayAsk || this.#gone(sink).length === 0) continue;
+      if (this.#isClosed || this.#working.has(sink) || !mayAsk || !this.#options.isHeld(sink)) continue;
+      if (this.#gone(sink).length === 0) continue;
       const working = this.#drop(sink).finally(() => this.#working.delete(sink));
       this.#working.set(sink, working);
     }
@@ -50,6 +53,11 @@ export class RowsDrops {
     const current = this.#current.get(sink);
     if (current?.key === key) await current.drop.catch(() => {});
     this.#done.delete(key);
+  }
+
+  /** Whether a drop is under way. */
+  isWorking(sink: string): boolean {
+    return this.#working.has(sink);
   }
 
   /** Begins nothing any more; resolves when nothing is under way. */

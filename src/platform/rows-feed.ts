@@ -80,12 +80,15 @@ export class RowsFeed {
     const isWhole =
       isSame &&
       marked >= saved.epoch &&
+      saved.epoch > 0 &&
       saved.offsets.every((offset, partition) => offset <= ends[partition]!);
     if (isWhole) {
       this.#offsets = [...saved.offsets];
       this.#epoch = saved.epoch;
       return;
     }
+    // Before the first mark nothing says that it was this sink that had them, and not one of another machine's own.
+    if (isSame && saved.epoch === 0) return;
     telemetry.emit('Log', {
       level: 'warn',
       message: isSame

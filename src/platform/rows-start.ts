@@ -11,14 +11,16 @@ import {type RowsService, startRowsService} from './rows.ts';
 import type {RowsPositions} from './rows-feed.ts';
 import {refusedTransaction} from './side.ts';
 import {appendSide} from './side-append.ts';
+import {standsBy} from './sink-guard.ts';
 
 /**
- * Delivers rows from topics when this process has the role `sinks` without `engine`. Places are the offsets of a consumer group
+ * Asks for the leases of the sinks, where others may have them, and delivers rows from topics when this process has the role `sinks` without `engine`. Places are the offsets of a consumer group
  * a sink, `<client>.sinks.<sink>`, so that Kafka's own tools show the lag.
  * @param configured the platform with all its queries @throws KAFKA_*
  */
 export async function startRows(parts: Parts, configured: Platform): Promise<RowsService | undefined> {
-  const {platform, dirs, outputs, metrics, clock, ingest} = parts;
+  parts.sinkLeases?.start();
+  const {platform, dirs, outputs, metrics, clock, ingest, sinkLeases} = parts;
   const {kafka} = dirs.source;
   if (!kafka || !platform.roles?.includes('sinks') || platform.roles.includes('engine')) return undefined;
   const client = new KafkaClient(kafka);
@@ -36,7 +38,17 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
     sinksOf: (query) => targets[query] ?? [],
     sinks: [...new Set(Object.values(targets).flat())],
     openSink: (name) => outputs.sink(name),
-    positionsOf: (sink) => positionsIn(client, `${kafka.clientId}.sinks.${sink}`),
+    ...(sinkLeases ? {leases: sinkLeases} : {}),
+    positionsOf(sink) {
+      const positions = positionsIn(client, `${kafka.clientId}.sinks.${sink}`);
+      return {
+        ...positions,
+        async save(topic, places) {
+          if (sinkLeases?.mayWrite(sink) === false) throw standsBy(sink);
+          await positions.save(topic, places);
+        },
+      };
+    },
     async refused(table, sink, rows) {
       const domain = table.namespace;
       const id = `${domain}.${revisionOf(table.name)?.query ?? table.name}`;
@@ -49,6 +61,8 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
     telemetry: metrics,
     clock,
   });
+  parts.figures.deliversRows(() => service.status());
+  sinkLeases?.addWriter((sink) => service.isWriting(sink));
   return {
     ...service,
     async close() {

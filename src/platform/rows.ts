@@ -3,7 +3,7 @@ import type {Clock} from '../clock.ts';
 import type {PlatformError} from '../errors.ts';
 import type {LogReader} from '../log/types.ts';
 import type {Table} from '../model/types.ts';
-import {createDelivery, type Delivery} from '../sinks/delivery.ts';
+import {createDelivery} from '../sinks/delivery.ts';
 import type {Book} from '../sinks/kafka/book.ts';
 import {queryOf, rowsTopic} from '../sinks/kafka/rows.ts';
 import type {RefusedRow} from '../sinks/refused.ts';
@@ -14,6 +14,9 @@ import type {Telemetry} from '../telemetry.ts';
 import {RowsBook} from './rows-book.ts';
 import {RowsDrops} from './rows-drops.ts';
 import {RowsFeed, type RowsPositions} from './rows-feed.ts';
+import {type RowsWay, statusOfWay} from './rows-way.ts';
+import {standsBy} from './sink-guard.ts';
+import type {SinkLeases} from './sink-leases.ts';
 import type {RowsStatus} from './status.ts';
 
 export type RowsServiceOptions = {
@@ -25,6 +28,8 @@ export type RowsServiceOptions = {
   /** Names of all sinks that rows go to. */
   sinks: readonly string[];
   openSink(name: string): Promise<Sink>;
+  /** Which of them this process writes into; default: all. */
+  leases?: Pick<SinkLeases, 'isHeld' | 'mayWrite'>;
   positionsOf(sink: string): RowsPositions;
   /** Keeps rows that a sink refuses. */
   refused(table: Table, sink: string, rows: RefusedRow[]): Promise<void>;
@@ -34,27 +39,13 @@ export type RowsServiceOptions = {
 
 export type RowsService = {
   status(): RowsStatus[];
+  /** Whether something of it may still write into a sink. */
+  isWriting(sink: string): boolean;
   /** Starts again what stopped; false when nothing of that name did. @param name `<domain>.<query>` or a table */
   resume(name: string): boolean;
   /** Resolves when everything that is in the topics now is in the sinks and their places are kept. */
   settled(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
-};
-
-type Way = {
-  id: string;
-  sinkName: string;
-  sink: Sink;
-  table: Table;
-  feed: RowsFeed;
-  delivery: Delivery;
-  stop: AbortController;
-  /** Resolves the wait for news. */
-  wake(): void;
-  stopped: PlatformError | undefined;
-  /** What went wrong last and is tried again. */
-  waits: PlatformError | undefined;
-  done: Promise<void>;
 };
 
 const waitMs = 250;
@@ -67,6 +58,7 @@ export async function startRowsService(options: RowsServiceOptions): Promise<Row
   await service.start();
   return {
     status: () => service.status(),
+    isWriting: (sink) => service.isWriting(sink),
     resume: (name) => service.resume(name),
     settled: (signal) => service.settled(signal),
     close: () => service.close(),
@@ -77,7 +69,8 @@ class Service {
   readonly #options: RowsServiceOptions;
   readonly #follower: RowsBook;
   readonly #book: Book;
-  readonly #ways = new Map<string, Way>();
+  readonly #ways = new Map<string, RowsWay>();
+  readonly #ending = new Set<RowsWay>();
   readonly #shown = new Map<string, string>();
   readonly #drops: RowsDrops;
   readonly #closing = new AbortController();
@@ -87,7 +80,7 @@ class Service {
     this.#options = options;
     this.#follower = new RowsBook(options);
     this.#book = this.#follower.book;
-    this.#drops = new RowsDrops({...options, book: this.#book});
+    this.#drops = new RowsDrops({...options, isHeld: (sink) => this.#isHeld(sink), book: this.#book});
   }
 
   async start(): Promise<void> {
@@ -112,13 +105,30 @@ class Service {
     }
   }
 
-  /** Ends ways of tables that were dropped, also of those that were made again since, and begins those of new ones. */
+  #isHeld(sink: string): boolean {
+    return this.#options.leases?.isHeld(sink) ?? true;
+  }
+
+  isWriting(sink: string): boolean {
+    return (
+      this.#drops.isWorking(sink) ||
+      [...this.#ways.values(), ...this.#ending].some(({sinkName}) => sinkName === sink)
+    );
+  }
+
+  /** Ends ways of tables that were dropped, also of those that were made again since, and of sinks that others have; begins new ones. */
   async #arrange(): Promise<void> {
     let failure: unknown;
-    for (const [key, way] of this.#ways) if (!this.#isOf(way) && this.#ways.delete(key)) await this.#end(way);
+    for (const [key, way] of this.#ways)
+      if (!this.#isOf(way) || !this.#isHeld(way.sinkName)) {
+        this.#ways.delete(key);
+        this.#ending.add(way);
+        await this.#end(way);
+        this.#ending.delete(way);
+      }
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
-        if (!this.#ways.has(`${sinkName} ${id}`)) {
+        if (!this.#ways.has(`${sinkName} ${id}`) && this.#isHeld(sinkName)) {
           // Its topic may be newer than what is known of the cluster.
           if (this.#options.log.partitions(rowsTopic(table)) === 0) await this.#options.log.refresh();
           // A sink that does not open keeps no other one waiting.
@@ -133,7 +143,7 @@ class Service {
   }
 
   /** Whether its table is there, and the one that it began with. */
-  #isOf({id, feed}: Way): boolean {
+  #isOf({id, feed}: RowsWay): boolean {
     return this.#book.tables.has(id) && this.#book.made.get(id) === feed.made;
   }
 
@@ -141,7 +151,7 @@ class Service {
     const {openSink, positionsOf, refused, telemetry, clock, log} = this.#options;
     const sink = await openSink(sinkName);
     await this.#drops.returns(sinkName, tableId(table));
-    if (this.#closing.signal.aborted) return;
+    if (this.#closing.signal.aborted || !this.#isHeld(sinkName)) return;
     const delivery = createDelivery({
       sink,
       sinkName,
@@ -154,7 +164,7 @@ class Service {
     const positions = positionsOf(sinkName);
     const made = this.#book.made.get(tableId(table));
     const feed = new RowsFeed({table, made, sinkName, sink, delivery, log, positions, telemetry});
-    const way: Way = {
+    const way: RowsWay = {
       id: tableId(table),
       sinkName,
       sink,
@@ -171,12 +181,18 @@ class Service {
     way.done = this.#run(way);
   }
 
-  async #run(way: Way): Promise<void> {
+  async #run(way: RowsWay): Promise<void> {
     const {signal} = way.stop;
     let isOpen = false;
     let savedMs = performance.now();
+    const mayWrite = () => this.#options.leases?.mayWrite(way.sinkName) ?? true;
     while (!signal.aborted) {
       try {
+        if (!mayWrite()) {
+          way.waits = standsBy(way.sinkName);
+          await this.#news(way);
+          continue;
+        }
         if (!isOpen) await way.feed.open();
         isOpen = true;
         if (signal.aborted) break;
@@ -195,7 +211,7 @@ class Service {
   }
 
   /** Marks and views that the rows have come up to. */
-  async #follow(way: Way): Promise<void> {
+  async #follow(way: RowsWay): Promise<void> {
     const {feed, sink, table, id, sinkName} = way;
     const mark = this.#book.marks.get(id);
     if (mark && feed.reached(mark.ends)) await feed.mark(mark.epoch);
@@ -209,7 +225,7 @@ class Service {
   }
 
   /** Resolves at the next wake. Whoever aborts wakes as well, and an end that came before the wait is no news to wait for. */
-  #news(way: Way): Promise<void> {
+  #news(way: RowsWay): Promise<void> {
     if (way.stop.signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       way.wake = resolve;
@@ -217,7 +233,7 @@ class Service {
   }
 
   /** What passes is tried again; for what does not, somebody has to act. */
-  async #failed(way: Way, error: PlatformError): Promise<void> {
+  async #failed(way: RowsWay, error: PlatformError): Promise<void> {
     const {clock, telemetry} = this.#options;
     const {signal} = way.stop;
     if (error.retry) {
@@ -269,24 +285,10 @@ class Service {
   }
 
   status(): RowsStatus[] {
-    return [...this.#ways.values()].map(({sinkName, id, delivery, feed, stopped, waits}) => {
-      const reason = stopped ?? delivery.reason() ?? waits;
-      const state = delivery.state();
-      return {
-        sink: sinkName,
-        table: id,
-        state: stopped || state === 'closed' ? 'stopped' : waits ? 'paused' : state,
-        ...delivery.counts(),
-        lagRows: feed.lagRows,
-        lagMs: delivery.waitingMs(),
-        skipped: feed.skipped,
-        ...(reason ? {message: `${reason.code} ${reason.message}`} : {}),
-        ...(reason?.place ? {place: reason.place} : {}),
-      };
-    });
+    return [...this.#ways.values()].map(statusOfWay);
   }
 
-  async #end(way: Way): Promise<void> {
+  async #end(way: RowsWay): Promise<void> {
     way.stop.abort(new Error('the delivery ends'));
     way.delivery.close();
     way.wake();

@@ -149,7 +149,6 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
     outputs.raw.start(parts.schemas, dirs, options.isPart ? undefined : (options.configured ?? platform));
     const rows = await startRows(parts, options.configured ?? platform);
     closing.push(() => rows?.close());
-    if (rows) parts.figures.deliversRows(() => rows.status());
     const trimmed = new TrimmedQueries(engine, parts.metrics);
     const queries = () => trimmed.shown(engine.status());
     const generators = createGeneratorHost(platform, ingest, parts.lookups, parts.metrics);
@@ -195,6 +194,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
           raw: figures.raw(),
           ...(dirs.registry.server ? {registry: parts.registry.status()} : {}),
           ...parts.spool.shown(),
+          ...(parts.sinkLeases ? {sinkLeases: parts.sinkLeases.status()} : {}),
           ...parts.ownership?.shown(),
           events: events.shares(),
           totals: figures.totals(parts),

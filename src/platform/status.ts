@@ -27,6 +27,8 @@ export type PlatformStatus = {
   registry?: RegistryStatus;
   /** Which other process appends events, in words; absent while this one takes them. */
   standby?: string;
+  /** Which sinks this process writes into, and who into the others; absent where it has no leases of sinks. */
+  sinkLeases?: SinkLeaseStatus[];
   /** Why commits of checkpoints wait for their store; absent while they do not. */
   checkpointsWait?: string;
   /** What waits for Kafka; absent with a log of our own. */
@@ -51,9 +53,20 @@ export type PlatformStatus = {
 
 /** One process of a platform that several are. */
 export type ProcessStatus = Pick<PlatformStatus, 'pid' | 'url' | 'startedMs' | 'phase'> &
-  Partial<Pick<PlatformStatus, 'registry' | 'standby' | 'checkpointsWait' | 'spool'>> & {
+  Partial<Pick<PlatformStatus, 'registry' | 'standby' | 'sinkLeases' | 'checkpointsWait' | 'spool'>> & {
     roles: readonly Role[];
   };
+
+/** Whether a process writes into a sink, of several that could. */
+export type SinkLeaseStatus = {
+  sink: string;
+  /** `asking`: nobody has said yet who writes into it. */
+  state: 'asking' | 'held' | 'standby';
+  /** Which process does while this one stands by, in words; absent while that is not known. */
+  holder?: string;
+  /** Why it cannot be asked for just now. */
+  message?: string;
+};
 
 export type InputStatus = {
   domain: string;

@@ -1,6 +1,6 @@
 /** Three processes of one platform that meet in Kafka alone: ingest, engine, sinks; each of them is killed and started again. */
 import assert from 'node:assert/strict';
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {cpSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {after, before, suite, test} from 'node:test';
 import {setTimeout as wait} from 'node:timers/promises';
@@ -19,6 +19,7 @@ import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {type Child, start} from '../faults/process.ts';
 import {cli, makeRoot} from '../support/cli.ts';
+import {password, postgresServer, type TestServer} from '../support/postgres.ts';
 import {kafkaSettings} from '../support/rows.ts';
 import {platformOf} from '../support/running.ts';
 import {until} from '../support/until.ts';
@@ -102,18 +103,21 @@ log: {backend: kafka, kafka: {brokers: ["127.0.0.1:1"]}}
   }
 });
 
-suite('processes of a platform', skipWithout('java', 'mvn'), () => {
+suite('processes of a platform', skipWithout('java', 'mvn', 'psql'), () => {
   let kafka: Kafka;
+  let postgres: TestServer;
   let root: string;
   const running = new Map<Role, Child>();
   const files = () => ({
     'config/platform.yaml': `platform: shop
-sinks: {rows: {backend: file}}
-defaults: {aggregates: rows, raw: none}
+sinks:
+  rows: {backend: file}
+  db: {backend: postgres, postgres: {url: "postgres://${postgres.user}@127.0.0.1:${postgres.port}/${postgres.database}", password: "${password}"}}
+defaults: {aggregates: rows, raw: db}
 server: {port: 0}
 log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles, topics: {partitions: 2, replication: 1}}}
 `,
-    'config/domains/shop.yaml': domain,
+    'config/domains/shop.yaml': domain.replace('    from: sale', '    from: sale\n    sinks: [rows, db]'),
     'data/none.csv': '',
   });
   const up = async (role: Role) => {
@@ -149,13 +153,13 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
   };
 
   before(async () => {
-    kafka = await startKafka();
+    [kafka, postgres] = await Promise.all([startKafka(), postgresServer()]);
     root = makeRoot(files());
     await Promise.all([up('ingest'), up('engine'), up('sinks')]);
   });
   after(async () => {
     for (const child of running.values()) child.kill('SIGKILL');
-    await kafka?.stop();
+    await Promise.all([kafka?.stop(), postgres?.stop()]);
   });
 
   test('what goes in at one end comes out at the other; status and ledger are those of all of them', async () => {
@@ -253,6 +257,11 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     await both('who appends', ({leases}) =>
       leases.some(({what, holder}) => what === 'ingest' && holder?.includes(`${running.get('ingest')!.pid}`)),
     );
+    await both('who writes', ({leases}) =>
+      ['sink rows', 'sink db'].every((sink) =>
+        leases.some(({what, holder}) => what === sink && holder?.includes(`${running.get('sinks')!.pid}`)),
+      ),
+    );
 
     // Beside the other processes it has what they say of themselves; elsewhere it has Kafka.
     const own = await here();
@@ -319,6 +328,72 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal((await child.ended).code, 0);
   });
 
+  test('sinks of two processes have one writer each: one that hangs is taken over from, and what it does when it wakes changes nothing', async () => {
+    const inDatabase = async () => [
+      (await postgres.sql('SELECT color, sold, revenue_cents FROM shop.per_day ORDER BY color')).map(
+        ([color, ...sums]) => [color, ...sums.map(Number)],
+      ),
+      (await postgres.sql('SELECT count(*), count(DISTINCT event_id) FROM shop.sale'))[0]!.map(Number),
+    ];
+    const bothBecome = (count: number) =>
+      until(
+        async () => JSON.stringify(await inDatabase()) === JSON.stringify([expected(count), [count, count]]),
+        `${count} in the database`,
+      );
+    type Held = {sinkLeases: {sink: string; state: string; holder?: string}[]};
+    const heldBy = async (of: string) => {
+      const control = await connectTo(placesOf({root: of, roles: ['sinks']}).controlSocket);
+      const {sinkLeases} = await control!.get<Held>('/v1/status');
+      return sinkLeases.filter(({state}) => state === 'held').map(({sink}) => sink);
+    };
+    await bothBecome(1300);
+    assert.deepEqual(await heldBy(root), ['rows', 'db']);
+
+    // Who comes second gets one of the two; each says who has the other.
+    const elsewhere = makeRoot(files());
+    cpSync(join(root, '.millrace/outbox'), join(elsewhere, '.millrace/outbox'), {recursive: true});
+    const first = running.get('sinks')!;
+    const second = start(elsewhere, ['run', '--only', 'sinks'], undefined, 300_000);
+    after(() => second.kill('SIGKILL'));
+    await second.says(/ running /);
+    const owners = async () => [await heldBy(root), await heldBy(elsewhere)];
+    await until(async () => (await owners()).every((held) => held.length === 1), 'each has one');
+    assert.deepEqual((await owners()).flat().sort(), ['db', 'rows']);
+    const control = await connectTo(placesOf({root: elsewhere, roles: ['sinks']}).controlSocket);
+    const {url} = await control!.get<{url: string}>('/v1/status');
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const [own] = await heldBy(elsewhere);
+    for (const sink of ['rows', 'db'])
+      assert.ok(metrics.includes(`millrace_sink_lease_held{sink="${sink}"} ${sink === own ? 1 : 0}\n`));
+    const {stdout} = await cli(elsewhere, 'status');
+    assert.match(stdout, new RegExp(`stands by for sink \\w+: .*process ${first.pid} .* writes into it`));
+
+    // The first one hangs with work in hand; the other one has both. Commands would ask the one that hangs as well.
+    const taking = await connectTo(placesOf({root, roles: ['ingest']}).controlSocket);
+    const send = async (from: number, to: number) => {
+      const events = Array.from({length: to - from}, (_, index) => from + index).map((n) => ({
+        event_id: `s${n}`,
+        timestamp: new Date(Date.UTC(2026, 0, 5, 12) + n * 1000).toISOString(),
+        color: colors[n % 3],
+        amount: n / 100,
+      }));
+      await taking!.post('/v1/events/shop/sale', events as unknown as Record<string, unknown>);
+    };
+    await send(1300, 2000);
+    first.kill('SIGSTOP');
+    await until(async () => (await heldBy(elsewhere)).length === 2, 'it took over');
+    await send(2000, 2400);
+    await bothBecome(2400);
+    first.kill('SIGCONT');
+    await first.says(/stands by for sink (rows|db): .*, process \d+ \(/);
+    second.kill('SIGTERM');
+    assert.equal((await second.ended).code, 0);
+    await until(async () => (await heldBy(root)).length === 2, 'it has both back');
+    await send(2400, 2500);
+    await bothBecome(2500);
+    await becomes(2500);
+  });
+
   test('each says by /readyz that it runs; a second ingest in another directory stands by, and takes events when the first has ended', async () => {
     const addressOf = async (of: string, role: Role): Promise<string> => {
       const control = await connectTo(placesOf({root: of, roles: [role]}).controlSocket);
@@ -357,7 +432,7 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.equal((await first.ended).code, 0);
     // What the one that ended had counted is there, beside what the engine says.
     const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
-    assert.equal(sumOf(counted, 'appended'), 1300);
+    assert.equal(sumOf(counted, 'appended'), 2500);
     assert.equal(read.length > 0 && balanced, true);
     let answer = await send();
     for (let tries = 0; answer[0] === 503 && tries < 600; tries++) {
@@ -375,9 +450,9 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
       const {code, stderr} = await child.ended;
       assert.equal(code, 0, stderr);
     }
-    assert.deepEqual(await rows(), expected(1300));
+    assert.deepEqual(await rows(), expected(2500));
     const {ingest: counted, query: read, balanced} = JSON.parse(await done('ledger', '--json'));
-    assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [1300, 1300, true]);
+    assert.deepEqual([sumOf(counted, 'appended'), sumOf(read, 'read'), balanced], [2500, 2500, true]);
     const client = new KafkaClient(kafkaSettings(kafka));
     await client.refreshMetadata();
     const shown = await fetchOffsets(client, 'roles.shop.per_day', 'shop.sale', 2);

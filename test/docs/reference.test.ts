@@ -136,6 +136,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('RowsAcknowledged', {query: 'shop.sales', rows: 1, through: []});
   metrics.emit('LookupAccepted', {domain: 'shop', lookup: 'l', rows: 1});
   metrics.emit('LeaseTaken', {place: 'd', epoch: 1});
+  metrics.emit('SinkLeaseObserved', {sink: 's', isHeld: true});
   metrics.emit('CheckpointStoreTroubled', {place: 'd', message: 'away'});
   metrics.emit('CheckpointCommitted', {...query, bytes: 1, seconds: 1, pauseSeconds: 1});
   metrics.emit('QueryStopped', {...query, ...failed});

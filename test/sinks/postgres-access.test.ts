@@ -271,6 +271,8 @@ describeWithPostgres('access to a PostgreSQL server', () => {
     );
     await sink.query!("SET statement_timeout = '1ms'").catch(() => {});
     await sink.query!('SELECT pg_sleep(0.05)');
+    const {rows} = await sink.query!("SELECT current_setting('idle_in_transaction_session_timeout')");
+    assert.deepEqual(rows, [['15s']], 'a process that hangs holds its rows no longer');
     await sink.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
   });
 

@@ -10,6 +10,7 @@ const expected: Record<string, string[]> = {
   SINK_UNAVAILABLE: [
     '08006', // connection_failure
     '25006', // read_only_sql_transaction
+    '25P03', // idle_in_transaction_session_timeout
     '40001', // serialization_failure
     '40P01', // deadlock_detected
     '53100', // disk_full

@@ -18,9 +18,9 @@ export class LeaseMember {
   readonly #place: string;
   #noted = '';
 
-  /** @param dir of the outbox, whose lock this process holds */
-  constructor(dir: string, group: string) {
-    this.#path = join(dir, 'lease.json');
+  /** @param dir of the outbox, whose lock this process holds @param name of the file, where there are several leases */
+  constructor(dir: string, group: string, name = 'lease') {
+    this.#path = join(dir, `${name}.json`);
     this.#group = group;
     this.#place = `${placeOf(dir)} ${startOfMachine()}`;
   }
