@@ -19,6 +19,7 @@ import {replayRunning} from './replay-run.ts';
 import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
 import {listenControl, listenTcp, type Mount, type Route, type ServerOptions} from './server.ts';
+import type {SinkLeaseStatus} from './status.ts';
 
 /** What the command line and other programs may ask of a running platform. */
 export async function startServers(
@@ -63,9 +64,10 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
       ),
     'GET /livez': async () => plain('ok'),
     'GET /readyz': async () => {
-      const {phase, standby} = running.status();
+      const {phase, standby, sinkLeases = []} = running.status();
       if (phase !== 'running') return plain(phase, 503);
-      return standby === undefined ? plain('ok') : plain(`standby: ${standby}`, 503);
+      const why = standby ?? standbyOfSinks(sinkLeases);
+      return why === undefined ? plain('ok') : plain(`standby: ${why}`, 503);
     },
     'GET /metrics': async () => ({
       contentType: running.metrics.contentType,
@@ -73,6 +75,12 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
     }),
   };
   return open;
+}
+
+/** What a process waits for that stands by for all of its sinks, in words. */
+function standbyOfSinks(leases: readonly SinkLeaseStatus[]): string | undefined {
+  if (leases.length === 0 || leases.some(({state}) => state !== 'standby')) return undefined;
+  return leases.map(({sink, holder = 'another process'}) => `${holder} writes into sink ${sink}`).join('; ');
 }
 
 function routesOf(running: RunningPlatform) {

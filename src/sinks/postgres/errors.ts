@@ -3,10 +3,11 @@ import {damageHint} from '../damage.ts';
 import {lookAtWay} from '../unreached.ts';
 
 /**
- * SQLSTATEs that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system, and a
- * server that only reads just now (25006): one that stands by, or is being moved.
+ * SQLSTATEs that pass by themselves: connection, transaction conflicts, resources, an operator's shutdown, system, a
+ * server that only reads just now (25006): one that stands by, or is being moved, and a transaction that the server ended since this
+ * process stood still in it (25P03).
  */
-const passing = ['08', '25006', '40', '53', '55', '57', '58'];
+const passing = ['08', '25006', '25P03', '40', '53', '55', '57', '58'];
 
 /** What is about a value: data exceptions, constraints, and a key that is too large for an index. */
 const ofRow = ['22', '23', '54000'];

@@ -12,6 +12,9 @@ import {parsers, plain} from './values.ts';
 /** A server's own time-out comes first; this one is for a server, or a network, that answers nothing at all. */
 const graceMs = 10_000;
 
+/** A transaction of a process that hangs, or whose machine is gone, holds its rows for so long: who takes its sink over waits for them. */
+const idleMs = 15_000;
+
 /** Set on every connection: texts of times and numbers are then the same whatever the server's or the user's settings are. */
 const session = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 1;
   SET bytea_output = 'hex'; SET client_min_messages = error`;
@@ -46,7 +49,8 @@ export async function connectServer(
     try {
       await client.connect();
       const only = readOnly ? '; SET default_transaction_read_only = on' : '';
-      const own = `${session}; SET statement_timeout = ${settings.statementTimeoutMs}${only}`;
+      const own = `${session}; SET statement_timeout = ${settings.statementTimeoutMs};
+        SET idle_in_transaction_session_timeout = ${idleMs}${only}`;
       await answered(client, client.query(own), {statementTimeoutMs: settings.connectTimeoutMs});
       return client;
     } catch (error) {
@@ -70,7 +74,7 @@ type Inside = Client & {_queryable: boolean; connection: {stream: {destroy(): vo
 
 /** A server's error ends a statement and not the connection, other than those that say that it is being ended. */
 const isUsable = (client: Client, error: unknown): boolean =>
-  (client as Inside)._queryable && !lost.has(client) && !(stateOf(error) ?? '').startsWith('57P');
+  (client as Inside)._queryable && !lost.has(client) && !/^(?:57P|25P03)/.test(stateOf(error) ?? '');
 
 /** Connections whose answers are not waited for any more, or whose transaction could not be ended. */
 const lost = new WeakSet<Client>();
