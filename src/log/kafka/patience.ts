@@ -1,4 +1,6 @@
 /** Trying again what failed for now. */
+import {setTimeout as sleep} from 'node:timers/promises';
+import {unlessAborted} from '../../abort.ts';
 import type {Clock} from '../../clock.ts';
 import {PlatformError} from '../../errors.ts';
 import type {KafkaClient} from './client.ts';
@@ -11,15 +13,18 @@ const pause = {firstMs: 50, mostMs: 1_000};
 export const mayPass = (error: unknown): boolean =>
   error instanceof PlatformError && error.code === 'KAFKA_UNAVAILABLE';
 
-/** Does `work` until it succeeds, fails for good, or `patienceMs` are over; then throws its last error. */
-export async function patiently<T>(patienceMs: number, work: () => Promise<T>): Promise<T> {
+/** Does `work` until it succeeds, fails for good, or `patienceMs` are over; then throws its last error, or at once the signal's reason. */
+export const patiently = <T>(patienceMs: number, work: () => Promise<T>, signal: AbortSignal): Promise<T> =>
+  unlessAborted(again(patienceMs, work, signal), signal);
+
+async function again<T>(patienceMs: number, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const untilMs = performance.now() + patienceMs;
   for (let pauseMs = pause.firstMs; ; pauseMs = Math.min(pauseMs * 2, pause.mostMs)) {
     try {
       return await work();
     } catch (error) {
       if (!mayPass(error) || performance.now() + pauseMs > untilMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      await sleep(pauseMs, undefined, {signal});
     }
   }
 }

@@ -74,7 +74,7 @@ export class KafkaReader implements LogReader {
   #looking: Promise<void> | undefined;
   #metadataAt = 0;
   readonly #timer: NodeJS.Timeout;
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
   /** @param outbox opens the embedded log of this machine; undefined when there is none (yet) */
   constructor(client: KafkaClient, outbox: () => LogReader | undefined, options: KafkaReaderOptions) {
@@ -212,7 +212,7 @@ export class KafkaReader implements LogReader {
         return true;
       }
       const leftMs = untilMs - performance.now();
-      if (leftMs <= 0 || this.#isClosed) return false;
+      if (leftMs <= 0 || this.#closing.signal.aborted) return false;
       await this.#ends.nextNews(leftMs);
     }
   }
@@ -243,11 +243,10 @@ export class KafkaReader implements LogReader {
   }
 
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort(new PlatformError('KAFKA_UNAVAILABLE', 'the reader was closed'));
     clearInterval(this.#timer);
-    for (const stream of this.#fetcher.streams)
-      stream.fail(new PlatformError('KAFKA_UNAVAILABLE', 'the reader was closed'));
+    for (const stream of this.#fetcher.streams) stream.fail(this.#closing.signal.reason);
     this.#fetcher.close();
     this.#client.close();
     this.#outbox?.close();
@@ -314,6 +313,6 @@ export class KafkaReader implements LogReader {
   }
 
   #patiently<T>(work: () => Promise<T>): Promise<T> {
-    return patiently(this.#isClosed ? 0 : this.#patienceMs, work);
+    return patiently(this.#patienceMs, work, this.#closing.signal);
   }
 }

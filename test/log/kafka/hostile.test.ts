@@ -10,6 +10,7 @@ import {addBatch} from '../../../src/log/kafka/batch-read.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {inflate} from '../../../src/log/kafka/codecs.ts';
 import {CodecFailure} from '../../../src/log/kafka/growing.ts';
+import {KafkaReader} from '../../../src/log/kafka/reader.ts';
 import type {KafkaSecurity} from '../../../src/log/kafka/settings.ts';
 import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import {openLog} from '../../../src/log/open.ts';
@@ -137,6 +138,22 @@ for (const address of [{port: 70_000}, {host: '127.0\0.1'}, {host: ''}])
     t.after(() => client.close());
     assert.equal((await client.refreshMetadata()).brokers.size, 0);
   });
+
+test('a reader that is closed ends what it asks at once, of a broker that says nothing and of one that is not there', async (t) => {
+  const silent = await serveTcp(t, () => {});
+  for (const port of [silent, 1]) {
+    const topics = {partitions: 1, replication: 1, retentionMs: null};
+    const settings = {brokers: [`127.0.0.1:${port}`], clientId: 'c', security: plain, topics};
+    const client = new KafkaClient(settings, {connectMs: 600_000, requestMs: 600_000});
+    // Whoever waited for that would wait longer than a test may take.
+    const reader = new KafkaReader(client, () => undefined, {patienceMs: 600_000});
+    const asked = assert.rejects(reader.refresh(), {message: 'the reader was closed'});
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    reader.close();
+    await asked;
+    await assert.rejects(reader.refresh(), {code: 'KAFKA_UNAVAILABLE'});
+  }
+});
 
 const ends: Reply = (socket) => socket.end();
 const other: [string, (socket: Socket) => void, KafkaSecurity, RegExp][] = [
