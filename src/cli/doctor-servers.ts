@@ -110,8 +110,8 @@ function tablesIn({domains}: Platform, name: string): WantedTables[] {
   });
 }
 
-/** @throws SINK_*, SERVER_SILENT */
-export async function checkSink(platform: Platform, name: string): Promise<string> {
+/** @param isWritten whether the process writes into it: then its user has to have the rights @throws SINK_*, SERVER_SILENT */
+export async function checkSink(platform: Platform, name: string, isWritten: boolean): Promise<string> {
   const {root, plugins, sinks} = platform;
   const choice = sinks[name]!;
   const ask = async () => {
@@ -119,7 +119,7 @@ export async function checkSink(platform: Platform, name: string): Promise<strin
     try {
       await sink.query?.('select 1');
       const wanted = tablesIn(platform, name);
-      if (embedded.has(choice.backend) || wanted.length === 0) return `${choice.backend} opens`;
+      if (embedded.has(choice.backend) || wanted.length === 0 || !isWritten) return `${choice.backend} opens`;
       const missing = await sink.missingRights?.(wanted);
       if (!missing) return `${choice.backend} opens`;
       if (missing.length === 0) return `${choice.backend} opens, its user has the rights that it needs`;

@@ -1,7 +1,7 @@
 import {PlatformError} from '../errors.ts';
 import type {Value} from '../expr/types.ts';
 import type {Platform} from '../model/types.ts';
-import {askOf} from '../platform/ask.ts';
+import {askOf, forJson} from '../platform/ask.ts';
 import type {CommandBody} from './command.ts';
 import {openPlatform, unknownName} from './context.ts';
 import {formatTable, printJson} from './output.ts';
@@ -20,7 +20,9 @@ export const run: CommandBody = async (call) => {
   if (options.json)
     printJson(
       io,
-      result.rows.map((row) => Object.fromEntries(row.map((value, index) => [names[index]!, value]))),
+      forJson(result).rows.map((row) =>
+        Object.fromEntries(row.map((value, index) => [names[index]!, value])),
+      ),
     );
   else {
     io.stdout.write(formatTable(names, result.rows as Value[][]));

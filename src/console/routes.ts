@@ -3,16 +3,19 @@ import {PlatformError} from '../errors.ts';
 import {partsOfRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import type {Metrics} from '../observe/metrics.ts';
-import {askOf} from '../platform/ask.ts';
+import {askOf, forJson} from '../platform/ask.ts';
 import {type Control, connectControl, connectTo} from '../platform/control.ts';
 import {wholeLedger} from '../platform/ledger-whole.ts';
 import {accessText, type PlatformDirs, placesOf} from '../platform/places.ts';
 import {type RouteKey, takesNoEvents, text} from '../platform/routes.ts';
 import type {Mount, Route, ServerOptions} from '../platform/server.ts';
+import type {QueryResult} from '../sinks/types.ts';
 import {createLetters} from './letters.ts';
 import {createTurns} from './turns.ts';
 import type {ConsoleStatus} from './types.ts';
 
+/** An answer is made whole, as one text. */
+const rowsMax = 100_000;
 /** Each has a thread and a connection of its own, of which a database has few. */
 const queriesAtOnce = 4;
 
@@ -80,7 +83,10 @@ function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route>
         throw new PlatformError('NAME_UNKNOWN', `there is no sink "${sink}"`, {
           hint: `one of ${Object.keys(platform.sinks).join(', ')}`,
         });
-      return inTurn(signal, async () => askOf(platform, await deliversHere(platform.root))(sink, sql));
+      return inTurn(signal, async () => {
+        const ask = askOf(platform, await deliversHere(platform.root));
+        return forJson(fewEnough(await ask(sink, sql, signal)));
+      });
     },
     'GET /v1/letters': async ({params, signal}) => letters(params, signal),
   };
@@ -93,6 +99,17 @@ function routesOf({platform, dirs, status}: ConsoleParts): Record<string, Route>
     },
   ]);
   return {...answered, ...Object.fromEntries(refused)};
+}
+
+function fewEnough(result: QueryResult): QueryResult {
+  if (result.rows.length <= rowsMax) return result;
+  throw new PlatformError(
+    'SINK_QUERY',
+    `the answer has ${result.rows.length} rows, and a console gives ${rowsMax} at most`,
+    {
+      hint: 'select less, or add LIMIT',
+    },
+  );
 }
 
 /** An embedded database has one owner: the process of this directory that delivers into it, if there is one. */

@@ -7,18 +7,35 @@ import type {QueryResult} from '../sinks/types.ts';
 import type {Control} from './control.ts';
 import {refuseQuery} from './refuse-query.ts';
 
-/** Read-only SQL to a sink. @throws NAME_UNKNOWN for one that cannot be asked, SINK_QUERY, LOCKED. */
-export type Ask = (sink: string, sql: string) => Promise<QueryResult>;
+/**
+ * Read-only SQL to a sink. @param gone ends what is under way in this process: nobody waits for the answer any more
+ * @throws NAME_UNKNOWN for one that cannot be asked, SINK_QUERY, LOCKED; SINK_LOST after `gone`
+ */
+export type Ask = (sink: string, sql: string, gone?: AbortSignal) => Promise<QueryResult>;
+
+/** The same rows with numbers that JSON has not as texts: NaN, Infinity, -Infinity. */
+export const forJson = ({columns, rows}: QueryResult): QueryResult => ({
+  columns,
+  rows: rows.map((row) =>
+    row.map((value) => (typeof value === 'number' && !Number.isFinite(value) ? String(value) : value)),
+  ),
+});
 
 /** Embedded databases have one owner: the platform if it runs, else this process, reading only. */
 export const askOf =
   (platform: Platform, control: Control | undefined): Ask =>
-  (sink, sql) =>
-    control ? control.post<QueryResult>('/v1/query', {sink, sql}) : askDirectly(platform, sink, sql);
+  (sink, sql, gone) =>
+    control ? control.post<QueryResult>('/v1/query', {sink, sql}) : askDirectly(platform, sink, sql, gone);
 
-async function askDirectly(platform: Platform, name: string, sql: string): Promise<QueryResult> {
+async function askDirectly(
+  platform: Platform,
+  name: string,
+  sql: string,
+  gone?: AbortSignal,
+): Promise<QueryResult> {
   const {root, plugins, sinks} = platform;
-  const sink = await openSink({name, choice: sinks[name]!, root, plugins, readOnly: true});
+  const choice = sinks[name]!;
+  const sink = await openSink({name, choice, root, plugins, readOnly: true, ...(gone ? {gone} : {})});
   try {
     if (!sink.query)
       throw new PlatformError(

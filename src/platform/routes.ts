@@ -7,6 +7,7 @@ import {does} from '../model/roles.ts';
 import type {Input} from '../model/types.ts';
 import {registryPlace} from '../schema/registry-open.ts';
 import {applyRunning, rollBack} from './apply.ts';
+import {forJson} from './ask.ts';
 import {lagMaxDefaultMs} from './change.ts';
 import {prune} from './change-prune.ts';
 import {forgetValue} from './forget.ts';
@@ -94,7 +95,7 @@ function routesOf(running: RunningPlatform) {
       const sql = text(body, 'sql');
       // A raw sink opens beside everything else; its tables are there when it has.
       await outputs.raw.started(sink);
-      return outputs.sql(sink, sql);
+      return forJson(await outputs.sql(sink, sql));
     },
     'POST /v1/resume': async ({body}) => {
       const name = text(body, 'name');

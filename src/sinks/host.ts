@@ -41,6 +41,8 @@ export type HostOptions = {
   topics?: RowTopics;
   /** While a sink is being opened it ends the thread or the process that does so. */
   signal?: AbortSignal;
+  /** Nobody wants the sink any more: ends its thread or process, whatever is under way there. */
+  gone?: AbortSignal;
 };
 
 /**
@@ -95,7 +97,7 @@ async function openRemote(
   init: SinkInit,
   spec: SinkSpec,
   telemetry: Telemetry,
-  {clock = systemClock, books, signal}: Pick<HostOptions, 'clock' | 'books' | 'signal'>,
+  {clock = systemClock, books, signal, gone}: Pick<HostOptions, 'clock' | 'books' | 'signal' | 'gone'>,
 ): Promise<HostedSink> {
   const tables = new Map<string, Table>();
   const jobs = new Map<string, RawJob>();
@@ -156,6 +158,7 @@ async function openRemote(
 
   const giveUp = () => void running?.end();
   signal?.addEventListener('abort', giveUp, {once: true});
+  gone?.addEventListener('abort', giveUp, {once: true});
   const {methods} = await remote().finally(() => signal?.removeEventListener('abort', giveUp));
   const has = (method: keyof Sink) => methods.includes(method);
   return {

@@ -77,7 +77,7 @@ test('a password is not shown to a far server without TLS, whatever that asks fo
   });
   const client = new pg.Client({host: '127.0.0.1', port, user: 'u', database: 'd', password: canary});
   client.on('error', () => {});
-  guardIncoming(client, {host: 'db.example.com', isPlain: true});
+  guardIncoming(client, {host: 'db.example.com', isPlain: true, isOfReader: false});
   await assert.rejects(client.connect(), {code: 'SINK_REFUSED', hint: /turn TLS on/});
   assert.doesNotMatch(Buffer.concat(seen).toString(), new RegExp(canary));
 });

@@ -112,14 +112,18 @@ const readable = (message: string): string =>
     .replace(/\s*Maybe you meant:? [^?]*\bsystem\.[^?\n]*\??/g, '')
     .trim();
 
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** A failure of a user's SQL, or of the data that it reads. */
 export function queryError(error: unknown): PlatformError {
   if (error instanceof PlatformError) return error;
   const damaged = damage(error);
   if (damaged) return damaged;
+  const [large] = /^the answer (?:has|unpacks to) more than \d+ bytes/.exec(messageOf(error)) ?? [];
+  if (large) return new PlatformError('SINK_QUERY', large, {cause: error, hint: 'select less, or add LIMIT'});
   if (isOfConnection(error)) return connectionError(error);
   if (ofUser.includes(codeOf(error) ?? 0)) return statementError(error);
-  return new PlatformError('SINK_QUERY', readable(error instanceof Error ? error.message : String(error)), {
+  return new PlatformError('SINK_QUERY', readable(messageOf(error)), {
     cause: error,
     hint: 'queries read only; tables are <domain>.<query>: npx millrace query "SHOW TABLES FROM <domain>"',
   });

@@ -11,6 +11,11 @@ import {createClickHouseSink} from './sink.ts';
  */
 export async function openClickHouse(options: Record<string, unknown>, context: SinkContext): Promise<Sink> {
   const {name, readOnly = false, telemetry = noTelemetry} = context;
-  const connection = await connectServer(settingsOf(options), {name, clock: systemClock, telemetry});
+  const connection = await connectServer(settingsOf(options), {
+    name,
+    clock: systemClock,
+    telemetry,
+    readOnly,
+  });
   return createClickHouseSink(connection, {readOnly});
 }

@@ -38,13 +38,22 @@ const readValues: ServerValues = {
   cancel_http_readonly_queries_on_client_close: 1,
 };
 
+/** Of an answer to somebody who asks to see it: all of it is kept, and again as text. */
+const readerBytesMax = 64 * 2 ** 20;
+/** The server's own count of it, which knows nothing of texts. */
+const readerValues: ServerValues = {
+  max_result_rows: '1000000',
+  max_result_bytes: String(readerBytesMax),
+  result_overflow_mode: 'throw',
+};
+
 /** The last inserts of a raw table are remembered by their token, so that one whose answer was lost is not made twice. */
 const rawSettings = ['non_replicated_deduplication_window = 1000'];
 
 /** A server over HTTP. Nothing connects before the first statement. */
 export async function connectServer(
   settings: ServerSettings,
-  {name, clock, telemetry}: {name: string; clock: Clock; telemetry: Telemetry},
+  {name, clock, telemetry, readOnly}: {name: string; clock: Clock; telemetry: Telemetry; readOnly: boolean},
 ): Promise<ClickHouseConnection> {
   const {createClient, ClickHouseLogLevel} = await import('@clickhouse/client');
   const {origin, pathname, database, username, password, codec, cluster, values} = settings;
@@ -53,7 +62,7 @@ export async function connectServer(
   const newAgent = (silenceMs: number) => {
     const limits = {
       totalMs: silenceMs * totalShare,
-      bytesMax: answerBytesMax,
+      bytesMax: readOnly ? readerBytesMax : answerBytesMax,
       isPacked: codec !== undefined,
     };
     const agent = createAgent(origin, agentOptions, limits);
@@ -126,7 +135,7 @@ export async function connectServer(
       const result = await quick.query({
         query: sql,
         format: 'JSONCompactEachRowWithNamesAndTypes',
-        clickhouse_settings: {...settings.queryValues, ...readValues},
+        clickhouse_settings: {...(readOnly ? readerValues : {}), ...settings.queryValues, ...readValues},
       });
       return result.text();
     },

@@ -1,3 +1,4 @@
+import {PlatformError} from '../../errors.ts';
 import type {Value} from '../../expr/types.ts';
 import type {Table} from '../../model/types.ts';
 import {fromOffset, int64, revisionOf, tableId} from '../tables.ts';
@@ -159,11 +160,22 @@ const tokenOf = ({table, partition, fromOffset, toOffset, count, again}: RawBatc
   again ? undefined : `${table} ${partition} ${fromOffset} ${toOffset} ${count}`;
 
 /** Lines of JSONCompactEachRowWithNamesAndTypes; 64-bit integers come quoted. A statement without a result gives no lines. */
+/** @throws SINK_QUERY for what is no list: an answer in another format, to another statement before it */
+function listOf(line: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {}
+  if (Array.isArray(value)) return value;
+  throw new PlatformError('SINK_QUERY', 'the answer cannot be read: it is not that of one statement', {
+    hint: 'send one statement, without a FORMAT of its own',
+  });
+}
+
 function parseResult(text: string): QueryResult {
   const lines = text.split('\n').filter((line) => line !== '');
   if (lines.length < 2) return {columns: [], rows: []};
-  const names = JSON.parse(lines[0]!) as string[];
-  const types = JSON.parse(lines[1]!) as string[];
+  const [names, types] = [lines[0]!, lines[1]!].map(listOf) as [string[], string[]];
   const wide = types.map((type) => /^(?:Nullable\()?U?Int64\b/.test(type));
   const floating = types.map((type) => /^(?:Nullable\()?Float/.test(type));
   const rows = lines.slice(2).map((line) =>

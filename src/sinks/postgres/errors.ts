@@ -98,6 +98,7 @@ export function connectionError(error: unknown, place: string): PlatformError {
 
 /** A failure of a user's SQL, of the data that it reads, or of the way to the server. */
 export const queryError = (error: unknown): PlatformError =>
+  (error instanceof PlatformError ? error : undefined) ??
   damage(error) ??
   (stateOf(error) === undefined && isOfNetwork(error) ? connectionError(error, 'query') : undefined) ??
   new PlatformError('SINK_QUERY', error instanceof Error ? error.message : String(error), {

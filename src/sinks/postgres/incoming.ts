@@ -18,20 +18,31 @@ const textBytesMax = 4 * 2 ** 20;
 /** All of the answer to a statement, which the client keeps. */
 const answerBytesMax = 512 * 2 ** 20;
 
+/** The same for somebody who asks: all of it is kept, and again as text. */
+const readerBytesMax = 64 * 2 ** 20;
+const readerRowsMax = 1_000_000;
+
 const headBytes = 5;
 const readyForQuery = 'Z';
+const dataRow = 'D';
 /** Kinds whose body holds texts that end with a zero byte, which are looked for without a limit. */
 const withTexts = new Set(['A', 'C', 'E', 'N', 'R', 'S', 'T']);
 
 /** What the client knows of its connection; its types leave it out. */
 type Inside = {connection: {attachListeners(stream: Duplex): void}};
 
-/** @param isPlain whether the way to the host is not encrypted: then a password is not sent as it is */
-export function guardIncoming(client: Client, {host, isPlain}: {host: string; isPlain: boolean}): void {
+/**
+ * @param isPlain whether the way to the host is not encrypted: then a password is not sent as it is
+ * @param isOfReader whether what is asked is what somebody wants to see: answers are smaller then
+ */
+export function guardIncoming(
+  client: Client,
+  {host, isPlain, isOfReader}: {host: string; isPlain: boolean; isOfReader: boolean},
+): void {
   const {connection} = client as unknown as Inside;
   const attach = connection.attachListeners;
   connection.attachListeners = function (stream) {
-    const look = createLook(isPlain && !isHere(host));
+    const look = createLook(isPlain && !isHere(host), isOfReader);
     const on = (event: string, listener: (...args: unknown[]) => void) => {
       if (event !== 'data') return stream.on(event, listener);
       return stream.on(event, (chunk: Buffer) => {
@@ -55,12 +66,13 @@ const isHere = (host: string): boolean =>
   (isIP(host) === 4 && host.startsWith('127.'));
 
 /** @returns takes what comes, in any pieces. @throws PlatformError for what no server says */
-function createLook(mayNotShowPassword: boolean): (chunk: Buffer) => void {
+function createLook(mayNotShowPassword: boolean, isOfReader: boolean): (chunk: Buffer) => void {
   const head = Buffer.alloc(headBytes);
   let filled = 0;
   /** Bytes of the body that are still to come. */
   let left = 0;
   let answerBytes = 0;
+  let rows = 0;
   let kind = '';
   let body: Buffer[] | undefined;
   const begin = () => {
@@ -70,6 +82,9 @@ function createLook(mayNotShowPassword: boolean): (chunk: Buffer) => void {
     if (left < 0 || left > (isText ? textBytesMax : messageBytesMax))
       throw noServer(`a length of ${left} bytes`);
     answerBytes = kind === readyForQuery ? 0 : answerBytes + left + headBytes;
+    rows = kind === readyForQuery ? 0 : kind === dataRow ? rows + 1 : rows;
+    if (isOfReader && answerBytes > readerBytesMax) throw tooMuch(`${readerBytesMax / 2 ** 20} MiB`);
+    if (isOfReader && rows > readerRowsMax) throw tooMuch(`${readerRowsMax} rows`);
     if (answerBytes > answerBytesMax) throw noServer(`an answer of more than ${answerBytesMax} bytes`);
     body = isText ? [] : undefined;
   };
@@ -139,6 +154,9 @@ const noServer = (why: string, cause?: unknown): PlatformError =>
     hint: 'see what url of the sink names, and what stands before it',
     ...(cause === undefined ? {} : {cause}),
   });
+
+const tooMuch = (than: string): PlatformError =>
+  new PlatformError('SINK_QUERY', `the answer has more than ${than}`, {hint: 'select less, or add LIMIT'});
 
 const plainPassword = (): PlatformError =>
   new PlatformError(
