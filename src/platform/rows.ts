@@ -11,6 +11,7 @@ import {sinkError} from '../sinks/retry.ts';
 import {tableId} from '../sinks/tables.ts';
 import type {Sink} from '../sinks/types.ts';
 import type {Telemetry} from '../telemetry.ts';
+import {SinksAway} from './rows-away.ts';
 import {RowsBook} from './rows-book.ts';
 import {RowsDrops} from './rows-drops.ts';
 import {RowsFeed, type RowsPositions} from './rows-feed.ts';
@@ -73,11 +74,13 @@ class Service {
   readonly #ending = new Set<RowsWay>();
   readonly #shown = new Map<string, string>();
   readonly #drops: RowsDrops;
+  readonly #away: SinksAway;
   readonly #closing = new AbortController();
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: RowsServiceOptions) {
     this.#options = options;
+    this.#away = new SinksAway(options.telemetry);
     this.#follower = new RowsBook(options);
     this.#book = this.#follower.book;
     this.#drops = new RowsDrops({...options, isHeld: (sink) => this.#isHeld(sink), book: this.#book});
@@ -118,7 +121,6 @@ class Service {
 
   /** Ends ways of tables that were dropped, also of those that were made again since, and of sinks that others have; begins new ones. */
   async #arrange(): Promise<void> {
-    let failure: unknown;
     for (const [key, way] of this.#ways)
       if (!this.#isOf(way) || !this.#isHeld(way.sinkName)) {
         this.#ways.delete(key);
@@ -128,18 +130,22 @@ class Service {
       }
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
-        if (!this.#ways.has(`${sinkName} ${id}`) && this.#isHeld(sinkName)) {
+        if (
+          !this.#ways.has(`${sinkName} ${id}`) &&
+          this.#isHeld(sinkName) &&
+          this.#away.isDue(sinkName, id)
+        ) {
           // Its topic may be newer than what is known of the cluster.
           if (this.#options.log.partitions(rowsTopic(table)) === 0) await this.#options.log.refresh();
-          // A sink that does not open keeps no other one waiting.
-          await this.#begin(sinkName, table).catch((error) => {
-            failure ??= error;
-          });
+          // A sink that does not open keeps no other one waiting, and the looks at the book go on.
+          await this.#begin(sinkName, table).then(
+            () => this.#away.opened(sinkName, id),
+            (error) => this.#closing.signal.aborted || this.#away.failed(sinkName, id, error),
+          );
         }
     for (const [view, shown] of this.#book.views)
       if (shown === null) for (const sink of this.#options.sinks) this.#shown.delete(`${sink} ${view}`);
     this.#drops.look();
-    if (failure !== undefined) throw failure;
   }
 
   /** Whether its table is there, and the one that it began with. */

@@ -264,7 +264,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
   });
 
   test('a sink that does not open keeps no other one from its rows, and gets them when it has opened', async (t) => {
-    const {engine, start, rows, opening, ahead} = await world(t, 'ahead');
+    const {engine, start, rows, opening, ahead, told} = await world(t, 'ahead');
     ahead.push('slow');
     let isAway = true;
     opening.before = async (name) => {
@@ -279,6 +279,9 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     for (const table of tables)
       await until(async () => (await rows(table)).length === 1, 'rows in the files');
     assert.equal(service.tables().length, 2);
+    const warnings = () => (told.get('Log') ?? []).map((event) => (event as {message: string}).message);
+    const ofSlow = warnings().filter((message) => /slow/.test(message));
+    assert.deepEqual(ofSlow, ['rows for the sink slow wait: it has not opened'], 'once, for both tables');
     isAway = false;
     assert.equal((await service.settled()).length, 4);
   });
