@@ -177,7 +177,7 @@ suite('the example platform on real servers', skipWithout('java', 'mvn', 'psql')
     assert.match(await done('generate', 'ecommerce', '--verify'), /what became of them is what must/);
     assert.match(
       await done('doctor'),
-      /brokers +Kafka cluster \S+, (\d+) of \1 topics of events[\s\S]*sink analytics clickhouse opens/,
+      /brokers +Kafka cluster \S+, (\d+) of \1 topics of events\nok +rights +User:ANONYMOUS has those of a platform in one process[\s\S]*sink analytics clickhouse opens/,
     );
     assert.equal(await sold(), fileSales + httpSales + 2);
     const password = /POSTGRES_PASSWORD=(.*)/.exec(readFileSync(join(root, '.env'), 'utf8'))![1]!;
