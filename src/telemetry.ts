@@ -31,6 +31,8 @@ export type TelemetryEvents = {
   SpoolObserved: {bytes: number; records: number; limitBytes: number; isSpooling: boolean};
   /** Other programs wrote records into a topic that only the platform writes to; they were met now. */
   RecordsPassedOver: {topic: string; records: number};
+  /** What a broker answered of a place was damaged, or said that something is wrong, and is asked for again. */
+  RecordsReread: {topic: string};
   /** Another process appends events to the topics, in words, and this one refuses them; null: it takes them. */
   StandbyObserved: {standby: string | null};
   /** A request that brought events was answered. */

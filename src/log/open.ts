@@ -6,6 +6,7 @@ import {type LogArchive, withArchive} from './archive.ts';
 import {sayingAway} from './brokers-away.ts';
 import type {KafkaSettings} from './kafka/settings.ts';
 import {openLogReader} from './reader.ts';
+import type {Reread} from './rereads.ts';
 import type {LogReader} from './types.ts';
 
 /** Crosses threads. `dir`: of the embedded log; with Kafka of the outbox, an embedded log through which this process appends. */
@@ -32,6 +33,8 @@ export type OpenLogOptions = {
   gapMs?: number;
   /** With Kafka: of these the offsets are known when it is open, as in `LogReader.refresh`. */
   topics?: readonly string[];
+  /** With Kafka: told of what came damaged and is asked for again. */
+  reread?: (told: Reread) => void;
 };
 
 /**

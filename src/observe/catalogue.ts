@@ -93,6 +93,11 @@ export const metricSpecs = {
     labels: [],
     help: '1 while another process appends events to the topics and this one refuses them',
   },
+  millrace_kafka_rereads_total: {
+    type: 'counter',
+    labels: ['topic'],
+    help: 'Times a place of a topic was asked for again, since what came was damaged or could not be; what stays so stops who reads it',
+  },
   millrace_observed_kafka_available: {
     type: 'gauge',
     labels: [],

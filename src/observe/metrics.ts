@@ -114,6 +114,7 @@ function eventHandlers(registry: Registry): Handlers {
   const throttled = counter('millrace_kafka_throttled_seconds_total');
   const withdrawn = counter('millrace_kafka_withdrawn_records_total');
   const passedOver = counter('millrace_records_passed_over_total');
+  const rereads = counter('millrace_kafka_rereads_total');
   const kafkaStandby = new Gauge(optionsOf('millrace_kafka_standby', registry));
   const schemasAsked = counter('millrace_schemas_asked_total');
   const registryLost = counter('millrace_registry_lost_total');
@@ -142,6 +143,7 @@ function eventHandlers(registry: Registry): Handlers {
     ProduceFailed: ({code}) => kafkaErrors.inc({code}),
     RecordsWithdrawn: ({topic, records}) => withdrawn.inc({topic}, records),
     RecordsPassedOver: ({topic, records}) => passedOver.inc({topic}, records),
+    RecordsReread: ({topic}) => rereads.inc({topic}),
     KafkaThrottled: ({seconds}) => throttled.inc(seconds),
     RecordsSpooled: ({records}) => spooled.inc(records),
     StandbyObserved: ({standby}) => kafkaStandby.set(standby === null ? 0 : 1),

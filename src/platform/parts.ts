@@ -3,6 +3,7 @@ import type {Clock} from '../clock.ts';
 import {sayingAway} from '../log/brokers-away.ts';
 import {acquireLock} from '../log/lock.ts';
 import {openLog} from '../log/open.ts';
+import {tellReread} from '../log/rereads.ts';
 import type {LogReader} from '../log/types.ts';
 import {does, sinksByQuery} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
@@ -108,7 +109,7 @@ export async function openParts(
   const {kafka} = dirs.source;
   const ingest = await (kafka ? sayingAway(kafka, starting) : starting);
   closing.push(() => ingest.close());
-  const log = await openLog(dirs.source);
+  const log = await openLog(dirs.source, {reread: (told) => tellReread(metrics, told)});
   closing.push(() => log.close());
   const sinkLeases = sinkLeasesOf(platform, {configured, dirs, telemetry: metrics, command});
   closing.push(() => sinkLeases?.close());

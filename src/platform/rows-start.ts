@@ -2,6 +2,7 @@ import {KafkaClient} from '../log/kafka/client.ts';
 import {commitOffsets, fetchOffsets} from '../log/kafka/group-offsets.ts';
 import {compactedConfigs, ensureTopics} from '../log/kafka/topics.ts';
 import {openLog} from '../log/open.ts';
+import {tellReread} from '../log/rereads.ts';
 import {sinksByQuery} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {bookTopic} from '../sinks/kafka/book.ts';
@@ -30,7 +31,7 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
   await ensureTopics(client, [
     {name: book, partitions: 1, replication: kafka.topics.replication, configs: compactedConfigs},
   ]);
-  const log = await openLog(dirs.source);
+  const log = await openLog(dirs.source, {reread: (told) => tellReread(metrics, told)});
   const targets = sinksByQuery(configured);
   const service = await startRowsService({
     book,

@@ -2,6 +2,7 @@ import {AssertionError} from 'node:assert';
 import type {Value} from '../expr/types.ts';
 import {compileJudge, type Judge, latestMsOf, type Refusal} from '../ingest/judge.ts';
 import {openLog} from '../log/open.ts';
+import {tellReread} from '../log/rereads.ts';
 import type {LogReader, RecordBatch} from '../log/types.ts';
 import {readerUntil} from '../log/until.ts';
 import {openPrivacy} from '../privacy/opener.ts';
@@ -11,6 +12,7 @@ import {DecodeFailure} from '../schema/read.ts';
 import type {SchemaRegistry} from '../schema/registry.ts';
 import {openRegistry} from '../schema/registry-open.ts';
 import type {AvroRecord, AvroSchema} from '../schema/types.ts';
+import type {Telemetry} from '../telemetry.ts';
 import type {RawJob} from './raw.ts';
 import type {UnreadRecord} from './raw-apart.ts';
 import {tableId} from './tables.ts';
@@ -42,9 +44,9 @@ export type RawSource = {
 };
 
 /** @throws the log's and the registry's errors. */
-export async function openSource(job: RawJob): Promise<RawSource> {
+export async function openSource(job: RawJob, telemetry: Telemetry): Promise<RawSource> {
   if (job.privacy) openPrivacy(job.privacy);
-  const log = await openLog(job.log);
+  const log = await openLog(job.log, {reread: (told) => tellReread(telemetry, told)});
   const reader = job.until ? readerUntil(log, job.topic, job.until) : log;
   let registry: SchemaRegistry;
   try {

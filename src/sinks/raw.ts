@@ -163,7 +163,7 @@ function runJob(
   const asked = books && givenUpWith(books, abort.signal);
   /** Until it is stopped, or is past `until`. */
   const follow = async (part: RawJob) => {
-    const source = await surely(() => openSource(part));
+    const source = await surely(() => openSource(part, telemetry));
     try {
       let place = await surely(() => placeOfRaw(part, source, sink, asked));
       while (!abort.signal.aborted && !isPast(part, source, place.offsets)) {

@@ -145,6 +145,7 @@ test('the metrics of the catalogue are those that are exposed, with their help, 
   metrics.emit('ProduceFailed', {code: 'KAFKA_UNAVAILABLE', message: '', retry: true});
   metrics.emit('RecordsWithdrawn', {topic: 'flights.flight', records: 1});
   metrics.emit('RecordsPassedOver', {topic: 'dlq.flights', records: 1});
+  metrics.emit('RecordsReread', {topic: 'flights.flight'});
   metrics.emit('RecordsSpooled', {records: 1});
   const text = await metrics.render();
   const exposed = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)$/gm)].map(([, ...found]) => found);

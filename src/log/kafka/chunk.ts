@@ -93,7 +93,7 @@ export function endOfChunk({batches}: Chunk): {offset: number; leaderEpoch: numb
 
 /**
  * Adds the chunk's next batches to `target`, up to about `bytesMax` and at least one, checksums checked; `offset` is where
- * the reader stands. @returns the offset after them. Throws BatchFailure
+ * the reader stands. @returns the offset after them: before the first that is broken. Throws BatchFailure when none comes before it
  */
 export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, bytesMax: number): number {
   let taken = 0;
@@ -101,16 +101,14 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
   for (let batch = chunk.batches[chunk.next]; batch && taken < bytesMax; batch = chunk.batches[chunk.next]) {
     const size = batch.end - batch.start;
     if (taken > 0 && (taken + size > bytesMax || isFull(target))) break;
-    // What compaction removed between two batches.
-    if (batch.baseOffset > at) addGap(target, at, batch.baseOffset, batch.maxTimeMs);
-    if (chunk.next >= chunk.looked)
-      chunk.looked = unpackTogether(chunk.bytes, chunk.batches, chunk.next, bytesMax - taken, chunk.unpacked);
-    const unpacked = chunk.unpacked.get(batch);
-    chunk.unpacked.delete(batch);
-    if (!unpacked) checkCrc(chunk.bytes, batch);
     const known = target.batches.length;
-    if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch, unpacked);
-    else addGap(target, batch.baseOffset, batch.nextOffset, batch.maxTimeMs);
+    try {
+      addNext(chunk, target, batch, {at, bytesMax: bytesMax - taken});
+    } catch (error) {
+      target.batches.length = known;
+      if (taken === 0 || !(error instanceof BatchFailure)) throw error;
+      break;
+    }
     for (let index = known; index < target.batches.length; index++)
       target.held = (target.held ?? 0) + target.batches[index]!.bytes.length;
     at = batch.nextOffset;
@@ -119,6 +117,23 @@ export function takeFrom(chunk: Chunk, target: BatchTarget, offset: number, byte
     taken += size;
   }
   return at;
+}
+
+function addNext(
+  chunk: Chunk,
+  target: BatchTarget,
+  batch: KafkaBatch,
+  {at, bytesMax}: {at: number; bytesMax: number},
+): void {
+  // What compaction removed between two batches.
+  if (batch.baseOffset > at) addGap(target, at, batch.baseOffset, batch.maxTimeMs);
+  if (chunk.next >= chunk.looked)
+    chunk.looked = unpackTogether(chunk.bytes, chunk.batches, chunk.next, bytesMax, chunk.unpacked);
+  const unpacked = chunk.unpacked.get(batch);
+  chunk.unpacked.delete(batch);
+  if (!unpacked) checkCrc(chunk.bytes, batch);
+  if (isShown(chunk, batch)) addBatch(target, chunk.bytes, batch, unpacked);
+  else addGap(target, batch.baseOffset, batch.nextOffset, batch.maxTimeMs);
 }
 
 /** Whether the batch holds records of no transaction or of one that was committed; follows the transactions. */

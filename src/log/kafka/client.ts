@@ -160,6 +160,11 @@ export class KafkaClient {
     return broker;
   }
 
+  /** What goes to the broker there next goes over a new connection; what is under way is lost. */
+  renew(broker: number, lane: string): void {
+    this.#lines.get(`${broker}/${lane}`)?.connection?.close();
+  }
+
   forgetCoordinator(group: string): void {
     this.#coordinators.delete(group);
   }

@@ -4,10 +4,12 @@
  * holds the other up. While a request is under way, what came before it is being worked on.
  */
 import {PlatformError} from '../../errors.ts';
+import type {Reread} from '../rereads.ts';
 import {BatchFailure} from './batch-header.ts';
-import {type Chunk, chunkOf, oddPlace, type SharedAnswer} from './chunk.ts';
+import {type Chunk, chunkOf, type SharedAnswer} from './chunk.ts';
 import type {KafkaClient} from './client.ts';
 import {isMoved, isTransient, kafkaError, overQuota} from './codes.ts';
+import {isDoubted, rereadPauseMs, rereadsMax} from './doubt.ts';
 import {type FetchAnswer, type FetchPlace, fetchRecords} from './fetch.ts';
 import {AnswerMemory} from './memory.ts';
 import {listOffsets} from './offsets.ts';
@@ -35,6 +37,8 @@ export type FetcherEvents = {
   offsets(stream: Stream, start: number, end: number): void;
   /** End of a partition at the last look. */
   endOf(topic: string, partition: number): number;
+  /** What came is damaged, and is asked for again. */
+  reread(told: Reread): void;
 };
 
 export type FetcherOptions = {
@@ -51,6 +55,8 @@ export class Fetcher {
   readonly #memory: AnswerMemory | undefined;
   readonly streams = new Set<Stream>();
   readonly #busy = new Set<string>();
+  /** Connections that something damaged came over: the next request gets a new one. */
+  readonly #worn = new Set<string>();
   readonly #gapMs: number;
   /** No long poll goes out before this time, `performance.now()`. */
   #pollAt = 0;
@@ -127,7 +133,11 @@ export class Fetcher {
     if (!lane) return;
     const key = `${broker}/${lane}`;
     this.#busy.add(key);
-    for (const stream of streams) stream.isAsked = true;
+    if (this.#worn.delete(key)) this.#client.renew(broker, lane);
+    for (const stream of streams) {
+      stream.isAsked = true;
+      stream.asked = {position: stream.position, line: key};
+    }
     const places: FetchPlace[] = streams.map(({topic, topicId, partition, position, lastEpoch, wanted}) => ({
       topic,
       topicId,
@@ -167,21 +177,17 @@ export class Fetcher {
       const answer = byPlace.get(`${stream.topic}/${stream.partition}`);
       // A broker that says nothing of what it was asked is not asked without end.
       if (!answer) stream.notBefore = performance.now() + pause.failed;
-      if (!answer || !this.streams.has(stream)) continue;
+      if (!answer || !this.streams.has(stream) || stream.asked.position !== stream.position) continue;
       if (answer.code === 0) this.#take(stream, answer, shared);
       else if (answer.code === 1) void this.#outOfRange(stream);
       else if (isTransient(answer.code)) {
         stream.notBefore = performance.now() + pause.moved;
         isStale ||= isMoved(answer.code);
         failure = kafkaError(answer.code, `reading ${stream.topic}/${stream.partition}`);
-      } else
-        stream.fail(
-          kafkaError(
-            answer.code,
-            `reading ${stream.topic}/${stream.partition}`,
-            `${stream.topic}/${stream.partition}@${stream.position}`,
-          ),
-        );
+      } else {
+        const place = `${stream.topic}/${stream.partition}`;
+        this.again(stream, kafkaError(answer.code, `reading ${place}`, `${place}@${stream.position}`));
+      }
     }
     if (failure === undefined) this.trouble.clear(broker);
     else this.trouble.note(broker, failure);
@@ -196,7 +202,8 @@ export class Fetcher {
 
   #take(stream: Stream, answer: FetchAnswer, shared: SharedAnswer | undefined): void {
     if (answer.diverged) {
-      stream.fail(lostBeyond(stream.topic, stream.partition, stream.position, answer.diverged.endOffset));
+      const {endOffset} = answer.diverged;
+      this.again(stream, lostBeyond(stream.topic, stream.partition, stream.position, endOffset));
       return;
     }
     let chunk: Chunk | undefined;
@@ -204,11 +211,12 @@ export class Fetcher {
       chunk = chunkOf(answer, stream.position);
     } catch (error) {
       if (!(error instanceof BatchFailure)) throw error;
-      stream.fail(unreadable(stream.topic, stream.partition, stream.position, error.message));
+      this.again(stream, unreadable(stream.topic, stream.partition, stream.position, error.message));
       return;
     }
     this.#events.offsets(stream, answer.startOffset, answer.stableOffset);
-    if (chunk && isDoubted(stream, chunk)) return;
+    const leaderEpoch = this.#client.partition(stream.topic, stream.partition)?.leaderEpoch ?? -1;
+    if (chunk && isDoubted(stream, chunk, leaderEpoch)) return;
     if (chunk) {
       stream.wanted = 0;
       if (shared) {
@@ -227,7 +235,8 @@ export class Fetcher {
   /** A batch did not fit in the answer. */
   #askForMore(stream: Stream): void {
     if (stream.wanted >= batchBytesMax)
-      stream.fail(
+      this.again(
+        stream,
         unreadable(
           stream.topic,
           stream.partition,
@@ -236,6 +245,22 @@ export class Fetcher {
         ),
       );
     else stream.wanted = Math.min(batchBytesMax, stream.wanted * 4);
+  }
+
+  /** What came for the stream is damaged, or says that something is wrong: it is asked for again, and fails when that stays so. */
+  again(stream: Stream, error: PlatformError): void {
+    if (stream.damaged >= rereadsMax) {
+      stream.fail(error);
+      return;
+    }
+    stream.damaged++;
+    stream.wanted = 0;
+    stream.notBefore = performance.now() + rereadPauseMs(stream.damaged);
+    this.#worn.add(stream.asked.line);
+    const {topic, partition, position: offset} = stream;
+    // A right that is missing is no damage.
+    if (error.code !== 'KAFKA_ACCESS')
+      this.#events.reread({topic, partition, offset, message: error.message});
   }
 
   async #outOfRange(stream: Stream): Promise<void> {
@@ -273,16 +298,6 @@ export class Fetcher {
       (error: unknown) => this.trouble.note(anyBroker, error),
     );
   }
-}
-
-/** Whether an answer is to be asked for again: what would skip records, or give some twice, has to be said by two. */
-function isDoubted(stream: Stream, chunk: Chunk): boolean {
-  const odd = oddPlace(chunk, stream.position);
-  if (!odd || (odd.isHole && stream.hasHoles)) return false;
-  const isNew = stream.doubt !== odd.name;
-  stream.doubt = odd.name;
-  if (!isNew && odd.isHole) stream.hasHoles = true;
-  return isNew;
 }
 
 const isOfOnePartition = (a: Stream, b: Stream): boolean =>

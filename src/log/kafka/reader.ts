@@ -5,7 +5,9 @@
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {PlatformError} from '../../errors.ts';
+import type {OpenLogOptions} from '../open.ts';
 import {openLogReader} from '../reader.ts';
+import type {Reread} from '../rereads.ts';
 import {remade} from '../topic-ids.ts';
 import type {IngestCounts, LogReader, RecordBatch, TransformCounts} from '../types.ts';
 import {BatchFailure} from './batch-header.ts';
@@ -22,16 +24,8 @@ import type {Stream} from './stream.ts';
 import {StreamTable} from './stream-table.ts';
 import {anyBroker, noLeader} from './trouble.ts';
 
-export type KafkaReaderOptions = {
-  /** How long a read waits for brokers that do not answer before it throws KAFKA_UNAVAILABLE, ms. */
-  patienceMs?: number;
-  /** The bytes of what `read` gave may change at the next read of that partition from there on. */
-  reuse?: boolean;
-  /** After news of appended records the next are asked for so much later, ms; default 0. */
-  gapMs?: number;
-  /** Topics whose offsets have to be known when it is open. */
-  topics?: readonly string[];
-};
+/** As the log is opened, whatever it is in. */
+export type KafkaReaderOptions = OpenLogOptions;
 
 /** How long a read waits that is not told otherwise: leaders change within it. */
 const patienceDefaultMs = 20_000;
@@ -67,6 +61,7 @@ export class KafkaReader implements LogReader {
   #outbox: LogReader | undefined;
   readonly #patienceMs: number;
   readonly #metadataMs: number;
+  readonly #reread: (told: Reread) => void;
   readonly #fetcher: Fetcher;
   readonly #ends: EndTable;
   readonly #streams: StreamTable;
@@ -82,12 +77,14 @@ export class KafkaReader implements LogReader {
     this.#openOutbox = outbox;
     this.#patienceMs = options.patienceMs ?? patienceDefaultMs;
     this.#metadataMs = client.settings.client?.metadataMs ?? clientDefaults.metadataMs;
+    this.#reread = options.reread ?? (() => {});
     this.#ends = new EndTable();
     this.#fetcher = new Fetcher(
       client,
       {
         offsets: (stream, start, end) => this.#ends.told(stream, start, end),
         endOf: (topic, partition) => this.#ends.end(topic, partition),
+        reread: this.#reread,
       },
       {reuse: options.reuse === true, gapMs: options.gapMs ?? 0},
     );
@@ -172,7 +169,9 @@ export class KafkaReader implements LogReader {
       if (offset < start()) throw trimmed(topic, partition, offset, start());
     }
     if (!found && bytesMax < smallRead)
-      return this.#patiently(() => readOnce(this.#client, topic, partition, offset, bytesMax));
+      return this.#patiently(() =>
+        readOnce(this.#client, {topic, partition, offset, bytesMax}, this.#reread),
+      );
     const stream = found ?? this.#streams.add(topic, partition, offset, this.topicId(topic));
     return this.#take(stream, offset, bytesMax);
   }
@@ -189,10 +188,10 @@ export class KafkaReader implements LogReader {
     try {
       if (stream.hasRecords) return stream.take(bytesMax);
     } catch (error) {
-      this.#streams.drop(stream);
-      if (error instanceof BatchFailure)
-        throw unreadable(stream.topic, stream.partition, stream.head, error.message);
-      throw error;
+      if (!(error instanceof BatchFailure)) throw error;
+      stream.restart();
+      this.#fetcher.again(stream, unreadable(stream.topic, stream.partition, offset, error.message));
+      return this.#take(stream, offset, bytesMax);
     } finally {
       this.#fetcher.pump();
     }

@@ -1,5 +1,6 @@
 /** What is read of one partition from one position on: buffered ahead of who reads it. */
 import type {RecordBatch} from '../types.ts';
+import {BatchFailure} from './batch-header.ts';
 import type {BatchTarget} from './batch-read.ts';
 import {batchesBeyond, type Chunk, endOfChunk, isFull, releaseChunk, takeFrom} from './chunk.ts';
 
@@ -18,6 +19,10 @@ export class Stream {
   buffered = 0;
   /** A request is under way. */
   isAsked = false;
+  /** The position that it asks for, and over which connection. */
+  asked = {position: -1, line: ''};
+  /** How often in a row what came was damaged. */
+  damaged = 0;
   /** Nothing is asked before this time, `performance.now()`. */
   notBefore = 0;
   /** Bytes of the next request: grows when a batch is larger. */
@@ -66,6 +71,15 @@ export class Stream {
     this.#wake();
   }
 
+  /** Forgets what was fetched and not handed out: it is asked for again from `head` on. */
+  restart(): void {
+    for (const chunk of this.#chunks.splice(0)) releaseChunk(chunk);
+    this.buffered = 0;
+    this.position = this.head;
+    this.lastEpoch = -1;
+    this.failure = undefined;
+  }
+
   /** Batches from the one that holds `offset` on, when they are what comes next or what was handed out last. */
   again(offset: number): RecordBatch[] | undefined {
     if (!this.#last || offset < this.#last.from || offset >= this.head) return undefined;
@@ -73,7 +87,7 @@ export class Stream {
     return batches.length > 0 ? batches : undefined;
   }
 
-  /** Hands out the next batches, at least one. Throws BatchFailure. */
+  /** Hands out the next batches, at least one. Throws BatchFailure when the first of them is broken. */
   take(bytesMax: number): RecordBatch[] {
     for (const chunk of this.#spent.splice(0)) releaseChunk(chunk);
     const batches: RecordBatch[] = [];
@@ -82,7 +96,13 @@ export class Stream {
     for (let taken = 0; taken < bytesMax && this.#chunks.length > 0 && !isFull(target); ) {
       const chunk = this.#chunks[0]!;
       const before = chunk.left;
-      this.head = takeFrom(chunk, target, this.head, bytesMax - taken);
+      try {
+        this.head = takeFrom(chunk, target, this.head, bytesMax - taken);
+      } catch (error) {
+        if (batches.length === 0 || !(error instanceof BatchFailure)) throw error;
+        // What lies before it counts; it is the first of the next take.
+        break;
+      }
       this.buffered -= before - chunk.left;
       taken += before - chunk.left;
       if (chunk.left > 0) continue;
@@ -90,6 +110,7 @@ export class Stream {
       this.#spent.push(chunk);
     }
     // Kept for many partitions, large ones would fill the memory: whoever stopped in the middle fetches them again.
+    this.damaged = 0;
     this.#last = isFull(target) ? undefined : {from, batches};
     return batches;
   }

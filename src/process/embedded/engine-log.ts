@@ -1,3 +1,4 @@
+import {tellReread} from '../../log/rereads.ts';
 import type {Telemetry} from '../../telemetry.ts';
 import type {LogTold} from './worker-messages.ts';
 
@@ -17,6 +18,9 @@ export function tellLog(telemetry: Telemetry, told: LogTold): void {
     case 'unpublished': {
       const message = `offsets of queries cannot be published as those of consumer groups: ${told.message}; nothing depends on them`;
       telemetry.emit('Log', {level: 'warn', message});
+      break;
     }
+    case 'reread':
+      tellReread(telemetry, told.reread);
   }
 }

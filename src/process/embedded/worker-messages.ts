@@ -1,4 +1,5 @@
 import type {LogSource} from '../../log/open.ts';
+import type {Reread} from '../../log/rereads.ts';
 import type {RegisteredSchema} from '../../schema/types.ts';
 import type {QueryPlan} from '../plan/nodes.ts';
 import type {EmittedRows, LookupSnapshot, QueryStatus} from '../types.ts';
@@ -82,7 +83,8 @@ export type WorkerCommand =
 export type LogTold =
   | {about: 'away'; message: string}
   | {about: 'back'; seconds: number}
-  | {about: 'unpublished'; message: string};
+  | {about: 'unpublished'; message: string}
+  | {about: 'reread'; reread: Reread};
 
 /** From a worker to the main thread. */
 export type WorkerEvent =

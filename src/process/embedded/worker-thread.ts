@@ -44,6 +44,7 @@ const log = await openWhenThere(
     openLog(setup.log, {
       patienceMs: readPatienceMs,
       reuse: true,
+      reread: (reread) => toMain({kind: 'log', told: {about: 'reread', reread}}),
       gapMs: Math.max(0, Math.min(gapMsMax, setup.flushMs - 2)),
     }),
   (told) => toMain({kind: 'log', told}),

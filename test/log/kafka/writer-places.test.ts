@@ -5,11 +5,13 @@
 import assert from 'node:assert/strict';
 import {cpSync} from 'node:fs';
 import {after, before, suite, test} from 'node:test';
+import type {PlatformError} from '../../../src/errors.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {openKafkaReader} from '../../../src/log/kafka/reader.ts';
 import {deleteTopics, ensureTopics, keptConfigs} from '../../../src/log/kafka/topics.ts';
 import {type KafkaWriter, openKafkaWriter} from '../../../src/log/kafka/writer.ts';
 import {openLogReader} from '../../../src/log/reader.ts';
+import type {Reread} from '../../../src/log/rereads.ts';
 import type {RecordBatch} from '../../../src/log/types.ts';
 import {packRecords} from '../../../src/schema/frame.ts';
 import {skipWithout} from '../../cluster/needs.ts';
@@ -304,6 +306,100 @@ suite('places of an outbox', skipWithout('java', 'mvn'), () => {
       await pass(4, 3);
       await pass(6, 2 ** 40);
     } finally {
+      reader.close();
+      await writer.close();
+    }
+  });
+
+  test('what is damaged on its way to a reader is asked for again and never believed; what stays so stops with the place, and what lies before it is read', async () => {
+    const topic = 'shop.damaged';
+    const writer = await rig.writer({[topic]: 1});
+    const told: Reread[] = [];
+    const open = () =>
+      openKafkaReader(
+        {dir: rig.dir(), kafka: rig.settings('proxy')},
+        {reread: (again) => void told.push(again)},
+      );
+    let reader = await open();
+    /** Damages the batch at `base` in the next `times` answers. */
+    const damage = (base: number, times: number, how: (piece: Buffer, at: number) => void) => {
+      let left = times;
+      rig.proxy.answers((piece) => {
+        const at = left > 0 ? placeIn(piece, base) : -1;
+        if (at < 0) return piece;
+        left--;
+        how(piece, at);
+        return piece;
+      });
+    };
+    const readFrom = async (offset: number, bytesMax = 2 ** 20) => {
+      await reader.refresh();
+      return idsIn(await reader.read(topic, 0, offset, bytesMax));
+    };
+    /** The next answer has a code that is none: topic id:16 bytes, one partition:2, its number:int32 code:int16. */
+    const damageCode = () => {
+      const id = Buffer.from(reader.topicId(topic)!, 'base64url');
+      let isLeft = true;
+      rig.proxy.answers((piece) => {
+        const at = piece.indexOf(id);
+        if (!isLeft || at < 0 || piece[at + 16] !== 2) return piece;
+        isLeft = false;
+        piece.writeInt16BE(4711, at + 21);
+        return piece;
+      });
+    };
+    const checksum = (piece: Buffer, at: number) => void piece[at + 66]!++;
+    const once: ((piece: Buffer, at: number) => void)[] = [
+      checksum,
+      (piece, at) => void (piece[at + 16] = 9),
+      (piece, at) => void piece.writeInt32BE(3, at + 8),
+      (piece, at) => void piece.writeInt32BE(77, at + 12),
+    ];
+    try {
+      let offset = 0;
+      for (const how of once) {
+        damage(offset, 1, how);
+        await put(writer, topic, named(`at-${offset}`, 0, 2));
+        assert.deepEqual(await readFrom(offset), named(`at-${offset}`, 0, 2));
+        offset += 2;
+      }
+      damageCode();
+      await put(writer, topic, named(`at-${offset}`, 0, 2));
+      assert.deepEqual(await readFrom(offset), named(`at-${offset}`, 0, 2));
+      // The epoch is asked for again without a word: it may be that of a new leader.
+      assert.deepEqual(
+        told.map(({partition, offset}) => [partition, offset]),
+        [0, 2, 4, 8].map((at) => [0, at]),
+      );
+      // Who looks at one place alone.
+      damage(4, 2, checksum);
+      reader.close();
+      reader = await open();
+      assert.deepEqual((await readFrom(4, 1_000)).slice(0, 2), named('at-4', 0, 2));
+
+      damage(6, Number.POSITIVE_INFINITY, checksum);
+      reader.close();
+      reader = await open();
+      told.length = 0;
+      assert.deepEqual(
+        await readFrom(0),
+        [0, 2, 4].flatMap((at) => named(`at-${at}`, 0, 2)),
+      );
+      const stop = (error: PlatformError) => {
+        assert.equal(error.code, 'LOG_CORRUPT');
+        assert.equal(error.place, `${topic}/0@6`);
+        assert.match(error.message, /its checksum differs/);
+        return true;
+      };
+      await assert.rejects(readFrom(6), stop);
+      assert.equal(told.length, 4);
+      rig.proxy.restore();
+      assert.deepEqual(
+        await readFrom(6),
+        [6, 8].flatMap((at) => named(`at-${at}`, 0, 2)),
+      );
+    } finally {
+      rig.proxy.restore();
       reader.close();
       await writer.close();
     }
