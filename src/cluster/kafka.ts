@@ -247,8 +247,10 @@ class Cluster {
       server,
       () =>
         this.#withClient(this.#address(index), async (client) => {
-          const {brokers} = await client.refreshMetadata();
-          return brokers.has(this.#layout.brokers[index]!.id) && brokers.size >= running;
+          const {brokers, clusterId} = await client.refreshMetadata();
+          // A broker of another cluster that took the port meanwhile has the same number.
+          const isOurs = clusterId === this.#layout.clusterId;
+          return isOurs && brokers.has(this.#layout.brokers[index]!.id) && brokers.size >= running;
         }),
       startMsMax,
     );

@@ -48,6 +48,8 @@ const program: WheelProgram = {
   },
 };
 const startMsMax = 30_000;
+/** What is asked before its parts have found each other may never be answered, ms: it is asked again. */
+const askMsMax = 2_000;
 const region = 'us-east-1';
 const defaultKeys: Keys = {accessKey: 'millrace', secretKey: 'millrace-secret'};
 /** Of the parts of SeaweedFS, which all run in one process. */
@@ -159,10 +161,10 @@ async function takesObjects(settings: S3Settings): Promise<boolean> {
   const {status} = await fetch(settings.endpoint + path, {
     method: 'PUT',
     headers,
-    signal: AbortSignal.timeout(5_000),
+    signal: AbortSignal.timeout(askMsMax),
   });
   if (status !== 200 && status !== 409) return false;
-  const client = createS3Client(settings);
+  const client = createS3Client({...settings, timeoutMs: askMsMax});
   try {
     await client.put('.millrace-up', Buffer.from('up'));
     await client.delete('.millrace-up');
