@@ -4,7 +4,7 @@ import {PlatformError} from '../errors.ts';
 import {asTyped, withKeyPlaces} from '../invocation.ts';
 import {lockOwner} from '../log/lock.ts';
 import {hasLog, type LogSource, openLog} from '../log/open.ts';
-import {batchesOf} from '../log/scan.ts';
+import {batchesSeen} from '../log/scan.ts';
 import {consoleRole, partsOfRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {type Control, connectControl} from '../platform/control.ts';
@@ -291,7 +291,10 @@ async function checkLog(source: LogSource): Promise<number> {
   const log = await openLog(source);
   let records = 0;
   try {
-    for (const topic of log.topics()) for await (const {count} of batchesOf(log, topic)) records += count;
+    // Of all topics at once: of what nobody tells now it would seem that there is nothing.
+    const topics = log.topics();
+    await log.refresh(topics);
+    for (const topic of topics) for await (const {count} of batchesSeen(log, topic)) records += count;
     return records;
   } finally {
     log.close();

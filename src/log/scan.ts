@@ -26,6 +26,11 @@ export async function* batchesFrom(
 /** Batches of all that the log has of a topic, partition after partition; none of a topic that does not exist. Throws LOG_CORRUPT, KAFKA_UNAVAILABLE. */
 export async function* batchesOf(log: LogReader, topic: string): AsyncGenerator<RecordBatch> {
   await log.refresh([topic]);
+  yield* batchesSeen(log, topic);
+}
+
+/** The same as of the last look at the log: for one that was just opened, where each look asks for the ends of all partitions. */
+export async function* batchesSeen(log: LogReader, topic: string): AsyncGenerator<RecordBatch> {
   for (let partition = 0; partition < log.partitions(topic); partition++)
     yield* batchesFrom(log, topic, partition, log.startOffset(topic, partition));
 }
