@@ -11,6 +11,7 @@ import {
 import type {KafkaSettings} from '../log/kafka/settings.ts';
 import {consoleRole, doesAll, type Role, roles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
+import {sinkLeaseGroup} from '../platform/sink-leases.ts';
 import {counted} from '../quantity.ts';
 import {replayJournalTopic, replayTopic} from '../schema/replay.ts';
 import {bookTopic} from '../sinks/kafka/book.ts';
@@ -28,7 +29,17 @@ export type ToldRights = Record<Resources['of'], ReadonlyMap<string, Allowed>>;
 /** Operations that are missing, and the command that gives them; `isUntold`: the brokers do not say whether they are. */
 export type MissingRights = {text: string; grant: string; lessens?: string; isUntold?: true};
 
-type Kind = 'events' | 'unread' | 'letters' | 'aside' | 'rows' | 'book' | 'ingest' | 'progress' | 'sinks';
+type Kind =
+  | 'events'
+  | 'unread'
+  | 'letters'
+  | 'aside'
+  | 'rows'
+  | 'book'
+  | 'ingest'
+  | 'progress'
+  | 'sinks'
+  | 'rawSinks';
 const made: Operation[] = ['Read', 'Write', 'Create'];
 /** Who does what with what, as docs/kafka.md and docs/roles.md list it. */
 const uses: Record<Kind, Partial<Record<Role | typeof consoleRole, Operation[]>>> = {
@@ -42,6 +53,7 @@ const uses: Record<Kind, Partial<Record<Role | typeof consoleRole, Operation[]>>
   ingest: {ingest: ['Read'], console: ['Describe']},
   progress: {engine: ['Read'], console: ['Describe']},
   sinks: {sinks: ['Read'], console: ['Describe']},
+  rawSinks: {sinks: ['Read'], console: ['Describe']},
 };
 /** Of processes, a console asks for neither. */
 const lessening: Partial<Record<Kind, string>> = {progress: "Kafka's tools do not show how far queries are"};
@@ -61,6 +73,8 @@ export function wantedRights(
   const doers: readonly (Role | typeof consoleRole)[] =
     doer === consoleRole ? [consoleRole] : roles.filter((role) => doer.includes(role));
   const isConsole = doer === consoleRole;
+  // One process of all roles has its sinks for itself.
+  const hasLeases = isConsole || !doesAll(doer);
   const isApart = isConsole || doer.includes('engine') !== doer.includes('sinks');
   return resourcesOf(platform, clientId, existing).flatMap(({kind, ...resources}) => {
     const all = new Set(doers.flatMap((each) => uses[kind][each] ?? []));
@@ -68,6 +82,7 @@ export function wantedRights(
     const operations = [...all].filter((operation) => operation !== 'Describe' || !all.has('Read'));
     if (operations.length === 0 || resources.names.length === 0) return [];
     if (between.includes(kind) && !isApart) return [];
+    if (kind === 'rawSinks' && !hasLeases) return [];
     if (isConsole) return [{...resources, operations}];
     const lessens = lessening[kind];
     const wanted: WantedRights[] = [{...resources, operations, ...(lessens ? {lessens} : {})}];
@@ -120,6 +135,7 @@ function resourcesOf(
     ];
   });
   const sinks = new Set(domains.flatMap(({aggregations}) => aggregations.flatMap((each) => each.sinks)));
+  const raw = new Set(domains.flatMap(({defaults}) => defaults.raw ?? []));
   return [
     ...ofDomains,
     some('book', 'topic', bookTopic(clientId)),
@@ -128,7 +144,13 @@ function resourcesOf(
       'sinks',
       'group',
       `${clientId}.sinks.`,
-      [...sinks].map((sink) => `${clientId}.sinks.${sink}`),
+      [...sinks].flatMap((sink) => [`${clientId}.sinks.${sink}`, sinkLeaseGroup(clientId, sink)]),
+    ),
+    some(
+      'rawSinks',
+      'group',
+      `${clientId}.sinks.`,
+      [...raw].map((sink) => sinkLeaseGroup(clientId, sink)),
     ),
   ];
 }
@@ -157,7 +179,7 @@ export function missingRights(
   );
   return [...alike.values()].map((same) => {
     const {of, operations, lessens, isPrefix, isUntold} = same[0]!;
-    const shown = same.flatMap((each) => each.shown);
+    const shown = [...new Set(same.flatMap((each) => each.shown))];
     const more = shown.length > namesShownMax ? ` and ${shown.length - namesShownMax} more` : '';
     const what = `${of}${shown.length === 1 && !shown[0]!.endsWith('*') ? '' : 's'} ${shown.slice(0, namesShownMax).join(', ')}${more}`;
     const patterns = same.map(({pattern}) => `--${of} ${pattern}`.trim());

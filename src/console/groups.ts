@@ -4,6 +4,7 @@ import type {KafkaClient} from '../log/kafka/client.ts';
 import {fetchAllOffsets, type GroupOffset} from '../log/kafka/group-offsets.ts';
 import {readOnce} from '../log/kafka/read-once.ts';
 import {saidOfHidden} from '../log/kafka/rights.ts';
+import type {Reread} from '../log/rereads.ts';
 import type {SeenGroup, SeenTopicLag} from './types.ts';
 
 /** `<topic>/<partition>` -> offset. */
@@ -22,12 +23,15 @@ const readBytes = 1_024;
  */
 export class AppendTimes {
   readonly #client: KafkaClient;
+  readonly #reread: (told: Reread) => void;
   #known = new Map<string, number>();
   #next = new Map<string, number>();
   #reads = 0;
 
-  constructor(client: KafkaClient) {
+  /** @param reread told of what came damaged and is asked for again */
+  constructor(client: KafkaClient, reread: (told: Reread) => void) {
     this.#client = client;
+    this.#reread = reread;
   }
 
   /** A look begins: what nobody asks for during it is forgotten. */
@@ -47,7 +51,11 @@ export class AppendTimes {
 
   async #read(topic: string, partition: number, offset: number): Promise<number | undefined> {
     if (this.#reads++ >= readsMax) return undefined;
-    const batches = await readOnce(this.#client, topic, partition, offset, readBytes);
+    const batches = await readOnce(
+      this.#client,
+      {topic, partition, offset, bytesMax: readBytes},
+      this.#reread,
+    );
     return batches.find(({kind}) => kind === 'data')?.appendTimeMs;
   }
 }

@@ -7,6 +7,7 @@ import {leaseHolder} from '../log/kafka/group-offsets.ts';
 import {listOffsets, type Partition} from '../log/kafka/offsets.ts';
 import {hiddenTopics, saidOfHidden} from '../log/kafka/rights.ts';
 import type {KafkaSettings} from '../log/kafka/settings.ts';
+import {tellReread} from '../log/rereads.ts';
 import type {Platform} from '../model/types.ts';
 import {lookAtLease, showCheckpoints} from '../platform/ownership.ts';
 import type {PlatformDirs} from '../platform/places.ts';
@@ -15,6 +16,7 @@ import {describeHolder, isGone} from '../process/embedded/state-lease.ts';
 import {replayJournalTopic, replayTopic} from '../schema/replay.ts';
 import {bookTopic} from '../sinks/kafka/book.ts';
 import {rowsTopic} from '../sinks/kafka/rows.ts';
+import type {Telemetry} from '../telemetry.ts';
 import {AppendTimes, lookAtGroups} from './groups.ts';
 import type {KafkaView, SeenLease, SeenTopic} from './types.ts';
 
@@ -31,6 +33,7 @@ export type ObserverOptions = {
   clock: Clock;
   /** Told in words when Kafka goes away and when it is back. */
   say(text: string): void;
+  telemetry: Telemetry;
 };
 
 /** After a look the next one is so much later. */
@@ -40,9 +43,9 @@ const bucketMs = 10_000;
 
 /** Begins to look; nothing has to answer yet. */
 export function startObserver(platform: Platform, options: ObserverOptions): Observer {
-  const {kafka: settings, dirs, clock, say} = options;
+  const {kafka: settings, dirs, clock, say, telemetry} = options;
   const client = new KafkaClient(settings);
-  const times = new AppendTimes(client);
+  const times = new AppendTimes(client, (told) => tellReread(telemetry, told));
   const ending = new AbortController();
   let leases: SeenLease[] = [];
   let checkpoints: SeenLease | undefined;

@@ -11,6 +11,7 @@ import {Closing} from '../platform/parts.ts';
 import {createToken, dirsOf, ensureHome, type PlatformDirs, placesOf} from '../platform/places.ts';
 import {closeServer, listenControl, listenTcp, urlOf} from '../platform/server.ts';
 import type {PlatformStatus} from '../platform/status.ts';
+import type {Telemetry, TelemetryEvents} from '../telemetry.ts';
 import {type Observer, startObserver} from './observer.ts';
 import {mountReading} from './registry.ts';
 import {optionsOf} from './routes.ts';
@@ -44,9 +45,15 @@ export async function startConsole(
     ensureHome(places);
     const lock = acquireLock(places.lock, {command});
     closing.push(() => lock.release());
-    const observer = startObserver(platform, {kafka, dirs, clock, say});
-    closing.push(() => observer.close());
     const metrics = createMetrics(() => readingsOf(observer));
+    const telemetry: Telemetry = {
+      emit(name, event) {
+        metrics.emit(name, event);
+        if (name === 'Log') say(`warn: ${(event as TelemetryEvents['Log']).message}`);
+      },
+    };
+    const observer = startObserver(platform, {kafka, dirs, clock, say, telemetry});
+    closing.push(() => observer.close());
     const registry = mountReading(dirs.registry, metrics);
     closing.push(() => registry.close());
     let url = '';
