@@ -68,7 +68,7 @@ export const errors = {
   },
   ARCHIVE_MISSING: {
     summary:
-      'No sink keeps the raw events that a revision is to be filled from, or it cannot be asked for them.',
+      'No sink keeps the raw events that a revision is to be filled from, it cannot be asked for them, or it lacks some.',
     actor: 'operator',
     retry: false,
     exit: 1,
