@@ -177,6 +177,13 @@ export const errors = {
     retry: true,
     exit: 4,
   },
+  PLATFORM_SILENT: {
+    summary:
+      'A platform, or one of its processes, runs in this directory and does not answer: it was suspended, or hangs.',
+    actor: 'user',
+    retry: true,
+    exit: 4,
+  },
   NAME_UNKNOWN: {
     summary: 'A command names a query, input, topic, subject or sink that the configuration does not have.',
     actor: 'user',

@@ -8,7 +8,11 @@ import {placesOf} from './places.ts';
 
 /** A running platform, as seen from another process. Failures arrive as the PlatformError that the platform threw. */
 export type Control = {
-  get<T>(path: string, params?: Record<string, string | number | undefined>): Promise<T>;
+  get<T>(
+    path: string,
+    params?: Record<string, string | number | undefined>,
+    signal?: AbortSignal,
+  ): Promise<T>;
   post<T>(path: string, body: Record<string, unknown>): Promise<T>;
   /** Lines as they come, until the platform ends them or the signal aborts. */
   lines<T>(
@@ -37,14 +41,31 @@ export async function connectControl(root: string): Promise<Control | undefined>
   return running.length === 0 ? undefined : controlOfRoles(running);
 }
 
-/** A platform or one of its processes; undefined when it does not run. */
-export async function connectTo(socketPath: string): Promise<Control | undefined> {
+/** How long a process may take to say that it is there: one that starts reads its log and answers then. */
+const silentMsMax = 30_000;
+
+/**
+ * A platform or one of its processes; undefined when it does not run.
+ * @throws PLATFORM_SILENT when one runs that does not answer within `silentMs`
+ */
+export async function connectTo(socketPath: string, silentMs = silentMsMax): Promise<Control | undefined> {
   if (!existsSync(socketPath)) return undefined;
   const control = controlOver(socketPath);
+  const silence = AbortSignal.timeout(silentMs);
   try {
-    await control.get('/v1/ping');
+    await control.get('/v1/ping', {}, silence);
     return control;
   } catch (error) {
+    if (silence.aborted)
+      throw new PlatformError(
+        'PLATFORM_SILENT',
+        `a platform runs here and has not answered for ${silentMs / 1000} s`,
+        {
+          place: socketPath,
+          hint: 'see in its output what it does; one that was suspended goes on with: kill -CONT <pid>; one that hangs loses nothing by kill -9 and a new start',
+          cause: error,
+        },
+      );
     if (error instanceof PlatformError && error.code === 'NOT_RUNNING') return undefined;
     throw error;
   }
@@ -102,7 +123,7 @@ function controlOver(socketPath: string): Control {
     return value;
   };
   return {
-    get: async (path, params = {}) => whole(await open('GET', path, params)),
+    get: async (path, params = {}, signal) => whole(await open('GET', path, params, undefined, signal)),
     post: async (path, body) => whole(await open('POST', path, {}, body)),
     async *lines<T>(
       path: string,

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import {mkdirSync} from 'node:fs';
 import {createServer as createHttpServer} from 'node:http';
-import {createServer, type Server} from 'node:net';
+import {createServer, type Server, type Socket} from 'node:net';
 import {dirname} from 'node:path';
 import {test} from 'node:test';
-import {connectControl} from '../../src/platform/control.ts';
+import {connectControl, connectTo} from '../../src/platform/control.ts';
 import {placesOf} from '../../src/platform/places.ts';
 import {makeRoot} from '../support/cli.ts';
 
@@ -43,4 +43,16 @@ test('a platform that ends within an answer is said to have ended', async () => 
     for await (const line of control.lines('/v1/ingest', {})) lines.push(line);
   };
   await assert.rejects(read(), {code: 'NOT_RUNNING'});
+});
+
+test('a platform that takes a connection and does not answer is named, and not waited for without end', async () => {
+  const root = makeRoot();
+  const held = new Set<Socket>();
+  await using _ = await listening(
+    root,
+    createServer((socket) => held.add(socket)),
+  );
+  const {controlSocket} = placesOf({root});
+  await assert.rejects(connectTo(controlSocket, 50), {code: 'PLATFORM_SILENT', place: controlSocket});
+  for (const socket of held) socket.destroy();
 });
