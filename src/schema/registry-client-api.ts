@@ -103,7 +103,11 @@ export class RegistryApi {
   }
 
   async setLevel(subject: string, level: string): Promise<void> {
-    this.#ok(await this.#call('PUT', `/config/${encodeURIComponent(subject)}`, {compatibility: level}));
+    const path = `/config/${encodeURIComponent(subject)}`;
+    const answer = await this.#call('PUT', path, {compatibility: level});
+    // Another process set it at the same moment, and for some registries that is a conflict.
+    if (answer.status === 409 && (await this.level(subject)) === level) return;
+    this.#ok(answer);
   }
 
   close(): void {

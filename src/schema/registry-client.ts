@@ -185,15 +185,13 @@ class RegistryClient implements SchemaRegistry {
     // A level belongs to a subject: some registries take it only for one that is there.
     if (enforce && earlier.length > 0) await this.#enforce(subject, level);
     const made = await this.#api.register(subject, text);
-    if ('objection' in made)
-      throw new PlatformError(
-        'SCHEMA_INCOMPATIBLE',
-        `the registry refuses the schema of ${subject}: ${made.objection}`,
-        {
-          place: subject,
-          hint: `its rule is stricter than ${mode}: change the schema, or set defaults.compatibility, which becomes the rule of the subject there (Apicurio has no NONE for a subject: there its global rule has to be that)`,
-        },
-      );
+    if ('objection' in made) {
+      // Another process registered it at the same moment: some registries refuse the second one rather than give its id.
+      const theirs = await this.#api.lookUp(subject, text, 0);
+      if (!theirs) throw refused(subject, mode, made.objection);
+      if (enforce) await this.#enforce(subject, level);
+      return this.#keepOwn({...theirs, subject, schema});
+    }
     if (enforce && earlier.length === 0) await this.#enforce(subject, level);
     const version = (await this.#api.lookUp(subject, text, 0))?.version ?? (earlier.at(-1)?.version ?? 0) + 1;
     return this.#keepOwn({id: made.id, subject, version, schema});
@@ -286,3 +284,9 @@ class RegistryClient implements SchemaRegistry {
 /** Whether two schemas are one, whatever the order of their attributes. */
 const isSame = (one: AvroSchema, other: AvroSchema): boolean =>
   sortedText(parseJson(JSON.stringify(one))) === sortedText(parseJson(JSON.stringify(other)));
+
+const refused = (subject: string, mode: Compatibility, objection: string): PlatformError =>
+  new PlatformError('SCHEMA_INCOMPATIBLE', `the registry refuses the schema of ${subject}: ${objection}`, {
+    place: subject,
+    hint: `its rule is stricter than ${mode}: change the schema, or set defaults.compatibility, which becomes the rule of the subject there (Apicurio has no NONE for a subject: there its global rule has to be that)`,
+  });

@@ -124,6 +124,25 @@ test(
 );
 
 test(
+  'processes that start at once register the same new schemas: each is told the one id',
+  needs,
+  async () => {
+    const clients = await Promise.all(
+      [0, 1, 2, 3].map((n) => openRegistry(sourceOf(join(scratch, `at-once-${n}`)))),
+    );
+    for (let round = 0; round < 8; round++) {
+      const fields = [{name: `f${round}`, type: 'long' as const}];
+      const schema: AvroRecord = {type: 'record', name: 'r', fields};
+      const made = await Promise.all(
+        clients.map((each) => each.register(`at-once-${round}`, schema, 'full', {enforce: true})),
+      );
+      assert.equal(new Set(made.map(({id}) => id)).size, 1);
+    }
+    for (const each of clients) each.close();
+  },
+);
+
+test(
   'a platform starts with it, without it after it was killed, and takes the ids that it gave',
   needs,
   async () => {
