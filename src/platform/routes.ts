@@ -14,13 +14,13 @@ import {forgetValue} from './forget.ts';
 import {orderGenerator, verifyRunning} from './generate-order.ts';
 import type {IngestJob} from './ingest-types.ts';
 import {accessText, type Places} from './places.ts';
+import {whyNotReady} from './readiness.ts';
 import {refillRunning} from './rebuild.ts';
 import {mountElsewhere, mountRegistry} from './registry-mount.ts';
 import {replayRunning} from './replay-run.ts';
 import {replayRequestOf} from './replay-types.ts';
 import type {RunningPlatform} from './runtime.ts';
 import {listenControl, listenTcp, type Mount, type Route, type ServerOptions} from './server.ts';
-import type {SinkLeaseStatus} from './status.ts';
 
 /** What the command line and other programs may ask of a running platform. */
 export async function startServers(
@@ -65,10 +65,8 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
       ),
     'GET /livez': async () => plain('ok'),
     'GET /readyz': async () => {
-      const {phase, standby, sinkLeases = []} = running.status();
-      if (phase !== 'running') return plain(phase, 503);
-      const why = standby ?? standbyOfSinks(sinkLeases);
-      return why === undefined ? plain('ok') : plain(`standby: ${why}`, 503);
+      const why = whyNotReady(running.status(), running.platform.roles);
+      return why === undefined ? plain('ok') : plain(why, 503);
     },
     'GET /metrics': async () => ({
       contentType: running.metrics.contentType,
@@ -76,12 +74,6 @@ function openRoutes(running: RunningPlatform): ServerOptions['open'] {
     }),
   };
   return open;
-}
-
-/** What a process waits for that stands by for all of its sinks, in words. */
-function standbyOfSinks(leases: readonly SinkLeaseStatus[]): string | undefined {
-  if (leases.length === 0 || leases.some(({state}) => state !== 'standby')) return undefined;
-  return leases.map(({sink, holder = 'another process'}) => `${holder} writes into sink ${sink}`).join('; ');
 }
 
 function routesOf(running: RunningPlatform) {
