@@ -10,7 +10,7 @@ export type RowsDropsOptions = {
   /** Names of all sinks that rows go to. A query's rows may have gone to another one before. */
   sinks: readonly string[];
   openSink(name: string): Promise<Sink>;
-  /** Whether this process writes into a sink. */
+  /** Whether this process writes into a sink, and waits for no write that is to be the last one of its table. */
   isHeld(sink: string): boolean;
   telemetry: Telemetry;
 };

@@ -71,7 +71,8 @@ class Service {
   readonly #follower: RowsBook;
   readonly #book: Book;
   readonly #ways = new Map<string, RowsWay>();
-  readonly #ending = new Set<RowsWay>();
+  /** By the same key: the wait for the last write of one that ends. */
+  readonly #ending = new Map<string, Promise<void>>();
   readonly #shown = new Map<string, string>();
   readonly #drops: RowsDrops;
   readonly #away: SinksAway;
@@ -83,7 +84,9 @@ class Service {
     this.#away = new SinksAway(options.telemetry);
     this.#follower = new RowsBook(options);
     this.#book = this.#follower.book;
-    this.#drops = new RowsDrops({...options, isHeld: (sink) => this.#isHeld(sink), book: this.#book});
+    // What is still being written would make a dropped table again, or fail.
+    const isHeld = (sink: string) => this.#isHeld(sink) && !isOfSink(this.#ending, sink);
+    this.#drops = new RowsDrops({...options, isHeld, book: this.#book});
   }
 
   async start(): Promise<void> {
@@ -113,10 +116,7 @@ class Service {
   }
 
   isWriting(sink: string): boolean {
-    return (
-      this.#drops.isWorking(sink) ||
-      [...this.#ways.values(), ...this.#ending].some(({sinkName}) => sinkName === sink)
-    );
+    return this.#drops.isWorking(sink) || isOfSink(this.#ways, sink) || isOfSink(this.#ending, sink);
   }
 
   /** Ends ways of tables that were dropped, also of those that were made again since, and of sinks that others have; begins new ones. */
@@ -124,15 +124,16 @@ class Service {
     for (const [key, way] of this.#ways)
       if (!this.#isOf(way) || !this.#isHeld(way.sinkName)) {
         this.#ways.delete(key);
-        this.#ending.add(way);
-        await this.#end(way);
-        this.#ending.delete(way);
+        // A sink that does not answer keeps no other one waiting.
+        const ended = this.#end(way).finally(() => this.#ending.delete(key));
+        this.#ending.set(key, ended);
       }
     for (const [id, table] of this.#book.tables)
       for (const sinkName of this.#options.sinksOf(queryOf(table)))
         if (
           !this.#ways.has(`${sinkName} ${id}`) &&
           this.#isHeld(sinkName) &&
+          !this.#ending.has(`${sinkName} ${id}`) &&
           this.#away.isDue(sinkName, id)
         ) {
           // Its topic may be newer than what is known of the cluster.
@@ -306,7 +307,11 @@ class Service {
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the deliveries end'));
-    await Promise.all([...this.#ways.values()].map((way) => this.#end(way)));
+    await Promise.all([...[...this.#ways.values()].map((way) => this.#end(way)), ...this.#ending.values()]);
     await Promise.all([this.#watching, this.#drops.close()]);
   }
 }
+
+/** Whether some of the keys, `<sink> <table>`, are of a sink. */
+const isOfSink = (keys: ReadonlyMap<string, unknown>, sink: string): boolean =>
+  [...keys.keys()].some((key) => key.startsWith(`${sink} `));

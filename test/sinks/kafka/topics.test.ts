@@ -18,6 +18,7 @@ import {type HostedSink, openSink} from '../../../src/sinks/host.ts';
 import {bookTopic} from '../../../src/sinks/kafka/book.ts';
 import {rowsTopic} from '../../../src/sinks/kafka/rows.ts';
 import {batchOf, tableId, tombstoneVersion} from '../../../src/sinks/tables.ts';
+import type {RowBatch} from '../../../src/sinks/types.ts';
 import type {Telemetry} from '../../../src/telemetry.ts';
 import {skipWithout} from '../../cluster/needs.ts';
 import {countryRow, queryTable, type Row, testSink} from '../../conformance/sink.ts';
@@ -62,6 +63,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     const saving = {before: async (_topic: string) => {}};
     /** What happens before a sink is opened for a table: until then the book is not looked at. */
     const opening = {before: async (_sink: string) => {}};
+    /** What happens before rows are written into a sink. */
+    const writing = {before: async (_sink: string) => {}};
+    /** Sinks that another process has. */
+    const others = new Set<string>();
     /** Sinks that come first for every table. */
     const ahead: string[] = [];
     t.after(async () => {
@@ -88,6 +93,10 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
           await opening.before(name);
           return {
             ...sink,
+            async write(table: Table, batch: RowBatch) {
+              await writing.before(name);
+              return sink.write(table, batch);
+            },
             async switchView(table: Table) {
               shown.push(tableId(table));
             },
@@ -97,6 +106,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
             },
           };
         },
+        leases: {isHeld: (sink) => !others.has(sink), mayWrite: (sink) => !others.has(sink)},
         positionsOf: () => ({
           load: async (topic) => places.get(topic),
           async save(topic, place) {
@@ -120,6 +130,7 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       return {
         sink,
         tables: () => service.status().map(({table}) => table),
+        isWriting: service.isWriting,
         async settled() {
           await service.settled(AbortSignal.timeout(120_000));
           return service.status();
@@ -134,6 +145,8 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
       start,
       saving,
       opening,
+      writing,
+      others,
       ahead,
       views,
       shown,
@@ -284,6 +297,35 @@ suite('with a broker', skipWithout('java', 'mvn'), () => {
     assert.deepEqual(ofSlow, ['rows for the sink slow wait: it has not opened'], 'once, for both tables');
     isAway = false;
     assert.equal((await service.settled()).length, 4);
+  });
+
+  test('a sink that hangs when its lease goes keeps no other one from its rows, and is written into until its answer is there', async (t) => {
+    const {engine, start, rows, writing, others, ahead} = await world(t, 'hangs');
+    ahead.push('slow');
+    const answered = Promise.withResolvers<void>();
+    const {promise: isHanging, resolve: hangs} = Promise.withResolvers<void>();
+    writing.before = async (name) => {
+      if (name !== 'slow') return;
+      hangs();
+      await answered.promise;
+    };
+    t.after(() => answered.resolve());
+    const table = queryTable('hangs', {country: 'string'});
+    await engine.ensure(table);
+    await engine.write(table, batchOf(table, [countryRow('DE', 1, 2)]));
+    const service = await start();
+    await isHanging;
+    others.add('slow');
+    await until(() => service.tables().length === 1, 'one of two');
+    await engine.write(table, batchOf(table, [countryRow('FR', 1, 2)]));
+    await until(async () => (await rows(table)).length === 2, 'rows in the files');
+    assert.ok(service.isWriting('slow'));
+    others.delete('slow');
+    await engine.write(table, batchOf(table, [countryRow('IT', 1, 2)]));
+    await until(async () => (await rows(table)).length === 3, 'more rows in the files');
+    assert.equal(service.tables().length, 1, 'it does not begin beside what it waits for');
+    answered.resolve();
+    assert.equal((await service.settled()).length, 2);
   });
 
   test('a table that is dropped and made again has the rows of the second one alone, whether anybody saw the drop or not', async (t) => {
