@@ -23,14 +23,14 @@ async function open(t: TestContext, answer: Answer, request_timeout = 60_000) {
   return sink;
 }
 
-/** A server that says what a ClickHouse says, until it is given rows. */
+/** A server that says what a ClickHouse says, until it is given rows, or something else. */
 const untilRows =
-  (answer: Answer): Answer =>
+  (answer: Answer, what = 'INSERT'): Answer =>
   async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = decodeURIComponent(request.url ?? '') + Buffer.concat(chunks).toString('latin1');
-    if (text.includes('INSERT')) return answer(request, response);
+    if (text.includes(what)) return answer(request, response);
     response
       .writeHead(200, {'x-clickhouse-summary': '{}'})
       .end(text.includes('version()') ? '{"version":"25.8.1"}\n' : '');
@@ -84,6 +84,25 @@ test('a start at something else says what answers, and so does a query', async (
     const sink = await open(t, answer);
     assert.match((await failure(sink.mark(marks))).hint ?? '', /see what url of the sink names/);
     assert.equal((await failure(sink.query!('select 1'))).code, 'SINK_UNAVAILABLE');
+  }
+});
+
+test('an answer that breaks off among its rows says why, as far as the server did', async (t) => {
+  const head = '["n"]\n["UInt8"]\n[1]\n';
+  const why =
+    'Code: 241. DB::Exception: Memory limit (for query) exceeded: would use 1.00 GiB. (MEMORY_LIMIT_EXCEEDED)';
+  for (const [tail, said] of [
+    [`${why}\n`, /^Memory limit \(for query\) exceeded/],
+    [`[2]${why}\n`, /^Memory limit \(for query\) exceeded/],
+    [`{"exception": "${why}"}\n`, /^Memory limit \(for query\) exceeded/],
+    ['[2', /cannot be read/],
+    ['2\n', /cannot be read/],
+  ] as const) {
+    const answer = asClickHouse((_, response) => response.end(head + tail));
+    const sink = await open(t, untilRows(answer, 'numbers(3)'));
+    const error = await failure(sink.query!('SELECT n FROM numbers(3)'));
+    assert.equal(error.code, 'SINK_QUERY');
+    assert.match(error.message, said);
   }
 });
 

@@ -159,19 +159,21 @@ export function createClickHouseSink(
 const tokenOf = ({table, partition, fromOffset, toOffset, count, again}: RawBatch): string | undefined =>
   again ? undefined : `${table} ${partition} ${fromOffset} ${toOffset} ${count}`;
 
-/** Lines of JSONCompactEachRowWithNamesAndTypes; 64-bit integers come quoted. A statement without a result gives no lines. */
-/** @throws SINK_QUERY for what is no list: an answer in another format, to another statement before it */
-function listOf(line: string): unknown {
+/** @throws SINK_QUERY for what is no list: why the server broke off, or an answer in another format, to another statement before it */
+function listOf(line: string): unknown[] {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {}
   if (Array.isArray(value)) return value;
+  const [, said] = /\bDB::Exception: (.{1,1000}?)(?:"\}?)?$/.exec(line) ?? [];
+  if (said !== undefined) throw queryError(new Error(said));
   throw new PlatformError('SINK_QUERY', 'the answer cannot be read: it is not that of one statement', {
     hint: 'send one statement, without a FORMAT of its own',
   });
 }
 
+/** Lines of JSONCompactEachRowWithNamesAndTypes; 64-bit integers come quoted. A statement without a result gives no lines. */
 function parseResult(text: string): QueryResult {
   const lines = text.split('\n').filter((line) => line !== '');
   if (lines.length < 2) return {columns: [], rows: []};
@@ -179,7 +181,7 @@ function parseResult(text: string): QueryResult {
   const wide = types.map((type) => /^(?:Nullable\()?U?Int64\b/.test(type));
   const floating = types.map((type) => /^(?:Nullable\()?Float/.test(type));
   const rows = lines.slice(2).map((line) =>
-    (JSON.parse(line) as unknown[]).map((value, index): Value => {
+    listOf(line).map((value, index): Value => {
       if (typeof value === 'string' && wide[index]) return int64(value);
       if (typeof value === 'string' && floating[index]) return Number(value.replace('inf', 'Infinity'));
       return typeof value === 'object' && value !== null ? JSON.stringify(value) : (value as Value);
