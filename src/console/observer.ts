@@ -47,6 +47,7 @@ export function startObserver(platform: Platform, options: ObserverOptions): Obs
   const client = new KafkaClient(settings);
   const times = new AppendTimes(client, (told) => tellReread(telemetry, told));
   const ending = new AbortController();
+  const sinks = sinksOf(platform);
   let leases: SeenLease[] = [];
   let checkpoints: SeenLease | undefined;
   let checkpointsAt = 0;
@@ -74,14 +75,16 @@ export function startObserver(platform: Platform, options: ObserverOptions): Obs
       checkpoints = await checkpointLease(platform, dirs);
       checkpointsAt = performance.now();
     }
-    // Where the sinks are in one process with the engine, there are no leases of them.
-    const sinks = view.sinks.filter(({topics}) => topics.length > 0).map(({name}) => name);
-    const ofSinks = sinks.map((sink) =>
-      leaseOf(client, `sink ${sink}`, sinkLeaseGroup(settings.clientId, sink)),
+    const ofSinks = await Promise.all(
+      sinks.map((sink) => leaseOf(client, `sink ${sink}`, sinkLeaseGroup(settings.clientId, sink))),
+    );
+    // Where the sinks are in one process with the engine, there are no leases of their rows; in one process of all roles none at all.
+    const withRows = new Set(
+      view.sinks.filter(({topics}) => topics.length > 0).map(({name}) => `sink ${name}`),
     );
     leases = [
       await leaseOf(client, 'ingest', `${settings.clientId}.ingest`),
-      ...(await Promise.all(ofSinks)),
+      ...ofSinks.filter(({what, holder, message}) => withRows.has(what) || holder !== null || message),
       checkpoints,
     ];
   };
@@ -154,6 +157,16 @@ async function lookAtKafka(
     topics: own.map((topic) => seenTopic(topic, topics.get(topic)?.length ?? 0, starts, ends, hidden)),
   };
 }
+
+/** All that something is written into: rows or raw events. */
+const sinksOf = ({domains}: Platform): string[] => [
+  ...new Set(
+    domains.flatMap(({aggregations, defaults}) => [
+      ...aggregations.flatMap((query) => query.sinks),
+      ...(defaults.raw === null ? [] : [defaults.raw]),
+    ]),
+  ),
+];
 
 /** Rows of the first revision of a query. */
 const firstRows = (domain: string, query: string): string =>

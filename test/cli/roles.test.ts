@@ -15,6 +15,7 @@ import type {Role} from '../../src/model/roles.ts';
 import type {Ledger} from '../../src/observe/ledger.ts';
 import {connectConsole, connectTo} from '../../src/platform/control.ts';
 import {placesOf} from '../../src/platform/places.ts';
+import {createSinkLeases} from '../../src/platform/sink-leases.ts';
 import {readLatest} from '../../src/sinks/file/read.ts';
 import {skipWithout} from '../cluster/needs.ts';
 import {type Child, start} from '../faults/process.ts';
@@ -326,6 +327,38 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     assert.deepEqual(readdirSync(join(elsewhere, '.millrace')), ['console']);
     child.kill('SIGTERM');
     assert.equal((await child.ended).code, 0);
+  });
+
+  test('a console tells who writes raw events into a sink that no query has, and nothing of one that nobody has a lease of', async () => {
+    const own = files();
+    const yaml = own['config/platform.yaml'].replace('client_id: roles', 'client_id: raw');
+    const there = makeRoot({
+      ...own,
+      'config/platform.yaml': yaml,
+      'config/domains/shop.yaml': domain.replace('    from: sale', '    from: sale\n    sinks: [rows]'),
+    });
+    const seen = await startConsole(await platformOf(there), {say: () => {}});
+    const kept = makeRoot();
+    const leases = createSinkLeases({
+      ...{kafka: kafkaSettings(kafka, 'raw'), sinks: ['db'], command: 'test', dir: kept},
+      telemetry: {emit: () => {}},
+    });
+    try {
+      const names = async () => (await seen.status()).leases.map(({what}) => what).join();
+      await until(async () => (await names()) === 'ingest,checkpoints', 'it has looked');
+      leases.start();
+      const holder = `process ${process.pid} (test)`;
+      await until(
+        async () =>
+          (await seen.status()).leases.some(
+            (each) => each.what === 'sink db' && each.holder?.endsWith(holder),
+          ),
+        'who writes',
+      );
+    } finally {
+      await leases.close();
+      await seen.close();
+    }
   });
 
   test('sinks of two processes have one writer each: one that hangs is taken over from, and what it does when it wakes changes nothing', async () => {
