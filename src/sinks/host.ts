@@ -41,7 +41,7 @@ export type HostOptions = {
   topics?: RowTopics;
   /** While a sink is being opened it ends the thread or the process that does so. */
   signal?: AbortSignal;
-  /** Nobody wants the sink any more: ends its thread or process, whatever is under way there. */
+  /** Nobody wants the sink any more: ends its connections, or its thread or process, whatever is under way there. */
   gone?: AbortSignal;
 };
 
@@ -67,6 +67,7 @@ async function openHosted(options: HostOptions): Promise<HostedSink> {
   const {name, choice, root, readOnly = false, telemetry = noTelemetry, clock = systemClock} = options;
   const plugins = (options.plugins ?? []).map((path) => resolve(root, path));
   const {spec} = await findSink(choice.backend, plugins);
+  if (options.gone?.aborted) throw new PlatformError('SINK_LOST', 'who wanted the sink is gone');
   const init: SinkInit = {
     name,
     backend: choice.backend,
@@ -84,6 +85,7 @@ async function openHosted(options: HostOptions): Promise<HostedSink> {
     const bound = Object.fromEntries(
       methodsOf(local.sink).map((method) => [method, local.sink[method]!.bind(local.sink)]),
     ) as unknown as Sink;
+    options.gone?.addEventListener('abort', () => void local.close().catch(() => {}), {once: true});
     const close = async () => void (await closeInTime(name, local.close, {clock, telemetry}));
     return {...bound, close, spec, raw: local.raw, pid: () => undefined};
   }

@@ -106,6 +106,29 @@ test('an answer that breaks off among its rows says why, as far as the server di
   }
 });
 
+test('nothing is asked for somebody who is gone, and a server hears that nobody waits any more', async (t) => {
+  const gone = new AbortController();
+  const {promise: isClosed, resolve: closed} = Promise.withResolvers<void>();
+  const url = await serve(
+    t,
+    untilRows((request) => {
+      request.socket.once('close', () => closed());
+      gone.abort();
+    }, 'numbers(3)'),
+  );
+  // Whoever waited for that would wait longer than a test may take.
+  const choice = {
+    backend: 'clickhouse',
+    options: {url, username: 'u', password: canary, request_timeout: 600_000},
+  };
+  const options = {name: 'analytics', choice, root: scratchDir('clickhouse-hostile'), gone: gone.signal};
+  const sink = await openSink(options);
+  t.after(() => sink.close());
+  await failure(sink.query!('SELECT n FROM numbers(3)'));
+  await isClosed;
+  assert.equal((await failure(openSink(options))).code, 'SINK_LOST');
+});
+
 test('a version that is none is refused', async (t) => {
   for (const version of ['null', '5', '"x"', '{"a": []}']) {
     const sink = await open(
