@@ -31,11 +31,19 @@ export const rowsSink = 'rows';
 /** Whether the process does everything. */
 export const doesAll = (chosen: readonly Role[]): boolean => roles.every((role) => chosen.includes(role));
 
-/** What is left of a platform for a process of some roles. */
-export function withRoles(platform: Platform, chosen: readonly Role[]): Platform {
+/** Whether rows go to topics, for sinks that are in other processes. */
+const isWithoutSinks = (chosen: readonly Role[]): boolean =>
+  chosen.includes('engine') && !chosen.includes('sinks');
+
+/** Where the rows of a query go to in this process. @param named by its definition */
+export const sinksHere = ({roles: own}: Pick<Platform, 'roles'>, named: string[]): string[] =>
+  own !== undefined && isWithoutSinks(own) ? [rowsSink] : named;
+
+/** What is left of a platform for a process of some roles; all of it for one of all. */
+export function withRoles(platform: Platform, chosen: readonly Role[] = roles): Platform {
   if (doesAll(chosen)) return platform;
   const has = (role: Role) => chosen.includes(role);
-  const isApart = has('engine') && !has('sinks');
+  const isApart = isWithoutSinks(chosen);
   return {
     ...platform,
     roles: roles.filter(has),

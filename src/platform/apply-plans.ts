@@ -1,4 +1,5 @@
-import type {Domain} from '../model/types.ts';
+import {sinksHere} from '../model/roles.ts';
+import type {Domain, Platform} from '../model/types.ts';
 import {buildPlan} from '../process/plan/build.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import {type Definition, loadContent} from './apply-record.ts';
@@ -56,6 +57,12 @@ export function planOfRevision(
   const {plan} = loadContent<Definition>(dirs, hash);
   return plan.id === id ? withEntry(asRevision(plan, revision), known) : undefined;
 }
+
+/** The plan with the sinks that this process has for it: what is recorded names those of the configuration. */
+export const planHere = (platform: Pick<Platform, 'roles'>, plan: QueryPlan): QueryPlan => ({
+  ...plan,
+  sinks: sinksHere(platform, plan.sinks),
+});
 
 /** The same definition under another number, with a table of that number. */
 export function asRevision(plan: QueryPlan, revision: number): QueryPlan {

@@ -120,6 +120,7 @@ export function readApplied(dirs: PlatformDirs): Applied | undefined {
 /**
  * Records that this configuration is in force. Queries have the definition that runs: today's, or for one that was changed and
  * not applied the one before. Contents first, then the list of revisions, then the record: whatever is named is there.
+ * @param platform with all its sinks and queries, whatever this process has of them
  * @param runs the plan that runs under a query's name; undefined for one that stopped because it was changed
  */
 export function writeApplied(
@@ -138,7 +139,9 @@ export function writeApplied(
       const plan = runs(id);
       const written = definitionOf(platform, name, aggregation.name, Number(current));
       if (!plan || !sameMeaning(plan, written.plan)) continue;
-      const definition = storeContent(dirs, {aggregation, plan});
+      // As it is configured: an engine whose sinks are in other processes has one of its own for all of them.
+      const {sinks} = written.plan;
+      const definition = storeContent(dirs, {aggregation, plan: {...plan, sinks}});
       const entry = {why: 'run' as const, createdMs: nowMs, ...known.entries?.[current], definition};
       known.entries = {...known.entries, [current]: entry};
     }

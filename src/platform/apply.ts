@@ -70,13 +70,13 @@ async function* apply(
   options: ApplyOptions,
 ): AsyncGenerator<ApplyLine> {
   refuseAll(changes);
-  const isNew = next !== running.platform;
+  const isNew = next !== running.configured;
   const wishes = changes.filter(isRevised).map(({name}): Wish => ({query: name, why: 'change'}));
   if (wishes.length > 0) {
     let waits = false;
     for await (const line of carryOut(running, wishes, {
       ...options,
-      platform: restricted(running.platform, next),
+      platform: restricted(running.configured, next),
     })) {
       if ('waits' in line) waits = true;
       yield line;
@@ -89,7 +89,6 @@ async function* apply(
     running.replaceBy(next);
   } else if (others.length > 0) {
     await running.restartEngine(next);
-    running.platform = {...running.platform, domains: next.domains};
   }
   yield {applied: changes.length};
 }
@@ -145,7 +144,7 @@ export async function* rollBack(
       hint: 'npx millrace plan shows how the files differ from what runs',
     });
   const wishes = queries.map((query): Wish => ({query, why: 'rollback', anyway: options.yes}));
-  yield* carryOut(running, wishes, {...options, yes: true, platform: running.platform});
+  yield* carryOut(running, wishes, {...options, yes: true, platform: running.configured});
 }
 
 /** Queries of the last switch that have an earlier revision. */

@@ -7,7 +7,7 @@ import {type CheckpointHeader, stateName} from '../process/embedded/checkpoint.t
 import {openStateReader} from '../process/embedded/statestore.ts';
 import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {asRevision, planOfRevision} from './apply-plans.ts';
+import {asRevision, planHere, planOfRevision} from './apply-plans.ts';
 import {definitionOf, storeContent} from './apply-record.ts';
 import type {Wish} from './change.ts';
 import {logEnds, patienceMs} from './change-fill.ts';
@@ -17,7 +17,10 @@ import {sameMeaning} from './plan-meaning.ts';
 import {type QueryRevisions, readRevisions, revisionOf, updateRevisions} from './revisions.ts';
 import type {RunningPlatform} from './runtime.ts';
 
-/** The plan to be filled: that of a revision that was begun before, else of a new one, which is noted first. */
+/**
+ * The plan to be filled: that of a revision that was begun before, else of a new one, which is noted first. Its sinks are those of the
+ * configuration.
+ */
 export async function begin(
   running: RunningPlatform,
   wish: Wish,
@@ -84,12 +87,12 @@ export async function begin(
 
 /** A number that neither a table nor a state nor a note ever had. */
 async function nextRevision(
-  {outputs, engine}: RunningPlatform,
+  {outputs, engine, platform}: RunningPlatform,
   query: string,
   plan: QueryPlan,
   known: QueryRevisions,
 ): Promise<number> {
-  const taken = await outputs.revisions(engine.plan(query) ?? plan);
+  const taken = await outputs.revisions(engine.plan(query) ?? planHere(platform, plan));
   const noted = Object.keys(known.entries ?? {}).map(Number);
   return Math.max(known.highest ?? 0, known.current, ...taken, ...noted) + 1;
 }

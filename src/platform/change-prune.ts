@@ -67,7 +67,7 @@ function olderOf(query: string, known: QueryRevisions, stored: string[]): number
 /** Drops tables and states, then forgets that they were. Cut short, it is done again from the beginning. */
 export async function prune(running: RunningPlatform, keep: number): Promise<Pruned[]> {
   const {dirs, platform} = running;
-  const pruned = toPrune(platform, dirs, keep);
+  const pruned = toPrune(running.configured, dirs, keep);
   for (const {query, revisions, begun, isGone} of pruned) {
     const known = readRevisions(dirs.revisions)[query];
     if (begun !== null && known) await abandon(running, query, known);

@@ -3,7 +3,7 @@ import type {Platform} from '../model/types.ts';
 import {stateName} from '../process/embedded/checkpoint.ts';
 import {openStateReader} from '../process/embedded/statestore.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
-import {planOfRevision} from './apply-plans.ts';
+import {planHere, planOfRevision} from './apply-plans.ts';
 import {definitionOf, storeContent} from './apply-record.ts';
 import {readMaxima} from './books.ts';
 import {finished} from './change.ts';
@@ -19,6 +19,7 @@ export async function finishSwitches(
   engine: EngineHost,
   outputs: Outputs,
   dirs: PlatformDirs,
+  platform: Platform,
 ): Promise<void> {
   const revisions = readRevisions(dirs.revisions);
   const unfinished = Object.entries(revisions).filter(([, {switching}]) => switching);
@@ -27,7 +28,7 @@ export async function finishSwitches(
   await engine.sync();
   for (const [query, known] of unfinished) {
     const plan = engine.plan(query) ?? planOfRevision(dirs, query, known, known.switching!);
-    if (plan) await outputs.switchView(plan);
+    if (plan) await outputs.switchView(planHere(platform, plan));
     const isRollback = known.switching! < known.current;
     revisions[query] = finished(known, known.switching!, {pinned: isRollback, switchedMs});
   }

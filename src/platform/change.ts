@@ -6,6 +6,7 @@ import {type LogSource, openLog} from '../log/open.ts';
 import type {Platform} from '../model/types.ts';
 import {topicsOf} from '../process/embedded/topics-read.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
+import {planHere} from './apply-plans.ts';
 import {type ArchiveLine, dropArchive, readArchive} from './change-archive.ts';
 import {begin} from './change-begin.ts';
 import {type Comparison, compareRevisions, differs} from './change-compare.ts';
@@ -35,7 +36,7 @@ export type ChangeLine =
   | {query: string; revision: number; switched: true; old: string; oldRevision: number};
 
 export type CarryOptions = {
-  /** The configuration whose definitions are wanted; what runs has them from then on. */
+  /** The configuration whose definitions are wanted, with all its sinks; what runs has them from then on. */
   platform: Platform;
   /** Switch whatever the comparison says. */
   yes: boolean;
@@ -85,7 +86,8 @@ async function* carryOutAlone(
   const {dirs, engine} = running;
   const plans: QueryPlan[] = [];
   const surely = untilAllAnswer({clock: systemClock, telemetry: running.metrics}, options.signal);
-  for (const wish of wishes) plans.push(await begin(running, wish, options.platform, surely));
+  for (const wish of wishes)
+    plans.push(planHere(running.platform, await begin(running, wish, options.platform, surely)));
   // A query that stopped because it was changed runs on as it was, now that its change is under way.
   const stopped = engine
     .status()
@@ -224,8 +226,6 @@ async function* switchOver(
   writeRevisions(dirs.revisions, done);
   failpoint('change.after-switch');
   await running.restartEngine(platform);
-  // What is done next (a rebuild, a rollback) begins with what runs now, not with what ran at the start.
-  running.platform = {...running.platform, domains: platform.domains};
   yield* switched;
 }
 

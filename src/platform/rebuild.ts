@@ -13,7 +13,7 @@ export const refillRunning = (
   running: RunningPlatform,
   wish: Wish,
   options: ApplyOptions,
-): AsyncGenerator<ChangeLine> => carryOut(running, [wish], {...options, platform: running.platform});
+): AsyncGenerator<ChangeLine> => carryOut(running, [wish], {...options, platform: running.configured});
 
 /** The same without a running platform: one runs for as long as it takes, without inputs and for no other query. */
 export async function* refillOffline(

@@ -3,13 +3,13 @@ import {join} from 'node:path';
 import {type Clock, systemClock} from '../clock.ts';
 import type {SecretKeeper} from '../config/secrets/keeper.ts';
 import type {PlatformError} from '../errors.ts';
-import {does} from '../model/roles.ts';
+import {does, withRoles} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import type {Ledger} from '../observe/ledger.ts';
 import type {Metrics} from '../observe/metrics.ts';
 import type {QueryPlan} from '../process/plan/nodes.ts';
 import type {QueryStatus} from '../process/types.ts';
-import {plansToRun} from './apply-plans.ts';
+import {planHere, plansToRun} from './apply-plans.ts';
 import {writeApplied} from './apply-record.ts';
 import {rawLines, readLedger} from './books.ts';
 import {finishSwitches, reviseChanged} from './change-start.ts';
@@ -91,7 +91,7 @@ export type RunningPlatform = {
   fenced: Promise<Error>;
   /** Resolves if the log's file is taken away: what is appended from then on would be gone with the process. */
   removed: Promise<PlatformError>;
-  /** Starts the engine again with the revisions as they are now. @param next whose queries run from then on, default: those that do */
+  /** Starts the engine again with the revisions as they are now. @param next with all its sinks, whose queries run from then on */
   restartEngine(next?: Platform): Promise<void>;
   /** Ends this platform so that whoever started it starts one with another configuration. */
   replaceBy(next: Platform): void;
@@ -112,7 +112,7 @@ const endsMs = 500;
  * @throws LOCKED, PORT_BUSY, LOG_CORRUPT, SINK_DAMAGED, SCHEMA_INCOMPATIBLE, LOOKUP_INVALID; what was opened is closed again.
  */
 export async function startPlatform(platform: Platform, options: RunOptions = {}): Promise<RunningPlatform> {
-  const {clock = systemClock, command = 'millrace run', observe} = options;
+  const {clock = systemClock, command = 'millrace run', observe, configured = platform} = options;
   const startedMs = clock.now();
   const closing = new Closing();
   try {
@@ -122,32 +122,31 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
         clock,
         command,
         ...(observe ? {observe} : {}),
-        ...(options.configured ? {configured: options.configured} : {}),
+        configured,
         claim: claimOf(options, clock, command),
       },
       closing,
     );
     const {dirs, engine, ingest, inputs, outputs, events, figures} = parts;
-    let {domains} = platform;
-    const plansNow = () => plansToRun(domains, readRevisions(dirs.revisions), dirs);
+    const plansNow = ({domains} = platform) =>
+      plansToRun(domains, readRevisions(dirs.revisions), dirs).map((plan) => planHere(platform, plan));
     if (does(platform, 'engine')) {
       if (options.revise)
-        for (const query of await reviseChanged(platform, dirs, options.revise))
+        for (const query of await reviseChanged(configured, dirs, options.revise))
           parts.metrics.emit('Log', {
             level: 'info',
             message: `${query} changed: a new revision ${options.revise}`,
           });
       await engine.start(plansNow());
       closing.push(() => engine.stop());
-      await finishSwitches(engine, outputs, dirs);
+      await finishSwitches(engine, outputs, dirs, platform);
     }
     if (!options.isPart) {
       await noteGoneFields(platform, dirs, parts);
-      if (does(platform, 'engine'))
-        writeApplied(options.configured ?? platform, dirs, runsOf(engine), clock.now());
+      if (does(platform, 'engine')) writeApplied(configured, dirs, runsOf(engine), clock.now());
     }
-    outputs.raw.start(parts.schemas, dirs, options.isPart ? undefined : (options.configured ?? platform));
-    const rows = await startRows(parts, options.configured ?? platform);
+    outputs.raw.start(parts.schemas, dirs, options.isPart ? undefined : configured);
+    const rows = await startRows(parts, configured);
     closing.push(() => rows?.close());
     const trimmed = new TrimmedQueries(engine, parts.metrics);
     const queries = () => trimmed.shown(engine.status());
@@ -166,7 +165,7 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       removed: watch.removed,
       fenced: parts.ownership?.fenced ?? new Promise(() => {}),
       platform,
-      configured: options.configured ?? platform,
+      configured,
       dirs,
       ...(options.keeper ? {keeper: options.keeper} : {}),
       metrics: parts.metrics,
@@ -211,9 +210,10 @@ export async function startPlatform(platform: Platform, options: RunOptions = {}
       },
       rows,
       async restartEngine(next) {
-        if (next) domains = next.domains;
-        await engine.restart(plansNow());
-        if (next && !options.isPart) writeApplied({...platform, domains}, dirs, runsOf(engine), clock.now());
+        running.configured = {...configured, domains: (next ?? running.configured).domains};
+        running.platform = withRoles(running.configured, platform.roles);
+        await engine.restart(plansNow(running.platform));
+        if (next && !options.isPart) writeApplied(running.configured, dirs, runsOf(engine), clock.now());
       },
       replaceBy: (next) => replace(next),
       replaced,

@@ -122,7 +122,7 @@ export class TrimmedQueries {
     try {
       const wishes = queries.map((query): Wish => ({query, why: 'backfill', archive: true}));
       const options = {yes: false, lagMaxMs: lagMaxDefaultMs, signal, isUnasked: true};
-      for await (const line of carryOut(running, wishes, {...options, platform: running.platform}))
+      for await (const line of carryOut(running, wishes, {...options, platform: running.configured}))
         told.hear(line, queries);
       if (told.refusal === undefined) this.#forget(queries);
       else if (queries.length > 1) return false;

@@ -427,6 +427,43 @@ log: {backend: kafka, kafka: {brokers: ["${kafka.brokers[0]}"], client_id: roles
     await becomes(2500);
   });
 
+  test('a query is made anew, changed and taken back where the engine runs: rows are compared in topics, the plan is that of the files, sinks follow', async () => {
+    const isApplied = async () => assert.match(await done('plan'), /^no changes /);
+    const columns = async () =>
+      (
+        await postgres.sql(
+          "SELECT column_name FROM information_schema.columns WHERE table_schema = 'shop' AND table_name = 'per_day'",
+        )
+      ).flat();
+    /** What a command says of what it does goes to stderr. */
+    const told = async (...argv: string[]) => {
+      const {code, stdout, stderr} = await cli(root, ...argv);
+      assert.equal(code, 0, stdout + stderr);
+      return stdout + stderr;
+    };
+    await isApplied();
+    const rebuilt = await told('rebuild', 'shop.per_day');
+    assert.match(rebuilt, /all 3 rows are the same in shop.per_day__r1 and shop.per_day__r2\n/);
+    await isApplied();
+    const path = join(root, 'config/domains/shop.yaml');
+    const before = files()['config/domains/shop.yaml'];
+    writeFileSync(path, before.replace('sum(amount)}', 'sum(amount), top: max(amount)}'));
+    const applied = await told('apply', '--yes');
+    assert.match(
+      applied,
+      /measures\.top[\s\S]*all 3 rows are the same in shop.per_day__r2 and shop.per_day__r3\n/,
+    );
+    assert.doesNotMatch(applied, /sinks:/);
+    await isApplied();
+    await until(async () => (await columns()).includes('top_cents'), 'the view shows it');
+    const tops = await postgres.sql('SELECT top_cents FROM shop.per_day ORDER BY top_cents');
+    assert.deepEqual(tops.flat().map(Number), [2497, 2498, 2499]);
+    await done('apply', '--rollback');
+    await until(async () => !(await columns()).includes('top_cents'), 'the view is back');
+    writeFileSync(path, before);
+    await isApplied();
+  });
+
   test('each says by /readyz that it runs; a second ingest in another directory stands by, and takes events when the first has ended', async () => {
     const addressOf = async (of: string, role: Role): Promise<string> => {
       const control = await connectTo(placesOf({root: of, roles: [role]}).controlSocket);

@@ -215,10 +215,13 @@ class KafkaSink implements Sink {
     this.#ends.delete(id);
   }
 
-  /** Reads the whole topic. */
-  async latest(table: Table): Promise<Value[][]> {
+  /** Reads the whole topic. @param wanted with all of the table's columns, or some */
+  async latest(wanted: Table): Promise<Value[][]> {
     const {log} = this.#parts;
+    // Its rows have all of its columns, and these say which row is the latest.
+    const table = this.#book.tables.get(tableId(wanted)) ?? wanted;
     const reader = rowReader(table);
+    await log.refresh([rowsTopic(table)]);
     for await (const {kind, bytes, count} of batchesOf(log, rowsTopic(table)))
       if (kind === 'data')
         walkRecords({bytes, count}, (_, pos, end) => {
@@ -241,9 +244,11 @@ class KafkaSink implements Sink {
       const before = rows.get(key);
       if (!before || BigInt(before[version] as number) <= BigInt(row[version] as number)) rows.set(key, row);
     }
+    const chosen = wanted.columns.map(({name}) => columnIndex(table, name));
     return [...rows.values()]
       .filter((row) => row[deleted] !== true)
-      .sort((a, b) => Number(b[start]) - Number(a[start]));
+      .sort((a, b) => Number(b[start]) - Number(a[start]))
+      .map((row) => chosen.map((index) => row[index] ?? null));
   }
 
   async close(): Promise<void> {
