@@ -71,9 +71,11 @@ export class Stream {
     this.#wake();
   }
 
-  /** Forgets what was fetched and not handed out: it is asked for again from `head` on. */
+  /** Forgets what was fetched: what was not handed out is asked for again from `head` on. */
   restart(): void {
     for (const chunk of this.#chunks.splice(0)) releaseChunk(chunk);
+    // Its memory is used for what comes next.
+    this.#last = undefined;
     this.buffered = 0;
     this.position = this.head;
     this.lastEpoch = -1;
@@ -109,8 +111,8 @@ export class Stream {
       this.#chunks.shift();
       this.#spent.push(chunk);
     }
-    // Kept for many partitions, large ones would fill the memory: whoever stopped in the middle fetches them again.
     this.damaged = 0;
+    // Kept for many partitions, large ones would fill the memory: whoever stopped in the middle fetches them again.
     this.#last = isFull(target) ? undefined : {from, batches};
     return batches;
   }

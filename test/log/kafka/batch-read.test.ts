@@ -295,6 +295,21 @@ test('what compaction left out between two batches is a gap, and the cut end of 
   ]);
 });
 
+test('what was handed out last is not given again once what follows it was damaged: its memory is used for other records by then', () => {
+  const good = batchOf([{delta: 0, value: 'a'}], {base: 0});
+  const bad = batchOf([{delta: 0, value: 'b'}], {base: 1});
+  bad[bad.length - 1]! ^= 1;
+  const about = {topic: 't', partition: 0, code: 0, stableOffset: 2, startOffset: 0, aborted: []};
+  const stream = new Stream('t', 0, 0);
+  for (const [offset, bytes] of [good, bad].entries()) stream.add(chunkOf({...about, bytes}, offset)!);
+  assert.deepEqual(shown(stream.take(1)), [['data', 0, 1, 'a']]);
+  assert.equal(stream.again(0)?.length, 1);
+  assert.throws(() => stream.take(1), BatchFailure);
+  stream.restart();
+  assert.equal(stream.again(0), undefined);
+  assert.deepEqual([stream.head, stream.position, stream.hasRecords], [1, 1, false]);
+});
+
 test('kilobytes that unpack to hundreds of megabytes are handed out some at a time, and kept no longer than that', () => {
   const size = 12 << 20;
   const batches = Array.from({length: 8}, (_, index) => {
