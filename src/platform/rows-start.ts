@@ -7,6 +7,7 @@ import {sinksByQuery} from '../model/roles.ts';
 import type {Platform} from '../model/types.ts';
 import {bookTopic} from '../sinks/kafka/book.ts';
 import {revisionOf} from '../sinks/tables.ts';
+import type {Telemetry} from '../telemetry.ts';
 import type {Parts} from './parts.ts';
 import {type RowsService, startRowsService} from './rows.ts';
 import type {RowsPositions} from './rows-feed.ts';
@@ -36,7 +37,7 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
   const service = await startRowsService({
     book,
     log,
-    sinksOf: (query) => targets[query] ?? [],
+    sinksOf: knownSinks(targets, metrics),
     sinks: [...new Set(Object.values(targets).flat())],
     openSink: (name) => outputs.sink(name),
     ...(sinkLeases ? {leases: sinkLeases} : {}),
@@ -71,6 +72,28 @@ export async function startRows(parts: Parts, configured: Platform): Promise<Row
       log.close();
       client.close();
     },
+  };
+}
+
+/**
+ * The sinks of a query, none for one that this process does not know: the engine's configuration may be another one by now, which is
+ * told once.
+ */
+export function knownSinks(
+  targets: Record<string, string[]>,
+  telemetry: Telemetry,
+): (query: string) => string[] {
+  const told = new Set<string>();
+  return (query) => {
+    const sinks = targets[query];
+    if (sinks) return sinks;
+    if (!told.has(query))
+      telemetry.emit('Log', {
+        level: 'warn',
+        message: `rows of ${query} go nowhere from here: the configuration that this process was started with has no such query. Where it came since, start this process again with that; where it is gone, npx millrace prune drops what is left of it`,
+      });
+    told.add(query);
+    return [];
   };
 }
 
