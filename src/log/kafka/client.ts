@@ -5,8 +5,7 @@
 import {PlatformError} from '../../errors.ts';
 import {apis, type KafkaApi} from './api.ts';
 import {kafkaError} from './codes.ts';
-import {type Address, Connection, type ConnectionTimes} from './connection.ts';
-import type {AnswerMemory} from './memory.ts';
+import {type Address, Connection, type ConnectionTimes, type RequestOptions} from './connection.ts';
 import {
   type KafkaMetadata,
   type KafkaPartition,
@@ -18,7 +17,7 @@ import {
 import {clientDefaults, type KafkaSettings} from './settings.ts';
 import {type WireReader, WireWriter} from './wire.ts';
 
-export type KafkaRequest = {
+export type KafkaRequest = RequestOptions & {
   /** Number of a broker; `any`: whoever can be reached; `controller`: who creates topics. */
   to: number | 'any' | 'controller';
   api: KafkaApi;
@@ -26,9 +25,6 @@ export type KafkaRequest = {
   body: Uint8Array | Uint8Array[];
   /** A broker answers the requests of one connection in turn: what may wait long gets a connection of its own, by this name. */
   lane?: string;
-  timeoutMs?: number;
-  /** Where a large answer gets its memory; whoever asks gives it back. Default: memory of its own. */
-  memory?: AnswerMemory;
 };
 
 /** Pauses before a broker that could not be reached is tried again, ms. */
@@ -87,9 +83,9 @@ export class KafkaClient {
    * Sends a request. @returns the body of the answer
    * @throws AnswerLost when whether it was carried out is unknown; KAFKA_UNAVAILABLE, KAFKA_ACCESS, KAFKA_PROTOCOL: it was not
    */
-  async request({to, api, body, lane = 'control', timeoutMs, memory}: KafkaRequest): Promise<WireReader> {
+  async request({to, api, body, lane = 'control', ...options}: KafkaRequest): Promise<WireReader> {
     const connection = await this.#connectionTo(to, lane);
-    return connection.request(api, body, timeoutMs, memory);
+    return connection.request(api, body, options);
   }
 
   /**

@@ -26,6 +26,14 @@ const sessionShare = 0.8;
 export type ConnectionTimes = {connectMs: number; requestMs: number};
 export type Address = {host: string; port: number};
 
+export type RequestOptions = {
+  timeoutMs?: number;
+  /** Where a large answer gets its memory; whoever asks gives it back. Default: memory of its own. */
+  memory?: AnswerMemory;
+  /** Asked when nothing is left to wait for: whether it may go out still. */
+  may?: () => boolean;
+};
+
 /** The request went out and no answer came: whether the broker carried it out is unknown. */
 export class AnswerLost extends PlatformError {}
 
@@ -102,8 +110,7 @@ export class Connection {
   async request(
     api: KafkaApi,
     body: Uint8Array | Uint8Array[],
-    timeoutMs = this.#times.requestMs,
-    memory?: AnswerMemory,
+    options: RequestOptions = {},
   ): Promise<WireReader> {
     if (this.#authenticating || performance.now() > this.#reauthenticateAt) await this.#again();
     if (!this.speaks(api)) {
@@ -114,7 +121,9 @@ export class Connection {
         {hint: 'Kafka 2.7 or later is needed'},
       );
     }
-    return this.#send(api, body, timeoutMs, memory);
+    if (options.may?.() === false)
+      throw new PlatformError('KAFKA_UNAVAILABLE', `${this.#name}: ${api.name} may not be sent any more`);
+    return this.#send(api, body, options);
   }
 
   /** The broker does not look at what it was asked before so much time is over. */
@@ -186,7 +195,7 @@ export class Connection {
   }
 
   async #negotiate(): Promise<void> {
-    const reader = await this.#send(apis.apiVersions, new Uint8Array(0), this.#times.connectMs);
+    const reader = await this.#send(apis.apiVersions, new Uint8Array(0), {timeoutMs: this.#times.connectMs});
     const code = reader.int16();
     if (code !== 0) throw kafkaError(code, `asking ${this.#name} for its versions`);
     const found = reader.array(() => ({key: reader.int16(), min: reader.int16(), max: reader.int16()}));
@@ -198,11 +207,7 @@ export class Connection {
     const {sasl} = this.#settings.security;
     if (!sasl) return;
     const name = saslName(sasl.mechanism);
-    const handshake = await this.#send(
-      apis.saslHandshake,
-      new WireWriter().string(name).bytes,
-      this.#times.requestMs,
-    );
+    const handshake = await this.#send(apis.saslHandshake, new WireWriter().string(name).bytes);
     const code = handshake.int16();
     const offered = handshake.array(() => handshake.string());
     if (code !== 0)
@@ -215,7 +220,7 @@ export class Connection {
     let lifetimeMs = 0;
     await authenticate(sasl, async (bytes) => {
       const body = new WireWriter().bytesOf(bytes).bytes;
-      const reader = await this.#send(apis.saslAuthenticate, body, this.#times.requestMs);
+      const reader = await this.#send(apis.saslAuthenticate, body);
       const failure = reader.int16();
       const message = reader.nullableString();
       if (failure !== 0)
@@ -239,12 +244,7 @@ export class Connection {
     return this.#authenticating;
   }
 
-  #send(
-    api: KafkaApi,
-    body: Uint8Array | Uint8Array[],
-    timeoutMs: number,
-    memory?: AnswerMemory,
-  ): Promise<WireReader> {
+  #send(api: KafkaApi, body: Uint8Array | Uint8Array[], options: RequestOptions = {}): Promise<WireReader> {
     if (this.#ended) return Promise.reject(this.#ended);
     const parts = body instanceof Uint8Array ? [body] : body;
     this.#correlation = (this.#correlation + 1) & 0x7fffffff;
@@ -257,8 +257,8 @@ export class Connection {
     for (const part of parts) length += part.length;
     new DataView(bytes.buffer, bytes.byteOffset).setInt32(0, length);
     return new Promise((resolve, reject) => {
-      const timer = this.#limit(api, timeoutMs);
-      this.#pending.set(correlation, {api, resolve, reject, timer, memory});
+      const timer = this.#limit(api, options.timeoutMs ?? this.#times.requestMs);
+      this.#pending.set(correlation, {api, resolve, reject, timer, memory: options.memory});
       this.#socket.cork();
       this.#socket.write(bytes);
       for (const part of parts) this.#socket.write(part);

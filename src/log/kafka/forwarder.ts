@@ -153,7 +153,8 @@ export class Forwarder {
     const startMs = performance.now();
     try {
       failpoint('kafka.before-produce');
-      const answers = await produce(this.#options.client, leader, entries.map(outgoing), replicasMs);
+      const {client, mayShip} = this.#options;
+      const answers = await produce(client, leader, entries.map(outgoing), replicasMs, mayShip);
       failpoint('kafka.after-produce');
       const byPlace = answersByPlace(answers);
       let records = 0;

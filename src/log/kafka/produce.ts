@@ -28,7 +28,7 @@ const answerMs = 5_000;
 
 /**
  * Sends batches, one at most of each partition, to the broker that leads them all (acks=all).
- * @param timeoutMs how long the leader waits for the replicas
+ * @param timeoutMs how long the leader waits for the replicas @param may whether they may still go out, asked when they would
  * @throws AnswerLost, and what `KafkaClient.request` throws
  */
 export async function produce(
@@ -36,6 +36,7 @@ export async function produce(
   broker: number,
   batches: readonly Outgoing[],
   timeoutMs: number,
+  may?: () => boolean,
 ): Promise<ProduceAnswer[]> {
   const body: Uint8Array[] = [];
   let head = new WireWriter(128).string(null).int16(-1).int32(timeoutMs);
@@ -55,6 +56,7 @@ export async function produce(
     body,
     lane: produceLane,
     timeoutMs: timeoutMs + answerMs,
+    ...(may && {may}),
   });
   const answers = reader
     .array(() => {

@@ -11,7 +11,7 @@ import type {AppendResult, AppendTransaction, IngestCounts, LogWriter} from '../
 import {openOutboxWriter} from '../writer.ts';
 import {withIds} from './adopt.ts';
 import {KafkaClient} from './client.ts';
-import {connectOutbox, learn, noteRemade, type Parts, partitionsOf, recoverLane} from './connect.ts';
+import {connectOutbox, noteRemade, type Parts, partitionsOf, recoverLane} from './connect.ts';
 import {drained, emptied} from './drained.ts';
 import {Forwarder} from './forwarder.ts';
 import {Growth} from './growth.ts';
@@ -21,6 +21,7 @@ import {SpoolNews} from './news.ts';
 import {OutboxCommits} from './outbox-commits.ts';
 import {whileReached} from './patience.ts';
 import {beginEpoch, type Fence} from './recover.ts';
+import {takeOver} from './take-over.ts';
 import {Waiting} from './waiting.ts';
 import type {KafkaWriterOptions} from './writer-options.ts';
 
@@ -162,10 +163,9 @@ export class KafkaWriter implements LogWriter {
     const {lease, telemetry, dir, command = ''} = this.#options;
     if (!lease || this.#gate) return;
     this.#gate = new LeaseGate(this.#client, lease, {
-      learn: async () => {
+      learn: () => {
         this.#forwarder.suspect();
-        await this.#growth.now();
-        return learn(this.#parts());
+        return takeOver(this.#parts(), this.#growth, this.#clock.now());
       },
       wants: () => this.bytes > 0,
       // One that is behind keeps it: it would have to refuse everybody for as long as that lasts.
@@ -210,8 +210,8 @@ export class KafkaWriter implements LogWriter {
   #tick(): void {
     this.#news.look();
     if (this.#isConnected) this.#growth.look();
-    if (this.#isClosed || !this.#commits.isDue) return;
-    this.#write().catch((error) => this.#fail(error as PlatformError));
+    if (!this.#isClosed && this.#commits.isDue)
+      this.#write().catch((error) => this.#fail(error as PlatformError));
   }
 
   async #recover(lane: Lane): Promise<void> {

@@ -8,9 +8,11 @@ import type {PlatformError} from '../../../src/errors.ts';
 import {deadLetterEncoder} from '../../../src/ingest/deadletters.ts';
 import {appendPatiently} from '../../../src/ingest/patience.ts';
 import {openLogReader} from '../../../src/log/embedded.ts';
+import {encodeEmpty} from '../../../src/log/kafka/batch-write.ts';
 import {KafkaClient} from '../../../src/log/kafka/client.ts';
 import {Lease, type LeaseEvents} from '../../../src/log/kafka/lease.ts';
 import {LeaseMember} from '../../../src/log/kafka/lease-member.ts';
+import {produce} from '../../../src/log/kafka/produce.ts';
 import {WireWriter} from '../../../src/log/kafka/wire.ts';
 import {topicsLeft} from '../../../src/log/outbox-left.ts';
 import type {IngestCounts} from '../../../src/log/types.ts';
@@ -473,6 +475,23 @@ defaults: {aggregates: rows, raw: none}
       code: 'KAFKA_ACCESS',
       message: /group denied\.ingest/,
     });
+  });
+
+  test('what may not be sent any more once its connection is there is not sent', async () => {
+    const topic = 'not.sent';
+    const writer = await rig.writer({[topic]: 1});
+    await writer.append({appends: [{topic, partition: 0, ids: ['sent'], ...batchOfIds(['sent'])}]});
+    const client = new KafkaClient(rig.settings('proxy'));
+    await client.refreshMetadata();
+    const {bytes} = encodeEmpty({headers: [], timeMs: 0, compression: 'none'});
+    const {leader} = client.partition(topic, 0)!;
+    let isHolder = true;
+    const answer = produce(client, leader, [{topic, partition: 0, bytes}], 5_000, () => isHolder);
+    isHolder = false;
+    await assert.rejects(answer, {code: 'KAFKA_UNAVAILABLE', message: /may not be sent any more/});
+    client.close();
+    assert.deepEqual(await rig.ids(topic), [['sent']]);
+    assert.equal((await rig.read(topic))[0]!.at(-1)!.kind, 'data');
   });
 });
 
