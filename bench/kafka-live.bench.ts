@@ -51,7 +51,7 @@ import {
 const seconds = Number(process.argv[2] ?? 30);
 const rounds = Number(process.argv[3] ?? 3);
 const perSecond = Number(process.argv[4] ?? 10_000);
-const flush = process.argv[5] ?? '5ms';
+const flush = process.argv[5] ?? '3ms';
 const warmUpSeconds = 10;
 const tailMs = 60_000;
 /** A producer sends so often, unless so many of its requests are not answered: what is due meanwhile goes together, as with any producer. */
