@@ -108,9 +108,10 @@ export function createRaw(
     again.unref();
   };
 
-  const started = async (sink: string, what: 'pause' | 'resume' | 'stop', ids: readonly Job[]) => {
-    const {raw} = ids.length > 0 ? await open(sink) : {};
-    for (const {table} of ids) await raw![what](tableId(table));
+  const tellStarted = async (sink: string, what: 'pause' | 'resume' | 'stop') => {
+    const own = of(sink, 'started');
+    const {raw} = own.length > 0 ? await open(sink) : {};
+    for (const {table} of own) await raw![what](tableId(table));
   };
   const turns: RawTurns = {
     async begin(sink) {
@@ -119,15 +120,15 @@ export function createRaw(
     async end(sink) {
       const own = jobs.filter(({sinkName, state}) => sinkName === sink && state !== 'standby');
       await Promise.all(own.map(({begun}) => begun));
-      await started(sink, 'stop', of(sink, 'started'));
+      await tellStarted(sink, 'stop');
       for (const job of own) {
         job.state = 'standby';
         delete job.failure;
         delete job.seen;
       }
     },
-    pause: (sink) => started(sink, 'pause', of(sink, 'started')),
-    resume: (sink) => started(sink, 'resume', of(sink, 'started')),
+    pause: (sink) => tellStarted(sink, 'pause'),
+    resume: (sink) => tellStarted(sink, 'resume'),
   };
 
   return {

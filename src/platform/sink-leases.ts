@@ -123,19 +123,12 @@ export function createSinkLeases({kafka, sinks, telemetry, command, dir}: SinkLe
     mayWrite: (sink) => isHeld(sink) && leases.get(sink)!.lease.isSure,
     addWriter: (is) => void writers.push(is),
     status: () =>
-      [...leases].map(
-        ([
-          sink,
-          {
-            lease: {state},
-            message,
-          },
-        ]): SinkLeaseStatus => {
-          const why = message === undefined ? {} : {message};
-          if (state.kind !== 'standby') return {sink, state: state.kind, ...why};
-          return {sink, state: 'standby', ...(state.holder === '' ? {} : {holder: state.holder}), ...why};
-        },
-      ),
+      [...leases].map(([sink, {lease, message}]): SinkLeaseStatus => {
+        const {state} = lease;
+        const why = message === undefined ? {} : {message};
+        if (state.kind !== 'standby') return {sink, state: state.kind, ...why};
+        return {sink, state: 'standby', ...(state.holder === '' ? {} : {holder: state.holder}), ...why};
+      }),
     async close() {
       await Promise.all([...leases.values()].map(({lease}) => (isStarted ? lease.close() : undefined)));
       for (const {client} of leases.values()) client.close();

@@ -191,16 +191,23 @@ function writerOf(bytes: Uint8Array, batch: KafkaBatch): Writer {
 export type Fence = {id: number; epoch: number; batch: EncodedBatch};
 
 export function createFence(outbox: string, id: number, epoch: number, timeMs: number): Fence {
-  const batch = encodeEmpty({
-    headers: [
-      [outboxHeader, outbox],
-      [fenceHeader, String(epoch)],
-    ],
-    timeMs,
-    compression: 'none',
-  });
-  setProducer(batch, {id, epoch, sequence: 0});
-  return {id, epoch, batch};
+  return {id, epoch, batch: fenceBatch(outbox, String(epoch), {id, epoch, sequence: 0}, timeMs)};
+}
+
+/** A batch of one record without a value that an outbox writes for its place alone. @param says in the header that fences have */
+export function fenceBatch(
+  outbox: string,
+  says: string,
+  producer: Parameters<typeof setProducer>[1],
+  timeMs: number,
+): EncodedBatch {
+  const headers: [string, string][] = [
+    [outboxHeader, outbox],
+    [fenceHeader, says],
+  ];
+  const batch = encodeEmpty({headers, timeMs, compression: 'none'});
+  setProducer(batch, producer);
+  return batch;
 }
 
 /** From now on the lane's batches are of this producer and epoch; where something of it may be on its way, behind a fence. */

@@ -6,16 +6,16 @@
  * each partition that has followers. When it is acknowledged (acks=all), everything before it can be read.
  */
 import {PlatformError} from '../../errors.ts';
-import {encodeEmpty, setProducer} from './batch-write.ts';
 import {learn, type Parts} from './connect.ts';
 import type {Growth} from './growth.ts';
 import {answerError, missingAnswer, type Outgoing, produce} from './produce.ts';
-import {fenceHeader, outboxHeader} from './record.ts';
+import {fenceBatch} from './recover.ts';
 
 /** So long a leader waits for its followers; then the lease is taken another time, ms. */
 const replicasMs = 10_000;
 /** Of a barrier in the header that fences have: no epoch, since it refuses nobody. */
 const barrier = 'barrier';
+const nobody = {id: -1, epoch: -1, sequence: -1};
 
 /** Makes readable what holders before wrote, also to partitions that are new, and reads its ids. Throws KAFKA_*, LOG_CORRUPT */
 export async function takeOver(parts: Parts, growth: Growth, nowMs: number): Promise<void> {
@@ -33,7 +33,7 @@ async function writeBarriers({client, outbox, topics}: Parts, nowMs: number): Pr
       if (replicas < 2) continue;
       if (leader < 0)
         throw new PlatformError('KAFKA_UNAVAILABLE', `${topic} partition ${partition} has no leader`);
-      const {bytes} = barrierBatch(outbox.head.name, nowMs);
+      const {bytes} = fenceBatch(outbox.head.name, barrier, nobody, nowMs);
       byLeader.set(leader, [...(byLeader.get(leader) ?? []), {topic, partition, bytes}]);
     }
   }
@@ -47,14 +47,4 @@ async function writeBarriers({client, outbox, topics}: Parts, nowMs: number): Pr
       }
     }),
   );
-}
-
-function barrierBatch(outbox: string, timeMs: number) {
-  const headers: [string, string][] = [
-    [outboxHeader, outbox],
-    [fenceHeader, barrier],
-  ];
-  const batch = encodeEmpty({headers, timeMs, compression: 'none'});
-  setProducer(batch, {id: -1, epoch: -1, sequence: -1});
-  return batch;
 }
